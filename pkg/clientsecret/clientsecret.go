@@ -1,0 +1,53 @@
+// Package clientsecret describes where connections are kept: one secret holds
+// one connection, or a bundle of them.
+//
+// Two sources deliver secrets: awssecretsmanager in the cloud, folder on a
+// laptop and in tests. Who consumes them declares the interface it needs; the
+// types and the error kinds, which both sources share, stand here.
+package clientsecret
+
+import (
+	"errors"
+
+	"github.com/tokenvend/tokenvend/pkg/redact"
+)
+
+// Stage names a version of a secret (Secrets Manager's staging labels).
+type Stage string
+
+// The stages that are read. AWSPENDING never is.
+const (
+	Current  Stage = "AWSCURRENT"
+	Previous Stage = "AWSPREVIOUS"
+)
+
+// Secret is one version of one secret.
+type Secret struct {
+	// Name is the secret's name without SECRET_PREFIX: a connection's or a bundle's.
+	Name string
+	// ARN changes when a secret is deleted and made again under the same name.
+	ARN string
+	// VersionID changes with every change of the text.
+	VersionID string
+	// Text is the SecretString. Empty when the secret is binary.
+	Text redact.Secret
+	// Origin tells an operator where it is: "secret tokenvend/crm" or "file crm.json".
+	Origin string
+}
+
+// Listed is one secret as a listing names it, without its text.
+type Listed struct {
+	Name, ARN, VersionID, Origin string
+}
+
+// The kinds of failure of a source; test with errors.Is. The error's text names
+// the secret and the service's error code, never an ARN or a value.
+var (
+	// ErrNotFound: there is no such secret, or it has no version of the stage asked for.
+	ErrNotFound = errors.New("secret not found")
+	// ErrUnreadable: it exists, and an operator must act before it can be read
+	// (permission, deletion scheduled, key disabled, not a text).
+	ErrUnreadable = errors.New("secret unreadable")
+	// ErrUnavailable: the source does not answer or throttles; a later try may succeed.
+	ErrUnavailable = errors.New("secret source unavailable")
+)

@@ -1,0 +1,77 @@
+package vending
+
+import (
+	"context"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// Reader reads items. A missing item is the zero Item with its Key set, not an
+// error. Errors are tokenstore.ErrUnavailable and tokenstore.ErrCorrupt.
+type Reader interface {
+	// Get reads one item, eventually consistent unless consistent is asked for.
+	Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error)
+}
+
+// Leaser guards a refresh. Every method is one conditional write that recognises
+// its own effect when an answer was lost, and is safe for concurrent use.
+type Leaser interface {
+	// Acquire takes the lease and returns the item as it stands under it, so
+	// that no second read is needed. tokenstore.ErrHeld comes with the item.
+	Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error)
+	// Commit stores a token, forgets failure, rejection and MustLoad, moves the
+	// version and ends the lease if it is still the owner's. The version alone
+	// fences it: tokenstore.ErrSuperseded when that has moved.
+	Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error)
+	// Fail remembers a failure and ends the lease; a lost lease makes it a no-op.
+	Fail(ctx context.Context, f tokenstore.Fail) error
+	// Release ends the lease if it is still the owner's.
+	Release(ctx context.Context, key tokenstore.Key, owner string) error
+}
+
+// Editor changes what is stored outside a refresh.
+type Editor interface {
+	// Reject marks the current token as reported dead and moves the version;
+	// tokenstore.ErrSuperseded when version or token is another by now.
+	Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error)
+	// Drop forgets token, failure and rejection, and moves the version, also of
+	// an item that does not exist yet; it returns the item as it stood before.
+	Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error)
+	// MarkUsed notes that the token of that version was served; a version that
+	// has moved makes it a no-op.
+	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
+	// AddVariant notes on the connection's own item that a scope variant
+	// exists; repeating it changes nothing.
+	AddVariant(ctx context.Context, key tokenstore.Key, variant string) error
+}
+
+// Store is everything the core asks of a store.
+type Store interface {
+	Reader
+	Leaser
+	Editor
+}
+
+// Secrets delivers connections' secrets. Errors are those of clientsecret.
+type Secrets interface {
+	// Load reads the version of the named secret that carries the stage. With
+	// fresh set it goes past every cache.
+	Load(ctx context.Context, name string, stage clientsecret.Stage, fresh bool) (clientsecret.Secret, error)
+}
+
+// Minter asks a provider for a token; *oauth.Client is one. Errors are *oauth.Error.
+type Minter interface {
+	Token(ctx context.Context, r oauth.Request) (oauth.Token, error)
+}
+
+// Sealer protects what is stored; *seal.Sealer is one.
+type Sealer interface {
+	// Seal encrypts plaintext, bound to what it belongs to.
+	Seal(ctx context.Context, plaintext []byte, ad ...string) ([]byte, error)
+	// Open is the inverse. It fails with seal.ErrCorrupt when the text is
+	// damaged or belongs elsewhere, seal.ErrUnavailable when the keyset cannot
+	// be had or lacks the key.
+	Open(ctx context.Context, sealed []byte, ad ...string) ([]byte, error)
+}
