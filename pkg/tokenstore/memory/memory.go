@@ -1,0 +1,255 @@
+// Package memory is a token store in one process: for the local run and for
+// tests.
+//
+// It keeps every promise of storetest, races included, so that what works on
+// it works on the table. It is not a cache: nothing is evicted, and what it
+// holds ends with the process.
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// absurdAfter is how much further ahead than a whole lease an end may lie
+// before the lease counts as corrupt (BI-74).
+const absurdAfter = time.Minute
+
+// Store is safe for concurrent use. What it returns shares no memory with it.
+type Store struct {
+	mu    sync.Mutex
+	items map[tokenstore.Key]tokenstore.Item
+}
+
+// New returns an empty store.
+func New() *Store {
+	return &Store{items: make(map[tokenstore.Key]tokenstore.Item)}
+}
+
+// Get reads one item; there are no stale reads here, so consistent changes
+// nothing. The only error is tokenstore.ErrUnavailable, when ctx has ended.
+func (s *Store) Get(ctx context.Context, key tokenstore.Key, _ bool) (tokenstore.Item, error) {
+	if err := alive(ctx, "get"); err != nil {
+		return tokenstore.Item{Key: key}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read(key), nil
+}
+
+// Acquire takes the lease when it is free, lapsed, absurd, or a.Owner's
+// already. tokenstore.ErrHeld comes with the item.
+func (s *Store) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	if err := alive(ctx, "acquire"); err != nil {
+		return tokenstore.Item{Key: a.Key}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	item := s.read(a.Key)
+	if !takeable(item.Lease, a) {
+		return item, tokenstore.ErrHeld
+	}
+	item.Lease = tokenstore.Lease{Owner: a.Owner, Until: instant(a.Now.Add(a.TTL)), Seq: item.Lease.Seq + 1}
+	return s.write(item), nil
+}
+
+// Commit stores a token under its version fence, and ends the lease if it is
+// c.Owner's. A repeated commit of the same token at the same version succeeds.
+func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+	if err := alive(ctx, "commit"); err != nil {
+		return tokenstore.Item{Key: c.Key}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	item := s.read(c.Key)
+	switch {
+	case item.Version == c.Version+1 && item.Token.ID == c.Token.ID:
+		return item, nil
+	case item.Version != c.Version:
+		return item, tokenstore.ErrSuperseded
+	}
+	item.Version++
+	item.Generation, item.Token = c.Generation, c.Token
+	item.Used, item.RenewSlot = c.Used, c.RenewSlot
+	item.Failure, item.RejectedID, item.MustLoad = tokenstore.Failure{}, "", ""
+	item.Lease = released(item.Lease, c.Owner)
+	return s.write(item), nil
+}
+
+// Fail remembers a failure and ends the lease; nothing happens when the lease
+// is not f.Owner's.
+func (s *Store) Fail(ctx context.Context, f tokenstore.Fail) error {
+	return s.underLease(ctx, "fail", f.Key, f.Owner, func(item *tokenstore.Item) {
+		item.Failure, item.RenewSlot = f.Failure, f.RenewSlot
+	})
+}
+
+// Release ends the lease if it is owner's.
+func (s *Store) Release(ctx context.Context, key tokenstore.Key, owner string) error {
+	return s.underLease(ctx, "release", key, owner, func(*tokenstore.Item) {})
+}
+
+// Reject marks the current token as reported dead and moves the version.
+// Repeating the very same report succeeds.
+func (s *Store) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error) {
+	if err := alive(ctx, "reject"); err != nil {
+		return tokenstore.Item{Key: r.Key}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	item, forced := s.read(r.Key), instants(r.Forced)
+	switch {
+	case item.Token.ID != r.TokenID:
+		return item, tokenstore.ErrSuperseded
+	case item.Version == r.Version+1 && item.RejectedID == r.TokenID && slices.Equal(item.Forced, forced):
+		return item, nil
+	case item.Version != r.Version:
+		return item, tokenstore.ErrSuperseded
+	}
+	item.Version++
+	item.RejectedID, item.Forced = r.TokenID, forced
+	return s.write(item), nil
+}
+
+// Drop forgets token, failure, rejection and renewal slot, and returns the item
+// as it stood before. A missing item is created, so that whoever is about to
+// commit to it is fenced.
+func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+	if err := alive(ctx, "drop"); err != nil {
+		return tokenstore.Item{Key: d.Key}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.read(d.Key)
+	after := tokenstore.Item{
+		Key: d.Key, Version: before.Version + 1, Lease: before.Lease,
+		Forced: before.Forced, MustLoad: before.MustLoad, Variants: before.Variants,
+	}
+	if d.MustLoad != "" {
+		after.MustLoad = d.MustLoad
+	}
+	s.write(after)
+	return before, nil
+}
+
+// MarkUsed notes that the token of that version was served.
+func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error {
+	if err := alive(ctx, "mark used"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if item := s.read(key); version > 0 && item.Version == version {
+		item.Used = true
+		s.write(item)
+	}
+	return nil
+}
+
+// AddVariant notes on the connection's own item that a variant exists.
+func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
+	if err := alive(ctx, "add variant"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key.Variant = ""
+	item := s.read(key)
+	if at, found := slices.BinarySearch(item.Variants, variant); !found {
+		item.Variants = slices.Insert(item.Variants, at, variant)
+		s.write(item)
+	}
+	return nil
+}
+
+// underLease changes the item if owner holds its lease, and ends the lease.
+func (s *Store) underLease(ctx context.Context, verb string, key tokenstore.Key, owner string, change func(*tokenstore.Item)) error {
+	if err := alive(ctx, verb); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	item := s.read(key)
+	if item.Lease.Owner != owner {
+		return nil
+	}
+	change(&item)
+	item.Lease = released(item.Lease, owner)
+	s.write(item)
+	return nil
+}
+
+// read returns a copy of the item, or the missing one. The caller holds mu.
+func (s *Store) read(key tokenstore.Key) tokenstore.Item {
+	item := clone(s.items[key])
+	item.Key = key
+	return item
+}
+
+// write keeps a normalised copy of item and returns another. The caller holds mu.
+func (s *Store) write(item tokenstore.Item) tokenstore.Item {
+	s.items[item.Key] = normal(clone(item))
+	return s.read(item.Key)
+}
+
+func takeable(l tokenstore.Lease, a tokenstore.Acquire) bool {
+	return l.Owner == "" || l.Owner == a.Owner ||
+		l.Until.Before(a.Now) || l.Until.After(a.Now.Add(a.TTL+absurdAfter))
+}
+
+// released ends the lease if it is owner's; the count of acquisitions stays.
+func released(l tokenstore.Lease, owner string) tokenstore.Lease {
+	if l.Owner != owner {
+		return l
+	}
+	return tokenstore.Lease{Seq: l.Seq}
+}
+
+func clone(item tokenstore.Item) tokenstore.Item {
+	item.Token.Sealed = slices.Clone(item.Token.Sealed)
+	item.Forced = slices.Clone(item.Forced)
+	item.Variants = slices.Clone(item.Variants)
+	return item
+}
+
+// normal brings instants to what a table keeps: milliseconds in UTC.
+func normal(item tokenstore.Item) tokenstore.Item {
+	for _, at := range []*time.Time{
+		&item.Token.MintedAt, &item.Token.ExpiresAt, &item.Lease.Until,
+		&item.Failure.FailedAt, &item.Failure.NextAttemptAt,
+	} {
+		*at = instant(*at)
+	}
+	item.Forced = instants(item.Forced)
+	return item
+}
+
+func instant(at time.Time) time.Time {
+	if at.IsZero() {
+		return time.Time{}
+	}
+	return time.UnixMilli(at.UnixMilli()).UTC()
+}
+
+func instants(in []time.Time) []time.Time {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]time.Time, len(in))
+	for i, at := range in {
+		out[i] = instant(at)
+	}
+	return out
+}
+
+func alive(ctx context.Context, verb string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w: %w", verb, tokenstore.ErrUnavailable, err)
+	}
+	return nil
+}
