@@ -42,12 +42,12 @@ type Shape struct {
 // must state, or RFC 6749's default holds.
 type Provider struct {
 	Name string
-	// TokenPath, AuthorizationPath and RevocationPath, when set, are appended
-	// to the connection's base_url byte for byte: a provider with a tenant host.
-	TokenPath, AuthorizationPath, RevocationPath string
-	// TokenURL, AuthorizationURL, RevocationURL and Issuer are absolute.
-	TokenURL, AuthorizationURL, RevocationURL, Issuer string
-	// ClientAuth is the method the documents use; AlsoClientAuth are others they allow.
+	// TokenPath, when set, is appended to the connection's base_url byte for
+	// byte: a provider with a tenant host.
+	TokenPath string
+	// TokenURL and AuthorizationURL are absolute.
+	TokenURL, AuthorizationURL string
+	// ClientAuth is the method the provider's documents use.
 	ClientAuth ClientAuth
 	// Scope is the default scope parameter by grant type; absent means not sent.
 	Scope map[string]string
@@ -58,4 +58,7 @@ type Provider struct {
 	DefaultExpiresIn time.Duration
 	// RefreshTokenExpiresIn is the documented life of a refresh token; zero is unknown.
 	RefreshTokenExpiresIn time.Duration
+	// NewTokenRevokesOld: each new access token ends the one before, so that
+	// renewing ahead would pull the token from under its users.
+	NewTokenRevokesOld bool
 }

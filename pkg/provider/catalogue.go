@@ -1,0 +1,92 @@
+package provider
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+//go:embed catalogue/*.json
+var files embed.FS
+
+// catalogue is read at the first question and not at start: a warm vend never
+// asks, and initialisation is what a cold start consists of.
+var catalogue = sync.OnceValue(read)
+
+// Lookup returns the provider of that name. The returned maps are the
+// catalogue's own and must not be changed.
+func Lookup(name string) (Provider, bool) {
+	p, ok := catalogue()[name]
+	return p, ok
+}
+
+// Names returns the names of all providers, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(catalogue())) }
+
+// document is a provider as its file writes it; durations are in seconds.
+type document struct {
+	TokenPath             string            `json:"token_path"`
+	TokenURL              string            `json:"token_url"`
+	AuthorizationURL      string            `json:"authorization_url"`
+	ClientAuth            ClientAuth        `json:"client_auth"`
+	Scope                 map[string]string `json:"scope"`
+	Response              Shape             `json:"response"`
+	DefaultExpiresIn      int64             `json:"default_expires_in"`
+	RefreshTokenExpiresIn int64             `json:"refresh_token_expires_in"`
+	NewTokenRevokesOld    bool              `json:"new_token_revokes_old"`
+}
+
+// read panics on a bad file: the files are part of the program, and the tests
+// read them all.
+func read() map[string]Provider {
+	const dir = "catalogue"
+	entries, err := files.ReadDir(dir)
+	if err != nil {
+		panic(fmt.Sprintf("provider: read the embedded catalogue: %v", err))
+	}
+	providers := make(map[string]Provider, len(entries))
+	for _, entry := range entries {
+		p, err := readFile(path.Join(dir, entry.Name()))
+		if err != nil {
+			panic(fmt.Sprintf("provider: read %s: %v", entry.Name(), err))
+		}
+		providers[p.Name] = p
+	}
+	return providers
+}
+
+func readFile(file string) (Provider, error) {
+	text, err := files.ReadFile(file)
+	if err != nil {
+		return Provider{}, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	var d document
+	if err := dec.Decode(&d); err != nil {
+		return Provider{}, err
+	}
+	return d.provider(strings.TrimSuffix(path.Base(file), ".json")), nil
+}
+
+func (d document) provider(name string) Provider {
+	return Provider{
+		Name:                  name,
+		TokenPath:             d.TokenPath,
+		TokenURL:              d.TokenURL,
+		AuthorizationURL:      d.AuthorizationURL,
+		ClientAuth:            d.ClientAuth,
+		Scope:                 d.Scope,
+		Response:              d.Response,
+		DefaultExpiresIn:      time.Duration(d.DefaultExpiresIn) * time.Second,
+		RefreshTokenExpiresIn: time.Duration(d.RefreshTokenExpiresIn) * time.Second,
+		NewTokenRevokesOld:    d.NewTokenRevokesOld,
+	}
+}
