@@ -29,15 +29,21 @@ type Secret struct {
 	ARN string
 	// VersionID changes with every change of the text.
 	VersionID string
-	// Text is the SecretString. Empty when the secret is binary.
+	// Text is the SecretString, as it is.
 	Text redact.Secret
 	// Origin tells an operator where it is: "secret tokenvend/crm" or "file crm.json".
 	Origin string
 }
 
-// Listed is one secret as a listing names it, without its text.
-type Listed struct {
-	Name, ARN, VersionID, Origin string
+// Entry is one secret of a listing: its AWSCURRENT version, or why that cannot
+// be had. With Err set only Name, Origin and, where known, ARN are filled; Err is
+// of the kinds below, so that one bad secret never hides the others.
+//
+// Names are listed as they are found, also those that no connection can have:
+// somebody made a mistake and should see it.
+type Entry struct {
+	Secret
+	Err error
 }
 
 // The kinds of failure of a source; test with errors.Is. The error's text names
@@ -50,4 +56,6 @@ var (
 	ErrUnreadable = errors.New("secret unreadable")
 	// ErrUnavailable: the source does not answer or throttles; a later try may succeed.
 	ErrUnavailable = errors.New("secret source unavailable")
+	// ErrBadCursor: the cursor given to a listing is not one that this source handed out.
+	ErrBadCursor = errors.New("cursor not valid; start again without one")
 )

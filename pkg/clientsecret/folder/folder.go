@@ -1,0 +1,181 @@
+// Package folder keeps connections as files: <name>.json in one folder holds
+// what Secrets Manager would hold under <SECRET_PREFIX><name>. The local run and
+// tests read it.
+//
+// It imitates what matters of Secrets Manager: an edited file is a new version
+// at once, the text before the edit is AWSPREVIOUS, and a file that went away
+// and came back is another secret. What it knows of the past is what this
+// process has seen; nothing is written.
+package folder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/clientsecret/internal/cursor"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+)
+
+const (
+	suffix = ".json"
+	// cursorScope tells this source's cursors from those of another.
+	cursorScope = "folder"
+)
+
+// Config configures a [Source].
+type Config struct {
+	// Path is the folder. It is opened anew by every call, so that one which is
+	// replaced as a whole (a checkout, a mounted volume) is followed. Required.
+	Path string
+}
+
+// Source reads secrets from a folder. It is safe for concurrent use.
+type Source struct {
+	path string
+
+	// mu is held from reading a file to noting it: two reads that overlap an
+	// edit would else note it backwards.
+	mu      sync.Mutex
+	history *history
+}
+
+// New returns a source; the folder is not touched before the first call.
+func New(c Config) *Source {
+	return &Source{path: c.Path, history: newHistory()}
+}
+
+// Load reads the file of the named secret anew, whatever fresh says, as nothing
+// is cached here. The previous stage is the text before the last change that
+// this process saw. Errors are clientsecret's kinds and name the file.
+func (s *Source) Load(_ context.Context, name string, stage clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
+	if err := clientsecret.CheckName(name); err != nil {
+		return clientsecret.Secret{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	root, err := s.open()
+	if err != nil {
+		return clientsecret.Secret{}, err
+	}
+	defer root.Close()
+	secret, err := s.read(root, name)
+	if err != nil || stage == clientsecret.Current {
+		return secret, err
+	}
+	if previous, ok := s.history.previous(name); ok && stage == clientsecret.Previous {
+		return previous.secret(name), nil
+	}
+	return clientsecret.Secret{}, fmt.Errorf("%s: %w: no version is %s", origin(name), clientsecret.ErrNotFound, stage)
+}
+
+// List returns up to limit (≥ 1) secrets in the order of their names, and the
+// cursor of the next page, empty on the last. It gives every *.json file that is
+// not hidden, also those whose name no connection can have. Errors are
+// clientsecret.ErrBadCursor, and ErrUnreadable when the folder itself cannot be
+// read; what concerns one file travels in its entry.
+func (s *Source) List(_ context.Context, limit int, next string) ([]clientsecret.Entry, string, error) {
+	if limit < 1 {
+		return nil, "", fmt.Errorf("list secrets: the limit %d is below 1", limit)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names, err := s.after(next)
+	if err != nil {
+		return nil, "", err
+	}
+	root, err := s.open()
+	if err != nil {
+		return nil, "", err
+	}
+	defer root.Close()
+	page := names[:min(limit, len(names))]
+	entries := make([]clientsecret.Entry, 0, len(page))
+	for _, name := range page {
+		entries = append(entries, s.entry(root, name))
+	}
+	if len(page) == len(names) {
+		return entries, "", nil
+	}
+	return entries, cursor.Encode(cursorScope, page[len(page)-1]), nil
+}
+
+// after lists the names that follow a cursor's position, in order.
+func (s *Source) after(next string) ([]string, error) {
+	last := ""
+	if next != "" {
+		position, err := cursor.Decode(cursorScope, next)
+		if err != nil {
+			return nil, err
+		}
+		last = position
+	}
+	names, err := s.names()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name <= last }), nil
+}
+
+// names lists all secrets in order, and notes which are gone.
+func (s *Source) names() ([]string, error) {
+	files, err := os.ReadDir(s.path)
+	if err != nil {
+		return nil, folderError(err)
+	}
+	var names []string
+	for _, file := range files {
+		name, ok := strings.CutSuffix(file.Name(), suffix)
+		if ok && !strings.HasPrefix(name, ".") && name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	s.history.keep(names)
+	return names, nil
+}
+
+func (s *Source) entry(root *os.Root, name string) clientsecret.Entry {
+	bare := clientsecret.Secret{Name: name, Origin: origin(name)}
+	if err := clientsecret.CheckDot(bare.Origin, name); err != nil {
+		return clientsecret.Entry{Secret: bare, Err: err}
+	}
+	secret, err := s.read(root, name)
+	if err != nil {
+		return clientsecret.Entry{Secret: bare, Err: err}
+	}
+	return clientsecret.Entry{Secret: secret}
+}
+
+func (s *Source) open() (*os.Root, error) {
+	root, err := os.OpenRoot(s.path)
+	if err != nil {
+		return nil, folderError(err)
+	}
+	return root, nil
+}
+
+// read reads one file and notes in the history what was found.
+func (s *Source) read(root *os.Root, name string) (clientsecret.Secret, error) {
+	text, err := readFile(root, name+suffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.history.gone(name)
+		return clientsecret.Secret{}, fmt.Errorf("%s: %w", origin(name), clientsecret.ErrNotFound)
+	}
+	if err != nil {
+		return clientsecret.Secret{}, fmt.Errorf("%s: %w: %s", origin(name), clientsecret.ErrUnreadable, reason(err))
+	}
+	return s.history.seen(name, redact.New(string(text))).secret(name), nil
+}
+
+func origin(name string) string { return "file " + name + suffix }
+
+func folderError(err error) error {
+	return fmt.Errorf("folder of connections: %w: %s", clientsecret.ErrUnreadable, reason(err))
+}

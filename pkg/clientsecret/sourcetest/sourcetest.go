@@ -1,0 +1,213 @@
+// Package sourcetest holds what every source of secrets must do, as tests. Each
+// source's own tests run it, so that what is learnt with the folder of a laptop
+// holds in the cloud.
+package sourcetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+)
+
+// Source is what is under test.
+type Source interface {
+	clientsecret.Loader
+	List(ctx context.Context, limit int, next string) ([]clientsecret.Entry, string, error)
+}
+
+// Operator changes what the source reads, as an operator would.
+type Operator interface {
+	// Put makes the secret, or gives it a new version.
+	Put(t *testing.T, name, text string)
+	// Delete removes the secret at once.
+	Delete(t *testing.T, name string)
+}
+
+// Run runs the suite. fresh returns a source that holds nothing yet.
+func Run(t *testing.T, fresh func(t *testing.T) (Source, Operator)) {
+	tests := []struct {
+		name string
+		run  func(*testing.T, Source, Operator)
+	}{
+		{"a secret as it is", asItIs},
+		{"CR-20 the previous version", previousVersion},
+		{"CR-38 a namesake is another secret", namesake},
+		{"AZ-43 no other name is asked for", namesRefused},
+		{"secret that is not there", notThere},
+		{"listing in pages", pages},
+		{"BI-55 a wrong name is listed beside the right ones", wrongNames},
+		{"bad cursor", badCursor},
+		{"limit below one", badLimit},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			source, operator := fresh(t)
+			test.run(t, source, operator)
+		})
+	}
+}
+
+func asItIs(t *testing.T, s Source, o Operator) {
+	text := " {\"client_secret\":\"a\\u0000é+%&\"}\n"
+	o.Put(t, "crm", text)
+	got := load(t, s, "crm", clientsecret.Current)
+	if got.Text.Reveal() != text || got.Name != "crm" || got.ARN == "" || got.VersionID == "" {
+		t.Errorf("got name %q, ARN %q, version %q, and the text as put: %t",
+			got.Name, got.ARN, got.VersionID, got.Text.Reveal() == text)
+	}
+	if !strings.Contains(got.Origin, "crm") || strings.Contains(got.Origin, "arn:") {
+		t.Errorf("the origin %q tells no operator where it is", got.Origin)
+	}
+}
+
+func previousVersion(t *testing.T, s Source, o Operator) {
+	o.Put(t, "crm", `{"v":1}`)
+	first := load(t, s, "crm", clientsecret.Current)
+	if _, err := s.Load(t.Context(), "crm", clientsecret.Previous, true); !errors.Is(err, clientsecret.ErrNotFound) {
+		t.Errorf("the previous version of an unchanged secret: %v", err)
+	}
+	o.Put(t, "crm", `{"v":2}`)
+	second := load(t, s, "crm", clientsecret.Current)
+	if second.Text.Reveal() != `{"v":2}` || second.VersionID == first.VersionID || second.ARN != first.ARN {
+		t.Errorf("after a change: version %q then %q, ARN %q then %q",
+			first.VersionID, second.VersionID, first.ARN, second.ARN)
+	}
+	equal(t, load(t, s, "crm", clientsecret.Previous), first)
+}
+
+func namesake(t *testing.T, s Source, o Operator) {
+	o.Put(t, "crm", `{"v":1}`)
+	before := load(t, s, "crm", clientsecret.Current)
+	o.Delete(t, "crm")
+	if _, err := s.Load(t.Context(), "crm", clientsecret.Current, true); !errors.Is(err, clientsecret.ErrNotFound) {
+		t.Errorf("a deleted secret: %v", err)
+	}
+	o.Put(t, "crm", `{"v":1}`)
+	after := load(t, s, "crm", clientsecret.Current)
+	if after.ARN == before.ARN {
+		t.Errorf("a secret made again has the ARN of the deleted one, %q", after.ARN)
+	}
+	if _, err := s.Load(t.Context(), "crm", clientsecret.Previous, true); !errors.Is(err, clientsecret.ErrNotFound) {
+		t.Errorf("a secret made again inherits a previous version: %v", err)
+	}
+}
+
+func namesRefused(t *testing.T, s Source, o Operator) {
+	o.Put(t, "a.b", `{}`)
+	for _, name := range []string{"", "a.b", "../crm", "a/b", "CRM", "a b", "a\x00", "é", strings.Repeat("a", 65)} {
+		if _, err := s.Load(t.Context(), name, clientsecret.Current, true); !errors.Is(err, clientsecret.ErrNotFound) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func notThere(t *testing.T, s Source, _ Operator) {
+	for _, stage := range []clientsecret.Stage{clientsecret.Current, clientsecret.Previous} {
+		_, err := s.Load(t.Context(), "absent", stage, false)
+		if !errors.Is(err, clientsecret.ErrNotFound) {
+			t.Errorf("%s: %v", stage, err)
+		}
+	}
+}
+
+func pages(t *testing.T, s Source, o Operator) {
+	want := map[string]string{}
+	for i := range 23 {
+		name := fmt.Sprintf("c%02d", i)
+		want[name] = fmt.Sprintf(`{"n":%d}`, i)
+		o.Put(t, name, want[name])
+	}
+	for _, limit := range []int{1, 7, 23, 100} {
+		got := map[string]string{}
+		for _, entry := range listAll(t, s, limit) {
+			if _, twice := got[entry.Name]; twice || entry.Err != nil {
+				t.Errorf("limit %d: %q is listed twice (%t) or with an error: %v", limit, entry.Name, twice, entry.Err)
+			}
+			got[entry.Name] = entry.Text.Reveal()
+			equal(t, entry.Secret, load(t, s, entry.Name, clientsecret.Current))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("limit %d: listed (-want +got):\n%s", limit, diff)
+		}
+	}
+}
+
+func wrongNames(t *testing.T, s Source, o Operator) {
+	for _, name := range []string{"good", "Wrong_Name", "a.b"} {
+		o.Put(t, name, `{}`)
+	}
+	got := map[string]bool{}
+	for _, entry := range listAll(t, s, 10) {
+		got[entry.Name] = entry.Err == nil && entry.Text.Reveal() == `{}`
+		if entry.Err != nil && !errors.Is(entry.Err, clientsecret.ErrUnreadable) {
+			t.Errorf("%q: the error is of no known kind: %v", entry.Name, entry.Err)
+		}
+	}
+	want := map[string]bool{"good": true, "Wrong_Name": true, "a.b": false}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("listed, and with its text (-want +got):\n%s", diff)
+	}
+}
+
+func badCursor(t *testing.T, s Source, o Operator) {
+	for i := range 3 {
+		o.Put(t, fmt.Sprintf("c%d", i), `{}`)
+	}
+	_, next, err := s.List(t.Context(), 1, "")
+	if err != nil || next == "" {
+		t.Fatalf("first page: next %q, %v", next, err)
+	}
+	flipped := string(next[0]^1) + next[1:]
+	for _, bad := range []string{"x", next[1:], next + "A", next + "\n", flipped, "!" + next} {
+		if _, _, err := s.List(t.Context(), 1, bad); !errors.Is(err, clientsecret.ErrBadCursor) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func badLimit(t *testing.T, s Source, _ Operator) {
+	if _, _, err := s.List(t.Context(), 0, ""); err == nil {
+		t.Error("a limit of 0 lists something")
+	}
+}
+
+func load(t *testing.T, s Source, name string, stage clientsecret.Stage) clientsecret.Secret {
+	t.Helper()
+	secret, err := s.Load(t.Context(), name, stage, true)
+	if err != nil {
+		t.Fatalf("load %s of %s: %v", stage, name, err)
+	}
+	return secret
+}
+
+func listAll(t *testing.T, s Source, limit int) []clientsecret.Entry {
+	t.Helper()
+	var all []clientsecret.Entry
+	for next := ""; ; {
+		page, cursor, err := s.List(t.Context(), limit, next)
+		if err != nil {
+			t.Fatalf("list: %v", err)
+		}
+		if len(page) > limit {
+			t.Fatalf("a page of %d for a limit of %d", len(page), limit)
+		}
+		all = append(all, page...)
+		if next = cursor; next == "" {
+			return all
+		}
+	}
+}
+
+// equal compares secrets, texts included, without printing them.
+func equal(t *testing.T, got, want clientsecret.Secret) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: name, ARN, version, text or origin differ: version %q, want %q", got.Name, got.VersionID, want.VersionID)
+	}
+}
