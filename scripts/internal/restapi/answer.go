@@ -1,0 +1,119 @@
+package restapi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// proxyAnswer is the output format of a Lambda function for proxy integration.
+type proxyAnswer struct {
+	StatusCode        int                 `json:"statusCode"`
+	Headers           map[string]string   `json:"headers"`
+	MultiValueHeaders map[string][]string `json:"multiValueHeaders"`
+	Body              *string             `json:"body"`
+	IsBase64Encoded   bool                `json:"isBase64Encoded"`
+}
+
+var errMalformedAnswer = errors.New("malformed Lambda proxy response")
+
+// writeAnswer sends a function's answer. Nothing has been written when it fails.
+func writeAnswer(w http.ResponseWriter, answer []byte) error {
+	var a proxyAnswer
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return fmt.Errorf("%w: not the JSON object expected", errMalformedAnswer)
+	}
+	if a.StatusCode < 200 || a.StatusCode > 599 {
+		return fmt.Errorf("%w: statusCode %d", errMalformedAnswer, a.StatusCode)
+	}
+	body, err := a.body()
+	if err != nil {
+		return err
+	}
+	a.setHeaders(w.Header())
+	if len(body) > 0 && w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json") // API Gateway's default
+	}
+	w.WriteHeader(a.StatusCode)
+	_, _ = w.Write(body) // a caller that has gone has nobody to be told
+	return nil
+}
+
+func (a proxyAnswer) body() ([]byte, error) {
+	switch {
+	case a.Body == nil:
+		return nil, nil
+	case !a.IsBase64Encoded:
+		return []byte(*a.Body), nil
+	}
+	body, err := base64.StdEncoding.DecodeString(*a.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: body is not base64", errMalformedAnswer)
+	}
+	return body, nil
+}
+
+// setHeaders merges both members; where both name a header, the list counts.
+func (a proxyAnswer) setHeaders(h http.Header) {
+	for name, value := range a.Headers {
+		h.Set(name, value)
+	}
+	for name, values := range a.MultiValueHeaders {
+		h.Del(name)
+		for _, value := range values {
+			h.Add(name, value)
+		}
+	}
+}
+
+// setHeaders sets what every response carries, the gateway's own ones too.
+func setHeaders(h http.Header, ids ids) {
+	h.Set("X-Amzn-Requestid", ids.request)
+	h.Set("X-Amz-Apigw-Id", ids.extended)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// writeGatewayError answers as API Gateway does without a function.
+func writeGatewayError(w http.ResponseWriter, status int, kind, message string) {
+	w.Header().Set("X-Amzn-Errortype", kind)
+	writeJSON(w, status, "application/json", struct {
+		Message string `json:"message"`
+	}{message})
+}
+
+// mistake is a request that leads to no function: what a deployed API cannot
+// answer otherwise than with 403, and a laptop can explain.
+type mistake struct {
+	status      int
+	code, title string
+	detail      string
+}
+
+var (
+	errNoResource = &mistake{http.StatusNotFound, "connection_not_found", "Not found",
+		"no resource has this path; the connections are under /connections"}
+	errMalformed = &mistake{http.StatusBadRequest, "invalid_request", "Bad request",
+		"the path has an empty or dot segment, or a slash inside a segment; write a connection's name as it is, unencoded"}
+	errTooLong = &mistake{http.StatusRequestURITooLong, "invalid_request", "URI too long",
+		"the path is longer than API Gateway takes; a connection's name has at most 129 characters"}
+)
+
+// write answers in the form of the service's own problems (RFC 9457).
+func (m *mistake) write(w http.ResponseWriter, requestID string) {
+	writeJSON(w, m.status, "application/problem+json", map[string]any{
+		"type": "urn:tokenvend:error:" + m.code, "title": m.title, "status": m.status,
+		"detail": m.detail, "instance": requestID,
+		"error": m.code, "error_description": m.detail, "retryable": false,
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
+	text, _ := json.Marshal(v) // strings, numbers and booleans only
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}
