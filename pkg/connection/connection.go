@@ -59,6 +59,9 @@ type Connection struct {
 	RefreshTokenExpiresIn time.Duration
 	// EarlyRefresh false: the server refuses, or repeats the old token, before expiry.
 	EarlyRefresh bool
+	// NewTokenRevokesOld: each new access token ends the one before, so that
+	// none is fetched ahead of need.
+	NewTokenRevokesOld bool
 
 	Callers Callers
 

@@ -151,13 +151,14 @@ func (p path) problem(text string) *Error {
 			b.WriteString("/…")
 			break
 		}
-		b.WriteString("/" + escapeToken(shown(name)))
+		b.WriteString("/" + escapeToken(PrintableName(name)))
 	}
 	return &Error{Path: b.String(), Problem: text}
 }
 
-// shown makes an outsider's name fit to print.
-func shown(name string) string {
+// PrintableName makes an outsider's member name fit for an error: control
+// characters replaced, and cut to a bounded length.
+func PrintableName(name string) string {
 	printable := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
