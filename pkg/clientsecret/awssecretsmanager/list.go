@@ -1,0 +1,210 @@
+package awssecretsmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/clientsecret/internal/cursor"
+)
+
+const (
+	maxListed  = 100 // ListSecrets' largest page
+	maxBatch   = 20  // BatchGetSecretValue's largest batch
+	maxBatches = 4   // batches under way at once: a page of 1,000 takes 13 rounds
+)
+
+// List returns up to limit (≥ 1) secrets under the prefix with their current
+// texts, oldest secret first so that one made meanwhile never shifts a page, and
+// the cursor of the next page, empty on the last. A page may be short, or empty,
+// and still have a next.
+//
+// A secret that cannot be read, or is scheduled for deletion, is an entry with
+// its error; one that was deleted a moment ago is left out. Errors are
+// clientsecret.ErrBadCursor, ErrUnavailable, and ErrUnreadable when the role may
+// not list.
+func (s *Source) List(ctx context.Context, limit int, next string) ([]clientsecret.Entry, string, error) {
+	if limit < 1 {
+		return nil, "", fmt.Errorf("list secrets: the limit %d is below 1", limit)
+	}
+	entries, next, err := s.names(ctx, limit, next)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := s.fill(ctx, entries); err != nil {
+		return nil, "", err
+	}
+	entries = slices.DeleteFunc(entries, func(e clientsecret.Entry) bool { return errors.Is(e.Err, clientsecret.ErrNotFound) })
+	return entries, next, nil
+}
+
+// names lists up to limit secrets without their texts.
+func (s *Source) names(ctx context.Context, limit int, next string) ([]clientsecret.Entry, string, error) {
+	token, err := s.token(next)
+	if err != nil {
+		return nil, "", err
+	}
+	var entries []clientsecret.Entry
+	for {
+		out, err := s.client.ListSecrets(ctx, s.listInput(limit-len(entries), token))
+		if err != nil {
+			return nil, "", judge(err).wrapCall("secretsmanager:ListSecrets")
+		}
+		for _, listed := range out.SecretList {
+			// The filter is the service's; what is ours is decided here.
+			if name, ok := strings.CutPrefix(aws.ToString(listed.Name), s.prefix); ok {
+				entries = append(entries, s.listed(name, listed))
+			}
+		}
+		token = out.NextToken
+		if aws.ToString(token) == "" {
+			return entries, "", nil
+		}
+		if len(entries) >= limit {
+			return entries, cursor.Encode(s.cursorScope(), *token), nil
+		}
+	}
+}
+
+func (s *Source) listInput(wanted int, token *string) *secretsmanager.ListSecretsInput {
+	return &secretsmanager.ListSecretsInput{
+		Filters:                []types.Filter{{Key: types.FilterNameStringTypeName, Values: []string{s.prefix}}},
+		IncludePlannedDeletion: aws.Bool(true),
+		MaxResults:             aws.Int32(int32(min(wanted, maxListed))),
+		NextToken:              token,
+		SortOrder:              types.SortOrderTypeAsc,
+	}
+}
+
+// listed is an entry without a text, with an error if it will never get one.
+func (s *Source) listed(name string, found types.SecretListEntry) clientsecret.Entry {
+	entry := clientsecret.Entry{Secret: clientsecret.Secret{
+		Name:   name,
+		ARN:    aws.ToString(found.ARN),
+		Origin: origin(s.prefix + name),
+	}}
+	if found.DeletedDate != nil {
+		entry.Err = fault{code: codeInvalid}.wrap(entry.Origin)
+	} else {
+		entry.Err = clientsecret.CheckDot(entry.Origin, name)
+	}
+	return entry
+}
+
+// token unwraps a cursor; nil asks for the first page.
+func (s *Source) token(next string) (*string, error) {
+	if next == "" {
+		return nil, nil
+	}
+	token, err := cursor.Decode(s.cursorScope(), next)
+	return &token, err
+}
+
+func (s *Source) cursorScope() string { return "secretsmanager " + s.prefix }
+
+// fill reads the texts of the entries that have no error yet.
+func (s *Source) fill(ctx context.Context, entries []clientsecret.Entry) error {
+	var wanted []*clientsecret.Entry
+	for i := range entries {
+		if entries[i].Err == nil {
+			wanted = append(wanted, &entries[i])
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxBatches)
+	for batch := range slices.Chunk(wanted, maxBatch) {
+		group.Go(func() error { return s.fillBatch(ctx, batch) })
+	}
+	return group.Wait()
+}
+
+// fillBatch reads up to 20 texts with one call. The service may let one secret
+// fail the whole call; then each is asked for by itself.
+func (s *Source) fillBatch(ctx context.Context, batch []*clientsecret.Entry) error {
+	answers, err := s.batchGet(ctx, batch)
+	if err != nil {
+		failed := judge(err)
+		if !failed.concernsOneSecret() {
+			return failed.wrapCall("secretsmanager:BatchGetSecretValue")
+		}
+		s.fillSingly(ctx, batch)
+		return nil
+	}
+	for _, entry := range batch {
+		answer, ok := answers[entry.ARN]
+		if !ok { // a failure may name its secret instead
+			answer, ok = answers[s.prefix+entry.Name]
+		}
+		if !ok {
+			answer.fault = &fault{code: "not in the answer"}
+		}
+		answer.fill(entry)
+	}
+	return nil
+}
+
+func (s *Source) fillSingly(ctx context.Context, batch []*clientsecret.Entry) {
+	for _, entry := range batch {
+		found, err := get(ctx, s.client, request{id: entry.ARN, stage: clientsecret.Current, origin: entry.Origin})
+		if err != nil {
+			entry.Err = err
+			continue
+		}
+		found.Name = entry.Name
+		entry.Secret = found
+	}
+}
+
+// answer is what a batch says of one secret: a version or a fault.
+type answer struct {
+	version version
+	fault   *fault
+}
+
+func (a answer) fill(entry *clientsecret.Entry) {
+	if a.fault != nil {
+		entry.Err = a.fault.wrap(entry.Origin)
+		return
+	}
+	found, err := a.version.secret(entry.Origin)
+	if err != nil {
+		entry.Err = err
+		return
+	}
+	found.Name = entry.Name
+	entry.Secret = found
+}
+
+// batchGet reads current versions by ARN, page after page: the service may
+// divide even a batch of named secrets.
+func (s *Source) batchGet(ctx context.Context, batch []*clientsecret.Entry) (map[string]answer, error) {
+	input := &secretsmanager.BatchGetSecretValueInput{}
+	for _, entry := range batch {
+		input.SecretIdList = append(input.SecretIdList, entry.ARN)
+	}
+	answers := make(map[string]answer, len(batch))
+	for {
+		out, err := s.client.BatchGetSecretValue(ctx, input)
+		if err != nil {
+			return nil, err
+		}
+		for _, value := range out.SecretValues {
+			answers[aws.ToString(value.ARN)] = answer{version: version{arn: value.ARN, id: value.VersionId, text: value.SecretString}}
+		}
+		for _, failed := range out.Errors {
+			why := judgeCode(aws.ToString(failed.ErrorCode), aws.ToString(failed.Message))
+			answers[aws.ToString(failed.SecretId)] = answer{fault: &why}
+		}
+		if input.NextToken = out.NextToken; aws.ToString(input.NextToken) == "" {
+			return answers, nil
+		}
+	}
+}
