@@ -175,7 +175,7 @@ func (s *Store) underLease(ctx context.Context, verb string, key tokenstore.Key,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	item := s.read(key)
-	if item.Lease.Owner != owner {
+	if owner == "" || item.Lease.Owner != owner {
 		return nil
 	}
 	change(&item)
@@ -199,7 +199,7 @@ func (s *Store) write(item tokenstore.Item) tokenstore.Item {
 
 func takeable(l tokenstore.Lease, a tokenstore.Acquire) bool {
 	return l.Owner == "" || l.Owner == a.Owner ||
-		l.Until.Before(a.Now) || l.Until.After(a.Now.Add(a.TTL+absurdAfter))
+		l.Until.Before(instant(a.Now)) || l.Until.After(instant(a.Now.Add(a.TTL+absurdAfter)))
 }
 
 // released ends the lease if it is owner's; the count of acquisitions stays.
@@ -217,13 +217,17 @@ func clone(item tokenstore.Item) tokenstore.Item {
 	return item
 }
 
-// normal brings instants to what a table keeps: milliseconds in UTC.
+// normal brings an item to what a table keeps: instants as milliseconds in UTC,
+// and of no failure nothing.
 func normal(item tokenstore.Item) tokenstore.Item {
 	for _, at := range []*time.Time{
 		&item.Token.MintedAt, &item.Token.ExpiresAt, &item.Lease.Until,
 		&item.Failure.FailedAt, &item.Failure.NextAttemptAt,
 	} {
 		*at = instant(*at)
+	}
+	if item.Failure.Count == 0 {
+		item.Failure = tokenstore.Failure{}
 	}
 	item.Forced = instants(item.Forced)
 	return item

@@ -1,0 +1,208 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+func reject(t *testing.T, f *fixture) {
+	t.Run("CR-23 keeps the token, marks it, moves the version", func(t *testing.T) {
+		k := key(t)
+		want := mustMint(t, f, k, "token_1")
+		got, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1"})
+		if err != nil {
+			t.Fatalf("Reject: %v", err)
+		}
+		want.Version, want.RejectedID = 2, "token_1"
+		diff(t, "item", want, got)
+		diff(t, "stored", want, get(t, f, k))
+	})
+	for _, tc := range []struct {
+		name    string
+		version int64
+		id      string
+	}{
+		{"CR-23 an older version is superseded", 1, "token_2"},
+		{"CR-23 a version still to come is superseded", 3, "token_2"},
+		{"CR-23 another token is superseded", 2, "token_1"},
+		{"CR-23 no version is superseded", 0, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			k := key(t)
+			mustMint(t, f, k, "token_1")
+			want := mustMint(t, f, k, "token_2")
+			item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: tc.version, TokenID: tc.id, Forced: []time.Time{start}})
+			if !errors.Is(err, tokenstore.ErrSuperseded) {
+				t.Fatalf("Reject: %v, want ErrSuperseded", err)
+			}
+			diff(t, "returned", want, item)
+			diff(t, "stored", want, get(t, f, k))
+		})
+	}
+	t.Run("CR-23 a missing item is superseded and stays missing", func(t *testing.T) {
+		k := key(t)
+		_, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, TokenID: "token_1"})
+		if !errors.Is(err, tokenstore.ErrSuperseded) {
+			t.Errorf("Reject: %v, want ErrSuperseded", err)
+		}
+		diff(t, "stored", tokenstore.Item{Key: k}, get(t, f, k))
+	})
+	t.Run("CR-36 the same report repeated succeeds and moves the version once", func(t *testing.T) {
+		k := key(t)
+		mustMint(t, f, k, "token_1")
+		for range 2 {
+			item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", Forced: []time.Time{start}})
+			if err != nil || item.Version != 2 {
+				t.Errorf("Reject: version %d, %v, want 2", item.Version, err)
+			}
+		}
+	})
+	t.Run("FI-42 of 50 reports that differ one is heard", func(t *testing.T) {
+		k := key(t)
+		mustMint(t, f, k, "token_1")
+		errs := race(50, func(i int) error {
+			_, err := f.Reject(t.Context(), tokenstore.Reject{
+				Key: k, Version: 1, TokenID: "token_1", Forced: []time.Time{start.Add(time.Duration(i) * time.Second)},
+			})
+			return err
+		})
+		heard := 0
+		for _, err := range errs {
+			if err == nil {
+				heard++
+			} else if !errors.Is(err, tokenstore.ErrSuperseded) {
+				t.Errorf("Reject: %v, want ErrSuperseded", err)
+			}
+		}
+		if item := get(t, f, k); heard != 1 || item.Version != 2 || len(item.Forced) != 1 {
+			t.Errorf("%d heard, version %d, %d forced; want 1, 2, 1", heard, item.Version, len(item.Forced))
+		}
+	})
+}
+
+func drop(t *testing.T, f *fixture) {
+	t.Run("CR-21 forgets what belongs to the token, keeps lease, limits and variants, returns what was", func(t *testing.T) {
+		k := key(t)
+		mustMint(t, f, k, "token_1")
+		if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
+			t.Fatalf("AddVariant: %v", err)
+		}
+		if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", Forced: []time.Time{start}}); err != nil {
+			t.Fatalf("Reject: %v", err)
+		}
+		mustAcquire(t, f, k, "unlucky", start)
+		if err := f.Fail(t.Context(), failed(k, "unlucky", 1)); err != nil {
+			t.Fatalf("Fail: %v", err)
+		}
+		was := mustAcquire(t, f, k, "holder", start)
+		got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, MustLoad: "secret-2", Now: start})
+		if err != nil {
+			t.Fatalf("Drop: %v", err)
+		}
+		diff(t, "returned", was, got)
+		want := tokenstore.Item{
+			Key: k, Version: 3, Lease: was.Lease, Forced: was.Forced, MustLoad: "secret-2", Variants: was.Variants,
+		}
+		diff(t, "stored", want, get(t, f, k))
+	})
+	t.Run("FI-49 fences the holder of an item that did not exist", func(t *testing.T) {
+		k := key(t)
+		held := mustAcquire(t, f, k, "holder", start)
+		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
+			t.Fatalf("Drop: %v", err)
+		}
+		if _, err := f.Commit(t.Context(), committed(k, "holder", held.Version, "token_1")); !errors.Is(err, tokenstore.ErrSuperseded) {
+			t.Errorf("Commit: %v, want ErrSuperseded", err)
+		}
+	})
+	t.Run("CR-21 creates a missing item, and MustLoad stands until it is replaced", func(t *testing.T) {
+		k := key(t)
+		for i, d := range []struct{ mustLoad, want string }{{"secret-1", "secret-1"}, {"", "secret-1"}, {"secret-2", "secret-2"}} {
+			if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, MustLoad: d.mustLoad, Now: start}); err != nil {
+				t.Fatalf("Drop: %v", err)
+			}
+			diff(t, "stored", tokenstore.Item{Key: k, Version: int64(i + 1), MustLoad: d.want}, get(t, f, k))
+		}
+	})
+}
+
+func markUsed(t *testing.T, f *fixture) {
+	unused := func(t *testing.T) tokenstore.Item {
+		k := key(t)
+		mustAcquire(t, f, k, "holder", start)
+		c := committed(k, "holder", 0, "token_1")
+		c.Used = false
+		item, err := f.Commit(t.Context(), c)
+		if err != nil {
+			t.Fatalf("Commit: %v", err)
+		}
+		return item
+	}
+	for _, tc := range []struct {
+		name    string
+		version int64
+		used    bool
+	}{
+		{"CR-30 marks the version that was served", 1, true},
+		{"CR-30 an older version is a no-op", 0, false},
+		{"CR-30 a newer version is a no-op", 2, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			want := unused(t)
+			if err := f.MarkUsed(t.Context(), want.Key, tc.version); err != nil {
+				t.Fatalf("MarkUsed: %v", err)
+			}
+			want.Used = tc.used
+			diff(t, "item", want, get(t, f, want.Key))
+		})
+	}
+	t.Run("CR-30 creates no item", func(t *testing.T) {
+		k := key(t)
+		for _, version := range []int64{0, 1} {
+			if err := f.MarkUsed(t.Context(), k, version); err != nil {
+				t.Fatalf("MarkUsed: %v", err)
+			}
+		}
+		diff(t, "item", tokenstore.Item{Key: k}, get(t, f, k))
+	})
+}
+
+func variants(t *testing.T, f *fixture) {
+	t.Run("CR-37 repeating changes nothing, order does not matter", func(t *testing.T) {
+		k := key(t)
+		of := k
+		of.Variant = "b"
+		for _, add := range []struct {
+			key     tokenstore.Key
+			variant string
+		}{{of, "b"}, {k, "c"}, {k, "a"}, {of, "b"}} {
+			if err := f.AddVariant(t.Context(), add.key, add.variant); err != nil {
+				t.Fatalf("AddVariant: %v", err)
+			}
+		}
+		diff(t, "own item", tokenstore.Item{Key: k, Variants: []string{"a", "b", "c"}}, get(t, f, k))
+		diff(t, "variant's item", tokenstore.Item{Key: of}, get(t, f, of))
+	})
+	t.Run("CR-37 none is lost among 30 at once, and the rest of the item stands", func(t *testing.T) {
+		k := key(t)
+		want := mustMint(t, f, k, "token_1")
+		for _, err := range race(30, func(i int) error { return f.AddVariant(t.Context(), k, fmt.Sprintf("%02d", i/2)) }) {
+			if err != nil {
+				t.Errorf("AddVariant: %v", err)
+			}
+		}
+		for i := range 15 {
+			want.Variants = append(want.Variants, fmt.Sprintf("%02d", i))
+		}
+		got := get(t, f, k)
+		diff(t, "item", want, got)
+		if !slices.IsSorted(got.Variants) {
+			t.Errorf("variants %v are not sorted", got.Variants)
+		}
+	})
+}

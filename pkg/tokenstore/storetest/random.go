@@ -1,0 +1,153 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// operation is one call with its arguments, and what the item's version may do.
+type operation struct {
+	name string
+	// moves says that success moves the version, by one.
+	moves bool
+	call  func(ctx context.Context, s Store) (tokenstore.Item, error)
+}
+
+// steps is how many operations one random history has.
+const steps = 15
+
+// randomOperation draws an operation on k, which stands as current: mostly one
+// that could succeed.
+func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now time.Time) operation {
+	owner := rapid.SampledFrom([]string{"ann", "bob"}).Draw(rt, "owner")
+	id := rapid.SampledFrom([]string{"token_1", "token_2"}).Draw(rt, "token")
+	version := max(0, current.Version+rapid.SampledFrom([]int64{0, 0, 0, -1, 1}).Draw(rt, "offset"))
+	ops := []operation{
+		{"acquire", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return s.Acquire(ctx, acquire(k, owner, now))
+		}},
+		{"commit", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			c := committed(k, owner, version, id)
+			c.Used, c.Now = version%2 == 0, now
+			return s.Commit(ctx, c)
+		}},
+		{"fail", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return tokenstore.Item{}, s.Fail(ctx, failed(k, owner, int(version%3)))
+		}},
+		{"release", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return tokenstore.Item{}, s.Release(ctx, k, owner)
+		}},
+		{"reject", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return s.Reject(ctx, tokenstore.Reject{Key: k, Version: version, TokenID: id, Forced: []time.Time{now}})
+		}},
+		{"drop", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return s.Drop(ctx, tokenstore.Drop{Key: k, MustLoad: owner, Now: now})
+		}},
+		{"mark used", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return tokenstore.Item{}, s.MarkUsed(ctx, k, version)
+		}},
+		{"add variant", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return tokenstore.Item{}, s.AddVariant(ctx, k, id)
+		}},
+	}
+	return ops[rapid.IntRange(0, len(ops)-1).Draw(rt, "operation")]
+}
+
+// randomOperations checks on random histories what holds of every operation,
+// whatever came before it.
+func randomOperations(t *testing.T, f *fixture) {
+	history := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		history++
+		k := key(t)
+		k.Connection += fmt.Sprint("-", history)
+		now, before := start, tokenstore.Item{Key: k}
+		for range steps {
+			now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Second, leaseTTL + time.Second}).Draw(rt, "pause"))
+			op := randomOperation(rt, k, before, now)
+			returned, err := op.call(t.Context(), f)
+			after, getErr := f.Get(t.Context(), k, true)
+			if getErr != nil {
+				rt.Fatalf("Get: %v", getErr)
+			}
+			checkStep(rt, op, before, after, returned, err)
+			before = after
+		}
+	})
+}
+
+// checkStep checks one step of a history.
+func checkStep(rt *rapid.T, op operation, before, after, returned tokenstore.Item, err error) {
+	unchanged := cmp.Equal(before, after)
+	switch {
+	case err != nil && !errors.Is(err, tokenstore.ErrHeld) && !errors.Is(err, tokenstore.ErrSuperseded):
+		rt.Fatalf("%s: %v", op.name, err)
+	case err != nil && !unchanged:
+		rt.Errorf("%s: %v, yet the item changed:\n%s", op.name, err, cmp.Diff(before, after))
+	case op.moves && err == nil && !unchanged && after.Version != before.Version+1,
+		!op.moves && after.Version != before.Version:
+		rt.Errorf("%s moved the version from %d to %d", op.name, before.Version, after.Version)
+	}
+	switch op.name {
+	case "drop":
+		if !cmp.Equal(before, returned) {
+			rt.Errorf("drop did not return the item as it stood before:\n%s", cmp.Diff(before, returned))
+		}
+	case "acquire", "commit", "reject":
+		if !cmp.Equal(after, returned) {
+			rt.Errorf("%s did not return the item as it stands:\n%s", op.name, cmp.Diff(after, returned))
+		}
+	}
+	if op.name != "commit" && op.name != "drop" && !cmp.Equal(before.Token, after.Token) {
+		rt.Errorf("%s changed the token:\n%s", op.name, cmp.Diff(before.Token, after.Token))
+	}
+	if taken := op.name == "acquire" && err == nil; taken != (after.Lease.Seq == before.Lease.Seq+1) {
+		rt.Errorf("%s moved the count of acquisitions from %d to %d", op.name, before.Lease.Seq, after.Lease.Seq)
+	}
+}
+
+// Compare puts two stores through the same random histories and requires the
+// same answers of both, to the last field.
+func Compare(t *testing.T, want, got Store) {
+	history := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		history++
+		k := key(t)
+		k.Connection += fmt.Sprint("-", history)
+		now, current := start, tokenstore.Item{Key: k}
+		for range steps {
+			now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Second, leaseTTL + time.Second}).Draw(rt, "pause"))
+			op := randomOperation(rt, k, current, now)
+			wantItem, wantErr := op.call(t.Context(), want)
+			gotItem, gotErr := op.call(t.Context(), got)
+			if d := cmp.Diff(wantItem, gotItem); d != "" {
+				rt.Errorf("%s returned (-want +got):\n%s", op.name, d)
+			}
+			if !sameKind(wantErr, gotErr) {
+				rt.Errorf("%s: %v, want %v", op.name, gotErr, wantErr)
+			}
+			current, _ = want.Get(t.Context(), k, true)
+			stands, err := got.Get(t.Context(), k, true)
+			if d := cmp.Diff(current, stands); d != "" || err != nil {
+				rt.Fatalf("after %s: %v (-want +got):\n%s", op.name, err, d)
+			}
+		}
+	})
+}
+
+func sameKind(a, b error) bool {
+	for _, kind := range []error{tokenstore.ErrHeld, tokenstore.ErrSuperseded, tokenstore.ErrCorrupt, tokenstore.ErrUnavailable} {
+		if errors.Is(a, kind) != errors.Is(b, kind) {
+			return false
+		}
+	}
+	return (a == nil) == (b == nil)
+}
