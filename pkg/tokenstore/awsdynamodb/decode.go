@@ -1,0 +1,199 @@
+package awsdynamodb
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// understood decodes an item for a reader: wholly, or not at all.
+func understood(key tokenstore.Key, found attributes) (tokenstore.Item, error) {
+	item, bad := decode(key, found)
+	if len(bad) > 0 {
+		return tokenstore.Item{Key: key}, corrupt(bad)
+	}
+	return item, nil
+}
+
+// corrupt names the attributes that cannot be read, never what stands in them.
+func corrupt(bad []string) error {
+	return fmt.Errorf("%w: unusable %s", tokenstore.ErrCorrupt, strings.Join(bad, ", "))
+}
+
+// decode reads what it can of an item, and names the attributes that are
+// missing, of a wrong type or out of range; their fields are left zero.
+func decode(key tokenstore.Key, found attributes) (tokenstore.Item, []string) {
+	if len(found) == 0 {
+		return tokenstore.Item{Key: key}, nil
+	}
+	r := &reader{found: found}
+	item := tokenstore.Item{
+		Key:        key,
+		Version:    r.number(attrVersion, maxCount),
+		Generation: r.text(attrGeneration),
+		Token:      r.token(),
+		Lease:      r.lease(),
+		Failure:    r.failure(),
+		RejectedID: r.text(attrRejectedID),
+		Forced:     r.instants(attrForced),
+		MustLoad:   r.text(attrMustLoad),
+		Used:       r.flag(attrUsed),
+		RenewSlot:  r.text(attrRenewSlot),
+		Variants:   r.set(attrVariants),
+	}
+	if schema := r.number(attrSchema, maxCount); schema != schemaVersion {
+		r.fault(attrSchema)
+	}
+	if item.Token.ID != "" && item.Version == 0 {
+		r.fault(attrVersion)
+	}
+	return item, r.bad
+}
+
+// reader reads attributes one by one and remembers which could not be read.
+type reader struct {
+	found attributes
+	bad   []string
+}
+
+func (r *reader) fault(name string) {
+	if !slices.Contains(r.bad, name) {
+		r.bad = append(r.bad, name)
+	}
+}
+
+// require faults the absent ones of names if any of group is there: a record
+// half written by nobody we know.
+func (r *reader) require(group []string, names ...string) {
+	for _, name := range group {
+		if r.found[name] == nil {
+			continue
+		}
+		for _, need := range names {
+			if r.found[need] == nil {
+				r.fault(need)
+			}
+		}
+		return
+	}
+}
+
+func (r *reader) token() tokenstore.Token {
+	core := []string{attrTokenID, attrSealed, attrMintedAt, attrExpiresAt}
+	r.require(core, core...)
+	return tokenstore.Token{
+		ID:            r.text(attrTokenID),
+		Sealed:        r.bytes(attrSealed),
+		MintedAt:      r.instant(attrMintedAt),
+		ExpiresAt:     r.instant(attrExpiresAt),
+		Declaration:   r.text(attrDeclaration),
+		SecretVersion: r.text(attrSecretVersion),
+	}
+}
+
+func (r *reader) lease() tokenstore.Lease {
+	r.require(leaseAttributes, leaseAttributes...)
+	return tokenstore.Lease{
+		Owner: r.text(attrLeaseOwner),
+		Until: r.instant(attrLeaseUntil),
+		Seq:   r.number(attrLeaseSeq, maxCount),
+	}
+}
+
+func (r *reader) failure() tokenstore.Failure {
+	r.require(failureAttributes, attrFailCount, attrNextAttemptAt)
+	return tokenstore.Failure{
+		Count:         int(r.number(attrFailCount, maxCount)),
+		Code:          r.text(attrFailCode),
+		Status:        int(r.number(attrFailStatus, 999)),
+		ProviderCode:  r.text(attrFailProvider),
+		FailedAt:      r.instant(attrFailedAt),
+		NextAttemptAt: r.instant(attrNextAttemptAt),
+		Cause:         r.text(attrFailCause),
+	}
+}
+
+// attribute reads one attribute as T; absent is the zero value and no fault.
+func attribute[T types.AttributeValue](r *reader, name string) (value T, ok bool) {
+	raw := r.found[name]
+	if raw == nil {
+		return value, false
+	}
+	if value, ok = raw.(T); !ok {
+		r.fault(name)
+	}
+	return value, ok
+}
+
+func (r *reader) text(name string) string {
+	if v, ok := attribute[*types.AttributeValueMemberS](r, name); ok {
+		return v.Value
+	}
+	return ""
+}
+
+func (r *reader) bytes(name string) []byte {
+	if v, ok := attribute[*types.AttributeValueMemberB](r, name); ok {
+		return v.Value
+	}
+	return nil
+}
+
+func (r *reader) flag(name string) bool {
+	v, ok := attribute[*types.AttributeValueMemberBOOL](r, name)
+	return ok && v.Value
+}
+
+// set reads a string set, sorted: DynamoDB promises no order.
+func (r *reader) set(name string) []string {
+	if v, ok := attribute[*types.AttributeValueMemberSS](r, name); ok {
+		return slices.Sorted(slices.Values(v.Value))
+	}
+	return nil
+}
+
+func (r *reader) number(name string, most int64) int64 {
+	v, ok := attribute[*types.AttributeValueMemberN](r, name)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseInt(v.Value, 10, 64)
+	if err != nil || n < 0 || n > most {
+		r.fault(name)
+		return 0
+	}
+	return n
+}
+
+func (r *reader) instant(name string) time.Time {
+	if r.found[name] == nil {
+		return time.Time{}
+	}
+	return fromMillis(r.number(name, maxMillis))
+}
+
+func (r *reader) instants(name string) []time.Time {
+	v, ok := attribute[*types.AttributeValueMemberL](r, name)
+	if !ok {
+		return nil
+	}
+	inner := &reader{found: make(attributes, 1)}
+	var all []time.Time
+	for _, raw := range v.Value {
+		inner.found[name] = raw
+		all = append(all, inner.instant(name))
+	}
+	if len(inner.bad) > 0 {
+		r.fault(name)
+		return nil
+	}
+	return all
+}
+
+func fromMillis(n int64) time.Time { return time.UnixMilli(n).UTC() }

@@ -1,0 +1,143 @@
+package awsdynamodb
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// Reject marks the current token as reported dead and moves the version.
+// tokenstore.ErrSuperseded comes with the item, unless it shows this very
+// report.
+func (s *Store) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error) {
+	found, applied, err := s.apply(ctx, rejecting(r))
+	if err != nil {
+		return tokenstore.Item{Key: r.Key}, err
+	}
+	item, err := understood(r.Key, found)
+	switch {
+	case err != nil:
+		return item, tokenstore.ErrSuperseded
+	case applied || reported(item, r):
+		return item, nil
+	}
+	return item, tokenstore.ErrSuperseded
+}
+
+func rejecting(r tokenstore.Reject) *update {
+	u := newUpdate("reject", r.Key)
+	u.answer = types.ReturnValueAllNew
+	requireVersion(u, r.Version)
+	u.require("#token_id = :rejected_id")
+	u.assign(attrVersion, number(r.Version+1))
+	u.assign(attrRejectedID, text(r.TokenID))
+	if len(r.Forced) == 0 {
+		u.forget(attrForced)
+	} else {
+		u.assign(attrForced, instants(r.Forced))
+	}
+	return u
+}
+
+func reported(item tokenstore.Item, r tokenstore.Reject) bool {
+	sameInstant := func(a, b time.Time) bool { return a.UnixMilli() == b.UnixMilli() }
+	return item.Version == r.Version+1 && item.RejectedID == r.TokenID &&
+		item.Token.ID == r.TokenID && slices.EqualFunc(item.Forced, r.Forced, sameInstant)
+}
+
+// Drop forgets token, failure, rejection and renewal slot, moves the version,
+// and returns the item as it stood before; one that could not be understood
+// counts as having held nothing. A missing item is created. The version of a
+// subject's item that cannot be counted on is tokenstore.ErrCorrupt.
+func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+	for _, form := range []func(tokenstore.Drop) *update{droppingNext, droppingReset, droppingNext} {
+		found, applied, err := s.apply(ctx, form(d))
+		if err != nil {
+			return tokenstore.Item{Key: d.Key}, err
+		}
+		if applied {
+			item, _ := understood(d.Key, found)
+			return item, nil
+		}
+		if d.Key.Subject != "" {
+			break
+		}
+	}
+	return tokenstore.Item{Key: d.Key}, corrupt([]string{attrVersion})
+}
+
+const versionCounts = "attribute_not_exists(#version) OR #version BETWEEN :zero AND :most"
+
+// droppingNext moves a version that can be counted on.
+func droppingNext(d tokenstore.Drop) *update {
+	u := dropping(d)
+	u.require(versionCounts)
+	u.compute(attrVersion, "if_not_exists(#version, :zero) + :one")
+	u.value(":one", number(1))
+	return u
+}
+
+// droppingReset sets a version that cannot past every one counted so far.
+func droppingReset(d tokenstore.Drop) *update {
+	u := dropping(d)
+	u.require("NOT (" + versionCounts + ")")
+	u.assign(attrVersion, instant(d.Now))
+	return u
+}
+
+func dropping(d tokenstore.Drop) *update {
+	u := newUpdate("drop", d.Key)
+	u.answer = types.ReturnValueAllOld
+	u.blind = true
+	u.stamp()
+	u.value(":zero", number(0))
+	u.value(":most", number(maxCount-1))
+	u.forget(tokenAttributes...)
+	u.forget(failureAttributes...)
+	if d.MustLoad != "" {
+		u.assign(attrMustLoad, text(d.MustLoad))
+	}
+	u.sweep(sweepAt(d.Now))
+	return u
+}
+
+// MarkUsed notes that the token of that version was served; a version that has
+// moved makes it a no-op.
+func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error {
+	if version == 0 {
+		return nil
+	}
+	u := newUpdate("mark used", key)
+	u.blind = true
+	requireVersion(u, version)
+	u.assign(attrUsed, &types.AttributeValueMemberBOOL{Value: true})
+	_, _, err := s.apply(ctx, u)
+	return err
+}
+
+// AddVariant notes on the connection's own item that a variant exists, and
+// keeps that item from being swept. tokenstore.ErrCorrupt when its variants
+// cannot be read.
+func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
+	key.Variant = ""
+	u := newUpdate("add variant", key)
+	u.blind = true
+	u.stamp()
+	u.require("attribute_not_exists(#variants) OR attribute_type(#variants, :set)")
+	u.value(":set", text("SS"))
+	u.add = append(u.add, "#variants :variant")
+	u.value(":variant", &types.AttributeValueMemberSS{Value: []string{variant}})
+	if swept(key) {
+		u.assign(attrTTL, number(never))
+		u.assign(attrTTLPin, number(never))
+	}
+	_, applied, err := s.apply(ctx, u)
+	if err == nil && !applied {
+		return corrupt([]string{attrVariants})
+	}
+	return err
+}

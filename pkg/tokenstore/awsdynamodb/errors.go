@@ -1,0 +1,41 @@
+package awsdynamodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// unavailable strips an error of the SDK to its code: messages carry ARNs,
+// request ids and table names. Everything that is not an answer about the item
+// counts as unavailable, also what an operator must mend (a missing table, a
+// missing permission): to callers it is the same, and the code tells which.
+func unavailable(ctx context.Context, verb string, err error) error {
+	if ended := ctx.Err(); ended != nil {
+		return fmt.Errorf("%s token item: %w: %w", verb, tokenstore.ErrUnavailable, ended)
+	}
+	return fmt.Errorf("%s token item: %w: %s", verb, tokenstore.ErrUnavailable, reason(err))
+}
+
+func reason(err error) string {
+	var api interface{ ErrorCode() string }
+	var timeout interface{ Timeout() bool }
+	var http interface{ HTTPStatusCode() int }
+	switch {
+	case errors.As(err, &api) && isCode(api.ErrorCode()):
+		return api.ErrorCode()
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	case errors.As(err, &http) && http.HTTPStatusCode() >= 300:
+		return fmt.Sprintf("HTTP status %d", http.HTTPStatusCode())
+	}
+	return "no usable answer"
+}
+
+// isCode admits words only: what claims to be an error code is text from the network.
+func isCode(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}

@@ -1,0 +1,123 @@
+package awsdynamodb
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// schemaVersion is written into every item. A reader refuses a newer one.
+const schemaVersion = 1
+
+// The attributes of an item beside its key. Names count into the item's size,
+// and a write is billed by the kilobyte.
+const (
+	attrSchema     = "schema"
+	attrVersion    = "version"
+	attrGeneration = "generation"
+
+	attrTokenID       = "token_id"
+	attrSealed        = "sealed"
+	attrMintedAt      = "minted_at"
+	attrExpiresAt     = "expires_at"
+	attrDeclaration   = "declaration"
+	attrSecretVersion = "secret_version"
+
+	attrLeaseOwner = "lease_owner"
+	attrLeaseUntil = "lease_until"
+	attrLeaseSeq   = "lease_seq"
+
+	attrFailCount     = "fail_count"
+	attrFailCode      = "fail_code"
+	attrFailStatus    = "fail_status"
+	attrFailProvider  = "fail_provider"
+	attrFailCause     = "fail_cause"
+	attrFailedAt      = "failed_at"
+	attrNextAttemptAt = "next_attempt_at"
+
+	attrRejectedID = "rejected_id"
+	attrForced     = "forced"
+	attrMustLoad   = "must_load"
+	attrUsed       = "used"
+	attrRenewSlot  = "renew_slot"
+	attrVariants   = "variants"
+
+	attrTTL    = "ttl"
+	attrTTLPin = "ttl_pin"
+)
+
+// What a drop, and the mending of a corrupt item, forget together.
+var (
+	tokenAttributes = []string{
+		attrGeneration, attrTokenID, attrSealed, attrMintedAt, attrExpiresAt, attrDeclaration,
+		attrSecretVersion, attrUsed, attrRejectedID, attrRenewSlot,
+	}
+	failureAttributes = []string{
+		attrFailCount, attrFailCode, attrFailStatus, attrFailProvider, attrFailCause, attrFailedAt, attrNextAttemptAt,
+	}
+	leaseAttributes = []string{attrLeaseOwner, attrLeaseUntil}
+)
+
+const (
+	// maxCount bounds version and lease_seq; what lies beyond is corrupt (BI-75).
+	maxCount = 1 << 53
+	// maxMillis is the last instant of the year 9999, and what lies beyond is corrupt.
+	maxMillis = 253402300799999
+	// absurdAfter is how much further ahead than a whole lease an end may lie
+	// before the lease counts as corrupt (BI-74).
+	absurdAfter = time.Minute
+	// grace is how long an item outlives what it is good for (CR-16).
+	grace = 24 * time.Hour
+	// never is a ttl that no sweeper reaches, in seconds.
+	never = maxMillis / 1000
+)
+
+type attributes = map[string]types.AttributeValue
+
+// primaryKey names the item. No part of a key may hold a slash, so that no two
+// keys share an item.
+func primaryKey(key tokenstore.Key) attributes {
+	return attributes{"pk": text("connection/" + key.Connection), "sk": text(sortKey(key))}
+}
+
+func sortKey(key tokenstore.Key) string {
+	sk := "token"
+	if key.Subject != "" {
+		sk = "subject/" + key.Subject
+	}
+	if key.Variant != "" {
+		sk += "/" + key.Variant
+	}
+	return sk
+}
+
+// swept says whether DynamoDB may delete the item by its ttl. A subject's item
+// holds a refresh token, which nothing but its owner ends.
+func swept(key tokenstore.Key) bool { return key.Subject == "" }
+
+// sweepAt is the ttl of an item that is good for something until the latest of
+// the instants, in seconds since the epoch.
+func sweepAt(until ...time.Time) types.AttributeValue {
+	latest := slices.MaxFunc(until, time.Time.Compare)
+	return number(latest.Add(grace).Unix())
+}
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func number(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+func instant(at time.Time) types.AttributeValue { return number(at.UnixMilli()) }
+
+func instants(all []time.Time) types.AttributeValue {
+	list := make([]types.AttributeValue, len(all))
+	for i, at := range all {
+		list[i] = instant(at)
+	}
+	return &types.AttributeValueMemberL{Value: list}
+}
