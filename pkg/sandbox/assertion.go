@@ -1,0 +1,138 @@
+package sandbox
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"math/big"
+	"strings"
+	"time"
+)
+
+// maxAssertionLife is how far ahead an assertion may expire: RFC 7523 §3 lets
+// a server refuse one that lives unreasonably long.
+const maxAssertionLife = 5 * time.Minute
+
+// clockSkew is how far a client's clock may run ahead.
+const clockSkew = 30 * time.Second
+
+// claims are those of a client's assertion (RFC 7523 §3). Audience is a
+// string: an array, which the RFC would allow, is refused, because one
+// assertion must not serve two servers.
+type claims struct {
+	Issuer    string `json:"iss"`
+	Subject   string `json:"sub"`
+	Audience  string `json:"aud"`
+	ID        string `json:"jti"`
+	ExpiresAt int64  `json:"exp"`
+	IssuedAt  int64  `json:"iat"`
+	NotBefore int64  `json:"nbf"`
+}
+
+// joseHeader is the part of the header that decides (RFC 7515 §4.1).
+type joseHeader struct {
+	Algorithm string          `json:"alg"`
+	KeyID     string          `json:"kid"`
+	Critical  json.RawMessage `json:"crit"`
+}
+
+// readClaims reads a compact JWS without believing it.
+func readClaims(assertion string) (claims, error) {
+	var c claims
+	parts := strings.SplitN(assertion, ".", 4)
+	if len(parts) != 3 {
+		return c, errors.New("not a compact JWS")
+	}
+	return c, decodePart(parts[1], &c)
+}
+
+func decodePart(part string, into any) error {
+	text, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
+// verifies reports whether the assertion proves that it is c who asks, for the
+// first time and of this server. s.mu is held.
+func (s *Sandbox) verifies(c *client, assertion string) bool {
+	said, err := readClaims(assertion)
+	if err != nil || c.key == nil || !signed(assertion, c.key.Public(), c.keyID) {
+		return false
+	}
+	issuer := s.baseURL + c.server.prefix
+	meant := said.Audience == issuer || said.Audience == issuer+c.server.tokenPath
+	return meant && said.Issuer == c.id && said.Subject == c.id && said.isCurrent(s.clock()) && c.first(said, s.clock())
+}
+
+func (c claims) isCurrent(now time.Time) bool {
+	ahead := now.Add(clockSkew).Unix()
+	return c.ExpiresAt > now.Unix() && c.ExpiresAt <= now.Add(maxAssertionLife).Unix() &&
+		c.IssuedAt <= ahead && c.NotBefore <= ahead
+}
+
+// first remembers an assertion's id until it expires, and reports whether it
+// was new (RFC 7523 §3, jti).
+func (c *client) first(said claims, now time.Time) bool {
+	for id, expiresAt := range c.seen {
+		if expiresAt <= now.Unix() {
+			delete(c.seen, id)
+		}
+	}
+	if _, again := c.seen[said.ID]; again || said.ID == "" {
+		return false
+	}
+	if c.seen == nil {
+		c.seen = map[string]int64{}
+	}
+	c.seen[said.ID] = said.ExpiresAt
+	return true
+}
+
+// signed reports whether the signature is the key's, under the one algorithm
+// that goes with the kind of key: never the one the header would like.
+func signed(assertion string, key crypto.PublicKey, keyID string) bool {
+	cut := strings.LastIndexByte(assertion, '.')
+	input := []byte(assertion[:cut])
+	signature, err := base64.RawURLEncoding.Strict().DecodeString(assertion[cut+1:])
+	var header joseHeader
+	first, _, _ := strings.Cut(assertion, ".")
+	if err != nil || decodePart(first, &header) != nil || header.Critical != nil || header.KeyID != keyID {
+		return false
+	}
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		digest := sha256.Sum256(input)
+		return header.Algorithm == "RS256" && rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) == nil
+	case *ecdsa.PublicKey:
+		return signedByCurve(header.Algorithm, key, input, signature)
+	case ed25519.PublicKey:
+		return header.Algorithm == "EdDSA" && ed25519.Verify(key, input, signature)
+	}
+	return false
+}
+
+// signedByCurve checks a signature that is r and s side by side (RFC 7518 §3.4).
+func signedByCurve(algorithm string, key *ecdsa.PublicKey, input, signature []byte) bool {
+	var digest []byte
+	switch {
+	case algorithm == "ES256" && key.Curve.Params().BitSize == 256 && len(signature) == 64:
+		sum := sha256.Sum256(input)
+		digest = sum[:]
+	case algorithm == "ES384" && key.Curve.Params().BitSize == 384 && len(signature) == 96:
+		sum := sha512.Sum384(input)
+		digest = sum[:]
+	default:
+		return false
+	}
+	half := len(signature) / 2
+	r, s := new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
+	return ecdsa.Verify(key, digest, r, s)
+}

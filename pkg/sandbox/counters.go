@@ -1,0 +1,85 @@
+package sandbox
+
+import "maps"
+
+// The outcomes of a token request beside RFC 6749's error codes.
+const (
+	outcomeIssued    = "issued"
+	outcomeFault     = "fault"
+	outcomeAbandoned = "abandoned" // the client went away during a fault's latency
+)
+
+// Counters say how often a token endpoint was asked, and what became of it.
+type Counters struct {
+	// Total counts each request as it arrives, also one that never gets an answer.
+	Total int `json:"total"`
+	// Outcomes counts by "issued", an error code of RFC 6749 §5.2 (also where
+	// the server sends none), "fault" for an answer that was replaced, and
+	// "abandoned". A request is counted before its answer is sent.
+	Outcomes map[string]int `json:"outcomes"`
+}
+
+func (c *Counters) count(outcome string) {
+	if c.Outcomes == nil {
+		c.Outcomes = map[string]int{}
+	}
+	c.Outcomes[outcome]++
+}
+
+func (c Counters) clone() Counters {
+	c.Outcomes = maps.Clone(c.Outcomes)
+	if c.Outcomes == nil {
+		c.Outcomes = map[string]int{}
+	}
+	return c
+}
+
+// countersOf are a client's own, or those of requests that named none. s.mu is held.
+func (s *Sandbox) countersOf(c *client) *Counters {
+	if c == nil {
+		return &s.strangers
+	}
+	return &c.counters
+}
+
+// TokenRequests is how many token requests named the connection's client since
+// the counters were last reset. It is -1 for a connection that does not exist,
+// so that a mistyped name cannot pass for silence.
+func (s *Sandbox) TokenRequests(connection string) int {
+	counters, err := s.Counters(connection)
+	if err != nil {
+		return -1
+	}
+	return counters.Total
+}
+
+// Counters are a connection's counters. The error is ErrNoConnection.
+func (s *Sandbox) Counters(connection string) (Counters, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.named(connection)
+	if err != nil {
+		return Counters{}, err
+	}
+	return c.counters.clone(), nil
+}
+
+// Strangers counts the token requests that named no registered client.
+func (s *Sandbox) Strangers() Counters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.strangers.clone()
+}
+
+// ResetCounters starts a connection's counters from nothing. The error is
+// ErrNoConnection.
+func (s *Sandbox) ResetCounters(connection string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.named(connection)
+	if err != nil {
+		return err
+	}
+	c.counters = Counters{}
+	return nil
+}

@@ -1,0 +1,79 @@
+package sandbox
+
+import (
+	"io"
+	"net/http"
+	"strings"
+)
+
+// helpText is the page at "/"; BASE stands for the base URL.
+const helpText = `tokenvend sandbox: the providers' authorization servers, with faults on demand.
+
+Servers (token endpoint, and a resource that refuses dead tokens)
+  creative-force  POST BASE/creative-force/connect/token          GET BASE/creative-force/resource
+  agile-now       POST BASE/agile-now/oAuth/rest/v2/Token         GET BASE/agile-now/resource
+  cliquify        POST BASE/cliquify/oauth/access-token           GET BASE/cliquify/resource
+  oauth2          POST BASE/oauth2/token                          GET BASE/oauth2/resource
+
+  Does a token live?
+    curl -i -H "Authorization: Bearer $TOKEN" BASE/creative-force/resource
+
+Control endpoints, each for one connection (creative-force, creative-force-user, agile-now, cliquify)
+
+  What happened: requests to the token endpoint by outcome, living tokens, faults
+    curl BASE/control
+    curl BASE/control/creative-force
+    curl -X DELETE BASE/control/creative-force/counters
+
+  Generate a new client secret; answers the new connection file. Creative Force's tokens die.
+  update=true also rewrites the local file, grace=seconds lets the previous secret work on.
+    curl -X POST 'BASE/control/creative-force/rotate?update=true'
+    curl -X POST 'BASE/control/agile-now/rotate?update=true&grace=60'
+
+  Change the user a Creative Force client acts on behalf of; its tokens die
+    curl BASE/control/creative-force/user -d '{"user":"someone.else@studio.example"}'
+
+  Revoke one token, or all of a connection
+    curl BASE/control/cliquify/revoke -d '{"token":"..."}'
+    curl -X POST BASE/control/cliquify/revoke
+
+  Lifetime of new tokens in seconds; 0 is the documented one
+    curl BASE/control/cliquify/lifetime -d '{"expires_in":20}'
+
+  Faults of the token endpoint: until cleared, or for the next "count" requests. A list is a script.
+    curl BASE/control/creative-force/fault -d '{"status":503,"retry_after":"30","count":2}'
+    curl BASE/control/creative-force/fault -d '{"status":400,"body":"{\"error\":\"invalid_client\"}"}'
+    curl BASE/control/creative-force/fault -d '{"body":"<h1>maintenance</h1>","content_type":"text/html"}'
+    curl BASE/control/creative-force/fault -d '{"latency":2.5}'
+    curl BASE/control/creative-force/fault -d '{"hang":true}'
+    curl BASE/control/creative-force/fault -d '{"redirect":"https://example.com/","status":307}'
+    curl BASE/control/creative-force/fault -d '{"reset":true,"processed":true}'
+    curl BASE/control/creative-force/fault -d '{"truncate":true,"count":1}'
+    curl BASE/control/creative-force/fault -d '[{"count":3},{"status":500}]'
+    curl -X DELETE BASE/control/creative-force/fault
+  "processed" mints the token before its answer is lost; "hang" after a body leaves the answer open;
+  a count alone lets that many requests pass.
+
+  Register another client at the oauth2 server; answers its connection file. client_auth is one of
+  client_secret_post, client_secret_basic, client_secret_basic_raw, private_key_jwt, none.
+    curl -X PUT BASE/control/my-crm -d '{"client_auth":"private_key_jwt","scopes":["read"]}'
+`
+
+// Help explains the servers and every control endpoint in plain text, with
+// commands to paste. baseURL is where the sandbox is reached.
+func Help(baseURL string) string {
+	return strings.ReplaceAll(helpText, "BASE", strings.TrimSuffix(baseURL, "/"))
+}
+
+func (s *Sandbox) serveHelp(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "use GET", http.StatusMethodNotAllowed)
+		return
+	}
+	s.mu.Lock()
+	base := s.baseURL
+	s.mu.Unlock()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, Help(base)) // a client that went away needs no answer
+}

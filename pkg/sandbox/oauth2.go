@@ -1,0 +1,50 @@
+package sandbox
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/provider"
+)
+
+// plainOAuth2 is a server that does RFC 6749 and nothing else. Its clients
+// come through Register; each authenticates in exactly the way it is
+// registered for (RFC 6749 §2.3, RFC 7523 §2.2).
+func plainOAuth2() *server {
+	return &server{
+		provider:   "oauth2",
+		prefix:     "/oauth2",
+		tokenPath:  "/token",
+		grantTypes: []string{clientCredentials},
+		expiresIn:  time.Hour,
+		newClient:  func(e entropy) (string, string) { return "client " + e.opaque(9), e.awkward() },
+		declare:    func(d *declaration, base string) { d.TokenURL = base + "/token" },
+		scope:      scopeAmong,
+		success: func(i issue) any {
+			return struct {
+				AccessToken string `json:"access_token"`
+				TokenType   string `json:"token_type"`
+				ExpiresIn   int64  `json:"expires_in"`
+				Scope       string `json:"scope,omitempty"`
+			}{i.accessToken, "Bearer", i.expiresIn, i.scope}
+		},
+		refuse: plainRefusal,
+	}
+}
+
+// plainRefusal is RFC 6749 §5.2, with the challenge that it demands when the
+// client used the Authorization header.
+func plainRefusal(r refusal, from credentials) answer {
+	status := http.StatusBadRequest
+	if r.code == invalidClient {
+		status = http.StatusUnauthorized
+	}
+	a := jsonAnswer(r.statusOr(status), struct {
+		Error            string `json:"error"`
+		ErrorDescription string `json:"error_description,omitempty"`
+	}{r.code, r.description}, r.code)
+	if r.code == invalidClient && from.method == provider.ClientSecretBasic {
+		a.header.Set("WWW-Authenticate", `Basic realm="sandbox"`)
+	}
+	return a
+}

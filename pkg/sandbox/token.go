@@ -1,0 +1,144 @@
+package sandbox
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// issued is an access token that has not been killed.
+type issued struct {
+	client *client
+	scope  string
+	// user is the one the client acted for when it was minted.
+	user      string
+	expiresAt time.Time
+}
+
+// tokens are the access tokens of all servers, by their text.
+type tokens struct {
+	living map[string]issued
+	// sweepAt is the size at which expired ones are thrown out.
+	sweepAt int
+}
+
+// add keeps a token, and now and then throws out what has expired, so that a
+// long run does not grow.
+func (t *tokens) add(text string, i issued, now time.Time) {
+	if len(t.living) >= max(t.sweepAt, 1024) {
+		t.kill(func(_ string, i issued) bool { return !now.Before(i.expiresAt) })
+		t.sweepAt = 2 * len(t.living)
+	}
+	t.living[text] = i
+}
+
+// kill forgets the tokens that match and returns how many there were.
+func (t *tokens) kill(match func(text string, i issued) bool) int {
+	before := len(t.living)
+	for text, i := range t.living {
+		if match(text, i) {
+			delete(t.living, text)
+		}
+	}
+	return before - len(t.living)
+}
+
+// serveToken is the token endpoint of one server: it counts the request, then
+// answers it, truthfully or as the connection's faults demand.
+func (s *Sandbox) serveToken(srv *server, w http.ResponseWriter, r *http.Request) {
+	req := readTokenRequest(r)
+	c, fault := s.arrive(srv, req)
+	s.perform(w, r, fault, c, func() answer {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a := s.respond(srv, c, req)
+		if !fault.replaces() {
+			s.countersOf(c).count(a.outcome)
+		}
+		return a
+	})
+}
+
+// arrive counts a request before anything can go wrong with it, and takes the
+// fault whose turn it is.
+func (s *Sandbox) arrive(srv *server, req tokenRequest) (*client, Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.find(srv, req.credentials)
+	counters := s.countersOf(c)
+	counters.Total++
+	fault := c.nextFault()
+	if fault.replaces() {
+		counters.count(outcomeFault)
+	}
+	return c, fault
+}
+
+// respond does what the request asks for. s.mu is held.
+func (s *Sandbox) respond(srv *server, c *client, req tokenRequest) answer {
+	scope, bad := s.admit(srv, c, req)
+	if bad != nil {
+		a := srv.refuse(*bad, req.credentials)
+		if a.status == http.StatusMethodNotAllowed {
+			a.header.Set("Allow", http.MethodPost)
+		}
+		return a
+	}
+	return jsonAnswer(http.StatusOK, srv.success(s.issue(c, scope)), outcomeIssued)
+}
+
+// admit decides whether a token is due, and with which scope. s.mu is held.
+func (s *Sandbox) admit(srv *server, c *client, req tokenRequest) (scope string, _ *refusal) {
+	if req.refusal != nil {
+		return "", req.refusal
+	}
+	if bad := s.authenticate(c, req); bad != nil {
+		return "", bad
+	}
+	grantType := req.form.Get("grant_type")
+	switch {
+	case grantType == "":
+		return "", malformed("The grant_type is missing.")
+	case !slices.Contains(srv.grantTypes, grantType):
+		return "", &refusal{code: unsupportedGrantType, description: "The grant_type is not supported."}
+	case !slices.Contains(c.grantTypes, grantType):
+		return "", &refusal{code: unauthorizedClient, description: "The client may not use this grant_type."}
+	}
+	return srv.scope(c, req.form.Get("scope"))
+}
+
+// issue mints a token. s.mu is held.
+func (s *Sandbox) issue(c *client, scope string) issue {
+	now, life := s.clock(), c.lifetime()
+	i := issue{scope: scope, expiresIn: int64(life / time.Second)}
+	if c.server.jwt {
+		i.accessToken = s.jwtLookalike(c, scope, now, now.Add(life))
+	} else {
+		i.accessToken = s.entropy.opaque(32)
+	}
+	if c.server.refreshToken {
+		i.refreshToken = s.entropy.opaque(16)
+	}
+	s.tokens.add(i.accessToken, issued{client: c, scope: scope, user: c.user, expiresAt: now.Add(life)}, now)
+	return i
+}
+
+// lifetime is the documented one unless a lever shortened it.
+func (c *client) lifetime() time.Duration { return cmp.Or(c.expiresIn, c.server.expiresIn) }
+
+// jwtLookalike has the parts and the claims of a JSON Web Token; the signature
+// is noise, because clients must treat access tokens as opaque (RFC 6749 §1.4).
+func (s *Sandbox) jwtLookalike(c *client, scope string, now, expiresAt time.Time) string {
+	claims, err := json.Marshal(map[string]any{
+		"iss": s.baseURL + c.server.prefix, "sub": c.id, "client_id": c.id, "scope": scope,
+		"iat": now.Unix(), "exp": expiresAt.Unix(), "jti": s.entropy.hex(16),
+	})
+	if err != nil {
+		panic("sandbox: unmarshalable claims: " + err.Error())
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(claims) + "." + s.entropy.opaque(256)
+}
