@@ -1,0 +1,20 @@
+# An index: what each target does stands in scripts/.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: ## the whole service on this machine, with sandbox providers
+	@go build -o build/local ./scripts/local
+	@exec build/local
+
+test: ## every test that needs Go alone
+	@scripts/test.sh
+
+check: ## format, vet, lint, vulnerabilities, import rules, template
+	@scripts/check.sh
+
+build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another machine
+	@scripts/build.sh

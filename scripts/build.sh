@@ -1,0 +1,24 @@
+#!/bin/sh
+# Builds each function as Lambda wants it: one static executable named bootstrap.
+# ARCH is the architecture to build for (arm64, amd64); unset means this machine's.
+set -eu
+cd "$(dirname "$0")/.."
+
+# Lambda and SAM say x86_64 where Go says amd64.
+arch=${ARCH:-$(go env GOHOSTARCH)}
+case $arch in
+amd64 | x86_64) arch=amd64 ;;
+arm64) ;;
+*)
+	echo "ARCH is '$arch': Lambda runs amd64 (x86_64) and arm64" >&2
+	exit 2
+	;;
+esac
+
+for folder in functions/*/; do
+	name=$(basename "$folder")
+	out=build/$name/bootstrap
+	CGO_ENABLED=0 GOOS=linux GOARCH=$arch GOFLAGS='' \
+		go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '-s -w' -o "$out" "./functions/$name"
+	echo "$out ($arch, $(wc -c <"$out") bytes)"
+done

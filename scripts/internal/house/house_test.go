@@ -1,0 +1,115 @@
+package house_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/house"
+)
+
+// TestRules judges the tree as it stands.
+func TestRules(t *testing.T) {
+	graph := list(t)
+	for _, rule := range house.Rules {
+		t.Run(rule.Package, func(t *testing.T) {
+			bound := 0
+			for path := range graph {
+				if !rule.Binds(path) {
+					continue
+				}
+				bound++
+				for _, way := range rule.Broken(graph, path) {
+					t.Errorf("forbidden import: %s", way)
+				}
+			}
+			if bound == 0 {
+				t.Skip("there is no such package yet")
+			}
+		})
+	}
+}
+
+// list asks the go command for every package of the module and all they draw in.
+func list(t *testing.T) house.Graph {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Imports", "./...")
+	command.Dir = "../../.."
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	graph := house.Graph{}
+	for decoder := json.NewDecoder(out); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		graph[p.ImportPath] = p.Imports
+	}
+	if err := command.Wait(); err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	return graph
+}
+
+func TestBroken(t *testing.T) {
+	const m = house.Module
+	graph := house.Graph{
+		m + "/pkg/core":   {"fmt", m + "/pkg/edge", "net/http"},
+		m + "/pkg/edge":   {m + "/pkg/store"},
+		m + "/pkg/store":  {"github.com/aws/sdk", "os"},
+		m + "/pkg/stored": {"fmt"},
+		"net/http":         {"os"},
+		"fmt":              {"os"},
+	}
+	for _, c := range []struct {
+		name string
+		rule house.Rule
+		path string
+		want []string
+	}{
+		{"far away", house.Rule{Never: []string{"github.com/aws"}}, m + "/pkg/core",
+			[]string{m + "/pkg/core > " + m + "/pkg/edge > " + m + "/pkg/store > github.com/aws/sdk"}},
+		{"inside the module", house.Rule{Never: []string{"/pkg/store"}}, m + "/pkg/edge",
+			[]string{m + "/pkg/edge > " + m + "/pkg/store"}},
+		{"only by ourselves", house.Rule{NeverOurselves: []string{"os"}}, m + "/pkg/core",
+			[]string{m + "/pkg/core > " + m + "/pkg/edge > " + m + "/pkg/store > os"}},
+		{"by the standard library", house.Rule{NeverOurselves: []string{"os"}}, m + "/pkg/stored", nil},
+		{"a longer name is another package", house.Rule{Never: []string{"/pkg/stor"}}, m + "/pkg/edge", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, c.rule.Broken(graph, c.path)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestBinds(t *testing.T) {
+	rule := house.Rule{Package: "pkg", Except: []string{"pkg/sandbox"}}
+	for path, want := range map[string]bool{
+		house.Module + "/pkg/oauth":           true,
+		house.Module + "/pkg/sandbox":         false,
+		house.Module + "/pkg/sandbox/deep":    false,
+		house.Module + "/pkg/sandboxed":       true,
+		house.Module + "/pkgs":                false,
+		"github.com/another/module/pkg/oauth": false,
+	} {
+		if got := rule.Binds(path); got != want {
+			t.Errorf("binds %s: %t, want %t", path, got, want)
+		}
+	}
+}

@@ -1,0 +1,25 @@
+package house
+
+const aws = "github.com/aws"
+
+// stores are the technologies behind the core's interfaces.
+var stores = []string{
+	"/pkg/tokenstore/awsdynamodb", "/pkg/tokenstore/memory",
+	"/pkg/clientsecret/awssecretsmanager", "/pkg/clientsecret/folder",
+}
+
+// Rules are the walls.
+var Rules = []Rule{
+	{Package: "pkg/connection", Never: []string{aws, "net/http"}},
+	{Package: "pkg/provider", Never: []string{aws}},
+	{Package: "pkg/oauth", Never: []string{aws}, NeverOurselves: []string{"os"}},
+	{Package: "pkg/vending", Never: append([]string{aws}, stores...), NeverOurselves: []string{"os"}},
+	{Package: "pkg/consent", Never: append([]string{aws}, stores...)},
+	{Package: "pkg/tokenstore", Never: []string{"/pkg/vending"}},
+	{Package: "pkg/clientsecret", Never: []string{"/pkg/vending"}},
+	{Package: "pkg/seal", Never: []string{aws}},
+	{Package: "pkg/gateway", Never: append([]string{aws}, stores...)},
+	// What ships knows neither the sandbox nor what serves tests and laptops.
+	{Package: "pkg", Except: []string{"pkg/sandbox"}, Never: []string{"/pkg/sandbox", "/scripts"}},
+	{Package: "functions", Never: []string{"/pkg/sandbox", "/scripts", "/pkg/tokenstore/memory", "/pkg/clientsecret/folder"}},
+}
