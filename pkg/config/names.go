@@ -1,0 +1,103 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const (
+	defaultSecretPrefix = "tokenvend/"
+	// maxSecretName is Secrets Manager's bound for a secret's name, and
+	// maxConnectionName what a connection's name may add to the prefix.
+	maxSecretName     = 512
+	maxConnectionName = 64
+	// separators are the characters of a secret's name that end a prefix visibly.
+	separators = "/_+=.@-"
+)
+
+var errNotSet = errors.New("is not set")
+
+func parseTokenTable(value string, _ bool, c *Config) error {
+	if value == "" {
+		return fmt.Errorf("%w; give the name of the DynamoDB table", errNotSet)
+	}
+	if len(value) < 3 || len(value) > 255 {
+		return errors.New("a table's name has 3 to 255 characters")
+	}
+	if err := checkCharacters(value, "_.-"); err != nil {
+		return fmt.Errorf("%w; give the table's name, not its ARN", err)
+	}
+	c.TokenTable = value
+	return nil
+}
+
+func parseSecretPrefix(value string, set bool, c *Config) error {
+	if !set {
+		value = defaultSecretPrefix
+	}
+	if value == "" {
+		return fmt.Errorf("is empty, which would make every secret of the account a connection; unset it for %s", defaultSecretPrefix)
+	}
+	if len(value) > maxSecretName-maxConnectionName {
+		return fmt.Errorf("is longer than %d characters", maxSecretName-maxConnectionName)
+	}
+	if err := checkCharacters(value, separators); err != nil {
+		return err
+	}
+	// Without a mark at its end the prefix "app" would take in "apple/key" too.
+	if !strings.ContainsRune(separators, rune(value[len(value)-1])) {
+		return errors.New("must end with one of " + separators + "; add / at its end")
+	}
+	c.SecretPrefix = value
+	return nil
+}
+
+func parseSealingSecretID(value string, _ bool, c *Config) error {
+	if value == "" {
+		return fmt.Errorf("%w; give the name or ARN of the secret with the sealing keyset", errNotSet)
+	}
+	if len(value) > 2048 {
+		return errors.New("is longer than 2048 characters")
+	}
+	name, err := secretName(value)
+	if err != nil {
+		return err
+	}
+	if err := checkCharacters(name, separators); err != nil {
+		return err
+	}
+	c.SealingSecretID = value
+	return nil
+}
+
+// secretName returns the name in a secret's id; of an ARN, with the characters
+// that the service adds.
+func secretName(id string) (string, error) {
+	if !strings.HasPrefix(id, "arn:") {
+		return id, nil
+	}
+	// arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME
+	parts := strings.SplitN(id, ":", 7)
+	if len(parts) < 7 || parts[2] != "secretsmanager" || parts[5] != "secret" || parts[6] == "" {
+		return "", errors.New("is no ARN of a secret; it reads arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME")
+	}
+	return parts[6], nil
+}
+
+// under reports whether a valid secret id lies under a prefix.
+func under(id, prefix string) bool {
+	name, err := secretName(id)
+	return err == nil && strings.HasPrefix(name, prefix)
+}
+
+// checkCharacters accepts ASCII letters and digits and the characters in also.
+func checkCharacters(value, also string) error {
+	for i, r := range value {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !letter && !strings.ContainsRune(also, r) {
+			return fmt.Errorf("character %d is not allowed there; use letters, digits and %s", i+1, also)
+		}
+	}
+	return nil
+}
