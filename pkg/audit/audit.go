@@ -62,16 +62,24 @@ type Provider struct {
 
 // Warn adds a short fixed word about something tolerated.
 func (e *Entry) Warn(words ...string) {
-	if e != nil {
-		e.warnings = append(e.warnings, words...)
-	}
+	e.warnings = append(e.warnings, words...)
 }
 
 // Explain keeps the log's reason for a failure. It must hold no secret: errors
 // of this project's packages do not.
 func (e *Entry) Explain(err error) {
-	if e != nil && err != nil {
+	if err != nil {
 		e.cause = err.Error()
+	}
+}
+
+// Adopt takes over what a shared refresh reported.
+func (e *Entry) Adopt(refresh *Entry) {
+	e.Provider = refresh.Provider
+	e.SecretVersion, e.SecretFallback, e.LeaseSeq = refresh.SecretVersion, refresh.SecretFallback, refresh.LeaseSeq
+	e.warnings = append(e.warnings, refresh.warnings...)
+	if refresh.cause != "" {
+		e.cause = refresh.cause
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"sync"
 	"time"
 )
 
@@ -44,20 +43,8 @@ func NewWriter(c Config) *Writer {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	handler := slog.NewJSONHandler(&lockedWriter{w: c.Output}, &slog.HandlerOptions{ReplaceAttr: withoutLevel})
+	handler := slog.NewJSONHandler(c.Output, &slog.HandlerOptions{ReplaceAttr: withoutLevel})
 	return &Writer{log: slog.New(handler), now: c.Now}
-}
-
-// lockedWriter keeps lines whole when several goroutines write.
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }
 
 func withoutLevel(groups []string, a slog.Attr) slog.Attr {

@@ -66,8 +66,15 @@ type Minter interface {
 	Token(ctx context.Context, r oauth.Request) (oauth.Token, error)
 }
 
+// Revoker tells a provider that a token is no longer wanted; *oauth.Client is one.
+type Revoker interface {
+	Revoke(ctx context.Context, r oauth.Revocation) error
+}
+
 // Sealer protects what is stored; *seal.Sealer is one.
 type Sealer interface {
+	// Prefetch makes sure that the keyset is at hand.
+	Prefetch(ctx context.Context) error
 	// Seal encrypts plaintext, bound to what it belongs to.
 	Seal(ctx context.Context, plaintext []byte, ad ...string) ([]byte, error)
 	// Open is the inverse. It fails with seal.ErrCorrupt when the text is

@@ -1,0 +1,115 @@
+// Package gateway is the edge: API Gateway events in, responses out.
+//
+// It checks who calls and what is asked before anything else sees it, turns the
+// core's answers into JSON, and holds the one map from errors to problem
+// documents. Every invocation, refused ones included, writes one audit line.
+//
+// It is given the core as a small interface and knows no store and no SDK, so
+// the local run serves exactly what the functions serve.
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+)
+
+// Handler answers the events of one function. It is a lambda.Handler, and safe
+// for concurrent use.
+type Handler struct {
+	audit  *audit.Writer
+	routes map[string]route
+}
+
+// route is one resource of the API: the methods it has.
+type route map[string]operation
+
+// operation answers one method of one resource. Its action names it in the
+// audit line.
+type operation struct {
+	action string
+	// query names the parameters it understands.
+	query []string
+	// body: it reads a JSON body; without it a body is refused.
+	body bool
+	run  func(context.Context, *request) (response, error)
+}
+
+// Invoke answers one event. It returns an error only when not even an error
+// response could be written.
+func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	entry := h.audit.Begin()
+	ctx = audit.With(ctx, entry)
+	res := h.answer(ctx, payload, entry)
+	entry.Status = res.status
+	h.audit.Write(entry)
+	return res.encode()
+}
+
+// answer turns every outcome, a panic included, into a response.
+func (h *Handler) answer(ctx context.Context, payload []byte, entry *audit.Entry) (res response) {
+	defer func() {
+		if p := recover(); p != nil {
+			// The value of a panic may hold anything; its type and place do not.
+			res = failure(entry, fmt.Errorf("panic of %T at %s", p, panicSite(debug.Stack())))
+		}
+	}()
+	e, err := decodeEvent(payload)
+	if err != nil {
+		return failure(entry, err)
+	}
+	res, err = h.serve(ctx, e, entry)
+	if err != nil {
+		return failure(entry, err)
+	}
+	entry.Outcome = "ok"
+	return res
+}
+
+func (h *Handler) serve(ctx context.Context, e *event, entry *audit.Entry) (response, error) {
+	entry.RequestID = e.RequestContext.RequestID
+	entry.SourceIP = string(e.RequestContext.Identity.SourceIP)
+	methods, ok := h.routes[e.Resource]
+	if !ok {
+		return response{}, problem.New(problem.ConnectionNotFound, "there is no such path")
+	}
+	op, ok := methods[e.HTTPMethod]
+	if !ok {
+		return response{}, &methodError{allow: methods.allow()}
+	}
+	entry.Action = op.action
+	r, err := parseRequest(e, op, entry)
+	if err != nil {
+		return response{}, err
+	}
+	return op.run(ctx, r)
+}
+
+// allow lists the methods of a route for the Allow header.
+func (r route) allow() string {
+	var names []string
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		if _, ok := r[m]; ok {
+			names = append(names, m)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// panicSite finds the line that panicked in a stack trace: the first frame of
+// this module after the runtime's own.
+func panicSite(stack []byte) string {
+	_, after, _ := strings.Cut(string(stack), "panic(")
+	for line := range strings.Lines(after) {
+		if strings.HasPrefix(line, "\t") && !strings.Contains(line, "/runtime/") {
+			place, _, _ := strings.Cut(strings.TrimSpace(line), " +0x")
+			return place[strings.LastIndexByte(place, '/')+1:]
+		}
+	}
+	return "unknown"
+}

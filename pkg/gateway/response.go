@@ -1,0 +1,160 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+)
+
+// response is what a function answers to API Gateway. A nil body is none.
+type response struct {
+	status      int
+	contentType string
+	body        any
+	allow       string
+	retryAfter  time.Duration
+}
+
+// proxyResponse is API Gateway's form of a response.
+type proxyResponse struct {
+	StatusCode int               `json:"statusCode"`
+	Headers    map[string]string `json:"headers"`
+	Body       string            `json:"body"`
+}
+
+// encode writes the response with the headers that all of ours carry: a token
+// must be kept by no cache on its way (RFC 6749 §5.1).
+func (r response) encode() ([]byte, error) {
+	headers := map[string]string{
+		"Cache-Control": "no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff",
+	}
+	if r.allow != "" {
+		headers["Allow"] = r.allow
+	}
+	if r.retryAfter > 0 {
+		headers["Retry-After"] = strconv.FormatInt(wholeSeconds(r.retryAfter), 10)
+	}
+	var body []byte
+	if r.body != nil {
+		headers["Content-Type"] = r.contentType
+		var err error
+		if body, err = json.Marshal(r.body); err != nil {
+			return nil, fmt.Errorf("encode a response body: %w", err)
+		}
+	}
+	return json.Marshal(proxyResponse{StatusCode: r.status, Headers: headers, Body: string(body)})
+}
+
+// wholeSeconds rounds up, so that asking again at that moment is not too soon.
+func wholeSeconds(d time.Duration) int64 { return max(int64(math.Ceil(d.Seconds())), 1) }
+
+func ok(body any) response {
+	return response{status: http.StatusOK, contentType: "application/json", body: body}
+}
+
+// Failures that only the edge knows.
+type (
+	// statusError overrides the status that its code has.
+	statusError struct {
+		problem *problem.Error
+		status  int
+	}
+	// methodError is a method that the resource does not have.
+	methodError struct{ allow string }
+)
+
+func (e *statusError) Error() string { return e.problem.Error() }
+
+func (e *statusError) Unwrap() error { return e.problem }
+
+func (e *methodError) Error() string { return "method not allowed" }
+
+// problemDocument is an RFC 9457 document that also carries RFC 6749 §5.2's
+// members, so that OAuth clients understand it.
+type problemDocument struct {
+	Type             string           `json:"type"`
+	Title            string           `json:"title"`
+	Status           int              `json:"status"`
+	Detail           string           `json:"detail"`
+	Instance         string           `json:"instance,omitempty"`
+	Error            problem.Code     `json:"error"`
+	ErrorDescription string           `json:"error_description"`
+	Retryable        bool             `json:"retryable"`
+	Connection       string           `json:"connection,omitempty"`
+	Provider         *providerSection `json:"provider,omitempty"`
+}
+
+type providerSection struct {
+	Status int    `json:"status,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// appearance is how a code looks over HTTP.
+var appearance = map[problem.Code]struct {
+	status int
+	title  string
+}{
+	problem.InvalidRequest:          {http.StatusBadRequest, "The request is malformed"},
+	problem.InvalidScope:            {http.StatusBadRequest, "The scope is not allowed"},
+	problem.AccessDenied:            {http.StatusForbidden, "Access denied"},
+	problem.ConnectionNotFound:      {http.StatusNotFound, "Not found"},
+	problem.MethodNotAllowed:        {http.StatusMethodNotAllowed, "Method not allowed"},
+	problem.AuthorizationRequired:   {http.StatusConflict, "Somebody must consent first"},
+	problem.RateLimited:             {http.StatusTooManyRequests, "Too many requests"},
+	problem.ConnectionMisconfigured: {http.StatusInternalServerError, "The connection is misconfigured"},
+	problem.InternalError:           {http.StatusInternalServerError, "Internal error"},
+	problem.ProviderRejected:        {http.StatusBadGateway, "The provider refused"},
+	problem.ProviderMalformed:       {http.StatusBadGateway, "The provider's answer is unusable"},
+	problem.ProviderUnavailable:     {http.StatusServiceUnavailable, "The provider is unavailable"},
+	problem.ProviderTimeout:         {http.StatusGatewayTimeout, "The provider timed out"},
+	problem.StoreUnavailable:        {http.StatusServiceUnavailable, "A store is unavailable"},
+	problem.RefreshInProgress:       {http.StatusServiceUnavailable, "A refresh is in progress"},
+}
+
+// failure is the one place where errors become responses. What the caller reads
+// is the problem's detail; its cause goes to the audit line.
+func failure(entry *audit.Entry, err error) response {
+	p, status, allow := classify(err)
+	entry.Outcome = string(p.Code)
+	entry.Explain(p.Cause)
+	look := appearance[p.Code]
+	if status == 0 {
+		status = look.status
+	}
+	d := problemDocument{
+		Type: "urn:tokenvend:error:" + string(p.Code), Title: look.title, Status: status, Detail: p.Detail,
+		Instance: entry.RequestID, Error: p.Code, ErrorDescription: p.Detail,
+		Retryable: p.Code.Retryable(), Connection: entry.Connection,
+	}
+	if p.Provider != nil {
+		d.Provider = &providerSection{Status: p.Provider.Status, Error: p.Provider.Error}
+	}
+	return response{status: status, contentType: "application/problem+json", body: d, allow: allow, retryAfter: retryAfter(status, p)}
+}
+
+// retryAfter is never missing where the contract promises it.
+func retryAfter(status int, p *problem.Error) time.Duration {
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		return max(p.RetryAfter, time.Second)
+	}
+	return p.RetryAfter
+}
+
+func classify(err error) (p *problem.Error, status int, allow string) {
+	var method *methodError
+	if errors.As(err, &method) {
+		return problem.New(problem.MethodNotAllowed, "this resource has the methods "+method.allow), 0, method.allow
+	}
+	var s *statusError
+	if errors.As(err, &s) {
+		status = s.status
+	}
+	return problem.Of(err), status, ""
+}

@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// Tokens is the core as the token routes use it; *vending.Core is one. Its
+// errors are *problem.Error.
+type Tokens interface {
+	Vend(ctx context.Context, r vending.Request) (vending.Vended, error)
+	Forget(ctx context.Context, r vending.Request, revoke bool) error
+}
+
+// VendConfig is what the vend function is made of.
+type VendConfig struct {
+	Tokens Tokens
+	Audit  *audit.Writer
+	// Now is the wall clock that expires_in is counted by; nil means time.Now.
+	Now func() time.Time
+}
+
+// Vend returns the handler of the …/token routes.
+func Vend(c VendConfig) *Handler {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	t := tokenRoutes{tokens: c.Tokens, now: c.Now}
+	methods := route{
+		http.MethodGet:    {action: "vend", query: []string{"min_ttl", "scope"}, run: t.get},
+		http.MethodPost:   {action: "vend", body: true, run: t.post},
+		http.MethodDelete: {action: "forget", query: []string{"revoke"}, run: t.delete},
+	}
+	return &Handler{audit: c.Audit, routes: map[string]route{
+		"/connections/{connection}/token":                    methods,
+		"/connections/{connection}/subjects/{subject}/token": methods,
+	}}
+}
+
+type tokenRoutes struct {
+	tokens Tokens
+	now    func() time.Time
+}
+
+// tokenResponse is the successful answer. Its members are RFC 6749 §5.1's and
+// what a caller needs to come back in time.
+type tokenResponse struct {
+	AccessToken      string    `json:"access_token"`
+	TokenType        string    `json:"token_type"`
+	ExpiresIn        int64     `json:"expires_in"`
+	Scope            string    `json:"scope,omitempty"`
+	ExpiresAt        time.Time `json:"expires_at"`
+	RefreshIn        int64     `json:"refresh_in"`
+	TokenID          string    `json:"token_id"`
+	Connection       string    `json:"connection"`
+	ExpiresInAssumed bool      `json:"expires_in_assumed,omitempty"`
+	Stale            bool      `json:"stale,omitempty"`
+}
+
+func (t tokenRoutes) get(ctx context.Context, r *request) (response, error) {
+	want := vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller}
+	var err error
+	if raw, ok := r.query["min_ttl"]; ok {
+		if want.MinTTL, err = parseMinTTL(raw); err != nil {
+			return response{}, err
+		}
+	}
+	if raw, ok := r.query["scope"]; ok {
+		if want.Scope, err = parseScope(raw); err != nil {
+			return response{}, err
+		}
+	}
+	return t.vend(ctx, want)
+}
+
+func (t tokenRoutes) post(ctx context.Context, r *request) (response, error) {
+	want := vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller}
+	for name, value := range r.body {
+		if err := readMember(&want, name, value); err != nil {
+			return response{}, err
+		}
+	}
+	if want.RejectedTokenID != "" {
+		audit.From(ctx).Action = "reject"
+	}
+	return t.vend(ctx, want)
+}
+
+// readMember reads one member of the request body into want.
+func readMember(want *vending.Request, name string, value any) (err error) {
+	text, isText := value.(string)
+	number, isNumber := value.(json.Number)
+	switch {
+	case name == "min_ttl" && isNumber:
+		want.MinTTL, err = parseMinTTL(number.String())
+	case name == "scope" && isText:
+		want.Scope, err = parseScope(text)
+	case name == "rejected_token_id" && isText:
+		want.RejectedTokenID, err = parseTokenID(text)
+	case name == "min_ttl" || name == "scope" || name == "rejected_token_id":
+		err = problem.New(problem.InvalidRequest, "body member "+name+" has the wrong type; min_ttl is a number, the others are strings")
+	default:
+		err = problem.New(problem.InvalidRequest, "unknown body member "+strconv.Quote(clip(name))+
+			"; this request takes the members min_ttl, scope, rejected_token_id")
+	}
+	return err
+}
+
+func (t tokenRoutes) vend(ctx context.Context, want vending.Request) (response, error) {
+	v, err := t.tokens.Vend(ctx, want)
+	if err != nil {
+		return response{}, err
+	}
+	now := t.now()
+	return ok(tokenResponse{
+		AccessToken: v.AccessToken.Reveal(), TokenType: "Bearer", Scope: v.Scope, TokenID: v.ID,
+		ExpiresIn: int64(v.ExpiresAt.Sub(now) / time.Second), ExpiresAt: v.ExpiresAt.Truncate(time.Second),
+		RefreshIn:  int64(v.RefreshIn(now) / time.Second),
+		Connection: string(want.Connection), ExpiresInAssumed: v.ExpiresInAssumed, Stale: v.Stale,
+	}), nil
+}
+
+func (t tokenRoutes) delete(ctx context.Context, r *request) (response, error) {
+	revoke := false
+	switch value, given := r.query["revoke"]; {
+	case !given, value == "false":
+	case value == "true":
+		revoke = true
+	default:
+		return response{}, problem.New(problem.InvalidRequest, "revoke is true or false")
+	}
+	err := t.tokens.Forget(ctx, vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller}, revoke)
+	if err != nil {
+		return response{}, err
+	}
+	return response{status: http.StatusNoContent}, nil
+}
+
+var (
+	wholeNumber = regexp.MustCompile(`^[0-9]{1,8}$`) // up to three years of seconds
+	tokenID     = regexp.MustCompile(`^[0-9a-f]{16}$`)
+)
+
+func parseMinTTL(raw string) (time.Duration, error) {
+	if !wholeNumber.MatchString(raw) {
+		return 0, problem.New(problem.InvalidRequest, "min_ttl must be a whole number of seconds, at most half of the token's lifetime")
+	}
+	n, err := strconv.Atoi(raw)
+	return time.Duration(n) * time.Second, err
+}
+
+func parseScope(raw string) (string, error) {
+	scope, err := connection.NormalizeScope(raw)
+	if err != nil {
+		return "", problem.New(problem.InvalidRequest, err.Error())
+	}
+	return scope, nil
+}
+
+func parseTokenID(raw string) (string, error) {
+	if !tokenID.MatchString(raw) {
+		return "", problem.New(problem.InvalidRequest,
+			"rejected_token_id is the token_id of the answer that carried the token: 16 lower-case hex digits, never the token itself")
+	}
+	return raw, nil
+}
+
+// clip bounds what of a caller's text is repeated to it.
+func clip(text string) string {
+	if len(text) > 40 {
+		return text[:40]
+	}
+	return text
+}

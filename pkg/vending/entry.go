@@ -1,0 +1,137 @@
+package vending
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/seal"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// memoryAge is how long a remembered token is served without looking at the
+// table. It bounds how long a rejection or a drop elsewhere goes unnoticed here.
+const memoryAge = 10 * time.Second
+
+// entry is an item with its token opened. The zero token means that there is none.
+type entry struct {
+	item   tokenstore.Item
+	token  Token
+	readAt time.Time
+	source Source
+}
+
+func (e entry) fresh(now time.Time) bool {
+	age := now.Sub(e.readAt)
+	return age >= 0 && age < memoryAge // a clock set back makes nothing younger
+}
+
+// sealedToken is what is sealed of a token. Short names: items are billed by size.
+type sealedToken struct {
+	AccessToken string             `json:"t"`
+	Scope       string             `json:"s,omitempty"`
+	AskedScope  string             `json:"q,omitempty"`
+	MintedAt    int64              `json:"m"` // epoch milliseconds, as ExpiresAt
+	ExpiresAt   int64              `json:"e"`
+	Assumed     bool               `json:"a,omitempty"`
+	NoEarly     bool               `json:"n,omitempty"`
+	Callers     connection.Callers `json:"c,omitempty"`
+}
+
+// lookup finds the token of key in memory or in the table. An error is
+// tokenstore.ErrUnavailable when the table cannot be had and memory has nothing
+// valid, else a *problem.Error.
+func (c *Core) lookup(ctx context.Context, key tokenstore.Key) (entry, Source, error) {
+	now := c.now()
+	known, ok := c.memory.get(key)
+	ok = ok && known.token.Valid(now)
+	if ok && known.fresh(now) {
+		return known, FromMemory, nil
+	}
+	e, err := c.read(ctx, key, false)
+	if err == nil && ok && e.item.Version < known.item.Version {
+		e, err = c.read(ctx, key, true) // a stale replica answered
+	}
+	if err != nil && ok {
+		audit.From(ctx).Warn("store_unavailable")
+		return known, FromMemory, nil
+	}
+	return e, FromTable, err
+}
+
+// read reads and opens one item, and remembers it when it holds a token.
+func (c *Core) read(ctx context.Context, key tokenstore.Key, consistent bool) (entry, error) {
+	item, err := c.store.Get(ctx, key, consistent)
+	if errors.Is(err, tokenstore.ErrCorrupt) {
+		audit.From(ctx).Warn("item_corrupt")
+		return entry{item: tokenstore.Item{Key: key}}, nil
+	}
+	if err != nil {
+		return entry{}, err
+	}
+	return c.open(ctx, item)
+}
+
+// open unseals the token of an item. What is damaged or belongs elsewhere is a
+// miss; what cannot be opened for want of the keyset is not.
+func (c *Core) open(ctx context.Context, item tokenstore.Item) (entry, error) {
+	e := entry{item: item, readAt: c.now(), source: FromTable}
+	if len(item.Token.Sealed) == 0 {
+		return e, nil
+	}
+	plain, err := c.sealer.Open(ctx, item.Token.Sealed, associated(item.Key, item.Generation)...)
+	if err == nil {
+		e.token, err = decodeToken(plain, item)
+	} else if !errors.Is(err, seal.ErrCorrupt) {
+		return entry{}, &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
+			Detail: "the keyset that opens stored tokens cannot be had"}
+	}
+	if err != nil {
+		audit.From(ctx).Warn("sealed_token_corrupt")
+		return e, nil
+	}
+	c.memory.put(item.Key, e)
+	return e, nil
+}
+
+// associated binds a sealed token to its item, attribute and generation.
+func associated(key tokenstore.Key, generation string) []string {
+	return []string{key.Connection, key.Subject, key.Variant, "token", generation}
+}
+
+func decodeToken(plain []byte, item tokenstore.Item) (Token, error) {
+	var s sealedToken
+	if err := json.Unmarshal(plain, &s); err != nil || s.AccessToken == "" {
+		return Token{}, fmt.Errorf("decode sealed token of %s", item.Key.Connection)
+	}
+	return Token{
+		AccessToken: redact.New(s.AccessToken), ID: item.Token.ID, Scope: s.Scope, AskedScope: s.AskedScope,
+		MintedAt: time.UnixMilli(s.MintedAt).UTC(), ExpiresAt: time.UnixMilli(s.ExpiresAt).UTC(),
+		ExpiresInAssumed: s.Assumed, EarlyRefresh: !s.NoEarly, Callers: s.Callers,
+		Declaration: item.Token.Declaration, SecretVersion: item.Token.SecretVersion, Generation: item.Generation,
+	}, nil
+}
+
+// sealToken turns a token into its stored form.
+func (c *Core) sealToken(ctx context.Context, key tokenstore.Key, t Token) (tokenstore.Token, error) {
+	plain, err := json.Marshal(sealedToken{
+		AccessToken: t.AccessToken.Reveal(), Scope: t.Scope, AskedScope: t.AskedScope,
+		MintedAt: t.MintedAt.UnixMilli(), ExpiresAt: t.ExpiresAt.UnixMilli(),
+		Assumed: t.ExpiresInAssumed, NoEarly: !t.EarlyRefresh, Callers: t.Callers,
+	})
+	if err != nil {
+		return tokenstore.Token{}, fmt.Errorf("encode token of %s: %w", key.Connection, err)
+	}
+	sealed, err := c.sealer.Seal(ctx, plain, associated(key, t.Generation)...)
+	if err != nil {
+		return tokenstore.Token{}, fmt.Errorf("seal token of %s: %w", key.Connection, err)
+	}
+	return tokenstore.Token{ID: t.ID, Sealed: sealed, MintedAt: t.MintedAt, ExpiresAt: t.ExpiresAt,
+		Declaration: t.Declaration, SecretVersion: t.SecretVersion}, nil
+}

@@ -1,0 +1,293 @@
+package vending_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/seal"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// principal is the caller of every test that does not say otherwise.
+const principal = "arn:aws:iam::111122223333:role/app"
+
+// fleet is a provider, a table and secrets, shared by as many processes as a
+// test wants, all living on one hand-moved clock.
+type fleet struct {
+	t       *testing.T
+	clock   *clock
+	store   *flakyStore
+	secrets *secretSource
+	server  *authorizationServer
+	sealer  *seal.Sealer
+}
+
+func newFleet(t *testing.T) *fleet {
+	t.Helper()
+	clock := &clock{now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)}
+	f := &fleet{
+		t: t, clock: clock,
+		store:   &flakyStore{Store: memory.New()},
+		secrets: &secretSource{versions: map[string][]clientsecret.Secret{}},
+		server:  &authorizationServer{clock: clock, lifetime: time.Hour},
+		sealer: seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
+			return redact.New(`{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`), nil
+		}}),
+	}
+	f.declare("crm", `{"provider":"oauth2","client_id":"app","client_secret":"hush","token_url":"https://idp.example.com/token"}`)
+	return f
+}
+
+// process returns a new cold process of the fleet.
+func (f *fleet) process() *vending.Core {
+	return vending.New(vending.Config{
+		Store: f.store, Secrets: f.secrets, Minter: f.server, Revoker: f.server, Sealer: f.sealer,
+		Now: f.clock.Now, Wait: f.clock.Wait, Rand: rand.Reader,
+	})
+}
+
+func (f *fleet) declare(name, text string) { f.secrets.put(name, text) }
+
+// vend asks core and fails the test on an error.
+func (f *fleet) vend(core *vending.Core, r vending.Request) vending.Vended {
+	f.t.Helper()
+	v, err := core.Vend(f.t.Context(), r)
+	if err != nil {
+		f.t.Fatalf("vend %s: %v", r.Connection, err)
+	}
+	return v
+}
+
+// item is what the table holds of the connection's own token.
+func (f *fleet) item(name string) tokenstore.Item {
+	f.t.Helper()
+	item, err := f.store.Get(f.t.Context(), tokenstore.Key{Connection: name}, true)
+	if err != nil {
+		f.t.Fatalf("read item %s: %v", name, err)
+	}
+	return item
+}
+
+func crm() vending.Request { return vending.Request{Connection: "crm", Caller: principal} }
+
+// clock is wall time that moves only when told, or when somebody waits on it.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// Wait passes the time at once.
+func (c *clock) Wait(ctx context.Context, d time.Duration) error {
+	c.advance(d)
+	return ctx.Err()
+}
+
+// authorizationServer numbers its tokens, so that reuse and refresh are visible.
+type authorizationServer struct {
+	clock    *clock
+	lifetime time.Duration
+
+	mu       sync.Mutex
+	requests []oauth.Request
+	revoked  []string
+	// refuse, when set, judges each request before a token is made.
+	refuse func(oauth.Request) *oauth.Error
+	// during, when set, runs while a request is under way.
+	during func()
+}
+
+func (s *authorizationServer) Token(_ context.Context, r oauth.Request) (oauth.Token, error) {
+	s.mu.Lock()
+	s.requests = append(s.requests, r)
+	n, refuse, during := len(s.requests), s.refuse, s.during
+	s.mu.Unlock()
+	at := s.clock.Now()
+	if during != nil {
+		during()
+	}
+	if refuse != nil {
+		if err := refuse(r); err != nil {
+			return oauth.Token{}, err
+		}
+	}
+	return oauth.Token{
+		AccessToken: redact.New(fmt.Sprintf("token_%d", n)), TokenType: "Bearer", Scope: r.Scope,
+		RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200},
+	}, nil
+}
+
+func (s *authorizationServer) Revoke(_ context.Context, r oauth.Revocation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoked = append(s.revoked, r.Token.Reveal())
+	return nil
+}
+
+func (s *authorizationServer) calls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.requests)
+}
+
+// failing makes every request fail in the same way; nil makes them succeed again.
+func (s *authorizationServer) failing(err *oauth.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = nil
+	if err != nil {
+		s.refuse = func(oauth.Request) *oauth.Error { return err }
+	}
+}
+
+var unavailable = &oauth.Error{Kind: oauth.Unavailable, Reason: "status", Trace: oauth.Trace{Calls: 1, Status: 503}}
+
+// secretSource keeps every version of a secret, as a source does.
+type secretSource struct {
+	mu       sync.Mutex
+	versions map[string][]clientsecret.Secret
+	fail     error
+	loads    int
+	// stale, when set, is served to whoever does not ask past caches.
+	stale map[string]clientsecret.Secret
+}
+
+func (s *secretSource) put(name, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.versions[name]) + 1
+	s.versions[name] = append(s.versions[name], clientsecret.Secret{
+		Name: name, ARN: "arn:test:" + name, VersionID: fmt.Sprintf("v%d", n), Text: redact.New(text), Origin: "secret " + name,
+	})
+}
+
+func (s *secretSource) Load(_ context.Context, name string, stage clientsecret.Stage, fresh bool) (clientsecret.Secret, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loads++
+	if s.fail != nil {
+		return clientsecret.Secret{}, s.fail
+	}
+	if cached, ok := s.stale[name]; ok && !fresh && stage == clientsecret.Current {
+		return cached, nil
+	}
+	back := 1
+	if stage == clientsecret.Previous {
+		back = 2
+	}
+	versions := s.versions[name]
+	if len(versions) < back {
+		return clientsecret.Secret{}, clientsecret.ErrNotFound
+	}
+	return versions[len(versions)-back], nil
+}
+
+// flakyStore is the memory store with faults on demand.
+type flakyStore struct {
+	*memory.Store
+	mu     sync.Mutex
+	down   bool
+	before func(operation string)
+	counts map[string]int
+}
+
+func (s *flakyStore) reach(operation string) error {
+	s.mu.Lock()
+	if s.counts == nil {
+		s.counts = map[string]int{}
+	}
+	s.counts[operation]++
+	down, before := s.down, s.before
+	s.mu.Unlock()
+	if before != nil {
+		before(operation)
+	}
+	if down {
+		return tokenstore.ErrUnavailable
+	}
+	return nil
+}
+
+func (s *flakyStore) setDown(down bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = down
+}
+
+func (s *flakyStore) count(operation string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[operation]
+}
+
+func (s *flakyStore) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
+	operation := "get"
+	if consistent {
+		operation = "get consistent"
+	}
+	if err := s.reach(operation); err != nil {
+		return tokenstore.Item{}, err
+	}
+	return s.Store.Get(ctx, key, consistent)
+}
+
+func (s *flakyStore) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	if err := s.reach("acquire"); err != nil {
+		return tokenstore.Item{}, err
+	}
+	return s.Store.Acquire(ctx, a)
+}
+
+func (s *flakyStore) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+	if err := s.reach("commit"); err != nil {
+		return tokenstore.Item{}, err
+	}
+	return s.Store.Commit(ctx, c)
+}
+
+func (s *flakyStore) Fail(ctx context.Context, f tokenstore.Fail) error {
+	if err := s.reach("fail"); err != nil {
+		return err
+	}
+	return s.Store.Fail(ctx, f)
+}
+
+// audited returns a context whose audit entry the test can read.
+func audited(t *testing.T) (context.Context, *audit.Entry) {
+	e := new(audit.Entry)
+	return audit.With(t.Context(), e), e
+}
+
+func connectionName(t *testing.T, text string) connection.Name {
+	t.Helper()
+	name, err := connection.ParseName(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func contains(text, part string) bool { return strings.Contains(text, part) }

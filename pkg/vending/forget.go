@@ -1,0 +1,77 @@
+package vending
+
+import (
+	"context"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// Forget drops the connection's cached token and every scope variant of it.
+// With revoke set each is revoked at the provider first (RFC 7009), where the
+// provider has an endpoint for it; a revocation that fails leaves the token, so
+// that it can be tried again. Every error is a *problem.Error.
+func (c *Core) Forget(ctx context.Context, r Request, revoke bool) error {
+	if err := c.forgetAll(ctx, r, revoke); err != nil {
+		return problem.Of(err)
+	}
+	return nil
+}
+
+func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
+	conn, err := c.declarations.load(ctx, r.Connection, false)
+	if err != nil {
+		return err
+	}
+	if err := permit(conn, r); err != nil {
+		return err
+	}
+	own := r.key()
+	e, err := c.read(ctx, own, true)
+	if err != nil {
+		return unavailable(err)
+	}
+	for _, v := range e.item.Variants {
+		variant := tokenstore.Key{Connection: own.Connection, Subject: own.Subject, Variant: v}
+		if err := c.forget(ctx, conn, variant, revoke); err != nil {
+			return err
+		}
+	}
+	return c.forget(ctx, conn, own, revoke)
+}
+
+func (c *Core) forget(ctx context.Context, conn connection.Connection, key tokenstore.Key, revoke bool) error {
+	if revoke && conn.RevocationURL != "" {
+		if err := c.revoke(ctx, conn, key); err != nil {
+			return err
+		}
+	}
+	if _, err := c.store.Drop(ctx, tokenstore.Drop{Key: key, Now: c.now()}); err != nil {
+		return unavailable(err)
+	}
+	c.memory.forget(key)
+	return nil
+}
+
+func (c *Core) revoke(ctx context.Context, conn connection.Connection, key tokenstore.Key) error {
+	e, err := c.read(ctx, key, true)
+	if err != nil {
+		return unavailable(err)
+	}
+	if !e.token.Valid(c.now()) {
+		return nil
+	}
+	err = c.revoker.Revoke(ctx, oauth.Revocation{
+		RevocationURL: conn.RevocationURL, Authentication: authentication(conn),
+		Token: e.token.AccessToken, TokenTypeHint: "access_token",
+	})
+	if err != nil {
+		refusal := asProviderError(err)
+		note(&audit.From(ctx).Provider, refusal.Trace, string(codeOf(refusal)))
+		return providerProblem(refusal)
+	}
+	return nil
+}

@@ -1,0 +1,424 @@
+package vending_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+func TestFleetSharesOneRefresh(t *testing.T) {
+	f := newFleet(t)
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	tokens := make([]string, 200)
+	for i := range tokens {
+		core := f.process()
+		wg.Go(func() {
+			<-start
+			if v, err := core.Vend(context.Background(), crm()); err == nil {
+				tokens[i] = v.AccessToken.Reveal()
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	// The clock runs as fast as the waiters poll, so some may have waited their
+	// time out; nobody may have asked the provider again.
+	if calls := f.server.calls(); calls != 1 {
+		t.Errorf("FI-01 %d provider calls, want 1", calls)
+	}
+	if !slices.Contains(tokens, "token_1") {
+		t.Error("FI-01 nobody got the token")
+	}
+	for i, token := range tokens {
+		if token == "" {
+			tokens[i] = f.vend(f.process(), crm()).AccessToken.Reveal()
+		}
+		if tokens[i] != "token_1" {
+			t.Errorf("FI-01 caller %d got %s", i, tokens[i])
+		}
+	}
+}
+
+func TestWaitingForAnotherHolder(t *testing.T) {
+	hold := func(f *fleet) tokenstore.Item {
+		item, err := f.store.Store.Acquire(f.t.Context(), tokenstore.Acquire{
+			Key: tokenstore.Key{Connection: "crm"}, Owner: "other", Now: f.clock.Now(), TTL: 20 * time.Second})
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		return item
+	}
+	t.Run("CR-09 bounded, then refresh_in_progress", func(t *testing.T) {
+		f := newFleet(t)
+		hold(f)
+		began := f.clock.Now()
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.RefreshInProgress)
+		if waited := f.clock.Now().Sub(began); waited > 8*time.Second || waited < 7*time.Second {
+			t.Errorf("waited %v, want about 8 s", waited)
+		}
+		if f.server.calls() != 0 {
+			t.Error("a waiter called the provider")
+		}
+	})
+	t.Run("FI-03 a lapsed lease is taken over", func(t *testing.T) {
+		f := newFleet(t)
+		hold(f)
+		f.clock.advance(21 * time.Second)
+		if v := f.vend(f.process(), crm()); v.AccessToken.Reveal() != "token_1" {
+			t.Errorf("got %s", v.AccessToken.Reveal())
+		}
+	})
+	t.Run("CR-09 a holder that gives up without a result is followed at once", func(t *testing.T) {
+		f := newFleet(t)
+		hold(f)
+		f.store.before = func(operation string) {
+			if operation == "get consistent" {
+				_ = f.store.Release(t.Context(), tokenstore.Key{Connection: "crm"}, "other")
+			}
+		}
+		f.vend(f.process(), crm())
+	})
+	t.Run("CR-18 a holder's failure answers everybody who waits", func(t *testing.T) {
+		f := newFleet(t)
+		hold(f)
+		f.server.failing(unavailable)
+		other := f.process()
+		f.store.before = func(operation string) {
+			if operation == "get consistent" {
+				f.store.before = nil
+				_ = f.store.Release(t.Context(), tokenstore.Key{Connection: "crm"}, "other")
+				_, _ = other.Vend(t.Context(), crm())
+			}
+		}
+		p := wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderUnavailable)
+		if f.server.calls() != 1 || p.RetryAfter <= 0 {
+			t.Errorf("%d calls, pause %v; want one call and a pause", f.server.calls(), p.RetryAfter)
+		}
+	})
+	t.Run("FI-09 too little time left starts nothing", func(t *testing.T) {
+		f := newFleet(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		wantCode(t, second(f.process().Vend(ctx, crm())), problem.RefreshInProgress)
+		if f.server.calls() != 0 || f.store.count("acquire") != 0 {
+			t.Error("a refresh was started")
+		}
+	})
+}
+
+func TestCommitIsFenced(t *testing.T) {
+	t.Run("FI-07 a holder frozen beyond its lease overwrites nothing newer", func(t *testing.T) {
+		f := newFleet(t)
+		other := f.process()
+		f.server.during = func() {
+			f.server.during = nil
+			f.clock.advance(40 * time.Second) // the frozen holder's lease lapses
+			f.vend(other, crm())
+		}
+		v := f.vend(f.process(), crm())
+		if item := f.item("crm"); v.AccessToken.Reveal() != "token_2" || item.Version != 1 || item.Token.ID != v.ID {
+			t.Errorf("got %s, stored version %d; want the newer token in both places", v.AccessToken.Reveal(), item.Version)
+		}
+	})
+	t.Run("FI-49 a token dropped while it was refreshed is not resurrected", func(t *testing.T) {
+		f := newFleet(t)
+		other := f.process()
+		f.server.during = func() {
+			f.server.during = nil
+			if err := other.Forget(t.Context(), crm(), false); err != nil {
+				t.Error(err)
+			}
+		}
+		if v := f.vend(f.process(), crm()); v.AccessToken.Reveal() != "token_2" {
+			t.Errorf("got %s, want one minted after the drop", v.AccessToken.Reveal())
+		}
+	})
+}
+
+func TestFailureMemory(t *testing.T) {
+	t.Run("CR-18 no call until the next attempt, for any process", func(t *testing.T) {
+		f := newFleet(t)
+		f.server.failing(unavailable)
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderUnavailable)
+		for range 5 {
+			wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderUnavailable)
+		}
+		if f.server.calls() != 1 {
+			t.Errorf("%d calls, want 1", f.server.calls())
+		}
+	})
+	t.Run("CR-18 pauses double from 2 s to 30 s while callers have nothing", func(t *testing.T) {
+		f := newFleet(t)
+		f.server.failing(unavailable)
+		low := []time.Duration{2, 3, 6, 12, 24, 30, 30}
+		for i, want := range low {
+			p := wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderUnavailable)
+			if p.RetryAfter < want*time.Second*3/4 || p.RetryAfter < 2*time.Second || p.RetryAfter > 30*time.Second {
+				t.Errorf("pause %d = %v, want about %d s", i+1, p.RetryAfter, want)
+			}
+			f.clock.advance(p.RetryAfter)
+		}
+	})
+	t.Run("FI-12 Retry-After wins when it is longer", func(t *testing.T) {
+		f := newFleet(t)
+		f.server.failing(&oauth.Error{Kind: oauth.Unavailable, RetryAfter: 2 * time.Minute, Trace: oauth.Trace{Status: 429}})
+		core := f.process()
+		_, _ = core.Vend(t.Context(), crm())
+		f.clock.advance(119 * time.Second)
+		p := wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderUnavailable)
+		if p.RetryAfter != time.Second || f.server.calls() != 1 {
+			t.Errorf("pause %v after %d calls, want 1 s left and one call", p.RetryAfter, f.server.calls())
+		}
+	})
+	t.Run("CR-19 another secret version clears it at once", func(t *testing.T) {
+		f := newFleet(t)
+		f.server.failing(&oauth.Error{Kind: oauth.Rejected, Code: "unauthorized_client", Trace: oauth.Trace{Status: 400}})
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderRejected)
+		f.server.failing(nil)
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderRejected)
+		f.declare("crm", `{"provider":"oauth2","client_id":"app","client_secret":"other","token_url":"https://idp.example.com/token"}`)
+		f.vend(f.process(), crm())
+		if f.item("crm").Failure.Count != 0 {
+			t.Error("the failure is still stored after a success")
+		}
+	})
+}
+
+func TestSecretRotation(t *testing.T) {
+	const current = `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://idp.example.com/token"}`
+	accepts := func(secret string) func(oauth.Request) *oauth.Error {
+		return func(r oauth.Request) *oauth.Error {
+			if r.ClientSecret.Reveal() == secret {
+				return nil
+			}
+			return &oauth.Error{Kind: oauth.Rejected, Code: "invalid_client", Trace: oauth.Trace{Calls: 1, Status: 401}}
+		}
+	}
+	t.Run("OC-46 a cached secret that is refused is read again", func(t *testing.T) {
+		f := newFleet(t)
+		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
+		f.declare("crm", current)
+		f.server.refuse = accepts("new")
+		f.vend(f.process(), crm())
+		if f.server.calls() != 2 {
+			t.Errorf("%d calls, want 2", f.server.calls())
+		}
+	})
+	t.Run("FI-22 the previous secret is tried once, and counts as the current declaration", func(t *testing.T) {
+		f := newFleet(t)
+		f.declare("crm", current)
+		f.server.refuse = accepts("hush")
+		core := f.process()
+		ctx, entry := audited(t)
+		if _, err := core.Vend(ctx, crm()); err != nil {
+			t.Fatal(err)
+		}
+		if item := f.item("crm"); !entry.SecretFallback || item.Token.SecretVersion != "v2" {
+			t.Errorf("fallback %v, version %s; want it noted, under v2", entry.SecretFallback, item.Token.SecretVersion)
+		}
+		calls := f.server.calls()
+		f.clock.advance(time.Minute)
+		if err := core.Forget(t.Context(), crm(), false); err != nil {
+			t.Fatal(err)
+		}
+		f.vend(core, crm())
+		if got := f.server.calls() - calls; got != 1 {
+			t.Errorf("CR-20 %d calls at the next refresh, want 1: the label that worked is remembered", got)
+		}
+	})
+	t.Run("CR-20 not when more than the client differs", func(t *testing.T) {
+		f := newFleet(t)
+		f.declare("crm", `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://other.example.com/token"}`)
+		f.server.refuse = accepts("hush")
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderRejected)
+		if f.server.calls() != 1 {
+			t.Errorf("%d calls, want 1", f.server.calls())
+		}
+	})
+	t.Run("CR-20 a transient error triggers no fallback", func(t *testing.T) {
+		f := newFleet(t)
+		f.declare("crm", current)
+		f.server.failing(unavailable)
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderUnavailable)
+		if f.server.calls() != 1 {
+			t.Errorf("%d calls, want 1", f.server.calls())
+		}
+	})
+	t.Run("OC-46 an error without a code counts as doubt too", func(t *testing.T) {
+		f := newFleet(t)
+		f.declare("crm", current)
+		f.server.refuse = func(r oauth.Request) *oauth.Error {
+			if r.ClientSecret.Reveal() == "hush" {
+				return nil
+			}
+			return &oauth.Error{Kind: oauth.Rejected, Trace: oauth.Trace{Calls: 1, Status: 400}}
+		}
+		f.vend(f.process(), crm())
+	})
+	t.Run("CR-22 a drop that names a version bypasses the cache", func(t *testing.T) {
+		f := newFleet(t)
+		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
+		f.declare("crm", current)
+		if _, err := f.store.Drop(t.Context(), tokenstore.Drop{Key: tokenstore.Key{Connection: "crm"}, MustLoad: "v2", Now: f.clock.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		f.server.refuse = accepts("new")
+		f.vend(f.process(), crm())
+		if f.server.calls() != 1 {
+			t.Errorf("%d calls, want 1: the new secret at once", f.server.calls())
+		}
+	})
+}
+
+func TestRejection(t *testing.T) {
+	reject := func(id string) vending.Request {
+		r := crm()
+		r.RejectedTokenID = id
+		return r
+	}
+	t.Run("FI-42 any other id gets the current token", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.process()
+		v := f.vend(core, crm())
+		if got := f.vend(core, reject("0123456789abcdef")); got.ID != v.ID || f.server.calls() != 1 {
+			t.Errorf("got another token, or %d calls", f.server.calls())
+		}
+	})
+	t.Run("CR-23 fifty callers that saw a 401 cause one refresh", func(t *testing.T) {
+		f := newFleet(t)
+		v := f.vend(f.process(), crm())
+		f.clock.advance(time.Minute)
+		for range 50 {
+			if got := f.vend(f.process(), reject(v.ID)); got.AccessToken.Reveal() != "token_2" {
+				t.Fatalf("got %s, want token_2", got.AccessToken.Reveal())
+			}
+		}
+		if f.server.calls() != 2 {
+			t.Errorf("%d calls, want 2", f.server.calls())
+		}
+	})
+	t.Run("CR-23 a token younger than 30 s is not replaced", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.process()
+		v := f.vend(core, crm())
+		f.clock.advance(10 * time.Second)
+		if p := wantCode(t, second(core.Vend(t.Context(), reject(v.ID))), problem.RateLimited); p.RetryAfter != 20*time.Second {
+			t.Errorf("pause %v, want 20 s", p.RetryAfter)
+		}
+	})
+	t.Run("CR-23 three forced refreshes in ten minutes, then 429", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.process()
+		v := f.vend(core, crm())
+		for range 3 {
+			f.clock.advance(time.Minute)
+			v = f.vend(core, reject(v.ID))
+		}
+		f.clock.advance(time.Minute)
+		p := wantCode(t, second(core.Vend(t.Context(), reject(v.ID))), problem.RateLimited)
+		if p.RetryAfter != 7*time.Minute {
+			t.Errorf("pause %v, want 7 min", p.RetryAfter)
+		}
+		f.clock.advance(p.RetryAfter)
+		f.vend(core, reject(v.ID))
+	})
+	t.Run("a failed refresh is told, the rejected token never served to who rejected it", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.process()
+		v := f.vend(core, crm())
+		f.clock.advance(time.Minute)
+		f.server.failing(unavailable)
+		for range 2 {
+			wantCode(t, second(core.Vend(t.Context(), reject(v.ID))), problem.ProviderUnavailable)
+		}
+		if f.server.calls() != 2 {
+			t.Errorf("%d calls, want 2: the failure is remembered", f.server.calls())
+		}
+		if other := f.vend(f.process(), crm()); other.ID != v.ID || !other.Stale {
+			t.Errorf("other callers got %s (stale %v), want the valid token, stale", other.ID, other.Stale)
+		}
+		f.server.failing(nil)
+		f.clock.advance(3 * time.Second)
+		if got := f.vend(core, reject(v.ID)); got.ID == v.ID {
+			t.Error("the rejected token was served again")
+		}
+	})
+}
+
+func TestTableDown(t *testing.T) {
+	t.Run("FI-26 memory's valid token is served", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.process()
+		f.vend(core, crm())
+		f.store.setDown(true)
+		f.clock.advance(time.Minute)
+		if v := f.vend(core, crm()); v.Source != vending.FromMemory {
+			t.Errorf("served from %s", v.Source)
+		}
+	})
+	t.Run("FI-27 a cold process mints at most once in 30 s", func(t *testing.T) {
+		f := newFleet(t)
+		f.server.lifetime = 20 * time.Second
+		f.store.setDown(true)
+		core := f.process()
+		f.vend(core, crm())
+		f.vend(core, crm())
+		f.clock.advance(25 * time.Second)
+		p := wantCode(t, second(core.Vend(t.Context(), crm())), problem.StoreUnavailable)
+		if f.server.calls() != 1 || p.RetryAfter != 5*time.Second {
+			t.Errorf("%d calls, pause %v; want 1 and 5 s", f.server.calls(), p.RetryAfter)
+		}
+		f.clock.advance(5 * time.Second)
+		f.vend(core, crm())
+	})
+	t.Run("a token that cannot be stored is served all the same", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.process()
+		f.server.during = func() { f.store.setDown(true) }
+		ctx, entry := audited(t)
+		v, err := core.Vend(ctx, crm())
+		if err != nil || v.AccessToken.Reveal() != "token_1" {
+			t.Fatalf("got %v, %v", v.AccessToken.Reveal(), err)
+		}
+		f.vend(core, crm())
+		if f.server.calls() != 1 || entry.Source != "provider" {
+			t.Errorf("%d calls, source %s", f.server.calls(), entry.Source)
+		}
+	})
+}
+
+func TestForget(t *testing.T) {
+	f := newFleet(t)
+	f.declare("crm", `{"provider":"oauth2","client_id":"app","client_secret":"hush","token_url":"https://idp.example.com/token",
+		"revocation_url":"https://idp.example.com/revoke"}`)
+	core := f.process()
+	f.vend(core, crm())
+	t.Run("OC-14 revokes first when asked to", func(t *testing.T) {
+		if err := core.Forget(t.Context(), crm(), true); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(f.server.revoked, []string{"token_1"}) {
+			t.Errorf("revoked %v", f.server.revoked)
+		}
+	})
+	t.Run("the next vend mints", func(t *testing.T) {
+		if v := f.vend(core, crm()); v.AccessToken.Reveal() != "token_2" {
+			t.Errorf("got %s", v.AccessToken.Reveal())
+		}
+	})
+	t.Run("nothing to forget is no error", func(t *testing.T) {
+		if err := errors.Join(core.Forget(t.Context(), crm(), false), core.Forget(t.Context(), crm(), true)); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,81 @@
+package vending
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+const (
+	// rejectAge is how old a token must be before a caller may have it replaced:
+	// a resource server needs a moment to learn of a new one.
+	rejectAge = 30 * time.Second
+	// forcedMost refreshes may be forced per connection and forcedWindow, by all
+	// callers together, so that a broken caller costs the others nothing.
+	forcedMost   = 3
+	forcedWindow = 10 * time.Minute
+)
+
+// vendRejected serves a caller whose token the resource server refused. If it is
+// the current one, read consistently, one refresh replaces it for everybody;
+// any other value just gets the current token. A failed refresh is told, and
+// that token never served to who rejected it.
+func (c *Core) vendRejected(ctx context.Context, r Request) (Vended, error) {
+	for range attempts {
+		e, err := c.read(ctx, r.key(), true)
+		if err != nil {
+			return Vended{}, unavailable(err)
+		}
+		if !e.token.Valid(c.now()) || e.token.ID != r.RejectedTokenID {
+			return c.vendFrom(ctx, r, e, FromTable)
+		}
+		v, err := c.replaceRejected(ctx, r, e)
+		if !errors.Is(err, tokenstore.ErrSuperseded) {
+			return v, err
+		}
+	}
+	return Vended{}, inProgress("the rejected token is being replaced by others")
+}
+
+func (c *Core) replaceRejected(ctx context.Context, r Request, e entry) (Vended, error) {
+	if err := allow(r, e.token); err != nil {
+		return Vended{}, err
+	}
+	if e.item.RejectedID != e.token.ID {
+		if err := c.markRejected(ctx, &e); err != nil {
+			return Vended{}, err
+		}
+	}
+	return c.refresh(ctx, r, e)
+}
+
+// markRejected notes the rejection for the fleet, within the limits.
+func (c *Core) markRejected(ctx context.Context, e *entry) error {
+	now := c.now()
+	if wait := e.token.MintedAt.Add(rejectAge).Sub(now); wait > 0 {
+		return limited("this token is too new to be replaced", wait)
+	}
+	forced := slices.DeleteFunc(slices.Clone(e.item.Forced), func(at time.Time) bool { return now.Sub(at) >= forcedWindow })
+	if len(forced) >= forcedMost {
+		return limited("this connection's token was replaced too often on callers' word", forced[0].Add(forcedWindow).Sub(now))
+	}
+	item, err := c.store.Reject(ctx, tokenstore.Reject{Key: e.item.Key, Version: e.item.Version, TokenID: e.token.ID,
+		Forced: append(forced, now)})
+	if errors.Is(err, tokenstore.ErrSuperseded) {
+		return err
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	c.memory.forget(e.item.Key)
+	e.item = item
+	return nil
+}
+
+func limited(detail string, wait time.Duration) *problem.Error {
+	return &problem.Error{Code: problem.RateLimited, Detail: detail, RetryAfter: wait}
+}

@@ -1,0 +1,60 @@
+package vending
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// Request asks for a token. Names have passed their rules.
+type Request struct {
+	Connection connection.Name
+	// Subject is empty for the default one.
+	Subject connection.Subject
+	// Caller is the ARN of the IAM principal that asks.
+	Caller string
+	// MinTTL is the least life the caller needs; zero leaves it to the rule.
+	MinTTL time.Duration
+	// Scope is chosen by the caller, normalised; empty means the connection's own.
+	Scope string
+	// RejectedTokenID, when set, is the token that the resource server refused.
+	RejectedTokenID string
+}
+
+// Source is where a served token came from.
+type Source string
+
+// The sources.
+const (
+	FromMemory   Source = "memory"
+	FromTable    Source = "table"
+	FromProvider Source = "provider"
+)
+
+// Vended is a token handed to a caller.
+type Vended struct {
+	Token
+	// Stale: a refresh failed and this still-valid token is served instead.
+	Stale  bool
+	Source Source
+}
+
+// key names the item of a request. The default subject of a delegated
+// connection and a client_credentials connection share a key, so that the warm
+// path need not know the grant type.
+func (r Request) key() tokenstore.Key {
+	return tokenstore.Key{Connection: string(r.Connection), Subject: string(r.Subject), Variant: variant(r.Scope)}
+}
+
+// variant is the digest that names a chosen scope in a key; 64 bits are ample
+// for the handful of variants that a connection has.
+func variant(scope string) string {
+	if scope == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(scope))
+	return hex.EncodeToString(sum[:8])
+}
