@@ -10,8 +10,8 @@ run: ## the whole service on this machine, with sandbox providers
 	@go build -o build/local ./scripts/local
 	@exec build/local
 
-test: ## every test that needs Go alone
-	@scripts/test.sh
+test: ## every test that needs Go alone; ARGS go to go test
+	@scripts/test.sh $(ARGS)
 
 check: ## format, vet, lint, vulnerabilities, import rules, template
 	@scripts/check.sh

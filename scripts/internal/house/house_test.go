@@ -72,8 +72,8 @@ func TestBroken(t *testing.T) {
 		m + "/pkg/edge":   {m + "/pkg/store"},
 		m + "/pkg/store":  {"github.com/aws/sdk", "os"},
 		m + "/pkg/stored": {"fmt"},
-		"net/http":         {"os"},
-		"fmt":              {"os"},
+		"net/http":        {"os"},
+		"fmt":             {"os"},
 	}
 	for _, c := range []struct {
 		name string
