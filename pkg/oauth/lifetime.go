@@ -1,0 +1,102 @@
+package oauth
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/strictjson"
+)
+
+const (
+	// assumedLifetime holds when neither server nor connection state one. It is
+	// short: a token taken for valid for ever is never renewed.
+	assumedLifetime = 300 * time.Second
+	// maxLifetime is the longest believed; what a server states beyond it is
+	// most likely another unit.
+	maxLifetime = 90 * 24 * time.Hour
+)
+
+// readLifetime sets the expiry from expires_in (RFC 6749 §5.1). Nothing is
+// subtracted from what the server says.
+func (t *Token) readLifetime(value any, assumed time.Duration) bool {
+	if value == nil {
+		if assumed == 0 {
+			assumed = assumedLifetime
+		}
+		t.ExpiresAt = t.RequestedAt.Add(assumed)
+		t.ExpiresInAssumed = true
+		return true
+	}
+	seconds, ok := secondsOf(value)
+	if !ok || seconds < 1 {
+		return false
+	}
+	lifetime := maxLifetime
+	if seconds > maxLifetime.Seconds() {
+		t.Warnings = append(t.Warnings, "expires_in_clamped")
+	} else {
+		lifetime = time.Duration(seconds) * time.Second
+	}
+	t.ExpiresAt = t.RequestedAt.Add(lifetime)
+	return true
+}
+
+// secondsOf reads a JSON number, floored, or a string of decimal digits, which
+// some servers send. A float64 holds every figure up to the longest lifetime
+// exactly, and makes infinity of those that overflow.
+func secondsOf(value any) (float64, bool) {
+	text := ""
+	switch v := value.(type) {
+	case json.Number:
+		text = v.String()
+	case string:
+		if v == "" || strings.Trim(v, "0123456789") != "" {
+			return 0, false
+		}
+		text = v
+	default:
+		return 0, false
+	}
+	seconds, _ := strconv.ParseFloat(text, 64)
+	return math.Floor(seconds), true
+}
+
+// jwtExpiry returns the exp claim of an access token that is a signed JWT
+// (RFC 7519 §4.1.4). It is read without verification, and only ever to shorten
+// a life: the resource server decides. What is no JWT has none.
+func jwtExpiry(accessToken string) (time.Time, bool) {
+	_, rest, _ := strings.Cut(accessToken, ".")
+	payload, signature, ok := strings.Cut(rest, ".")
+	if !ok || strings.Contains(signature, ".") {
+		return time.Time{}, false
+	}
+	text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(payload, "="))
+	if err != nil {
+		return time.Time{}, false
+	}
+	root, err := strictjson.Parse(text)
+	if err != nil {
+		return time.Time{}, false
+	}
+	value, _ := strictjson.Lookup(root, "/exp")
+	number, ok := value.(json.Number)
+	if !ok {
+		return time.Time{}, false
+	}
+	return instantOf(number)
+}
+
+// instantOf reads a NumericDate (RFC 7519 §2), floored. One beyond the year
+// 9999 is as good as none.
+func instantOf(number json.Number) (time.Time, bool) {
+	const year10000 = 253402300800
+	seconds, _ := strconv.ParseFloat(number.String(), 64)
+	if seconds >= year10000 {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(max(seconds, 0)), 0).UTC(), true
+}

@@ -1,0 +1,133 @@
+package oauth
+
+import (
+	"encoding/base64"
+	"html"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/tokenvend/tokenvend/pkg/redact"
+)
+
+const (
+	// maxDescription is the longest description kept, in characters; maxRead
+	// the longest looked at, in bytes.
+	maxDescription, maxRead = 256, 4 << 10
+	// window is the shortest piece of what we sent that is recognised, in bytes.
+	window = 8
+	// minEcho is the shortest parameter, besides the secret, that is masked at
+	// all, in bytes: less is more likely to be part of a word.
+	minEcho = 4
+)
+
+// sent is what a request carried. Servers echo it in error descriptions.
+type sent struct {
+	form          url.Values
+	secret        redact.Secret
+	authorization string
+}
+
+// clean makes a server's text fit for operators: bounded, without control or
+// direction characters, and with every piece of what we sent masked, in the
+// encodings that an echo may come in. Control characters go first, so that
+// they cannot split an echo; the cut comes last, so that it cannot hide one.
+func (s sent) clean(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) {
+			return -1
+		}
+		return r
+	}, text[:min(len(text), maxRead)])
+	runes := []rune(strings.ToValidUTF8(s.mask(text), ""))
+	return string(runes[:min(len(runes), maxDescription)])
+}
+
+func (s sent) mask(text string) string {
+	if text == "" {
+		return ""
+	}
+	covered := make([]bool, len(text))
+	lower := asciiLower(text)
+	for _, echo := range s.echoes() {
+		cover(covered, lower, asciiLower(echo))
+	}
+	var out strings.Builder
+	for i := range len(text) {
+		switch {
+		case !covered[i]:
+			out.WriteByte(text[i])
+		case i == 0 || !covered[i-1]:
+			out.WriteString(redact.Secret{}.String())
+		}
+	}
+	return out.String()
+}
+
+// echoes are the texts to recognise. The grant type and the like are the
+// protocol's own words and stay readable.
+func (s sent) echoes() []string {
+	var echoes []string
+	add := func(text string, shortest int) {
+		if len(text) >= shortest {
+			echoes = append(echoes, encodings(text)...)
+		}
+	}
+	add(s.secret.Reveal(), 1)
+	for name, values := range s.form {
+		if name == "grant_type" || name == "client_assertion_type" {
+			continue
+		}
+		for _, value := range values {
+			add(value, minEcho)
+		}
+	}
+	_, credentials, _ := strings.Cut(s.authorization, " ")
+	add(credentials, minEcho)
+	if pair, err := base64.StdEncoding.DecodeString(credentials); err == nil {
+		add(string(pair), minEcho)
+		id, _, _ := strings.Cut(string(pair), ":")
+		add(id, minEcho)
+	}
+	return echoes
+}
+
+func encodings(text string) []string {
+	forms := []string{
+		text, url.QueryEscape(text), url.PathEscape(text), html.EscapeString(text),
+		base64.RawStdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)),
+	}
+	slices.Sort(forms)
+	return slices.Compact(forms)
+}
+
+// cover marks where text repeats a piece of echo: the whole of a short one,
+// any window of a long one. It takes time in proportion to both lengths.
+func cover(covered []bool, text, echo string) {
+	size := min(window, len(echo))
+	at := map[string][]int{}
+	for i := 0; i+size <= len(text); i++ {
+		at[text[i:i+size]] = append(at[text[i:i+size]], i)
+	}
+	for i := 0; i+size <= len(echo); i++ {
+		piece := echo[i : i+size]
+		for _, start := range at[piece] {
+			for j := range size {
+				covered[start+j] = true
+			}
+		}
+		delete(at, piece)
+	}
+}
+
+// asciiLower keeps the length, which strings.ToLower may not.
+func asciiLower(text string) string {
+	lower := []byte(text)
+	for i, b := range lower {
+		if 'A' <= b && b <= 'Z' {
+			lower[i] = b + 'a' - 'A'
+		}
+	}
+	return string(lower)
+}
