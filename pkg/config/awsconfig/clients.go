@@ -1,0 +1,101 @@
+package awsconfig
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+)
+
+// Pauses between attempts: full jitter under a bound that doubles. They are
+// short, as somebody waits for the answer; three attempts of at most 3 s each
+// leave two thirds of API Gateway's 29 s.
+const (
+	firstPause   = 50 * time.Millisecond
+	longestPause = time.Second
+)
+
+// DynamoDB returns a client with a connection pool of its own. Nothing is
+// dialled before the first call.
+func (c Config) DynamoDB() *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{
+		Region:       c.Region,
+		BaseEndpoint: optional(c.DynamoDBEndpoint),
+		Credentials:  c.Credentials,
+		HTTPClient:   c.httpClient(),
+		Retryer:      c.retryer(),
+		EndpointOptions: dynamodb.EndpointResolverOptions{
+			UseFIPSEndpoint: c.fips(), UseDualStackEndpoint: c.dualStack(),
+		},
+		// Both would ask or reach another host than the one whose handshake INIT
+		// has made.
+		EndpointDiscovery:     dynamodb.EndpointDiscoveryOptions{EnableEndpointDiscovery: aws.EndpointDiscoveryDisabled},
+		AccountIDEndpointMode: aws.AccountIDEndpointModeDisabled,
+	})
+}
+
+// SecretsManager returns a client with a connection pool of its own. Nothing is
+// dialled before the first call.
+func (c Config) SecretsManager() *secretsmanager.Client {
+	return secretsmanager.New(secretsmanager.Options{
+		Region:       c.Region,
+		BaseEndpoint: optional(c.SecretsManagerEndpoint),
+		Credentials:  c.Credentials,
+		HTTPClient:   c.httpClient(),
+		Retryer:      c.retryer(),
+		EndpointOptions: secretsmanager.EndpointResolverOptions{
+			UseFIPSEndpoint: c.fips(), UseDualStackEndpoint: c.dualStack(),
+		},
+	})
+}
+
+// retryer is one per client: the quota of retries that it keeps is then the
+// service's own, and one that fails does not use up the other's.
+func (c Config) retryer() aws.Retryer {
+	standard := func(o *retry.StandardOptions) {
+		o.MaxAttempts = c.MaxAttempts
+		o.Backoff = retry.BackoffDelayerFunc(c.pause)
+	}
+	if c.RetryMode == aws.RetryModeAdaptive {
+		return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+			o.StandardOptions = append(o.StandardOptions, standard)
+		})
+	}
+	return retry.NewStandard(standard)
+}
+
+// pause is how long to wait after an attempt failed; attempts count from 1.
+func (c Config) pause(attempt int, _ error) (time.Duration, error) {
+	bound := firstPause
+	for range attempt - 1 {
+		bound = min(2*bound, longestPause)
+	}
+	if c.Jitter != nil {
+		return c.Jitter(bound), nil
+	}
+	return rand.N(bound), nil
+}
+
+func (c Config) fips() aws.FIPSEndpointState {
+	if c.FIPS {
+		return aws.FIPSEndpointStateEnabled
+	}
+	return aws.FIPSEndpointStateDisabled
+}
+
+func (c Config) dualStack() aws.DualStackEndpointState {
+	if c.DualStack {
+		return aws.DualStackEndpointStateEnabled
+	}
+	return aws.DualStackEndpointStateDisabled
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
