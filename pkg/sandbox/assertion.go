@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -96,43 +97,59 @@ func (c *client) first(said claims, now time.Time) bool {
 	return true
 }
 
-// signed reports whether the signature is the key's, under the one algorithm
-// that goes with the kind of key: never the one the header would like.
+// algorithmOf is the one algorithm that goes with a kind of key (RFC 7518
+// §3.1, RFC 8037 §3.1); empty for a key that is not to be used.
+func algorithmOf(key crypto.PublicKey) string {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		if key.N.BitLen() >= 2048 { // RFC 7518 §3.3
+			return "RS256"
+		}
+	case *ecdsa.PublicKey:
+		return map[elliptic.Curve]string{elliptic.P256(): "ES256", elliptic.P384(): "ES384"}[key.Curve]
+	case ed25519.PublicKey:
+		return "EdDSA"
+	}
+	return ""
+}
+
+// signed reports whether the signature is the key's, under the key's own
+// algorithm: never the one the header would like.
 func signed(assertion string, key crypto.PublicKey, keyID string) bool {
 	cut := strings.LastIndexByte(assertion, '.')
-	input := []byte(assertion[:cut])
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(assertion[cut+1:])
 	var header joseHeader
 	first, _, _ := strings.Cut(assertion, ".")
 	if err != nil || decodePart(first, &header) != nil || header.Critical != nil || header.KeyID != keyID {
 		return false
 	}
+	return header.Algorithm == algorithmOf(key) && matches(key, []byte(assertion[:cut]), signature)
+}
+
+func matches(key crypto.PublicKey, input, signature []byte) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		digest := sha256.Sum256(input)
-		return header.Algorithm == "RS256" && rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) == nil
+		return rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) == nil
 	case *ecdsa.PublicKey:
-		return signedByCurve(header.Algorithm, key, input, signature)
+		return matchesCurve(key, input, signature)
 	case ed25519.PublicKey:
-		return header.Algorithm == "EdDSA" && ed25519.Verify(key, input, signature)
+		return ed25519.Verify(key, input, signature)
 	}
 	return false
 }
 
-// signedByCurve checks a signature that is r and s side by side (RFC 7518 §3.4).
-func signedByCurve(algorithm string, key *ecdsa.PublicKey, input, signature []byte) bool {
-	var digest []byte
-	switch {
-	case algorithm == "ES256" && key.Curve.Params().BitSize == 256 && len(signature) == 64:
-		sum := sha256.Sum256(input)
-		digest = sum[:]
-	case algorithm == "ES384" && key.Curve.Params().BitSize == 384 && len(signature) == 96:
-		sum := sha512.Sum384(input)
-		digest = sum[:]
-	default:
+// matchesCurve checks a signature that is r and s side by side, each as long
+// as the curve's order (RFC 7518 §3.4).
+func matchesCurve(key *ecdsa.PublicKey, input, signature []byte) bool {
+	digest, size := sha256.New(), 32
+	if key.Curve == elliptic.P384() {
+		digest, size = sha512.New384(), 48
+	}
+	if len(signature) != 2*size {
 		return false
 	}
-	half := len(signature) / 2
-	r, s := new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
-	return ecdsa.Verify(key, digest, r, s)
+	digest.Write(input)
+	r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
+	return ecdsa.Verify(key, digest.Sum(nil), r, s)
 }

@@ -122,8 +122,9 @@ func (c *client) takeKey(key crypto.Signer) (err error) {
 			return fmt.Errorf("make a key: %w", err)
 		}
 	}
-	if _, err := x509.MarshalPKCS8PrivateKey(key); err != nil {
-		return errors.New("the key must be an RSA, ECDSA or Ed25519 private key")
+	_, err = x509.MarshalPKCS8PrivateKey(key)
+	if err != nil || algorithmOf(key.Public()) == "" {
+		return errors.New("the key must be an RSA (2048 bits or more), P-256, P-384 or Ed25519 private key")
 	}
 	c.key = key
 	return nil

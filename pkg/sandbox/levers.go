@@ -84,6 +84,7 @@ func (s *Sandbox) Revoke(connection string, token redact.Secret) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	s.tokens.sweep(s.clock()) // an expired one does not die again
 	if token.IsZero() {
 		return s.killAll(c), nil
 	}

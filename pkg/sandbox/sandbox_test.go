@@ -35,6 +35,8 @@ type rig struct {
 	waited []time.Duration
 	// waitErr is what a wait answers; nil lets it pass at once.
 	waitErr error
+	// onWait is told of each wait; nil is nobody.
+	onWait func()
 }
 
 func newRig(t *testing.T) *rig {
@@ -64,6 +66,9 @@ func (g *rig) wait(_ context.Context, d time.Duration) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.waited = append(g.waited, d)
+	if g.onWait != nil {
+		g.onWait()
+	}
 	return g.waitErr
 }
 

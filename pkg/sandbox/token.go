@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// issued is an access token that has not been killed.
+// issued is an access token that has not been killed; it may have expired.
 type issued struct {
 	client *client
 	scope  string
@@ -29,10 +29,15 @@ type tokens struct {
 // long run does not grow.
 func (t *tokens) add(text string, i issued, now time.Time) {
 	if len(t.living) >= max(t.sweepAt, 1024) {
-		t.kill(func(_ string, i issued) bool { return !now.Before(i.expiresAt) })
+		t.sweep(now)
 		t.sweepAt = 2 * len(t.living)
 	}
 	t.living[text] = i
+}
+
+// sweep throws out the tokens that have expired.
+func (t *tokens) sweep(now time.Time) {
+	t.kill(func(_ string, i issued) bool { return !now.Before(i.expiresAt) })
 }
 
 // kill forgets the tokens that match and returns how many there were.

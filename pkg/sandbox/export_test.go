@@ -1,0 +1,8 @@
+package sandbox
+
+// Remembered is how many tokens are kept, the expired among them included.
+func (s *Sandbox) Remembered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.tokens.living)
+}
