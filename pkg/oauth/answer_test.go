@@ -324,7 +324,7 @@ func TestContentEncoding(t *testing.T) {
 		{"OC-51 br", "br", "\x0b\x02\x80", "provider_malformed encoding"},
 		{"OC-51 double gzip", "gzip, gzip", zip(whole), "provider_malformed encoding"},
 		{"OC-51 double gzip called one", "gzip", zip(whole), "provider_malformed not_json"},
-		{"OC-51 bomb", "gzip", zip(strings.Repeat(" ", 64<<20)), "provider_malformed too_large"},
+		{"OC-51 bomb", "gzip", zip(strings.Repeat(" ", 8<<20)), "provider_malformed too_large"},
 		{"OC-51 decoded over the limit", "gzip", zip(large), "provider_malformed too_large"},
 		{"OC-51 no gzip", "gzip", plainToken, "provider_malformed encoding"},
 		{"OC-51 broken checksum", "gzip", whole[:len(whole)-8] + "12345678", "provider_malformed encoding"},

@@ -88,7 +88,8 @@ func (c *Client) newRequest(ctx context.Context, d egress.Destination, e endpoin
 		Body:          io.NopCloser(strings.NewReader(body)),
 		ContentLength: int64(len(body)),
 	}
-	return req.WithContext(ctx), sent{e.form, e.auth.ClientSecret, header.Get("Authorization")}, nil
+	carried := sent{e.form, e.auth.ClientID, e.auth.ClientSecret, header.Get("Authorization")}
+	return req.WithContext(ctx), carried, nil
 }
 
 // authenticate adds the client's credentials to the form or to the header,

@@ -25,6 +25,7 @@ const (
 // sent is what a request carried. Servers echo it in error descriptions.
 type sent struct {
 	form          url.Values
+	id            string
 	secret        redact.Secret
 	authorization string
 }
@@ -75,6 +76,10 @@ func (s sent) echoes() []string {
 		}
 	}
 	add(s.secret.Reveal(), 1)
+	add(s.id, minEcho)
+	add(s.id+":"+s.secret.Reveal(), minEcho)
+	_, credentials, _ := strings.Cut(s.authorization, " ")
+	add(credentials, minEcho)
 	for name, values := range s.form {
 		if name == "grant_type" || name == "client_assertion_type" {
 			continue
@@ -82,13 +87,6 @@ func (s sent) echoes() []string {
 		for _, value := range values {
 			add(value, minEcho)
 		}
-	}
-	_, credentials, _ := strings.Cut(s.authorization, " ")
-	add(credentials, minEcho)
-	if pair, err := base64.StdEncoding.DecodeString(credentials); err == nil {
-		add(string(pair), minEcho)
-		id, _, _ := strings.Cut(string(pair), ":")
-		add(id, minEcho)
 	}
 	return echoes
 }
