@@ -155,11 +155,12 @@ func (d *Directory) page(ctx context.Context, limit int, at position) ([]connect
 	for _, s := range secrets {
 		found = append(found, d.expand(s)...)
 	}
-	found = found[min(at.Skip, len(found)):]
-	if len(found) > limit {
-		return found[:limit], position{Cursor: at.Cursor, Skip: at.Skip + limit}, nil
+	skip := min(at.Skip, len(found))
+	if found = found[skip:]; len(found) > limit {
+		return found[:limit], position{Cursor: at.Cursor, Skip: skip + limit}, nil
 	}
-	return found, position{Cursor: cursor, end: cursor == ""}, nil
+	// A smaller page than the one that was cut may end before the cut.
+	return found, position{Cursor: cursor, Skip: at.Skip - skip, end: cursor == ""}, nil
 }
 
 func (d *Directory) expand(s clientsecret.Entry) []connection.Entry {
