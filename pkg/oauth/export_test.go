@@ -1,6 +1,8 @@
 package oauth
 
 import (
+	"context"
+	"crypto/tls"
 	"net/http"
 	"time"
 )
@@ -8,6 +10,24 @@ import (
 // Transports gives tests the two transports, to read their limits or to
 // shorten them.
 func (c *Client) Transports() []*http.Transport { return []*http.Transport{c.public, c.inside} }
+
+// Connections are the settings a client of that configuration connects with.
+func Connections(c Config) (dial, handshake time.Duration, config *tls.Config) {
+	connector := newConnector(c, false)
+	return connector.dialer.Timeout, connector.handshake, connector.tls
+}
+
+// DialTLS opens a connection with a handshake of limited time.
+func DialTLS(ctx context.Context, c Config, address string, handshake time.Duration) error {
+	connector := newConnector(c, true)
+	connector.handshake = handshake
+	conn, err := connector.dialTLS(ctx, "tcp", address)
+	if err == nil {
+		return conn.Close()
+	}
+	failure := new(progress).classify(ctx, err)
+	return &failure.Error
+}
 
 // ReadToken is the reader of answers with status 200, for the fuzzer.
 func ReadToken(body []byte, r Request, at time.Time) (Token, error) {

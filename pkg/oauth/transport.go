@@ -2,13 +2,10 @@ package oauth
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/tokenvend/tokenvend/pkg/egress"
@@ -29,18 +26,12 @@ const (
 // never logs what a server sends on an idle connection, which may echo our
 // secret. TLS sessions are resumed, so that a new connection costs little.
 func newTransport(c Config, inside bool) *http.Transport {
-	dialer := c.Egress.Dialer(inside, dialTimeout)
-	dialer.Resolver = c.Resolver
+	lines := newConnector(c, inside)
 	http1 := new(http.Protocols)
 	http1.SetHTTP1(true)
 	return &http.Transport{
-		DialContext: dialer.DialContext,
-		TLSClientConfig: &tls.Config{
-			MinVersion:         tls.VersionTLS12,
-			RootCAs:            c.RootCAs,
-			ClientSessionCache: tls.NewLRUClientSessionCache(64),
-		},
-		TLSHandshakeTimeout:    tlsTimeout,
+		DialContext:            lines.dial,
+		DialTLSContext:         lines.dialTLS,
 		ResponseHeaderTimeout:  headerTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		Protocols:              http1,
@@ -56,29 +47,18 @@ func (c *Client) send(req *http.Request, inside bool) (*http.Response, *failure)
 		transport = c.inside
 	}
 	var seen progress
-	ctx := httptrace.WithClientTrace(req.Context(), seen.trace())
-	resp, err := transport.RoundTrip(req.WithContext(ctx))
+	resp, err := transport.RoundTrip(req.WithContext(seen.watchedBy(req.Context())))
 	if err != nil {
 		return nil, seen.classify(req.Context(), err)
 	}
 	return resp, nil
 }
 
-// progress is how far a round trip came, which its error does not reliably
-// say. A dial may outlive its request, hence the atomics.
-type progress struct{ handshakeFailed, answered atomic.Bool }
-
-func (p *progress) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		TLSHandshakeDone:     func(_ tls.ConnectionState, err error) { p.handshakeFailed.Store(err != nil) },
-		GotFirstResponseByte: func() { p.answered.Store(true) },
-	}
-}
-
 // classify tells what the error of a round trip means. The error itself is
 // dropped: it may hold what the server sent.
 func (p *progress) classify(ctx context.Context, err error) *failure {
 	var dns *net.DNSError
+	var handshake *handshakeError
 	var dial *net.OpError
 	switch {
 	case errors.Is(err, egress.ErrRefused):
@@ -87,13 +67,13 @@ func (p *progress) classify(ctx context.Context, err error) *failure {
 		return outOfTime(ctx)
 	case errors.As(err, &dns):
 		return &failure{Error{Kind: Unavailable, Reason: ReasonDNS}, dns.IsTemporary && !dns.IsTimeout}
-	case p.handshakeFailed.Load() && !isCut(err):
+	case errors.As(err, &handshake) && !isCut(err):
 		return fail(Unavailable, ReasonTLS)
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return &failure{Error{Kind: Unavailable, Reason: ReasonDial}, !dial.Timeout()}
 	case isTimeout(err):
 		return fail(Timeout, ReasonTimeout)
-	case p.answered.Load() && !isCut(err):
+	case p.answered.Load() && !p.ended.Load():
 		return malformed(ReasonHTTP)
 	}
 	return failAgain(Unavailable, ReasonReset)
