@@ -94,6 +94,7 @@ func TestParseFindsTheMember(t *testing.T) {
 		{"a connection", "crm", single, false},
 		{"a member", "crm.also-good", bundle, false},
 		{"a bundle by its own name", "crm", bundle, true},
+		{"a bundle that has a nameless member", "crm", secretOf(`{"connections":{"":` + creativeForce + `}}`), true},
 		{"a member the bundle has not", "crm.missing", bundle, true},
 		{"a member of a secret that is no bundle", "crm.also-good", single, true},
 	}

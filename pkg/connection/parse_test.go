@@ -268,7 +268,7 @@ func TestSeveralProblemsInAStableOrder(t *testing.T) {
 			t.Fatalf("error = %s\nthen    %s", first, err)
 		}
 	}
-	if !strings.HasPrefix(first.Error(), `file crm.json: member "aa": is unknown; remove it; member "zz"`) || !strings.HasSuffix(first.Error(), "; and 3 more") {
+	if !strings.HasPrefix(first.Error(), `file crm.json: member "aa": is unknown; remove it; member "zz"`) || !strings.HasSuffix(first.Error(), "; and 3 more") || strings.Count(first.Error(), "member ") != 5 {
 		t.Errorf("error = %s", first)
 	}
 	var problem *connection.Problem

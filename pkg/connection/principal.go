@@ -48,7 +48,7 @@ const (
 // name.
 func parseCaller(text string) (principal, bool) {
 	a, err := splitARN(text)
-	if err != nil || strings.Contains(text, "*") {
+	if err != nil {
 		return principal{}, false
 	}
 	who := principal{partition: a.partition, account: a.account}

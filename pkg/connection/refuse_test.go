@@ -235,6 +235,7 @@ func TestRefusesPrincipals(t *testing.T) {
 		{"AZ-06 a session", "arn:aws:sts::111122223333:assumed-role/c4n4ry/s", "name the role"},
 		{"AZ-06 sessions", "arn:aws:sts::111122223333:assumed-role/c4n4ry/*", "name the role"},
 		{"federated users", "arn:aws:sts::111122223333:federated-user/*", "whole federated-user"},
+		{"federated users by beginning", "arn:aws:sts::111122223333:federated-user/c4n4ry*", "whole federated-user"},
 		{"everything of STS", "arn:aws:sts::111122223333:*", "whole federated-user"},
 		{"root and what follows", "arn:aws:iam::111122223333:root*", "no user or role"},
 		{"white space", "arn:aws:iam::111122223333:role/c4n4ry ", "malformed"},

@@ -105,10 +105,18 @@ func TestErrorShowsNamesBoundedAndPrintable(t *testing.T) {
 	long := strings.Repeat("n", 10_000)
 	_, err := strictjson.Parse([]byte(`{"` + long + `":{"a\u0007b":{"x":1,"x":1}}}`))
 	if err == nil || len(err.Error()) > 512 {
-		t.Fatalf("error is missing or too long (%d bytes)", len(err.Error()))
+		t.Fatalf("error is missing or too long: %.600v", err)
 	}
 	if !strings.Contains(err.Error(), "/a?b/x") {
 		t.Errorf("error = %q; want the control character replaced", err)
+	}
+}
+
+func TestErrorShowsAPathBounded(t *testing.T) {
+	name := `{"` + strings.Repeat("é", 64) + `":`
+	_, err := strictjson.Parse([]byte(strings.Repeat(name, 40) + "1" + strings.Repeat("}", 40)))
+	if err == nil || len(err.Error()) > 512 {
+		t.Errorf("error is missing or too long: %.600v", err)
 	}
 }
 

@@ -135,8 +135,9 @@ func unicodeEscape(raw []byte) (rune, bool) {
 // path is the names from the root to a place.
 type path []string
 
-// to never shares its array with a sibling's path.
-func (p path) to(name string) path { return append(p[:len(p):len(p)], name) }
+// to is the path of a member. Siblings may share its array: a path is read
+// only until the next one is made.
+func (p path) to(name string) path { return append(p, name) }
 
 // Names come from outside too: an error shows only so much of them.
 const (
