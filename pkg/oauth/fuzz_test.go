@@ -1,0 +1,88 @@
+package oauth_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/provider"
+)
+
+// FuzzTokenResponse (OC-71): whatever an answer holds, what comes out is a
+// token that is safe to put in a header and alive, or an error of ours.
+func FuzzTokenResponse(f *testing.F) {
+	for _, seed := range []string{
+		plainToken, "\ufeff" + plainToken, with(`"expires_in":"3600"`), with(`"expires_in":3.6e3`), with(`"expires_in":1e999999999`),
+		with(`"expires_in":null,"scope":""`), with(`"expires_in":-1`), with(`"expires_in":"0x10"`), with(`"expires_in":0.5`),
+		`{"success":true,"token":{"token_type":"Bearer","expires_in":2592000,"access_token":"t"}}`,
+		`{"success":"true"}`, `{"success":false,"error_description":"` + secretCanary + `"}`, `{"error":"slow_down"}`, `{"error":{}}`,
+		`{"access_token":"` + jwt(`{"exp":1767270600}`) + `"}`, `{"access_token":"` + jwt(`{"exp":-1e400}`) + `"}`, `{"access_token":"a..b"}`,
+		`{"access_token":"t\r\nX: y"}`, `{"access_token":"t","\u0061ccess_token":"u"}`, `{"access_token":"t"`, `{} {}`, `[]`, `null`, ``,
+		`{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, "\xff\xfe{\x00", `<html>`, `a=b`,
+	} {
+		f.Add([]byte(seed), false)
+		f.Add([]byte(seed), true)
+	}
+	f.Fuzz(func(t *testing.T, body []byte, nested bool) {
+		r := request("https://login.example.com/token")
+		if nested {
+			r.Response = provider.Shape{
+				AccessToken: "/token/access_token", TokenType: "/token/token_type", ExpiresIn: "/token/expires_in", Success: "/success",
+			}
+		}
+		token, err := oauth.ReadToken(body, r, now)
+		if err != nil {
+			checkError(t, err)
+			return
+		}
+		checkToken(t, token)
+	})
+}
+
+func checkToken(t *testing.T, token oauth.Token) {
+	t.Helper()
+	text := token.AccessToken.Reveal()
+	if text == "" || len(text) > 16<<10 || strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' }) {
+		t.Error("OC-56 access token would split a header")
+	}
+	if life := token.Lifetime(); life <= 0 || life > 90*24*time.Hour {
+		t.Errorf("OC-34 lifetime %v", life)
+	}
+	if token.TokenType != "Bearer" {
+		t.Errorf("OC-36 token type %q", token.TokenType)
+	}
+}
+
+func checkError(t *testing.T, err error) {
+	t.Helper()
+	var e *oauth.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("error %T", err)
+	}
+	switch e.Kind {
+	case oauth.Rejected, oauth.Malformed, oauth.Unavailable:
+	default:
+		t.Errorf("kind %q", e.Kind)
+	}
+	if n := len([]rune(e.Description)); n > 256 || strings.Contains(e.Description, secretCanary) || strings.ContainsAny(e.Description, "\r\n\x00") {
+		t.Errorf("OC-44 description %q", e.Description)
+	}
+}
+
+// FuzzRetryAfter (OC-71): whatever a server asks for, the answer is nothing or
+// a pause within bounds.
+func FuzzRetryAfter(f *testing.F) {
+	for _, seed := range []string{
+		"120", "0", "-5", "garbage", "1000000000", strings.Repeat("9", 400), "1.5", " 1", "٣",
+		"Thu, 01 Jan 2015 00:00:00 GMT", "Friday, 01-Jan-27 00:00:00 GMT", "Fri Jan  1 00:00:00 9999",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if got := oauth.RetryAfter(value, now); got != 0 && (got < time.Second || got > time.Hour) {
+			t.Errorf("OC-49 RetryAfter(%q) = %v", value, got)
+		}
+	})
+}
