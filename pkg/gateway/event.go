@@ -2,90 +2,170 @@ package gateway
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"strings"
 )
 
-// event is the part of an API Gateway REST event (payload 1.0) that is used.
+// event is the part of an API Gateway REST event (payload 1.0) that is used. A
+// member of an unexpected type reads as empty: a strange identity is no
+// identity (BI-17), not a reason to fail in another way.
+//
 // Identity is taken from requestContext.identity and from nowhere else: headers
 // and body are the caller's to write, and requestContext.accountId is the
 // account of the API, not of who calls it.
 type event struct {
-	Resource        string              `json:"resource"`
-	Path            string              `json:"path"`
-	HTTPMethod      string              `json:"httpMethod"`
-	Headers         map[string]lenient  `json:"headers"`
-	Query           map[string]string   `json:"queryStringParameters"`
-	MultiQuery      map[string][]string `json:"multiValueQueryStringParameters"`
-	PathParameters  map[string]string   `json:"pathParameters"`
-	Body            string              `json:"body"`
-	IsBase64Encoded bool                `json:"isBase64Encoded"`
-	RequestContext  struct {
-		RequestID string `json:"requestId"`
-		Stage     string `json:"stage"`
-		Identity  struct {
-			UserARN   lenient `json:"userArn"`
-			Caller    lenient `json:"caller"`
-			AccountID lenient `json:"accountId"`
-			SourceIP  lenient `json:"sourceIp"`
-		} `json:"identity"`
-	} `json:"requestContext"`
+	resource, path, method string
+	contentType            string
+	pathParameters         map[string]string
+	// query holds every value of each parameter.
+	query           map[string][]string
+	body            string
+	isBase64Encoded bool
+	requestID       string
+	stage           string
+	identity        identity
 }
 
-// lenient is a string that reads anything else as empty: a strange identity is
-// no identity (BI-17), not a reason to fail in another way.
-type lenient string
-
-// UnmarshalJSON never fails.
-func (l *lenient) UnmarshalJSON(text []byte) error {
-	var s string
-	if json.Unmarshal(text, &s) == nil {
-		*l = lenient(s)
-	}
-	return nil
-}
+type identity struct{ userARN, caller, accountID, sourceIP string }
 
 var errNotRESTEvent = errors.New("expected an API Gateway REST API event, payload format 1.0 (resource, httpMethod, requestContext)")
 
 // decodeEvent reads an event; what is not one is errNotRESTEvent.
 func decodeEvent(payload []byte) (*event, error) {
 	e := new(event)
-	if err := json.Unmarshal(payload, e); err != nil {
+	s := &scanner{text: payload}
+	var single map[string]string
+	ok := s.object(func(name []byte) bool {
+		switch string(name) {
+		case "resource":
+			return s.string(&e.resource)
+		case "path":
+			return s.string(&e.path)
+		case "httpMethod":
+			return s.string(&e.method)
+		case "headers":
+			return s.contentType(&e.contentType)
+		case "pathParameters":
+			return s.texts(&e.pathParameters)
+		case "queryStringParameters":
+			return s.texts(&single)
+		case "multiValueQueryStringParameters":
+			return s.lists(&e.query)
+		case "body":
+			return s.string(&e.body)
+		case "isBase64Encoded":
+			return s.bool(&e.isBase64Encoded)
+		case "requestContext":
+			return s.requestContext(e)
+		default:
+			return s.skip()
+		}
+	})
+	if !ok || !s.end() || e.resource == "" || e.method == "" || e.stage == "" {
 		return nil, errNotRESTEvent
 	}
-	if e.Resource == "" || e.HTTPMethod == "" || e.RequestContext.Stage == "" {
-		return nil, errNotRESTEvent
-	}
+	e.adopt(single)
 	return e, nil
 }
 
-// header returns a header's value whatever the case of its name.
-func (e *event) header(name string) string {
-	for key, value := range e.Headers {
-		if strings.EqualFold(key, name) {
-			return string(value)
+// adopt takes over parameters that only the single-value form names; API
+// Gateway sends both forms, a hand-written event perhaps one.
+func (e *event) adopt(single map[string]string) {
+	for name, value := range single {
+		if _, known := e.query[name]; known {
+			continue
 		}
+		if e.query == nil {
+			e.query = make(map[string][]string, len(single))
+		}
+		e.query[name] = []string{value}
 	}
-	return ""
 }
 
-// query returns the parameters, each with every value it was given.
-func (e *event) query() map[string][]string {
-	if e.MultiQuery != nil || e.Query == nil {
-		return e.MultiQuery
+// bytes returns the body as it was sent.
+func (e *event) bytes() ([]byte, error) {
+	if !e.isBase64Encoded {
+		return []byte(e.body), nil
 	}
-	all := make(map[string][]string, len(e.Query))
-	for key, value := range e.Query {
-		all[key] = []string{value}
-	}
-	return all
+	return base64.StdEncoding.DecodeString(e.body)
 }
 
-// body returns the request's body as it was sent.
-func (e *event) body() ([]byte, error) {
-	if !e.IsBase64Encoded {
-		return []byte(e.Body), nil
-	}
-	return base64.StdEncoding.DecodeString(e.Body)
+func (s *scanner) requestContext(e *event) bool {
+	e.requestID, e.stage, e.identity = "", "", identity{}
+	return s.object(func(name []byte) bool {
+		switch string(name) {
+		case "requestId":
+			return s.string(&e.requestID)
+		case "stage":
+			return s.string(&e.stage)
+		case "identity":
+			return s.identity(&e.identity)
+		default:
+			return s.skip()
+		}
+	})
+}
+
+func (s *scanner) identity(id *identity) bool {
+	*id = identity{}
+	return s.object(func(name []byte) bool {
+		switch string(name) {
+		case "userArn":
+			return s.string(&id.userARN)
+		case "caller":
+			return s.string(&id.caller)
+		case "accountId":
+			return s.string(&id.accountID)
+		case "sourceIp":
+			return s.string(&id.sourceIP)
+		default:
+			return s.skip()
+		}
+	})
+}
+
+// contentType reads the one header that matters, whatever the case of its name.
+func (s *scanner) contentType(into *string) bool {
+	*into = ""
+	return s.object(func(name []byte) bool {
+		if len(name) == len("content-type") && strings.EqualFold(string(name), "content-type") {
+			return s.string(into)
+		}
+		return s.skip()
+	})
+}
+
+// texts reads an object of strings.
+func (s *scanner) texts(into *map[string]string) bool {
+	*into = nil
+	return s.object(func(name []byte) bool {
+		key, value := string(name), ""
+		if !s.string(&value) {
+			return false
+		}
+		if *into == nil {
+			*into = make(map[string]string)
+		}
+		(*into)[key] = value
+		return true
+	})
+}
+
+// lists reads an object of arrays of strings.
+func (s *scanner) lists(into *map[string][]string) bool {
+	*into = nil
+	return s.object(func(name []byte) bool {
+		key, values := string(name), []string(nil)
+		if !s.array(func() bool {
+			values = append(values, "")
+			return s.string(&values[len(values)-1])
+		}) {
+			return false
+		}
+		if *into == nil {
+			*into = make(map[string][]string)
+		}
+		(*into)[key] = values
+		return true
+	})
 }

@@ -72,13 +72,12 @@ func (h *Handler) answer(ctx context.Context, payload []byte, entry *audit.Entry
 }
 
 func (h *Handler) serve(ctx context.Context, e *event, entry *audit.Entry) (response, error) {
-	entry.RequestID = e.RequestContext.RequestID
-	entry.SourceIP = string(e.RequestContext.Identity.SourceIP)
-	methods, ok := h.routes[e.Resource]
+	entry.RequestID, entry.SourceIP = e.requestID, e.identity.sourceIP
+	methods, ok := h.routes[e.resource]
 	if !ok {
 		return response{}, problem.New(problem.ConnectionNotFound, "there is no such path")
 	}
-	op, ok := methods[e.HTTPMethod]
+	op, ok := methods[e.method]
 	if !ok {
 		return response{}, &methodError{allow: methods.allow()}
 	}

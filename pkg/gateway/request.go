@@ -48,12 +48,12 @@ func parseRequest(e *event, op operation, entry *audit.Entry) (*request, error) 
 
 // identify takes the caller from the request context. Nothing turns this off.
 func (r *request) identify(e *event, entry *audit.Entry) error {
-	id := e.RequestContext.Identity
-	entry.PrincipalARN, entry.PrincipalID, entry.Account = string(id.UserARN), string(id.Caller), string(id.AccountID)
-	if id.UserARN == "" || id.Caller == "" || id.AccountID == "" {
+	id := e.identity
+	entry.PrincipalARN, entry.PrincipalID, entry.Account = id.userARN, id.caller, id.accountID
+	if id.userARN == "" || id.caller == "" || id.accountID == "" {
 		return problem.New(problem.AccessDenied, "the request carries no IAM identity; sign it with Signature Version 4")
 	}
-	r.caller = string(id.UserARN)
+	r.caller = id.userARN
 	return nil
 }
 
@@ -65,22 +65,22 @@ var prefixes = regexp.MustCompile(`^(?:/[A-Za-z0-9._~-]+)*$`)
 // one these names have, byte for byte: IAM judged the path, so nothing that
 // merely decodes to it may pass (AZ-03).
 func (r *request) readPath(e *event, entry *audit.Entry) (err error) {
-	canonical := e.Resource
-	if raw, ok := e.PathParameters["connection"]; ok {
+	canonical := e.resource
+	if raw, ok := e.pathParameters["connection"]; ok {
 		if r.name, err = connection.ParseName(raw); err != nil {
 			return problem.New(problem.InvalidRequest, err.Error())
 		}
 		entry.Connection = string(r.name)
 		canonical = strings.Replace(canonical, "{connection}", string(r.name), 1)
 	}
-	if raw, ok := e.PathParameters["subject"]; ok {
+	if raw, ok := e.pathParameters["subject"]; ok {
 		if r.subject, err = parseSubject(raw); err != nil {
 			return err
 		}
 		entry.Subject = string(r.subject)
 		canonical = strings.Replace(canonical, "{subject}", string(r.subject), 1)
 	}
-	prefix, ok := strings.CutSuffix(e.Path, canonical)
+	prefix, ok := strings.CutSuffix(e.path, canonical)
 	if !ok || !prefixes.MatchString(prefix) || strings.Contains(prefix, "/..") || strings.Contains(canonical, "{") {
 		return problem.New(problem.InvalidRequest, "the path is not written canonically; use "+canonical)
 	}
@@ -100,7 +100,7 @@ func parseSubject(raw string) (connection.Subject, error) {
 
 // readQuery accepts each parameter the operation knows, once and not empty.
 func (r *request) readQuery(e *event, known []string) error {
-	for name, values := range e.query() {
+	for name, values := range e.query {
 		switch {
 		case !slices.Contains(known, name):
 			return problem.New(problem.InvalidRequest, fmt.Sprintf("unknown query parameter %.40q; %s", name, expected("parameters", known)))
@@ -126,10 +126,10 @@ func expected(what string, known []string) string {
 
 // readBody reads a strict JSON object where the operation takes one.
 func (r *request) readBody(e *event, wanted bool) error {
-	if len(e.Body) == 0 {
+	if len(e.body) == 0 {
 		return nil
 	}
-	body, err := e.body()
+	body, err := e.bytes()
 	switch {
 	case err != nil:
 		return problem.New(problem.InvalidRequest, "the body is not valid base64")
@@ -137,7 +137,7 @@ func (r *request) readBody(e *event, wanted bool) error {
 		return problem.New(problem.InvalidRequest, "this request takes no body")
 	case len(body) > maxBody:
 		return &statusError{status: http.StatusRequestEntityTooLarge, problem: problem.New(problem.InvalidRequest, "the body is larger than 10 KiB")}
-	case !isJSON(e.header("Content-Type")):
+	case !isJSON(e.contentType):
 		return &statusError{status: http.StatusUnsupportedMediaType, problem: problem.New(problem.InvalidRequest, "the body must be sent as application/json")}
 	}
 	value, err := strictjson.Parse(body)

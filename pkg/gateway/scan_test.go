@@ -1,0 +1,104 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/pkg/gateway"
+)
+
+// FuzzScanEvent holds the hand-written scanner against encoding/json: both
+// accept the same texts, and read the same event from them (OC-71).
+func FuzzScanEvent(f *testing.F) {
+	f.Add(string(restEvent()))
+	f.Add(string(realisticEvent()))
+	f.Add(string(restEvent(query("a", "1", "a", "2", "b", ""), post(`{"x":"\u00e9\n"}`))))
+	f.Add(string(restEvent(identity("userArn", []any{1, nil, true, -0.5e-7}))))
+	for _, text := range []string{
+		`{`, `{}`, `null`, ` [1,2] `, `{"a":}`, `{"a":1,}`, `[1 2]`, `{"a" "b"}`, `"\x"`, `"\u12g4"`, `-`, `01`, `1.`, `1e`, `.5`, `+1`, `tru`,
+		"\"a\nb\"", `{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1"},"resource":7}`,
+		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1"},"\u0062ody":"\ud800"}`,
+		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1"},"body":"` + "\xff" + `"}`,
+		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1"},"queryStringParameters":{"a":"1"},"multiValueQueryStringParameters":{"a":["2"],"b":7}}`,
+		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1","identity":{"caller":"a"}},"requestContext":{"stage":"v2"}}`,
+		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1"},"headers":{"CONTENT-TYPE":"a"}} x`,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Count(text, "{")+strings.Count(text, "[") > gateway.MaxDepth {
+			return // may nest deeper than the scanner goes
+		}
+		got, ok := gateway.ScanEvent([]byte(text))
+		want, wantOK := decodeReference(text)
+		if ok != wantOK {
+			t.Fatalf("scanner accepts: %v, encoding/json: %v", ok, wantOK)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-encoding/json +scanner):\n%s", diff)
+		}
+	})
+}
+
+// decodeReference reads an event through encoding/json's generic tree, in which
+// names are exact and the last of several wins.
+func decodeReference(text string) (gateway.ScannedEvent, bool) {
+	var tree any
+	if json.Unmarshal([]byte(text), &tree) != nil {
+		return gateway.ScannedEvent{}, false
+	}
+	root, _ := tree.(map[string]any)
+	c, _ := root["requestContext"].(map[string]any)
+	id, _ := c["identity"].(map[string]any)
+	e := gateway.ScannedEvent{
+		Resource: textOf(root["resource"]), Path: textOf(root["path"]), Method: textOf(root["httpMethod"]), Body: textOf(root["body"]),
+		IsBase64Encoded: root["isBase64Encoded"] == true, RequestID: textOf(c["requestId"]), Stage: textOf(c["stage"]),
+		UserARN: textOf(id["userArn"]), Caller: textOf(id["caller"]), AccountID: textOf(id["accountId"]), Source: textOf(id["sourceIp"]),
+	}
+	if e.Resource == "" || e.Method == "" || e.Stage == "" {
+		return gateway.ScannedEvent{}, false
+	}
+	headers, _ := root["headers"].(map[string]any)
+	for name, value := range headers {
+		if strings.EqualFold(name, "content-type") && len(name) == len("content-type") {
+			e.ContentType = textOf(value)
+		}
+	}
+	for name, value := range object(root["pathParameters"]) {
+		if e.PathParameters == nil {
+			e.PathParameters = map[string]string{}
+		}
+		e.PathParameters[name] = textOf(value)
+	}
+	add := func(name string, values []string) {
+		if e.Query == nil {
+			e.Query = map[string][]string{}
+		}
+		e.Query[name] = values
+	}
+	for name, value := range object(root["queryStringParameters"]) {
+		add(name, []string{textOf(value)})
+	}
+	for name, value := range object(root["multiValueQueryStringParameters"]) {
+		var values []string
+		list, _ := value.([]any)
+		for _, v := range list {
+			values = append(values, textOf(v))
+		}
+		add(name, values)
+	}
+	return e, true
+}
+
+func object(value any) map[string]any {
+	o, _ := value.(map[string]any)
+	return o
+}
+
+func textOf(value any) string {
+	s, _ := value.(string)
+	return s
+}
