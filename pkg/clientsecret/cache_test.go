@@ -165,7 +165,8 @@ func TestCacheIsBounded(t *testing.T) {
 	s := newSetup(2)
 	s.expect(t, "a", false, "1")
 	s.expect(t, "b", false, "2")
-	s.expect(t, "b", true, "3")
+	s.expect(t, "b", true, "3") // takes no room
+	s.expect(t, "a", false, "1")
 	s.expect(t, "c", false, "4") // the oldest, a, makes room
 	s.expect(t, "b", false, "3")
 	s.expect(t, "c", false, "4")

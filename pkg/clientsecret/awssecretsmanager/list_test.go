@@ -154,6 +154,7 @@ func TestListAsksForNothingElse(t *testing.T) {
 	for _, name := range []string{"tokenvend2/other", "Tokenvend/other", "tokenvend/crm", "tokenvend/a.b"} {
 		s.put(name, `{}`)
 	}
+	s.put("tokenvend/deleting", `{}`).deleting = true
 	if _, _, err := source.List(t.Context(), 10, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -243,6 +243,9 @@ func (s *service) batch(c call) any {
 		switch {
 		case x != nil && slices.Contains(s.omit, x.name):
 		case f != failure{}:
+			if f.Code == "AccessDeniedException" { // the documentation allows either
+				id = x.name
+			}
 			failed = append(failed, map[string]any{"SecretId": id, "ErrorCode": f.Code, "Message": f.Message})
 		default:
 			values = append(values, value)

@@ -135,7 +135,12 @@ func TestPreviousIsTheTextBeforeTheLastChange(t *testing.T) {
 
 func TestBI66OtherStagesAreNeverRead(t *testing.T) {
 	source, d := open(t)
-	d.Put(t, "crm", `{}`)
+	for _, text := range []string{"one", "two"} {
+		d.Put(t, "crm", text)
+		if _, err := source.Load(t.Context(), "crm", clientsecret.Current, false); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := source.Load(t.Context(), "crm", "AWSPENDING", false); !errors.Is(err, clientsecret.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}

@@ -126,7 +126,7 @@ func TestServiceHosts(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			dynamo, secrets := hosts(t, mustLoad(t, complete(test.with)))
+			dynamo, secrets := hosts(t, at(t, "", test.with))
 			if dynamo != test.dynamo || secrets != test.secrets {
 				t.Errorf("got %q and %q", dynamo, secrets)
 			}
@@ -147,7 +147,8 @@ func TestAttempts(t *testing.T) {
 		{"CR-31 bounded by AWS_MAX_ATTEMPTS", map[string]string{"AWS_MAX_ATTEMPTS": "2"}, 503, "ServiceUnavailable", 2},
 		{"CR-31 adaptive", map[string]string{"AWS_RETRY_MODE": "adaptive"}, 500, "InternalServerError", 3},
 		{"an answer that stands", nil, 400, "ValidationException", 1},
-		{"OC-20 a redirect is not followed", nil, 307, "", 1},
+		{"OC-20 a redirect is not followed", nil, 302, "", 1},
+		{"OC-20 nor one that keeps method and body", nil, 307, "", 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -215,29 +216,51 @@ func TestAnAttemptOutOfTimeIsTriedAgain(t *testing.T) {
 	}
 }
 
+// ask makes one request with a client's own transport. The SDK is left out: it
+// closes a request's body while the transport may still look at it, and now and
+// then costs a connection that way when the server is this near.
+func ask(t *testing.T, c awsconfig.Config, endpoint string) func() {
+	t.Helper()
+	client, ok := c.DynamoDB().Options().HTTPClient.(*http.Client)
+	if !ok {
+		t.Fatal("the client's HTTP client is not ours")
+	}
+	return func() {
+		response, err := client.Post(endpoint, "application/json", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestConnectionsAfterASilence(t *testing.T) {
 	tests := []struct {
-		name    string
-		silence time.Duration
-		want    int64
+		name          string
+		took, silence time.Duration // of a request, and after it
+		want          int64
 	}{
-		{"OC-23 a short silence keeps the connection", 30 * time.Second, 1},
-		{"OC-23 FI-38 after a freeze a new one is made", 30*time.Second + 1, 2},
-		{"OC-23 so too when the clock was set far back", -time.Hour, 2},
+		{"OC-23 a short silence keeps the connection", 0, 30 * time.Second, 1},
+		{"OC-23 the silence begins when a request ends", time.Minute, 0, 1},
+		{"OC-23 FI-38 after a freeze a new one is made", 0, 30*time.Second + 1, 2},
+		{"OC-23 so too when the clock was set far back", 0, -time.Hour, 2},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := start(t, false, empty)
-			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+			b := start(t, false, func(w http.ResponseWriter, r *http.Request) {
+				atomic.AddInt64(&clock, int64(test.took))
+				empty(w, r)
+			})
 			c := at(t, b.URL, nil)
-			c.Now = func() time.Time { return now }
-			client := c.DynamoDB()
-			for range 2 {
-				if err := listTables(t.Context(), client); err != nil {
-					t.Fatal(err)
-				}
-				now = now.Add(test.silence)
-			}
+			c.Now = func() time.Time { return time.Unix(0, atomic.LoadInt64(&clock)) }
+			send := ask(t, c, b.URL)
+			send()
+			atomic.AddInt64(&clock, int64(test.silence))
+			send()
 			if got := b.connections.Load(); got != test.want {
 				t.Errorf("%d connections for two requests, want %d", got, test.want)
 			}
