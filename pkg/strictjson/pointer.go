@@ -2,6 +2,7 @@ package strictjson
 
 import (
 	"errors"
+	"iter"
 	"strconv"
 	"strings"
 )
@@ -40,7 +41,7 @@ func CheckPointer(pointer string) error {
 }
 
 // tokens yields the reference tokens of a well-formed pointer, unescaped.
-func tokens(pointer string) func(yield func(string) bool) {
+func tokens(pointer string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for rest := pointer; rest != ""; {
 			token := rest[1:]
