@@ -47,6 +47,10 @@ func TestControlShowsStateWithoutSecrets(t *testing.T) {
 	if diff := gocmp.Diff(any(want), list[2]); diff != "" || len(list) != 4 {
 		t.Errorf("%d connections; the third (-want +got):\n%s", len(list), diff)
 	}
+	g.advance(time.Hour)
+	if got := g.living("creative-force"); got != 0 {
+		t.Errorf("INV-1 %d expired tokens are called living", got)
+	}
 	for _, secret := range []string{token, g.declared("creative-force")["client_secret"]} {
 		if strings.Contains(all.body, secret) || strings.Contains(one.body, secret) {
 			t.Error("INV-5 a secret is shown")
@@ -162,8 +166,8 @@ func TestControlRefusesWhatItDoesNotKnow(t *testing.T) {
 		"update that is no yes":       {"POST", "cliquify/rotate?update=1", "", 400},
 		"grace that is no number":     {"POST", "cliquify/rotate?grace=1h", "", 400},
 		"grace twice":                 {"POST", "cliquify/rotate?grace=1&grace=2", "", 400},
-		"an unknown member":           {"POST", "cliquify/fault", `{"stauts":500}`, 400},
-		"an unknown member in a list": {"POST", "cliquify/fault", `[{"stauts":500}]`, 400},
+		"an unknown member":           {"POST", "cliquify/fault", `{"status":500,"stauts":500}`, 400},
+		"an unknown member in a list": {"POST", "cliquify/fault", `[{"status":500,"stauts":500}]`, 400},
 		"an empty list":               {"POST", "cliquify/fault", `[]`, 400},
 		"no fault":                    {"POST", "cliquify/fault", ``, 400},
 		"a fault that does nothing":   {"POST", "cliquify/fault", `{}`, 400},

@@ -59,17 +59,16 @@ func readBasic(header http.Header) credentials {
 }
 
 // readAssertion takes the client's id from the assertion itself (RFC 7521
-// §4.2), to be proved later; a client_id beside it must agree.
+// §4.2), to be proved later.
 func readAssertion(form url.Values) credentials {
 	c := credentials{method: provider.PrivateKeyJWT}
 	if form.Get("client_assertion_type") != assertionType {
 		return c
 	}
 	claims, err := readClaims(form.Get("client_assertion"))
-	if err != nil || (form.Has("client_id") && form.Get("client_id") != claims.Subject) {
-		return c
+	if err == nil {
+		c.id, c.assertion = claims.Subject, form.Get("client_assertion")
 	}
-	c.id, c.assertion = claims.Subject, form.Get("client_assertion")
 	return c
 }
 
@@ -91,14 +90,15 @@ func (s *Sandbox) find(srv *server, from credentials) *client {
 	if asSent != nil && slices.Contains(asSent.auth, provider.ClientSecretBasicRaw) {
 		return asSent
 	}
-	id, _, ok := from.decoded()
-	if c := s.byID[clientKey{srv, id}]; ok && c != nil && !slices.Contains(c.auth, provider.ClientSecretBasicRaw) {
+	id, _, _ := from.decoded() // one that cannot be decoded is empty, which names nobody
+	if c := s.byID[clientKey{srv, id}]; c != nil && !slices.Contains(c.auth, provider.ClientSecretBasicRaw) {
 		return c
 	}
 	return nil
 }
 
-// authenticate proves that the request is the client's. s.mu is held.
+// authenticate proves that the request is the client's; a client_id beside
+// other credentials must agree with them. s.mu is held.
 func (s *Sandbox) authenticate(c *client, req tokenRequest) *refusal {
 	failed := &refusal{code: invalidClient, description: "Client authentication failed."}
 	if c == nil {

@@ -218,6 +218,11 @@ func TestLostAnswers(t *testing.T) {
 				t.Errorf("%d tokens minted, want %d", got, row.minted)
 			}
 			wantStatus(t, g.ask("cliquify"), http.StatusOK)
+			counted, err := g.Counters("cliquify")
+			must(t, err)
+			if diff := cmp.Diff(sandbox.Counters{Total: 2, Outcomes: map[string]int{"fault": 1, "issued": 1}}, counted); diff != "" {
+				t.Errorf("INV-2 (-want +got):\n%s", diff)
+			}
 		})
 	}
 	t.Run("FI-18 reset under TLS", func(t *testing.T) {

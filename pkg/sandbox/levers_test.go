@@ -219,6 +219,10 @@ func TestCounters(t *testing.T) {
 	if diff := cmp.Diff(want, counted); diff != "" {
 		t.Errorf("INV-2 (-want +got):\n%s", diff)
 	}
+	g.ask("creative-force")
+	if got := counted["creative-force"].Outcomes["issued"]; got != 1 {
+		t.Errorf("INV-2 counters once read went on counting: %d", got)
+	}
 	must(t, g.ResetCounters("creative-force"))
 	if got := [2]int{g.TokenRequests("creative-force"), g.TokenRequests("agile-now")}; got != [2]int{0, 1} {
 		t.Errorf("INV-2 after a reset: %v", got)

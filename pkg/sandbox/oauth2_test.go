@@ -68,6 +68,7 @@ func TestClientsAuthenticateInTheirOwnWayOnly(t *testing.T) {
 		"OC-04 basic_raw":                          {basic("raw b", vectorSecret), grantForm(), 200, ""},
 		"OC-04 basic_raw, encoded":                 {basic("raw+b", url.QueryEscape(vectorSecret)), grantForm(), 401, "invalid_client"},
 		"OC-04 basic_raw, only the secret encoded": {basic("raw b", url.QueryEscape(vectorSecret)), grantForm(), 401, "invalid_client"},
+		"OC-04 basic_raw, only the id encoded":     {basic("raw+b", vectorSecret), grantForm(), 401, "invalid_client"},
 		"OC-05 post":                               {"", post("post:b", vectorSecret), 200, ""},
 		"OC-05 none":                               {"", grantForm("client_id", "public"), 200, ""},
 		"OC-05 a basic client posts":               {"", post(vectorID, vectorSecret), 401, "invalid_client"},
@@ -98,6 +99,15 @@ func TestClientsAuthenticateInTheirOwnWayOnly(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTwoHeadersAreNoAuthentication(t *testing.T) {
+	g := newRig(t)
+	must(t, g.Register(sandbox.Client{Connection: "basic", ClientID: vectorID, ClientSecret: redact.New(vectorSecret)}))
+	req := g.formRequest(plainPath, grantForm(), "Authorization", vectorBasic)
+	wantStatus(t, g.send(req), http.StatusOK)
+	req = g.formRequest(plainPath, grantForm(), "Authorization", vectorBasic, "Authorization", vectorBasic)
+	wantStatus(t, g.send(req), http.StatusUnauthorized)
 }
 
 func TestPlainServerGrantsRegisteredScopes(t *testing.T) {
@@ -286,6 +296,11 @@ func TestAssertionsAreJudgedStrictly(t *testing.T) {
 		wantStatus(t, g.present(g.keys["p256"].sign(t, header, g.claims("p256", nil))), 401)
 		g.advance(time.Second)
 		wantStatus(t, g.present(g.keys["p256"].sign(t, header, g.claims("p256", nil))), 200)
+	})
+	t.Run("OC-11 a signature cut short", func(t *testing.T) {
+		g := newAssertionRig(t, keys)
+		whole := g.keys["p256"].sign(t, map[string]any{"alg": "ES256", "kid": "k1"}, g.claims("p256", nil))
+		wantStatus(t, g.present(whole[:strings.LastIndexByte(whole, '.')+5]), 401)
 	})
 	for name, assertion := range map[string]string{
 		"empty": "", "one part": "x", "four parts": "a.b.c.d", "no base64": "!.!.!", "no JSON": "eA.eA.eA",

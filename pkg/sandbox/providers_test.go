@@ -293,6 +293,13 @@ func TestTokenRequestsAreReadStrictly(t *testing.T) {
 	}
 }
 
+func TestTwoContentTypesAreNone(t *testing.T) {
+	g := newRig(t)
+	const kind = "application/x-www-form-urlencoded"
+	req := g.formRequest(tokenPaths["cliquify"], g.form("cliquify"), "Content-Type", kind)
+	wantStatus(t, g.send(req), http.StatusBadRequest)
+}
+
 func TestResourceRefusesAsRFC6750Says(t *testing.T) {
 	const invalid = `Bearer realm="sandbox", error="invalid_token", error_description="The access token is unknown, expired or revoked"`
 	const malformed = `Bearer realm="sandbox", error="invalid_request", error_description="Send one Authorization header with one Bearer token"`
