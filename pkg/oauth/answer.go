@@ -169,7 +169,7 @@ func (a answer) explain(f *failure, root map[string]any, shape provider.Shape) {
 	description, _ := member(root, shape.ErrorDescription, "error_description").(string)
 	f.Code = knownCode(code)
 	f.Description = a.sent.clean(description)
-	if f.Kind == Rejected && isTransient(f.Code) {
+	if isTransient(f.Code) {
 		f.Kind = Unavailable
 	}
 }

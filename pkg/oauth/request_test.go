@@ -190,3 +190,17 @@ func TestEchoIsMasked(t *testing.T) {
 		}
 	}
 }
+
+func TestEchoOfBasicAuthorization(t *testing.T) {
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := jsonText(map[string]string{"error_description": "app-1 sent " + r.Header.Get("Authorization")})
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = w.Write([]byte(body))
+	})
+	r := request(server.URL)
+	r.Method, r.ClientID, r.ClientSecret = provider.ClientSecretBasic, "app-1", redact.New("%+%+%+%+%+%+")
+	_, err := oauth.New(config()).Token(t.Context(), r)
+	if got, want := failureOf(t, err).Description, "[REDACTED] sent Basic [REDACTED]"; got != want {
+		t.Errorf("OC-68 description %q, want %q", got, want)
+	}
+}
