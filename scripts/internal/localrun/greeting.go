@@ -1,0 +1,113 @@
+package localrun
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/tokenvend/tokenvend/pkg/sandbox"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// Help explains a local run in plain text.
+func Help() string {
+	return `Usage: make run, or go run ./scripts/local
+
+Runs the whole service in one process on this machine: connections from a
+folder, tokens in memory, providers in a sandbox. Requests must be signed with
+AWS Signature Version 4, region ` + region + `, service ` + service + `.
+
+Variables (unset means the default)
+  ` + addrVariable + `          where the API listens, loopback only (` + defaultAddr + `)
+  ` + sandboxAddrVariable + `  where the sandbox providers listen, loopback only (` + defaultSandboxAddr + `)
+  ` + connectionsVariable + `   a folder of connection files, NAME.json each (the sandbox's own connections)
+
+Callers (access key id and secret)
+` + describeUsers() + `
+` + sandbox.Help("http://"+defaultSandboxAddr)
+}
+
+func describeUsers() (text string) {
+	for _, u := range users {
+		text += fmt.Sprintf("  %-16s %s\n", u.name+" / "+u.name, u.arn())
+	}
+	return text
+}
+
+// place is what a greeting tells of a run.
+type place struct {
+	url, sandboxURL string
+	connections     string
+	// ownFolder says that the folder is the sandbox's and will be removed.
+	ownFolder bool
+}
+
+// greet prints every connection, how to ask for its token, and how to hurt the
+// sandbox. The last line is the one that scripts wait for.
+func greet(ctx context.Context, w io.Writer, p place, d *vending.Directory) error {
+	statuses, err := all(ctx, d)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "connections in %s%s\n\n", p.connections, p.fate())
+	printTable(w, statuses)
+	fmt.Fprintln(w, "\nAsk for a token, as the caller local:")
+	for _, s := range statuses {
+		if s.State != vending.Misconfigured {
+			fmt.Fprintf(w, "  curl --aws-sigv4 aws:amz:%s:%s --user local:local %s/connections/%s/token\n", region, service, p.url, s.Connection)
+		}
+	}
+	if p.ownFolder {
+		printLevers(w, p.sandboxURL)
+	} else {
+		fmt.Fprintf(w, "\nSandbox providers, for connections of your own: curl %s/\n", p.sandboxURL)
+	}
+	_, err = fmt.Fprintf(w, "\nlistening on %s\n", p.url)
+	return err
+}
+
+func (p place) fate() string {
+	if p.ownFolder {
+		return " (removed at the end)"
+	}
+	return ""
+}
+
+func all(ctx context.Context, d *vending.Directory) (found []vending.Status, err error) {
+	for next, first := "", true; first || next != ""; first = false {
+		var page []vending.Status
+		if page, next, err = d.List(ctx, 1000, next); err != nil {
+			return nil, fmt.Errorf("list the connections: %w", err)
+		}
+		found = append(found, page...)
+	}
+	return found, nil
+}
+
+func printTable(w io.Writer, statuses []vending.Status) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CONNECTION\tPROVIDER\tGRANT TYPE\tSTATE\tPROBLEM")
+	for _, s := range statuses {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", s.Connection, orDash(s.Provider), orDash(string(s.GrantType)), s.State, orDash(s.Problem))
+	}
+	_ = table.Flush() // what w refuses, the greeting's last line finds out
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func printLevers(w io.Writer, base string) {
+	fmt.Fprintf(w, `
+Hurt the sandbox:
+  curl -X POST '%[1]s/control/creative-force/rotate?update=true'   # a new client secret; issued tokens die
+  curl -X POST %[1]s/control/cliquify/revoke                       # a connection's tokens die
+  curl %[1]s/control/agile-now/fault -d '{"status":503,"count":2}' # the next two token requests fail
+  curl %[1]s/control                                               # what happened so far
+  curl %[1]s/                                                      # every lever
+`, base)
+}

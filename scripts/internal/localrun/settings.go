@@ -1,0 +1,88 @@
+package localrun
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+// The variables of a local run.
+const (
+	addrVariable        = "TOKENVEND_ADDR"
+	sandboxAddrVariable = "TOKENVEND_SANDBOX_ADDR"
+	connectionsVariable = "TOKENVEND_CONNECTIONS"
+)
+
+const (
+	defaultAddr        = "127.0.0.1:8080"
+	defaultSandboxAddr = "127.0.0.1:8090"
+)
+
+// Settings are where a local run listens and what it serves.
+type Settings struct {
+	// Addr is where the API listens, on loopback; port 0 is any free one.
+	Addr string
+	// SandboxAddr is where the sandbox providers listen, on loopback too.
+	SandboxAddr string
+	// Connections is a folder of connection files that exists; empty means the
+	// sandbox's own connections, in a folder that lives as long as the run.
+	Connections string
+}
+
+// ReadSettings reads the variables through lookup; one that is unset has its
+// default, and one that is set must be right. Each error names its variable.
+func ReadSettings(lookup func(string) (string, bool)) (Settings, error) {
+	addr, errAddr := readAddr(lookup, addrVariable, defaultAddr)
+	sandboxAddr, errSandbox := readAddr(lookup, sandboxAddrVariable, defaultSandboxAddr)
+	connections, errConnections := readFolder(lookup)
+	if err := errors.Join(errAddr, errSandbox, errConnections); err != nil {
+		return Settings{}, err
+	}
+	return Settings{Addr: addr, SandboxAddr: sandboxAddr, Connections: connections}, nil
+}
+
+// readAddr accepts loopback only: the local callers' keys are known to all, and
+// the sandbox has no keys.
+func readAddr(lookup func(string) (string, bool), variable, standard string) (string, error) {
+	addr, set := lookup(variable)
+	if !set {
+		return standard, nil
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", fmt.Errorf("%s is %q, want an address and a port such as %s", variable, addr, standard)
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback() || ip.Zone() != "") {
+		return "", fmt.Errorf("%s is %q, but a local run listens on loopback only; use %s", variable, addr, standard)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+		return "", fmt.Errorf("%s is %q, but %q is no port; use a number from 0 to 65535 (0 takes any free port)", variable, addr, port)
+	}
+	return addr, nil
+}
+
+func readFolder(lookup func(string) (string, bool)) (string, error) {
+	folder, set := lookup(connectionsVariable)
+	if !set {
+		return "", nil
+	}
+	found, err := os.Stat(folder)
+	if err != nil {
+		return "", fmt.Errorf("%s is %q: %w; name a folder of connection files, or unset it to use the sandbox's", connectionsVariable, folder, bare(err))
+	}
+	if !found.IsDir() {
+		return "", fmt.Errorf("%s is %q, which is no folder; name the folder that holds the connection files", connectionsVariable, folder)
+	}
+	return strings.TrimSuffix(folder, "/"), nil
+}
+
+// bare strips the operation and path, which the message has already.
+func bare(err error) error {
+	if path := (*os.PathError)(nil); errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}

@@ -1,0 +1,75 @@
+package localrun_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/localrun"
+)
+
+// in looks variables up in a map.
+func in(variables map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		value, set := variables[name]
+		return value, set
+	}
+}
+
+func TestReadSettings(t *testing.T) {
+	folder := t.TempDir()
+	for _, c := range []struct {
+		name      string
+		variables map[string]string
+		want      localrun.Settings
+	}{
+		{"defaults", nil, localrun.Settings{Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090"}},
+		{"all set", map[string]string{"TOKENVEND_ADDR": "127.0.0.2:0", "TOKENVEND_SANDBOX_ADDR": "[::1]:9000", "TOKENVEND_CONNECTIONS": folder + "/"},
+			localrun.Settings{Addr: "127.0.0.2:0", SandboxAddr: "[::1]:9000", Connections: folder}},
+		{"localhost", map[string]string{"TOKENVEND_ADDR": "localhost:8081"}, localrun.Settings{Addr: "localhost:8081", SandboxAddr: "127.0.0.1:8090"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := localrun.ReadSettings(in(c.variables))
+			if err != nil || got != c.want {
+				t.Errorf("%+v, %v; want %+v", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestReadSettingsRefuses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ variable, value, want string }{
+		{"TOKENVEND_ADDR", "", "want an address and a port such as 127.0.0.1:8080"},
+		{"TOKENVEND_ADDR", "8080", "want an address and a port"},
+		{"TOKENVEND_ADDR", ":8080", "loopback only; use 127.0.0.1:8080"},
+		{"TOKENVEND_ADDR", "0.0.0.0:8080", "loopback only"},
+		{"TOKENVEND_ADDR", "[::]:8080", "loopback only"},
+		{"TOKENVEND_ADDR", "192.168.1.2:8080", "loopback only"},
+		{"TOKENVEND_ADDR", "example.com:8080", "loopback only"},
+		{"TOKENVEND_ADDR", "[::1%lo]:8080", "loopback only"},
+		{"TOKENVEND_ADDR", "127.0.0.1:", `"" is no port`},
+		{"TOKENVEND_ADDR", "127.0.0.1:65536", `"65536" is no port`},
+		{"TOKENVEND_SANDBOX_ADDR", "0.0.0.0:8090", "loopback only; use 127.0.0.1:8090"},
+		{"TOKENVEND_CONNECTIONS", "", "no such file or directory"},
+		{"TOKENVEND_CONNECTIONS", "/nowhere/at/all", "no such file or directory; name a folder"},
+		{"TOKENVEND_CONNECTIONS", file, "which is no folder"},
+	} {
+		t.Run(c.variable+" "+c.value, func(t *testing.T) {
+			_, err := localrun.ReadSettings(in(map[string]string{c.variable: c.value}))
+			if err == nil || !strings.HasPrefix(err.Error(), c.variable+" is ") || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one that names %s and says %q", err, c.variable, c.want)
+			}
+		})
+	}
+	t.Run("every mistake at once", func(t *testing.T) {
+		_, err := localrun.ReadSettings(in(map[string]string{"TOKENVEND_ADDR": "x", "TOKENVEND_CONNECTIONS": file}))
+		if err == nil || strings.Count(err.Error(), "TOKENVEND_") != 2 {
+			t.Errorf("error %v", err)
+		}
+	})
+}
