@@ -88,6 +88,8 @@ func codeOf(err *oauth.Error) problem.Code {
 		return problem.ProviderMalformed
 	case oauth.Timeout:
 		return problem.ProviderTimeout
+	case oauth.Misconfigured:
+		return problem.ConnectionMisconfigured
 	default:
 		return problem.ProviderUnavailable
 	}
@@ -101,6 +103,8 @@ func providerDetail(code problem.Code) string {
 		return "the provider's token endpoint gave an answer that cannot be used; check token_url and response"
 	case problem.ProviderTimeout:
 		return "the provider did not answer in time"
+	case problem.ConnectionMisconfigured:
+		return "the connection declares an endpoint or a key that may not be used"
 	default:
 		return "the provider cannot be reached, or is not able to answer now"
 	}

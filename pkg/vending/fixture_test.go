@@ -32,6 +32,8 @@ type fleet struct {
 	secrets *secretSource
 	server  *authorizationServer
 	sealer  *seal.Sealer
+	now     func() time.Time
+	wait    func(context.Context, time.Duration) error
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -41,7 +43,8 @@ func newFleet(t *testing.T) *fleet {
 		t: t, clock: clock,
 		store:   &flakyStore{Store: memory.New()},
 		secrets: &secretSource{versions: map[string][]clientsecret.Secret{}},
-		server:  &authorizationServer{clock: clock, lifetime: time.Hour},
+		now:     clock.Now, wait: clock.Wait,
+		server: &authorizationServer{now: clock.Now, lifetime: time.Hour},
 		sealer: seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
 			return redact.New(`{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`), nil
 		}}),
@@ -54,8 +57,15 @@ func newFleet(t *testing.T) *fleet {
 func (f *fleet) process() *vending.Core {
 	return vending.New(vending.Config{
 		Store: f.store, Secrets: f.secrets, Minter: f.server, Revoker: f.server, Sealer: f.sealer,
-		Now: f.clock.Now, Wait: f.clock.Wait, Rand: rand.Reader,
+		Now: f.now, Wait: f.wait, Rand: rand.Reader,
 	})
+}
+
+// inRealTime leaves the hand-moved clock for that of a synctest bubble, and
+// makes the provider take its time.
+func (f *fleet) inRealTime(latency time.Duration) {
+	f.now, f.wait, f.server.now = time.Now, nil, time.Now
+	f.server.during = func() { time.Sleep(latency) }
 }
 
 func (f *fleet) declare(name, text string) { f.secrets.put(name, text) }
@@ -108,7 +118,7 @@ func (c *clock) Wait(ctx context.Context, d time.Duration) error {
 
 // authorizationServer numbers its tokens, so that reuse and refresh are visible.
 type authorizationServer struct {
-	clock    *clock
+	now      func() time.Time
 	lifetime time.Duration
 
 	mu       sync.Mutex
@@ -125,7 +135,7 @@ func (s *authorizationServer) Token(_ context.Context, r oauth.Request) (oauth.T
 	s.requests = append(s.requests, r)
 	n, refuse, during := len(s.requests), s.refuse, s.during
 	s.mu.Unlock()
-	at := s.clock.Now()
+	at := s.now().Round(0)
 	if during != nil {
 		during()
 	}

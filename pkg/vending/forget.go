@@ -49,11 +49,7 @@ func (c *Core) forget(ctx context.Context, conn connection.Connection, key token
 			return err
 		}
 	}
-	if _, err := c.store.Drop(ctx, tokenstore.Drop{Key: key, Now: c.now()}); err != nil {
-		return unavailable(err)
-	}
-	c.memory.forget(key)
-	return nil
+	return c.drop(ctx, key, "")
 }
 
 func (c *Core) revoke(ctx context.Context, conn connection.Connection, key tokenstore.Key) error {

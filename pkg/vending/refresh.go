@@ -38,10 +38,12 @@ type job struct {
 	// scope is the caller's choice; empty for the connection's own.
 	scope  string
 	minTTL time.Duration
-	// rejected is the id of a token that will not do.
-	rejected string
-	// ahead: the current token is usable; only a younger one is an improvement.
-	ahead bool
+	// replaces is the id of a token that will not do: another is wanted.
+	replaces string
+	// rejected: a caller reported that token dead, so it stands in for nothing.
+	rejected bool
+	// renewal: nobody waits for the result, and nobody has used it yet.
+	renewal bool
 	// storeDown: the table did not answer a moment ago.
 	storeDown bool
 }
@@ -58,8 +60,10 @@ func (c *Core) refresh(ctx context.Context, r Request, e entry) (Vended, error) 
 	if now := c.now(); active(e.item.Failure, conn, now) {
 		return Vended{}, remembered(e.item.Failure, now)
 	}
-	j := job{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, rejected: r.RejectedTokenID,
-		ahead: e.token.Usable(c.now(), r.MinTTL)}
+	j := job{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, rejected: r.RejectedTokenID != ""}
+	if j.rejected || e.token.Usable(c.now(), r.MinTTL) {
+		j.replaces = e.token.ID
+	}
 	return c.fly(ctx, r, j)
 }
 
@@ -90,7 +94,7 @@ func (c *Core) fly(ctx context.Context, r Request, j job) (Vended, error) {
 			break
 		}
 	}
-	if e.token.ID == j.rejected {
+	if j.rejected && e.token.ID == j.replaces {
 		return Vended{}, problem.New(problem.ProviderMalformed, "the provider issued the rejected token once more")
 	}
 	if err := allow(r, e.token); err != nil {
@@ -111,7 +115,7 @@ func flightProblem(err error) error {
 
 // satisfied reports whether t is what the job is for.
 func (j job) satisfied(t Token, now time.Time) bool {
-	return t.Usable(now, j.minTTL) && t.ID != j.rejected && !(j.ahead && t.Due(now)) &&
+	return t.Usable(now, j.minTTL) && t.ID != j.replaces &&
 		t.Declaration == j.conn.Hash && t.Generation == j.conn.Generation
 }
 
@@ -145,9 +149,11 @@ func (c *Core) turn(ctx context.Context, j *job, until time.Time) (entry, error)
 	}
 	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL})
 	switch {
+	case errors.Is(err, tokenstore.ErrHeld) && j.renewal:
+		return entry{}, errBusy
 	case errors.Is(err, tokenstore.ErrHeld):
 		return c.await(ctx, *j, until)
-	case errors.Is(err, tokenstore.ErrUnavailable):
+	case errors.Is(err, tokenstore.ErrUnavailable) && !j.renewal:
 		return c.mintAlone(ctx, *j)
 	case err != nil:
 		return entry{}, err
@@ -256,7 +262,7 @@ func (c *Core) commit(ctx context.Context, j job, item tokenstore.Item, owner st
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
 	request := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, Generation: t.Generation,
-		Token: stored, Used: true, Now: c.now()}
+		Token: stored, Used: !j.renewal, RenewSlot: renewSlot(j, t), Now: c.now()}
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
 		committed, err := c.store.Commit(ctx, request)
 		switch {
@@ -302,10 +308,10 @@ func (c *Core) fail(ctx context.Context, j job, e entry, owner string, err error
 	}
 	refusal, now := asProviderError(err), c.now()
 	failure := nextFailure(e.item.Failure, refusal, j.conn, failureFacts{
-		now: now, served: e.token.Valid(now) && e.token.ID != j.rejected, jitter: c.fraction()})
+		now: now, served: e.token.Valid(now) && !j.rejected, jitter: c.fraction()})
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
-	err = c.store.Fail(detached, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, RenewSlot: e.item.RenewSlot, Now: now})
+	err = c.store.Fail(detached, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, RenewSlot: retrySlot(e, failure), Now: now})
 	if err != nil {
 		audit.From(ctx).Warn("failure_not_stored")
 	}
@@ -327,7 +333,10 @@ func (c *Core) release(ctx context.Context, key tokenstore.Key, owner string) {
 	}
 }
 
-var errLeaseEnded = errors.New("the lease ended without a result")
+var (
+	errLeaseEnded = errors.New("the lease ended without a result")
+	errBusy       = errors.New("another process is refreshing")
+)
 
 func inProgress(detail string) *problem.Error {
 	return &problem.Error{Code: problem.RefreshInProgress, Detail: detail, RetryAfter: time.Second}

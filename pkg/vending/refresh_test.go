@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
@@ -15,37 +16,52 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
+// TestFleetSharesOneRefresh runs in a bubble of its own time, so that waiting
+// for the provider and polling the lease happen as they would.
 func TestFleetSharesOneRefresh(t *testing.T) {
-	f := newFleet(t)
-	var wg sync.WaitGroup
-	start := make(chan struct{})
-	tokens := make([]string, 200)
-	for i := range tokens {
-		core := f.process()
-		wg.Go(func() {
-			<-start
-			if v, err := core.Vend(context.Background(), crm()); err == nil {
-				tokens[i] = v.AccessToken.Reveal()
-			}
+	tests := []struct {
+		name    string
+		latency time.Duration
+		code    problem.Code // of callers who waited in vain; empty: none may
+	}{
+		{"FI-01 200 cold processes, one call", 200 * time.Millisecond, ""},
+		{"FI-02 the provider takes 9 s: callers are told to come back", 9 * time.Second, problem.RefreshInProgress},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t)
+				f.inRealTime(tt.latency)
+				began := time.Now()
+				failed := 0
+				var mu sync.Mutex
+				var wg sync.WaitGroup
+				for range 200 {
+					core := f.process()
+					wg.Go(func() {
+						v, err := core.Vend(t.Context(), crm())
+						mu.Lock()
+						defer mu.Unlock()
+						switch {
+						case err != nil && problem.Of(err).Code == tt.code:
+							failed++
+						case err != nil || v.AccessToken.Reveal() != "token_1":
+							t.Errorf("got %q, %v", v.AccessToken.Reveal(), err)
+						}
+					})
+				}
+				wg.Wait()
+				if took, most := time.Since(began), max(2*tt.latency+200*time.Millisecond, 0); took > most {
+					t.Errorf("the slowest caller took %v, want at most %v", took, most)
+				}
+				if f.server.calls() != 1 || tt.code != "" && failed != 199 {
+					t.Errorf("%d provider calls, %d callers in vain", f.server.calls(), failed)
+				}
+				if v := f.vend(f.process(), crm()); v.AccessToken.Reveal() != "token_1" {
+					t.Errorf("afterwards: %s", v.AccessToken.Reveal())
+				}
+			})
 		})
-	}
-	close(start)
-	wg.Wait()
-	// The clock runs as fast as the waiters poll, so some may have waited their
-	// time out; nobody may have asked the provider again.
-	if calls := f.server.calls(); calls != 1 {
-		t.Errorf("FI-01 %d provider calls, want 1", calls)
-	}
-	if !slices.Contains(tokens, "token_1") {
-		t.Error("FI-01 nobody got the token")
-	}
-	for i, token := range tokens {
-		if token == "" {
-			tokens[i] = f.vend(f.process(), crm()).AccessToken.Reveal()
-		}
-		if tokens[i] != "token_1" {
-			t.Errorf("FI-01 caller %d got %s", i, tokens[i])
-		}
 	}
 }
 

@@ -1,0 +1,112 @@
+package vending
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/wheel"
+)
+
+// Renewal is a token whose visit found that it should be replaced.
+type Renewal struct {
+	// Key is the token's; Host is the provider's, which bounds how many may be
+	// asked at once.
+	Key  tokenstore.Key
+	Host string
+	core *Core
+	job  job
+}
+
+// Visit looks at one token of the wheel. It returns nil when there is nothing to
+// do: nobody used the token since its last renewal, it lasts until its next
+// visit, or it is gone. next is when the slot has its turn again; zero means
+// that it has not, and the token is renewed now. Every error is a *problem.Error.
+func (c *Core) Visit(ctx context.Context, key tokenstore.Key, next time.Time) (*Renewal, error) {
+	e, err := c.read(ctx, key, false)
+	if err != nil {
+		return nil, problem.Of(unavailable(err))
+	}
+	if !e.item.Used || !e.token.Valid(c.now()) || lasts(e.token, next) {
+		return nil, nil
+	}
+	name, err := connection.ParseName(key.Connection)
+	if err != nil {
+		return nil, problem.Of(err)
+	}
+	conn, err := c.declarations.load(ctx, name, false)
+	if problem.Is(err, problem.ConnectionNotFound) {
+		return nil, c.drop(ctx, key, "")
+	}
+	if err != nil {
+		return nil, problem.Of(err)
+	}
+	if active(e.item.Failure, conn, c.now()) {
+		return nil, nil
+	}
+	return c.renewal(conn, e, e.token.ID), nil
+}
+
+// lasts reports whether t stays usable until its next visit, though that be late.
+func lasts(t Token, next time.Time) bool {
+	return !next.IsZero() && t.Usable(next.Add(wheel.Slack), 0)
+}
+
+// renewal plans to mint e's token anew. replaces is the id of the token that is
+// not to be kept, empty when any of conn's current declaration will do.
+func (c *Core) renewal(conn connection.Connection, e entry, replaces string) *Renewal {
+	j := job{key: e.item.Key, conn: conn, replaces: replaces, renewal: true}
+	if e.item.Key.Variant != "" {
+		j.scope = e.token.AskedScope
+	}
+	return &Renewal{Key: j.key, Host: host(conn.TokenURL), core: c, job: j}
+}
+
+func host(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
+
+// Run renews. It reports false without an error when somebody else is at it
+// already. Every error is a *problem.Error.
+func (r *Renewal) Run(ctx context.Context) (renewed bool, err error) {
+	e, err := r.core.run(ctx, r.job)
+	if errors.Is(err, errBusy) {
+		return false, nil
+	}
+	if err != nil {
+		return false, problem.Of(unavailable(err))
+	}
+	return e.source == FromProvider, nil
+}
+
+// renewSlot is where a token of this job turns on the wheel. None: providers
+// that refuse early, and those whose new token kills the one in callers' hands.
+func renewSlot(j job, t Token) string {
+	if !j.conn.EarlyRefresh || j.conn.NewTokenRevokesOld {
+		return ""
+	}
+	return wheel.Slot(slotKey(j.key), t.Lifetime())
+}
+
+// retrySlot is where a token that could not be renewed waits for its next
+// attempt. One that has no slot gets none, and one that will have expired by
+// then is left to its callers.
+func retrySlot(e entry, f tokenstore.Failure) string {
+	if e.item.RenewSlot == "" || !e.token.Valid(f.NextAttemptAt) {
+		return e.item.RenewSlot
+	}
+	return wheel.RetrySlot(slotKey(e.item.Key), f.NextAttemptAt)
+}
+
+func slotKey(key tokenstore.Key) string {
+	return strings.Join([]string{key.Connection, key.Subject, key.Variant}, "\x00")
+}
