@@ -46,6 +46,14 @@ type Entry struct {
 	Err error
 }
 
+// Version tells which version of a secret is current, without its text: enough
+// to notice that it changed.
+type Version struct {
+	// Name is as Secret.Name; ARN and VersionID are those of the current version.
+	// VersionID is empty when none is current.
+	Name, ARN, VersionID string
+}
+
 // The kinds of failure of a source; test with errors.Is. The error's text names
 // the secret and the service's error code, never an ARN or a value.
 var (

@@ -46,30 +46,64 @@ func (s *Source) List(ctx context.Context, limit int, next string) ([]clientsecr
 	return entries, next, nil
 }
 
+// Versions returns up to limit (≥ 1) secrets under the prefix with the id of
+// their current version, and the cursor of the next page, in the order and with
+// the errors of [Source.List]. It reads no text and needs no permission to.
+func (s *Source) Versions(ctx context.Context, limit int, next string) ([]clientsecret.Version, string, error) {
+	if limit < 1 {
+		return nil, "", fmt.Errorf("list secrets: the limit %d is below 1", limit)
+	}
+	var versions []clientsecret.Version
+	next, err := s.each(ctx, limit, next, func(name string, found types.SecretListEntry) {
+		versions = append(versions, clientsecret.Version{Name: name, ARN: aws.ToString(found.ARN), VersionID: current(found)})
+	})
+	return versions, next, err
+}
+
+// current is the id of the version that carries AWSCURRENT.
+func current(found types.SecretListEntry) string {
+	for id, stages := range found.SecretVersionsToStages {
+		if slices.Contains(stages, string(clientsecret.Current)) {
+			return id
+		}
+	}
+	return ""
+}
+
 // names lists up to limit secrets without their texts.
 func (s *Source) names(ctx context.Context, limit int, next string) ([]clientsecret.Entry, string, error) {
+	var entries []clientsecret.Entry
+	next, err := s.each(ctx, limit, next, func(name string, found types.SecretListEntry) {
+		entries = append(entries, s.listed(name, found))
+	})
+	return entries, next, err
+}
+
+// each calls visit for up to limit secrets under the prefix and returns the
+// cursor of the next page.
+func (s *Source) each(ctx context.Context, limit int, next string, visit func(name string, found types.SecretListEntry)) (string, error) {
 	token, err := s.token(next)
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
-	var entries []clientsecret.Entry
 	for {
-		out, err := s.client.ListSecrets(ctx, s.listInput(limit-len(entries), token))
+		out, err := s.client.ListSecrets(ctx, s.listInput(limit, token))
 		if err != nil {
-			return nil, "", judge(err).wrapCall("secretsmanager:ListSecrets")
+			return "", judge(err).wrapCall("secretsmanager:ListSecrets")
 		}
-		for _, listed := range out.SecretList {
+		for _, found := range out.SecretList {
 			// The filter is the service's; what is ours is decided here.
-			if name, ok := strings.CutPrefix(aws.ToString(listed.Name), s.prefix); ok {
-				entries = append(entries, s.listed(name, listed))
+			if name, ok := strings.CutPrefix(aws.ToString(found.Name), s.prefix); ok {
+				visit(name, found)
+				limit--
 			}
 		}
 		token = out.NextToken
 		if aws.ToString(token) == "" {
-			return entries, "", nil
+			return "", nil
 		}
-		if len(entries) >= limit {
-			return entries, cursor.Encode(s.cursorScope(), *token), nil
+		if limit <= 0 {
+			return cursor.Encode(s.cursorScope(), *token), nil
 		}
 	}
 }

@@ -217,7 +217,11 @@ func (s *service) list(c call) (any, failure) {
 	page := matching[from:min(from+c.MaxResults, len(matching))]
 	listed := []map[string]any{}
 	for _, x := range page {
-		entry := map[string]any{"Name": x.name, "ARN": x.arn}
+		labels := map[string][]string{}
+		for stage, version := range x.stages {
+			labels[version] = append(labels[version], stage)
+		}
+		entry := map[string]any{"Name": x.name, "ARN": x.arn, "SecretVersionsToStages": labels}
 		if x.deleting {
 			entry["DeletedDate"] = 1767225600
 		}

@@ -106,6 +106,18 @@ func (s *Source) List(_ context.Context, limit int, next string) ([]clientsecret
 	return entries, cursor.Encode(cursorScope, page[len(page)-1]), nil
 }
 
+// Versions returns up to limit (≥ 1) secrets with the id of their current
+// version, and the cursor of the next page, in the order and with the errors of
+// [Source.List].
+func (s *Source) Versions(ctx context.Context, limit int, next string) ([]clientsecret.Version, string, error) {
+	entries, next, err := s.List(ctx, limit, next)
+	versions := make([]clientsecret.Version, 0, len(entries))
+	for _, e := range entries {
+		versions = append(versions, clientsecret.Version{Name: e.Name, ARN: e.ARN, VersionID: e.VersionID})
+	}
+	return versions, next, err
+}
+
 // after lists the names that follow a cursor's position, in order.
 func (s *Source) after(next string) ([]string, error) {
 	last := ""

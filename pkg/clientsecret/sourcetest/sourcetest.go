@@ -19,6 +19,7 @@ import (
 type Source interface {
 	clientsecret.Loader
 	List(ctx context.Context, limit int, next string) ([]clientsecret.Entry, string, error)
+	Versions(ctx context.Context, limit int, next string) ([]clientsecret.Version, string, error)
 }
 
 // Operator changes what the source reads, as an operator would.
@@ -42,6 +43,7 @@ func Run(t *testing.T, fresh func(t *testing.T) (Source, Operator)) {
 		{"secret that is not there", notThere},
 		{"listing in pages", pages},
 		{"BI-55 a wrong name is listed beside the right ones", wrongNames},
+		{"CR-21 versions tell of a change", versions},
 		{"bad cursor", badCursor},
 		{"limit below one", badLimit},
 	}
@@ -169,6 +171,50 @@ func badCursor(t *testing.T, s Source, o Operator) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
+}
+
+// versions: the listing without texts agrees with what a load says, and moves
+// with each change.
+func versions(t *testing.T, s Source, o Operator) {
+	for i := range 3 {
+		o.Put(t, fmt.Sprintf("crm-%d", i), "{}")
+	}
+	before := allVersions(t, s)
+	o.Put(t, "crm-1", `{"changed":true}`)
+	after := allVersions(t, s)
+	for i := range 3 {
+		name := fmt.Sprintf("crm-%d", i)
+		loaded := load(t, s, name, clientsecret.Current)
+		if v := after[name]; v.VersionID != loaded.VersionID || v.ARN != loaded.ARN {
+			t.Errorf("%s is listed as %+v, loaded as version %s", name, v, loaded.VersionID)
+		}
+		if moved := before[name] != after[name]; moved != (i == 1) {
+			t.Errorf("%s: version moved: %v", name, moved)
+		}
+	}
+	if _, _, err := s.Versions(t.Context(), 1, "nobody's"); !errors.Is(err, clientsecret.ErrBadCursor) {
+		t.Errorf("a cursor of nobody's: %v", err)
+	}
+}
+
+func allVersions(t *testing.T, s Source) map[string]clientsecret.Version {
+	t.Helper()
+	found := map[string]clientsecret.Version{}
+	next := ""
+	for range 10 {
+		page, more, err := s.Versions(t.Context(), 2, next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range page {
+			found[v.Name] = v
+		}
+		if next = more; next == "" {
+			return found
+		}
+	}
+	t.Fatal("the listing does not end")
+	return nil
 }
 
 func badLimit(t *testing.T, s Source, _ Operator) {
