@@ -1,0 +1,184 @@
+package readme
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ready is what the service prints once it serves.
+const ready = "listening on "
+
+// patience bounds one script, and the service's start and end, each of which
+// may have to build first.
+const patience = 5 * time.Minute
+
+// Runner runs scripts in one folder. The service that a script starts stays for
+// the scripts after it, until another is started or Close is called.
+type Runner struct {
+	// Folder is where every script starts.
+	Folder string
+	// Env is the scripts' environment.
+	Env []string
+
+	service *exec.Cmd
+	exited  chan error
+}
+
+// Run runs one script and compares what it prints.
+func (r *Runner) Run(ctx context.Context, b Block) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	run := r.finish
+	if b.Serves() {
+		run = r.serve
+	}
+	output, err := run(ctx, b.Script)
+	if err != nil {
+		return fmt.Errorf("%w, printing\n%s", err, output)
+	}
+	if b.Prints == nil {
+		return nil
+	}
+	return Compare(b.Prints, output)
+}
+
+// finish runs a script to its end.
+func (r *Runner) finish(ctx context.Context, script string) (string, error) {
+	command := r.command(ctx, script)
+	output, err := command.CombinedOutput()
+	return string(output), err
+}
+
+// serve starts a script and waits for the service in it to be ready.
+func (r *Runner) serve(ctx context.Context, script string) (string, error) {
+	if err := r.Close(); err != nil {
+		return "", err
+	}
+	heard := &listener{ready: make(chan struct{})}
+	r.service = r.command(context.WithoutCancel(ctx), script)
+	r.service.Stdout, r.service.Stderr = heard, heard
+	if err := r.service.Start(); err != nil {
+		r.service = nil
+		return "", err
+	}
+	r.exited = make(chan error, 1)
+	go func(service *exec.Cmd, exited chan<- error) { exited <- service.Wait() }(r.service, r.exited)
+	select {
+	case <-heard.ready:
+		return heard.String(), nil
+	case err := <-r.exited:
+		r.service = nil
+		return heard.String(), fmt.Errorf("the service ended before it was ready: %v", err)
+	case <-ctx.Done():
+		return heard.String(), errors.Join(ctx.Err(), r.Close())
+	}
+}
+
+// Close ends the service as Ctrl-C does, and fails unless it ends well.
+func (r *Runner) Close() error {
+	if r.service == nil {
+		return nil
+	}
+	service := r.service
+	r.service = nil
+	_ = syscall.Kill(-service.Process.Pid, syscall.SIGINT)
+	select {
+	case err := <-r.exited:
+		return ended(err)
+	case <-time.After(patience):
+		_ = syscall.Kill(-service.Process.Pid, syscall.SIGKILL)
+		return errors.New("the service does not end at Ctrl-C")
+	}
+}
+
+// ended judges how a service ended. The shell and make around it may report the
+// signal that was meant for all of them.
+func ended(err error) error {
+	var exit *exec.ExitError
+	if err == nil || errors.As(err, &exit) && (exit.ExitCode() == 130 || exit.ExitCode() == -1) {
+		return nil
+	}
+	return fmt.Errorf("the service ended badly: %w", err)
+}
+
+// command prepares a script: a process group of its own, so that what it starts
+// ends with it, and a stop at the first line that fails.
+func (r *Runner) command(ctx context.Context, script string) *exec.Cmd {
+	command := exec.CommandContext(ctx, "sh", "-e", "-c", script)
+	command.Dir, command.Env = r.Folder, r.Env
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	command.WaitDelay = time.Second
+	return command
+}
+
+// listener keeps what a service prints, and notices when it is ready.
+type listener struct {
+	ready chan struct{}
+
+	mu   sync.Mutex
+	text bytes.Buffer
+	seen bool
+}
+
+// Write keeps p. The line that says ready must be complete.
+func (l *listener) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(p)
+	if _, after, found := strings.Cut(l.text.String(), ready); found && !l.seen && strings.Contains(after, "\n") {
+		l.seen = true
+		close(l.ready)
+	}
+	return len(p), nil
+}
+
+func (l *listener) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Copy copies the files of a work tree that git knows or would add.
+func Copy(ctx context.Context, from, to string) error {
+	list := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	list.Dir = from
+	names, err := list.Output()
+	if err != nil {
+		return fmt.Errorf("list the tree's files: %w", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimRight(string(names), "\x00"), "\x00") {
+		if err := copyFile(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyFile copies one file; one that was deleted and not yet committed is none.
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	mode, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, mode.Mode().Perm())
+}
