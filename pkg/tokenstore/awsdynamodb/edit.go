@@ -51,8 +51,8 @@ func reported(item tokenstore.Item, r tokenstore.Reject) bool {
 
 // Drop forgets token, failure, rejection and renewal slot, moves the version,
 // and returns the item as it stood before; one that could not be understood
-// counts as having held nothing. A missing item is created. The version of a
-// subject's item that cannot be counted on is tokenstore.ErrCorrupt.
+// counts as having held nothing. A missing item is created. A subject's item
+// whose schema or version cannot be read is tokenstore.ErrCorrupt.
 func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
 	for _, form := range []func(tokenstore.Drop) *update{droppingNext, droppingReset, droppingNext} {
 		found, applied, err := s.apply(ctx, form(d))
@@ -67,7 +67,7 @@ func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, e
 			break
 		}
 	}
-	return tokenstore.Item{Key: d.Key}, corrupt([]string{attrVersion})
+	return tokenstore.Item{Key: d.Key}, corrupt([]string{attrSchema, attrVersion})
 }
 
 const versionCounts = "attribute_not_exists(#version) OR #version BETWEEN :zero AND :most"
@@ -94,6 +94,9 @@ func dropping(d tokenstore.Drop) *update {
 	u.answer = types.ReturnValueAllOld
 	u.blind = true
 	u.stamp()
+	if d.Key.Subject != "" {
+		u.requireSchema()
+	}
 	u.value(":zero", number(0))
 	u.value(":most", number(maxCount-1))
 	u.forget(tokenAttributes...)
@@ -120,13 +123,14 @@ func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 }
 
 // AddVariant notes on the connection's own item that a variant exists, and
-// keeps that item from being swept. tokenstore.ErrCorrupt when its variants
-// cannot be read.
+// keeps that item from being swept. tokenstore.ErrCorrupt when its schema or
+// its variants cannot be read.
 func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
 	key.Variant = ""
 	u := newUpdate("add variant", key)
 	u.blind = true
 	u.stamp()
+	u.requireSchema()
 	u.require("attribute_not_exists(#variants) OR attribute_type(#variants, :set)")
 	u.value(":set", text("SS"))
 	u.add = append(u.add, "#variants :variant")
@@ -137,7 +141,7 @@ func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant stri
 	}
 	_, applied, err := s.apply(ctx, u)
 	if err == nil && !applied {
-		return corrupt([]string{attrVariants})
+		return corrupt([]string{attrSchema, attrVariants})
 	}
 	return err
 }

@@ -48,6 +48,7 @@ func acquisition(a tokenstore.Acquire) *update {
 	u := takeLease(a)
 	u.answer = types.ReturnValueAllNew
 	u.stamp()
+	u.requireSchema()
 	u.compute(attrLeaseSeq, "if_not_exists(#lease_seq, :zero) + :one")
 	u.value(":one", number(1))
 	u.require("attribute_not_exists(#lease_seq) OR #lease_seq BETWEEN :zero AND :most")
@@ -168,7 +169,7 @@ func unmoved(u *update, found attributes) {
 // cannot be read is simply taken; the token beside it is as good as ever.
 func beyondLease(bad []string) bool {
 	return slices.ContainsFunc(bad, func(name string) bool {
-		return !slices.Contains(leaseAttributes, name)
+		return name != attrLeaseSeq && !slices.Contains(leaseAttributes, name)
 	})
 }
 

@@ -80,6 +80,10 @@ func (u *update) stamp() {
 	u.value(":schema", number(schemaVersion))
 }
 
+// requireSchema admits an item of this schema, or a missing one: stamping any
+// other would make it look sound.
+func (u *update) requireSchema() { u.require("attribute_not_exists(#pk) OR #schema = :schema") }
+
 // sweep sets the ttl, where one may stand.
 func (u *update) sweep(at types.AttributeValue) {
 	if swept(u.key) {
