@@ -1,7 +1,7 @@
 # An index: what each target does stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check build
+.PHONY: help run test check build bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -18,3 +18,6 @@ check: ## format, vet, lint, vulnerabilities, import rules, template
 
 build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another machine
 	@scripts/build.sh
+
+bench: ## what the design aims at: aim, measured, pass or miss
+	@go run ./scripts/bench
