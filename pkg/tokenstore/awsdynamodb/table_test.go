@@ -68,6 +68,37 @@ func TestEngineMendsCorruptItems(t *testing.T) {
 	}
 }
 
+// meddler is a client that lets somebody else act after its first write.
+type meddler struct {
+	*dynamodb.Client
+	meddle func()
+}
+
+func (m *meddler) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	out, err := m.Client.UpdateItem(ctx, in, o...)
+	if meddle := m.meddle; meddle != nil {
+		m.meddle = nil
+		meddle()
+	}
+	return out, err
+}
+
+// A late holder commits between the two writes of a mending: what it saved must stay.
+func TestEngineMendsNothingThatHasMovedOn(t *testing.T) {
+	e := newEngine(t)
+	e.put(t, crm, with(attributes{"expires_at": str("soon")}))
+	client := &meddler{Client: e.client, meddle: func() {
+		if _, err := e.store().Commit(t.Context(), commit("late", 7)); err != nil {
+			t.Errorf("late Commit: %v", err)
+		}
+	}}
+	store := awsdynamodb.New(awsdynamodb.Config{Client: client, Table: e.table})
+	held, err := store.Acquire(t.Context(), acquire("holder"))
+	if err != nil || held.Token.ID != "token_1" || held.Version != 8 || held.Lease.Owner != "holder" {
+		t.Errorf("BI-72 Acquire: %+v, %v; want the late token under the lease", held, err)
+	}
+}
+
 func TestEngineDropsCorruptItems(t *testing.T) {
 	e := newEngine(t)
 	store := e.store()
@@ -108,6 +139,9 @@ func TestEngineLeavesCorruptGrantsAlone(t *testing.T) {
 				}
 			} else if !errors.Is(err, tokenstore.ErrCorrupt) {
 				t.Fatalf("Acquire: %v, want ErrCorrupt", err)
+			}
+			if item := e.raw(t, k); !tc.keepsToken && cmp.Equal(item["lease_owner"], str("holder"), sameAttributes) {
+				t.Error("the lease was kept although it guards nothing")
 			}
 			ignoring := []string{"lease_owner", "lease_until", "lease_seq"}
 			want, got := under(k, item), e.raw(t, k)

@@ -116,6 +116,17 @@ func commit(t *testing.T, f *fixture) {
 		diff(t, "returned", want, item)
 		diff(t, "stored", want, get(t, f, k))
 	})
+	t.Run("FI-33 a version that the item has not reached, since it was swept, fences a commit", func(t *testing.T) {
+		k := key(t)
+		mustAcquire(t, f, k, "holder", start)
+		want := get(t, f, k)
+		item, err := f.Commit(t.Context(), committed(k, "holder", 3, "token_1"))
+		if !errors.Is(err, tokenstore.ErrSuperseded) {
+			t.Fatalf("Commit: %v, want ErrSuperseded", err)
+		}
+		diff(t, "returned", want, item)
+		diff(t, "stored", want, get(t, f, k))
+	})
 	t.Run("FI-30 CR-36 a repeated commit succeeds and moves the version once", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "holder", start)
