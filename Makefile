@@ -19,5 +19,5 @@ check: ## format, vet, lint, vulnerabilities, import rules, template
 build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another machine
 	@scripts/build.sh
 
-bench: ## what the design aims at: aim, measured, pass or miss
-	@go run ./scripts/bench
+bench: ## what the design aims at: aim, measured, pass or miss; ARGS="-markdown FILE" keeps it
+	@go run ./scripts/bench $(ARGS)

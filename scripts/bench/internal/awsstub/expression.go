@@ -11,7 +11,7 @@ import (
 // The clauses of an update expression that are understood, and the forms of an
 // assignment: a value, or one only when the attribute is absent, plus a value.
 var (
-	clauses    = regexp.MustCompile(`^(?:SET (.+?))? ?(?:REMOVE ([^()]+?))?$`)
+	clauses    = regexp.MustCompile(`^(?:SET (.+?))? ?(?:REMOVE (#\w+(?:, #\w+)*))?$`)
 	assignment = regexp.MustCompile(`^(#\w+) = (:\w+)$`)
 	defaulting = regexp.MustCompile(`^(#\w+) = if_not_exists\((#\w+), (:\w+)\)(?: \+ (:\w+))?$`)
 	// separator is a comma between assignments, not one inside if_not_exists.

@@ -1,0 +1,53 @@
+package measure
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+const module = "github.com/tokenvend/tokenvend/"
+
+// BootstrapFlags are those of scripts/build.sh: what is measured is what ships.
+var BootstrapFlags = []string{"-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w"}
+
+// built are the paths of the executables that are measured.
+type built struct {
+	folder      string
+	vend, hello string
+	local, bare string
+}
+
+// build makes them in folder, for this machine, whatever ARCH says elsewhere.
+func build(ctx context.Context, folder string) (built, error) {
+	b := built{folder: folder}
+	for _, program := range []struct {
+		path  *string
+		from  string
+		flags []string
+	}{
+		{&b.vend, "functions/vend", BootstrapFlags},
+		{&b.hello, "scripts/bench/testdata/hello", BootstrapFlags},
+		{&b.local, "scripts/local", nil},
+		{&b.bare, "scripts/bench/testdata/bare", nil},
+	} {
+		*program.path = filepath.Join(folder, filepath.Base(program.from), "bootstrap")
+		args := append([]string{"build", "-o", *program.path}, program.flags...)
+		if err := run(exec.CommandContext(ctx, "go", append(args, module+program.from)...)); err != nil {
+			return built{}, fmt.Errorf("build %s: %w", program.from, err)
+		}
+	}
+	return b, nil
+}
+
+func run(cmd *exec.Cmd) error {
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH=")
+	said, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(said)))
+	}
+	return nil
+}

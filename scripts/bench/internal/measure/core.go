@@ -1,0 +1,84 @@
+package measure
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/seal"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// event asks for the token of connection crm, in the size and shape that API
+// Gateway sends.
+//
+//go:embed event.json
+var event []byte
+
+const (
+	keyset = `{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`
+	// declaration is what most connections look like.
+	declaration = `{"provider":"oauth2","client_id":"app","client_secret":"example","token_url":"https://idp.example.com/token","scope":"read write"}`
+	// tokenLength is the length in bytes of the tokens that are vended.
+	tokenLength = 300
+	lifetime    = time.Hour
+)
+
+// newCore composes the core as the vend function does, but for its provider and
+// its secrets, which are constants here.
+func newCore(store vending.Store, now func() time.Time) *vending.Core {
+	return vending.New(vending.Config{
+		Store: store, Secrets: secrets{}, Minter: minter{now: now},
+		Sealer: seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) { return redact.New(keyset), nil }}),
+		Now:    now,
+	})
+}
+
+// secrets holds every connection, each declared alike.
+type secrets struct{}
+
+// Load implements vending.Secrets.
+func (secrets) Load(_ context.Context, name string, _ clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
+	return clientsecret.Secret{
+		Name: name, ARN: "arn:aws:secretsmanager:us-east-1:000000000000:secret:tokenvend/" + name + "-AbCdEf",
+		VersionID: "6f8bd2c4-2f6e-4d6c-9c0c-1c9f5b0e7a11", Text: redact.New(declaration), Origin: "secret tokenvend/" + name,
+	}, nil
+}
+
+// minter issues another token each time the clock has moved.
+type minter struct{ now func() time.Time }
+
+// Token implements vending.Minter.
+func (m minter) Token(_ context.Context, r oauth.Request) (oauth.Token, error) {
+	at := m.now().Round(0).UTC()
+	return oauth.Token{
+		AccessToken: redact.New(fmt.Sprintf("%0*d", tokenLength, at.UnixNano())), TokenType: "Bearer", Scope: r.Scope,
+		RequestedAt: at, ExpiresAt: at.Add(lifetime), Trace: oauth.Trace{Calls: 1, Status: http.StatusOK},
+	}, nil
+}
+
+// checkVended fails unless answer is API Gateway's form of a 200 with a token.
+func checkVended(answer []byte) error {
+	var response struct {
+		StatusCode int
+		Body       string
+	}
+	if err := json.Unmarshal(answer, &response); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the function answered with status %d", response.StatusCode)
+	}
+	if !strings.Contains(response.Body, `"access_token":"`) {
+		return errors.New("the answer has no token")
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+// Package measure takes the figures that the design aims at: how fast the built
+// functions are, how large, and what they ask of the table. Everything runs on
+// this machine, on what is built from this tree, against services on loopback
+// that answer at once.
+//
+// A measurement first makes sure that what it is about to time is what the row
+// says: that the token came from memory and not from the table, that the answer
+// is the token and not an error.
+package measure
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
+)
+
+// Config is one run.
+type Config struct {
+	// Short takes next to no repetitions: it shows that everything works, and
+	// its figures mean nothing.
+	Short bool
+	// Progress is told which measurement is under way.
+	Progress io.Writer
+	// Folder holds what is built; empty means a temporary one.
+	Folder string
+}
+
+// effort is how much is repeated.
+type effort struct {
+	// cold counts cold starts; batches and invocations make warm ones.
+	cold, batches, invocations int
+	// decisions counts batches in process, of as many events as perBatch.
+	decisions, perBatch int
+	// rounds of load, each of that duration.
+	rounds int
+	round  time.Duration
+}
+
+var (
+	full  = effort{cold: 120, batches: 40, invocations: 200, decisions: 60, perBatch: 500, rounds: 9, round: time.Second}
+	short = effort{cold: 1, batches: 1, invocations: 2, decisions: 1, perBatch: 2, rounds: 1, round: 20 * time.Millisecond}
+)
+
+// bench is a run under way.
+type bench struct {
+	effort
+	built built
+}
+
+// measurement makes one row. An error leaves what is in it of the row's text.
+type measurement struct {
+	what, aim string
+	take      func(*bench, context.Context) (scorecard.Row, error)
+}
+
+var measurements = []measurement{
+	{"cold: exec → first response with a table read, vs hello world", coldAim.String(), (*bench).cold},
+	{"vend zip (stripped)", zipAim, (*bench).zip},
+	{"warm invoke served from memory, vs hello world", warmAim.String(), (*bench).warm},
+	{"gateway event → response in process, memory hit, vs decoding the typed event", decodeAim.String(), (*bench).gateway},
+	{"local API server (SigV4 verified) vs bare net/http, requests per second", serverAim.String(), (*bench).server},
+	{"table cost of a vend from the table, and of a renewal", costAim, (*bench).cost},
+}
+
+// All takes every measurement. One that fails leaves its error in its row.
+func All(ctx context.Context, c Config) ([]scorecard.Row, error) {
+	if c.Folder == "" {
+		folder, err := os.MkdirTemp("", "tokenvend-bench-")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder to build in: %w", err)
+		}
+		defer os.RemoveAll(folder)
+		c.Folder = folder
+	}
+	b := &bench{effort: full}
+	if c.Short {
+		b.effort = short
+	}
+	fmt.Fprintln(c.Progress, "build")
+	var err error
+	if b.built, err = build(ctx, c.Folder); err != nil {
+		return nil, err
+	}
+	var rows []scorecard.Row
+	for _, m := range measurements {
+		fmt.Fprintln(c.Progress, m.what)
+		row, err := m.take(b, ctx)
+		row.What, row.Aim, row.Err = m.what, m.aim, err
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
