@@ -139,6 +139,14 @@ type Drop struct {
 	Now      time.Time
 }
 
+// Note is a small record of the renewer itself.
+type Note struct {
+	Name string
+	// Version moves with each write; 0 is a note that does not exist.
+	Version int64
+	Text    []byte
+}
+
 // The kinds of failure of a store; test with errors.Is.
 var (
 	// ErrHeld: another holder has the lease. The item comes with it.

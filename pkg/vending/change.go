@@ -14,8 +14,9 @@ import (
 type Change struct {
 	// Connections are the names that the secret declares now.
 	Connections []string
-	// VersionID is the version that was looked at; empty when there is none.
-	VersionID string
+	// ARN and VersionID are those of the version that was looked at; empty when
+	// there is none.
+	ARN, VersionID string
 	// Reissued and Dropped count the tokens that a replaced declaration had minted.
 	Reissued, Dropped int
 }
@@ -33,7 +34,7 @@ func (c *Core) Reconcile(ctx context.Context, secret string, former []string) (C
 	case err != nil:
 		return Change{}, problem.Of(secretProblem(connection.Name(secret), err))
 	}
-	change := Change{VersionID: s.VersionID}
+	change := Change{ARN: s.ARN, VersionID: s.VersionID}
 	declared := map[string]bool{}
 	for _, e := range c.expand(s) {
 		declared[e.Name] = true

@@ -104,8 +104,11 @@ func retrySlot(e entry, f tokenstore.Failure) string {
 	if e.item.RenewSlot == "" || !e.token.Valid(f.NextAttemptAt) {
 		return e.item.RenewSlot
 	}
-	return wheel.RetrySlot(slotKey(e.item.Key), f.NextAttemptAt)
+	return RetrySlot(e.item.Key, f.NextAttemptAt)
 }
+
+// RetrySlot is where the token of key waits for an attempt at an instant.
+func RetrySlot(key tokenstore.Key, at time.Time) string { return wheel.RetrySlot(slotKey(key), at) }
 
 func slotKey(key tokenstore.Key) string {
 	return strings.Join([]string{key.Connection, key.Subject, key.Variant}, "\x00")

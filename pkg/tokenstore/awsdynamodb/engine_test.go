@@ -63,8 +63,9 @@ func newEngine(t *testing.T) engine {
 	return e
 }
 
-func (e engine) store() *awsdynamodb.Store {
-	return awsdynamodb.New(awsdynamodb.Config{Client: e.client, Table: e.table, Now: func() time.Time { return now }})
+func (e engine) store() *awsdynamodb.Wheel {
+	return awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: e.client, Store: awsdynamodb.New(
+		awsdynamodb.Config{Client: e.client, Table: e.table, Now: func() time.Time { return now }})})
 }
 
 func TestStore(t *testing.T) {

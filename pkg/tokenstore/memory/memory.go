@@ -24,11 +24,12 @@ const absurdAfter = time.Minute
 type Store struct {
 	mu    sync.Mutex
 	items map[tokenstore.Key]tokenstore.Item
+	notes map[string]tokenstore.Note
 }
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{items: make(map[tokenstore.Key]tokenstore.Item)}
+	return &Store{items: make(map[tokenstore.Key]tokenstore.Item), notes: make(map[string]tokenstore.Note)}
 }
 
 // Get reads one item; there are no stale reads here, so consistent changes

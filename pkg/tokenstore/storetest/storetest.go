@@ -30,6 +30,10 @@ type Store interface {
 	Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error)
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
 	AddVariant(ctx context.Context, key tokenstore.Key, variant string) error
+	Due(ctx context.Context, slot, next string) ([]tokenstore.Key, string, error)
+	Reslot(ctx context.Context, key tokenstore.Key, from, to string) error
+	ReadNote(ctx context.Context, name string) (tokenstore.Note, error)
+	WriteNote(ctx context.Context, n tokenstore.Note) (tokenstore.Note, error)
 }
 
 // leaseTTL is the length of every lease the suite takes.
@@ -59,6 +63,9 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"drop", drop},
 		{"mark used", markUsed},
 		{"variants", variants},
+		{"due", due},
+		{"reslot", reslot},
+		{"notes", notes},
 		{"ended context", endedContext},
 		{"random operations", randomOperations},
 	} {

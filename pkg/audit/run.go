@@ -1,0 +1,53 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+)
+
+// Run sums up one run of the renewer.
+type Run struct {
+	// Action is tick, or change for a single secret that was said to have changed.
+	Action string
+	// Due were found in slots whose turn it was; each of them was renewed,
+	// skipped (nothing to do, or somebody else did it), failed or left over.
+	Due, Renewed, Skipped, LeftOver int
+	// Failed counts failures by error code.
+	Failed map[string]int
+	// Reissued and Dropped count tokens that a replaced declaration had minted.
+	Reissued, Dropped int
+	Duration          time.Duration
+}
+
+var directiveRun = json.RawMessage(`{"Namespace":"tokenvend","Dimensions":[["action"]],"Metrics":[` +
+	`{"Name":"RenewalsDue","Unit":"Count"},{"Name":"Renewed","Unit":"Count"},{"Name":"RenewalsSkipped","Unit":"Count"},` +
+	`{"Name":"RenewalsFailed","Unit":"Count"},{"Name":"RenewalsLeftOver","Unit":"Count"},` +
+	`{"Name":"TokensReissued","Unit":"Count"},{"Name":"TokensDropped","Unit":"Count"},{"Name":"RunDuration","Unit":"Milliseconds"}]}`)
+
+// WriteRun writes the one line that sums up a run.
+func (w *Writer) WriteRun(r Run) {
+	failed := 0
+	for _, n := range r.Failed {
+		failed += n
+	}
+	l := line{attrs: make([]slog.Attr, 0, 16)}
+	l.add(slog.Attr{Key: "_aws", Value: slog.GroupValue(
+		slog.Int64("Timestamp", w.now().UnixMilli()),
+		slog.Any("CloudWatchMetrics", []json.RawMessage{directiveRun}),
+	)})
+	l.add(slog.String("action", r.Action))
+	l.add(slog.Int("RenewalsDue", r.Due))
+	l.add(slog.Int("Renewed", r.Renewed))
+	l.add(slog.Int("RenewalsSkipped", r.Skipped))
+	l.add(slog.Int("RenewalsFailed", failed))
+	if failed > 0 {
+		l.add(slog.Any("failed_by_class", r.Failed))
+	}
+	l.add(slog.Int("RenewalsLeftOver", r.LeftOver))
+	l.add(slog.Int("TokensReissued", r.Reissued))
+	l.add(slog.Int("TokensDropped", r.Dropped))
+	l.add(slog.Float64("RunDuration", milliseconds(r.Duration)))
+	w.log.LogAttrs(context.Background(), slog.LevelInfo, "run", l.attrs...)
+}

@@ -1,0 +1,230 @@
+package renewal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+const (
+	// ledgerShards divide the ledger into notes that stay well below the size of
+	// an item for a quarter of a million secrets.
+	ledgerShards = 16
+	// sweepAll secrets are compared in every tick; more than that are spread
+	// over sweepTicks of them.
+	sweepAll   = 1000
+	sweepTicks = 15
+	// reconciling bounds the secrets looked at at once.
+	reconciling = 16
+)
+
+// ledger remembers which version of each secret the stored tokens agree with,
+// and which connections it declared. It is kept in notes of the table, and in
+// this process between ticks; a copy that another process has overtaken only
+// makes a secret be looked at once more.
+type ledger struct {
+	core     Core
+	notes    Notes
+	versions Versions
+
+	mu     sync.Mutex
+	pages  [ledgerShards]*page
+	next   string          // where the sweep under way goes on
+	listed map[string]bool // its secrets so far; nil when this process did not begin it
+}
+
+// page is one note of the ledger.
+type page struct {
+	note    tokenstore.Note
+	secrets map[string]known
+	dirty   bool
+}
+
+// known is what the ledger says of one secret. Short names: 1,000 of them are
+// read at each cold start.
+type known struct {
+	Version     string   `json:"v"`
+	ARN         string   `json:"a"`
+	Connections []string `json:"c,omitempty"`
+}
+
+func newLedger(core Core, notes Notes, versions Versions) *ledger {
+	return &ledger{core: core, notes: notes, versions: versions}
+}
+
+// sweep compares the current versions with the ledger and reconciles what
+// differs. What fails stays different, and is tried again by the next tick.
+func (l *ledger) sweep(ctx context.Context, run *tally) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.load(ctx); err != nil {
+		run.failed(err)
+		return
+	}
+	changed, err := l.compare(ctx)
+	if err != nil {
+		run.failed(err)
+	}
+	l.reconcile(ctx, changed, run)
+	l.save(ctx, run)
+}
+
+// changed reconciles one secret at once.
+func (l *ledger) changed(ctx context.Context, name string, run *tally) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.load(ctx); err != nil {
+		run.failed(err)
+		return
+	}
+	former := l.page(name).secrets[name]
+	l.reconcile(ctx, []clientsecret.Version{{Name: name, ARN: former.ARN}}, run)
+	l.save(ctx, run)
+}
+
+// load reads the pages that are not at hand.
+func (l *ledger) load(ctx context.Context) error {
+	var g errgroup.Group
+	for i, p := range l.pages {
+		if p != nil {
+			continue
+		}
+		g.Go(func() error {
+			note, err := l.notes.ReadNote(ctx, fmt.Sprintf("ledger/%d", i))
+			if err != nil {
+				return storeProblem(err)
+			}
+			l.pages[i] = newPage(note)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// newPage reads a note. One that cannot be read is an empty page: its secrets
+// are all looked at again.
+func newPage(note tokenstore.Note) *page {
+	p := &page{note: note, secrets: map[string]known{}}
+	if err := json.Unmarshal(note.Text, &p.secrets); err != nil || p.secrets == nil {
+		p.secrets = map[string]known{}
+	}
+	return p
+}
+
+func (l *ledger) page(name string) *page {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return l.pages[h.Sum32()%ledgerShards]
+}
+
+// compare lists versions, as many as this tick's share is, and returns those
+// that the ledger does not know. A secret that a whole listing lacks is gone.
+func (l *ledger) compare(ctx context.Context) ([]clientsecret.Version, error) {
+	if l.next == "" {
+		l.listed = map[string]bool{}
+	}
+	var changed []clientsecret.Version
+	found, next, err := l.versions.Versions(ctx, l.share(), l.next)
+	if errors.Is(err, clientsecret.ErrBadCursor) {
+		l.next = "" // it has grown too old; begin again with the next tick
+	}
+	if err != nil {
+		return nil, listProblem(err)
+	}
+	for _, v := range found {
+		l.listed[v.Name] = true
+		if k, ok := l.page(v.Name).secrets[v.Name]; !ok || k.Version != v.VersionID || k.ARN != v.ARN {
+			changed = append(changed, v)
+		}
+	}
+	if l.next = next; next == "" {
+		changed = append(changed, l.gone()...)
+	}
+	return changed, nil
+}
+
+// share is how many secrets one tick compares.
+func (l *ledger) share() int {
+	secrets := 0
+	for _, p := range l.pages {
+		secrets += len(p.secrets)
+	}
+	return max(sweepAll, (secrets+sweepTicks-1)/sweepTicks)
+}
+
+// gone are the secrets that are known and were not listed.
+func (l *ledger) gone() []clientsecret.Version {
+	var gone []clientsecret.Version
+	for _, p := range l.pages {
+		for name := range p.secrets {
+			if !l.listed[name] {
+				gone = append(gone, clientsecret.Version{Name: name})
+			}
+		}
+	}
+	return gone
+}
+
+// reconcile looks at changed secrets, several at once.
+func (l *ledger) reconcile(ctx context.Context, changed []clientsecret.Version, run *tally) {
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(reconciling)
+	for _, v := range changed {
+		if !timeLeft(ctx) {
+			run.leftOver()
+			continue
+		}
+		p := l.page(v.Name)
+		former := p.secrets[v.Name].Connections
+		g.Go(func() error {
+			change, err := l.core.Reconcile(ctx, v.Name, former)
+			run.reissue(change.Reissued)
+			run.drop(change.Dropped)
+			if err != nil {
+				run.failed(err)
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			p.dirty = true
+			if change.VersionID == "" {
+				delete(p.secrets, v.Name)
+				return nil
+			}
+			p.secrets[v.Name] = known{Version: change.VersionID, ARN: change.ARN, Connections: change.Connections}
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// save writes the pages that changed. One that another process has written
+// meanwhile is read anew by the next tick.
+func (l *ledger) save(ctx context.Context, run *tally) {
+	for i, p := range l.pages {
+		if !p.dirty {
+			continue
+		}
+		text, err := json.Marshal(p.secrets)
+		if err == nil {
+			p.note.Text = text
+			p.note, err = l.notes.WriteNote(ctx, p.note)
+		}
+		p.dirty = false
+		if err != nil {
+			l.pages[i] = nil
+		}
+		if err != nil && !errors.Is(err, tokenstore.ErrSuperseded) {
+			run.failed(storeProblem(err))
+		}
+	}
+}
