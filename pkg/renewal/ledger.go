@@ -175,7 +175,7 @@ func (l *ledger) gone() []clientsecret.Version {
 
 // reconcile looks at changed secrets, several at once.
 func (l *ledger) reconcile(ctx context.Context, changed []clientsecret.Version, run *tally) {
-	var mu sync.Mutex
+	var mu sync.Mutex // over the pages, while several secrets are at work
 	var g errgroup.Group
 	g.SetLimit(reconciling)
 	for _, v := range changed {
@@ -184,7 +184,9 @@ func (l *ledger) reconcile(ctx context.Context, changed []clientsecret.Version, 
 			continue
 		}
 		p := l.page(v.Name)
+		mu.Lock()
 		former := p.secrets[v.Name].Connections
+		mu.Unlock()
 		g.Go(func() error {
 			change, err := l.core.Reconcile(ctx, v.Name, former)
 			run.reissue(change.Reissued)
