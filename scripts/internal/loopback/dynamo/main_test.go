@@ -1,0 +1,19 @@
+package dynamo_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+)
+
+// TestMain draws fewer random runs than the suite's default of 100: each of
+// their steps is a request under the race detector here, and the store itself is
+// tested at length beside its own code. -rapid.checks says otherwise.
+func TestMain(m *testing.M) {
+	if checks := flag.Lookup("rapid.checks"); checks != nil {
+		checks.DefValue = "20"
+		_ = checks.Value.Set(checks.DefValue)
+	}
+	flag.Parse()
+	os.Exit(m.Run())
+}

@@ -1,0 +1,26 @@
+package dynamo_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/storetest"
+)
+
+// store is the service's own store over a table of the engine.
+func store(t *testing.T) *awsdynamodb.Wheel {
+	c := start(t).tokens(t)
+	return awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: c, Store: awsdynamodb.New(
+		awsdynamodb.Config{Client: c, Table: "tokens", Now: func() time.Time { return now }})})
+}
+
+func TestStoreOverTheEngine(t *testing.T) {
+	s := store(t)
+	storetest.Run(t, func(*testing.T) storetest.Store { return s })
+}
+
+func TestStoreOverTheEngineAgainstMemory(t *testing.T) {
+	storetest.Compare(t, memory.New(), store(t))
+}
