@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	if err := localrun.Run(ctx, settings, os.Stdout, os.Stderr); err != nil {
+	if err := localrun.Run(ctx, settings, localrun.World{Out: os.Stdout, Log: os.Stderr}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 	"github.com/tokenvend/tokenvend/pkg/vending"
@@ -22,6 +24,9 @@ Variables (unset means the default)
   ` + addrVariable + `          where the API listens, loopback only (` + defaultAddr + `)
   ` + sandboxAddrVariable + `  where the sandbox providers listen, loopback only (` + defaultSandboxAddr + `)
   ` + connectionsVariable + `   a folder of connection files, NAME.json each (the sandbox's own connections)
+  ` + renewEveryVariable + `   how often the renewer ticks, 1s or more (` + shortly(defaultRenewEvery) + `): it notices files
+                          that were changed, added or deleted, and renews what is due; what is
+                          due is a matter of whole minutes, however often it ticks
 
 Callers (access key id and secret)
 ` + describeUsers() + `
@@ -41,6 +46,8 @@ type place struct {
 	connections     string
 	// ownFolder says that the folder is the sandbox's and will be removed.
 	ownFolder bool
+	// noticed is how long an edit of a file may go unnoticed.
+	noticed time.Duration
 }
 
 // greet prints every connection, how to ask for its token, and how to hurt the
@@ -52,6 +59,7 @@ func greet(ctx context.Context, w io.Writer, p place, d *vending.Directory) erro
 	}
 	fmt.Fprintf(w, "connections in %s%s\n\n", p.connections, p.fate())
 	printTable(w, statuses)
+	fmt.Fprintf(w, "\nA file that is changed, added or deleted there is noticed within %s.\n", shortly(p.noticed))
 	fmt.Fprintln(w, "\nAsk for a token, as the caller local:")
 	for _, s := range statuses {
 		if s.State != vending.Misconfigured {
@@ -72,6 +80,18 @@ func (p place) fate() string {
 		return " (removed at the end)"
 	}
 	return ""
+}
+
+// shortly writes a duration without the zeros at its end: 1m and not 1m0s.
+func shortly(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func all(ctx context.Context, d *vending.Directory) (found []vending.Status, err error) {

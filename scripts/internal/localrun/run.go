@@ -24,9 +24,21 @@ import (
 // farewell is how long requests under way may take once a run is told to end.
 const farewell = 500 * time.Millisecond
 
-// Run serves until ctx ends, which is no error. It prints where to out, and
-// audit lines to log.
-func Run(ctx context.Context, s Settings, out, log io.Writer) error {
+// World is what a run touches beside its settings.
+type World struct {
+	// Out is told where the run listens; the log gets the audit lines.
+	Out, Log io.Writer
+	// Now is the wall clock of everything in the run, the sandbox included; nil
+	// means time.Now.
+	Now func() time.Time
+	// Ticks start the renewer; nil means every Settings.RenewEvery.
+	Ticks <-chan time.Time
+}
+
+// Run serves until ctx ends, which is no error.
+func Run(ctx context.Context, s Settings, w World) error {
+	w, stop := s.withTicks(w)
+	defer stop()
 	api, err := listen(s.Addr, addrVariable)
 	if err != nil {
 		return err
@@ -45,8 +57,8 @@ func Run(ctx context.Context, s Settings, out, log io.Writer) error {
 	return serve(ctx, listeners{api: api, providers: providers}, place{
 		url:         "http://" + api.Addr().String() + "/" + stage,
 		sandboxURL:  "http://" + providers.Addr().String(),
-		connections: connections, ownFolder: s.Connections == "",
-	}, out, log)
+		connections: connections, ownFolder: s.Connections == "", noticed: s.renewEvery(),
+	}, w)
 }
 
 type listeners struct{ api, providers net.Listener }
@@ -79,17 +91,17 @@ func prepare(named string) (connections string, remove func(), err error) {
 	return connections, func() { _ = os.RemoveAll(connections) }, nil
 }
 
-// serve runs both servers until ctx ends or one of them fails.
-func serve(ctx context.Context, l listeners, p place, out, log io.Writer) error {
-	providers, err := openSandbox(p)
+// serve runs both servers and the renewer until ctx ends or a server fails.
+func serve(ctx context.Context, l listeners, p place, w World) error {
+	providers, err := openSandbox(p, w.Now)
 	if err != nil {
 		return err
 	}
-	api, err := newAPI(p.connections, log)
+	all, err := compose(p.connections, w)
 	if err != nil {
 		return err
 	}
-	apiServer, sandboxServer := newAPIServer(api), &http.Server{Handler: providers, ReadHeaderTimeout: 5 * time.Second}
+	apiServer, sandboxServer := newAPIServer(all.api), &http.Server{Handler: providers, ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 2)
 	go func() { failed <- apiServer.Serve(l.api) }()
 	go func() { failed <- sandboxServer.Serve(l.providers) }()
@@ -97,9 +109,10 @@ func serve(ctx context.Context, l listeners, p place, out, log io.Writer) error 
 		end(apiServer)
 		_ = sandboxServer.Close() // it may hang on purpose
 	}()
-	if err := greet(ctx, out, p, api.directory); err != nil {
+	if err := greet(ctx, w.Out, p, all.directory); err != nil {
 		return unlessEnded(ctx, err)
 	}
+	defer startRenewing(ctx, all.renewer, w.Ticks)()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)
@@ -110,11 +123,11 @@ func serve(ctx context.Context, l listeners, p place, out, log io.Writer) error 
 
 // openSandbox makes the sandbox, and writes its connections where the run looks
 // for them. A folder of somebody's own is left alone, by its levers too.
-func openSandbox(p place) (*sandbox.Sandbox, error) {
+func openSandbox(p place, now func() time.Time) (*sandbox.Sandbox, error) {
 	if !p.ownFolder {
-		return sandbox.New(sandbox.Config{BaseURL: p.sandboxURL}), nil
+		return sandbox.New(sandbox.Config{BaseURL: p.sandboxURL, Now: now}), nil
 	}
-	s := sandbox.New(sandbox.Config{BaseURL: p.sandboxURL, Folder: p.connections})
+	s := sandbox.New(sandbox.Config{BaseURL: p.sandboxURL, Folder: p.connections, Now: now})
 	return s, s.WriteConnections(p.connections)
 }
 

@@ -39,7 +39,7 @@ func start(t *testing.T, s localrun.Settings) running {
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := localrun.Run(ctx, s, writer, io.Discard)
+		err := localrun.Run(ctx, s, localrun.World{Out: writer, Log: io.Discard})
 		_ = writer.CloseWithError(io.EOF)
 		ended <- err
 	}()
@@ -210,7 +210,7 @@ func TestPortTaken(t *testing.T) {
 	} {
 		t.Run(variable, func(t *testing.T) {
 			var out bytes.Buffer
-			err := localrun.Run(t.Context(), settings, &out, io.Discard)
+			err := localrun.Run(t.Context(), settings, localrun.World{Out: &out, Log: io.Discard})
 			if err == nil || !strings.Contains(err.Error(), variable+": another program listens on "+taken.Addr().String()) {
 				t.Errorf("error %v", err)
 			}
@@ -222,7 +222,7 @@ func TestPortTaken(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, want := range []string{"TOKENVEND_ADDR ", "TOKENVEND_SANDBOX_ADDR ", "TOKENVEND_CONNECTIONS ",
+	for _, want := range []string{"TOKENVEND_ADDR ", "TOKENVEND_SANDBOX_ADDR ", "TOKENVEND_CONNECTIONS ", "TOKENVEND_RENEW_EVERY ",
 		"local / local ", "arn:aws:iam::000000000000:user/local2", "us-east-1", "execute-api", "/control/creative-force/rotate"} {
 		if !strings.Contains(localrun.Help(), want) {
 			t.Errorf("the help lacks %q", want)

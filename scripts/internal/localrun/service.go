@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/renewal"
 	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
 	"github.com/tokenvend/tokenvend/pkg/vending"
@@ -26,40 +26,47 @@ import (
 // the service refuses them everywhere else.
 var loopback = egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
 
-// api is the whole service in one process.
-type api struct {
-	http.Handler
+// composed is the whole service in one process.
+type composed struct {
+	api       http.Handler
 	directory *vending.Directory
+	renewer   *renewal.Renewer
 }
 
-// newAPI composes what the functions compose, on embedded parts. The folder is
-// read directly, without the functions' cache in front: an edited file counts
-// at the next refresh. Audit lines go to log.
-func newAPI(connections string, log io.Writer) (api, error) {
+// compose joins what the functions join, on embedded parts. The folder is read
+// directly, without the functions' cache in front: an edited file counts at the
+// next refresh. Audit lines go to the log.
+//
+// The callers' core and the renewer's are two over one store, as the functions
+// are two processes over one table: what one of them remembers the other must
+// find out, by lease and version. One core for both would work here and hide
+// whatever fails there.
+func compose(connections string, w World) (composed, error) {
 	source := folder.New(folder.Config{Path: connections})
 	store, parser := memory.New(), connection.Parser{Egress: loopback}
-	provider := oauth.New(oauth.Config{Egress: loopback})
-	writer := audit.NewWriter(audit.Config{Output: log})
+	provider := oauth.New(oauth.Config{Egress: loopback, Now: w.Now})
+	sealer := seal.New(seal.Config{Keyset: keyset(rand.Text() + rand.Text())})
+	writer := audit.NewWriter(audit.Config{Output: w.Log, Now: w.Now})
+	core := func() *vending.Core {
+		return vending.New(vending.Config{Store: store, Secrets: source, Parser: parser,
+			Minter: provider, Revoker: provider, Sealer: sealer, Now: w.Now})
+	}
 	directory := vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: source, Lister: source, Parser: parser})
-	handler, err := restapi.New(restapi.Config{
-		Verifier: sigv4.New(sigv4.Config{Keys: keys(), Region: region, Service: service}),
+	api, err := restapi.New(restapi.Config{
+		Verifier: sigv4.New(sigv4.Config{Keys: keys(), Region: region, Service: service, Now: w.Now}),
 		Callers:  callers(),
 		Stage:    stage,
+		Now:      w.Now,
 		Functions: map[string]restapi.Function{
-			"vend": gateway.Vend(gateway.VendConfig{
-				Tokens: vending.New(vending.Config{
-					Store: store, Secrets: source, Parser: parser, Minter: provider, Revoker: provider,
-					Sealer: seal.New(seal.Config{Keyset: keyset(rand.Text() + rand.Text())}),
-				}),
-				Audit: writer,
-			}),
+			"vend":        gateway.Vend(gateway.VendConfig{Tokens: core(), Audit: writer, Now: w.Now}),
 			"connections": gateway.Connections(gateway.ConnectionsConfig{Directory: directory, Audit: writer}),
 		},
 		Failed: func(requestID, function string, err error) {
-			fmt.Fprintf(log, "request %s: function %s gave no answer: %v\n", requestID, function, err)
+			fmt.Fprintf(w.Log, "request %s: function %s gave no answer: %v\n", requestID, function, err)
 		},
 	})
-	return api{Handler: handler, directory: directory}, err
+	renewer := renewal.New(renewal.Config{Core: core(), Index: store, Notes: store, Versions: source, Audit: writer, Now: w.Now})
+	return composed{api: api, directory: directory, renewer: renewer}, err
 }
 
 // keyset serves a sealing keyset with that one key. It dies with the process,

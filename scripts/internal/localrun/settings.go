@@ -1,12 +1,14 @@
 package localrun
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 )
 
 // The variables of a local run.
@@ -14,11 +16,13 @@ const (
 	addrVariable        = "TOKENVEND_ADDR"
 	sandboxAddrVariable = "TOKENVEND_SANDBOX_ADDR"
 	connectionsVariable = "TOKENVEND_CONNECTIONS"
+	renewEveryVariable  = "TOKENVEND_RENEW_EVERY"
 )
 
 const (
 	defaultAddr        = "127.0.0.1:8080"
 	defaultSandboxAddr = "127.0.0.1:8090"
+	defaultRenewEvery  = time.Minute
 )
 
 // Settings are where a local run listens and what it serves.
@@ -30,7 +34,13 @@ type Settings struct {
 	// Connections is a folder of connection files that exists; empty means the
 	// sandbox's own connections, in a folder that lives as long as the run.
 	Connections string
+	// RenewEvery is how often the renewer looks for changed files and for what
+	// is due; zero means every minute. The wheel's minutes stay minutes: more
+	// ticks notice changes sooner, and renew nothing earlier.
+	RenewEvery time.Duration
 }
+
+func (s Settings) renewEvery() time.Duration { return cmp.Or(s.RenewEvery, defaultRenewEvery) }
 
 // ReadSettings reads the variables through lookup; one that is unset has its
 // default, and one that is set must be right. Each error names its variable.
@@ -38,10 +48,11 @@ func ReadSettings(lookup func(string) (string, bool)) (Settings, error) {
 	addr, errAddr := readAddr(lookup, addrVariable, defaultAddr)
 	sandboxAddr, errSandbox := readAddr(lookup, sandboxAddrVariable, defaultSandboxAddr)
 	connections, errConnections := readFolder(lookup)
-	if err := errors.Join(errAddr, errSandbox, errConnections); err != nil {
+	renewEvery, errRenew := readRenewEvery(lookup)
+	if err := errors.Join(errAddr, errSandbox, errConnections, errRenew); err != nil {
 		return Settings{}, err
 	}
-	return Settings{Addr: addr, SandboxAddr: sandboxAddr, Connections: connections}, nil
+	return Settings{Addr: addr, SandboxAddr: sandboxAddr, Connections: connections, RenewEvery: renewEvery}, nil
 }
 
 // readAddr accepts loopback only: the local callers' keys are known to all, and
@@ -77,6 +88,18 @@ func readFolder(lookup func(string) (string, bool)) (string, error) {
 		return "", fmt.Errorf("%s is %q, which is no folder; name the folder that holds the connection files", connectionsVariable, folder)
 	}
 	return strings.TrimSuffix(folder, "/"), nil
+}
+
+func readRenewEvery(lookup func(string) (string, bool)) (time.Duration, error) {
+	text, set := lookup(renewEveryVariable)
+	if !set {
+		return defaultRenewEvery, nil
+	}
+	every, err := time.ParseDuration(text)
+	if err != nil || every < time.Second {
+		return 0, fmt.Errorf("%s is %q, want a duration of at least 1s, such as 1m or 15s", renewEveryVariable, text)
+	}
+	return every, nil
 }
 
 // bare strips the operation and path, which the message has already.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tokenvend/tokenvend/scripts/internal/localrun"
 )
@@ -24,10 +25,10 @@ func TestReadSettings(t *testing.T) {
 		variables map[string]string
 		want      localrun.Settings
 	}{
-		{"defaults", nil, localrun.Settings{Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090"}},
-		{"all set", map[string]string{"TOKENVEND_ADDR": "127.0.0.2:0", "TOKENVEND_SANDBOX_ADDR": "[::1]:9000", "TOKENVEND_CONNECTIONS": folder + "/"},
-			localrun.Settings{Addr: "127.0.0.2:0", SandboxAddr: "[::1]:9000", Connections: folder}},
-		{"localhost", map[string]string{"TOKENVEND_ADDR": "localhost:8081"}, localrun.Settings{Addr: "localhost:8081", SandboxAddr: "127.0.0.1:8090"}},
+		{"defaults", nil, localrun.Settings{Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090", RenewEvery: time.Minute}},
+		{"all set", map[string]string{"TOKENVEND_ADDR": "127.0.0.2:0", "TOKENVEND_SANDBOX_ADDR": "[::1]:9000", "TOKENVEND_CONNECTIONS": folder + "/", "TOKENVEND_RENEW_EVERY": "1.5s"},
+			localrun.Settings{Addr: "127.0.0.2:0", SandboxAddr: "[::1]:9000", Connections: folder, RenewEvery: 1500 * time.Millisecond}},
+		{"localhost", map[string]string{"TOKENVEND_ADDR": "localhost:8081"}, localrun.Settings{Addr: "localhost:8081", SandboxAddr: "127.0.0.1:8090", RenewEvery: time.Minute}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := localrun.ReadSettings(in(c.variables))
@@ -58,6 +59,11 @@ func TestReadSettingsRefuses(t *testing.T) {
 		{"TOKENVEND_CONNECTIONS", "", "no such file or directory"},
 		{"TOKENVEND_CONNECTIONS", "/nowhere/at/all", "no such file or directory; name a folder"},
 		{"TOKENVEND_CONNECTIONS", file, "which is no folder"},
+		{"TOKENVEND_RENEW_EVERY", "", "want a duration of at least 1s, such as 1m"},
+		{"TOKENVEND_RENEW_EVERY", "60", "want a duration"},
+		{"TOKENVEND_RENEW_EVERY", "999ms", "at least 1s"},
+		{"TOKENVEND_RENEW_EVERY", "-1m", "at least 1s"},
+		{"TOKENVEND_RENEW_EVERY", "1d", "want a duration"},
 	} {
 		t.Run(c.variable+" "+c.value, func(t *testing.T) {
 			_, err := localrun.ReadSettings(in(map[string]string{c.variable: c.value}))
@@ -67,8 +73,8 @@ func TestReadSettingsRefuses(t *testing.T) {
 		})
 	}
 	t.Run("every mistake at once", func(t *testing.T) {
-		_, err := localrun.ReadSettings(in(map[string]string{"TOKENVEND_ADDR": "x", "TOKENVEND_CONNECTIONS": file}))
-		if err == nil || strings.Count(err.Error(), "TOKENVEND_") != 2 {
+		_, err := localrun.ReadSettings(in(map[string]string{"TOKENVEND_ADDR": "x", "TOKENVEND_CONNECTIONS": file, "TOKENVEND_RENEW_EVERY": "0"}))
+		if err == nil || strings.Count(err.Error(), "TOKENVEND_") != 3 {
 			t.Errorf("error %v", err)
 		}
 	})
