@@ -24,12 +24,17 @@ const absurdAfter = time.Minute
 type Store struct {
 	mu    sync.Mutex
 	items map[tokenstore.Key]tokenstore.Item
+	slots slots
 	notes map[string]tokenstore.Note
 }
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{items: make(map[tokenstore.Key]tokenstore.Item), notes: make(map[string]tokenstore.Note)}
+	return &Store{
+		items: make(map[tokenstore.Key]tokenstore.Item),
+		slots: make(slots),
+		notes: make(map[string]tokenstore.Note),
+	}
 }
 
 // Get reads one item; there are no stale reads here, so consistent changes
@@ -194,6 +199,7 @@ func (s *Store) read(key tokenstore.Key) tokenstore.Item {
 
 // write keeps a normalised copy of item and returns another. The caller holds mu.
 func (s *Store) write(item tokenstore.Item) tokenstore.Item {
+	s.slots.move(item.Key, s.items[item.Key].RenewSlot, item.RenewSlot)
 	s.items[item.Key] = normal(clone(item))
 	return s.read(item.Key)
 }

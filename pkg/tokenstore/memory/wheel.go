@@ -12,6 +12,62 @@ import (
 // duePage is how many keys one page of a slot has.
 const duePage = 100
 
+// slots is the renewal index: what is due is found without looking at what is
+// not, as in a table. The places of a slot are in order and none is empty.
+type slots map[string][]place
+
+// place is one item of a slot. Its position is also the cursor after it.
+type place struct {
+	position string
+	key      tokenstore.Key
+}
+
+// move takes a key from one slot to another; no slot is the empty one.
+func (s slots) move(key tokenstore.Key, from, to string) {
+	if from == to {
+		return
+	}
+	at := position(key)
+	if i, found := s.find(from, at); found {
+		s[from] = slices.Delete(s[from], i, i+1)
+		if len(s[from]) == 0 {
+			delete(s, from)
+		}
+	}
+	if to == "" {
+		return
+	}
+	i, _ := s.find(to, at)
+	s[to] = slices.Insert(s[to], i, place{position: at, key: key})
+}
+
+// find is where a position stands in a slot, or would.
+func (s slots) find(slot, position string) (int, bool) {
+	return slices.BinarySearchFunc(s[slot], position, func(p place, position string) int {
+		return strings.Compare(p.position, position)
+	})
+}
+
+// page is what follows next in a slot, at most duePage keys.
+func (s slots) page(slot, next string) (keys []tokenstore.Key, more string) {
+	from, exact := s.find(slot, next)
+	if exact {
+		from++
+	}
+	rest := s[slot][from:]
+	if len(rest) > duePage {
+		rest, more = rest[:duePage], rest[duePage-1].position
+	}
+	for _, p := range rest {
+		keys = append(keys, p.key)
+	}
+	return keys, more
+}
+
+func position(key tokenstore.Key) string {
+	return key.Connection + "/" + key.Subject + "/" + key.Variant
+}
+
 // Due returns some keys of a slot, and the cursor of the rest, empty at the end.
 func (s *Store) Due(ctx context.Context, slot, next string) ([]tokenstore.Key, string, error) {
 	if err := alive(ctx, "find due"); err != nil {
@@ -19,21 +75,8 @@ func (s *Store) Due(ctx context.Context, slot, next string) ([]tokenstore.Key, s
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var due []tokenstore.Key
-	for key, item := range s.items {
-		if slot != "" && item.RenewSlot == slot && position(key) > next {
-			due = append(due, key)
-		}
-	}
-	slices.SortFunc(due, func(a, b tokenstore.Key) int { return strings.Compare(position(a), position(b)) })
-	if len(due) <= duePage {
-		return due, "", nil
-	}
-	return due[:duePage], position(due[duePage-1]), nil
-}
-
-func position(key tokenstore.Key) string {
-	return key.Connection + "/" + key.Subject + "/" + key.Variant
+	keys, more := s.slots.page(slot, next)
+	return keys, more, nil
 }
 
 // Reslot moves an item from one slot to another, if it is still in the first.
