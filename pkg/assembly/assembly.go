@@ -6,6 +6,7 @@ package assembly
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 
@@ -40,12 +41,9 @@ type Parts struct {
 // Load reads the variables a function needs and builds its parts. Errors name
 // every variable that is missing or malformed; no call is made.
 func Load(lookup func(string) (string, bool), output io.Writer, needs ...config.Variable) (Parts, error) {
-	settings, err := config.Load(lookup, needs...)
-	if err != nil {
-		return Parts{}, err
-	}
-	aws, err := awsconfig.Load(lookup)
-	if err != nil {
+	settings, errOurs := config.Load(lookup, needs...)
+	aws, errAWS := awsconfig.Load(lookup)
+	if err := errors.Join(errOurs, errAWS); err != nil {
 		return Parts{}, err
 	}
 	secrets, table := aws.SecretsManager(), aws.DynamoDB()
