@@ -2,7 +2,6 @@ package vending
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -10,28 +9,13 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// alone bounds minting while the table is down: once per key and aloneEvery in
-// this process, for no lease keeps the fleet in step.
-type alone struct {
-	mu   sync.Mutex
-	last map[tokenstore.Key]time.Time
-}
-
-const aloneEvery = 30 * time.Second
-
-// try reports how long to wait; zero means that the caller may mint.
-func (a *alone) try(key tokenstore.Key, now time.Time) time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if wait := a.last[key].Add(aloneEvery).Sub(now); wait > 0 && wait <= aloneEvery {
-		return wait
-	}
-	if a.last == nil || len(a.last) >= memorySize {
-		a.last = make(map[tokenstore.Key]time.Time)
-	}
-	a.last[key] = now
-	return 0
-}
+const (
+	// aloneEvery bounds minting while the table is down: once per key and process
+	// in that time, for no lease keeps the fleet in step.
+	aloneEvery = 30 * time.Second
+	// lookEvery bounds looking past the cache at a secret whose connection fails.
+	lookEvery = 5 * time.Second
+)
 
 // mintAlone mints without a lease and keeps the token in memory.
 func (c *Core) mintAlone(ctx context.Context, j job) (entry, error) {

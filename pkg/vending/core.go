@@ -43,7 +43,8 @@ type Core struct {
 	memory  *memory
 	flights flights
 	labels  labels
-	alone   alone
+	alone   pacer // minting while the table is down
+	looks   pacer // looking at the secret of a failing connection
 }
 
 // New returns a Core.
@@ -52,6 +53,7 @@ func New(c Config) *Core {
 		declarations: declarations{secrets: c.Secrets, parser: c.Parser},
 		store:        c.Store, minter: c.Minter, revoker: c.Revoker, sealer: c.Sealer,
 		now: wallClock(c.Now), rand: c.Rand, wait: c.Wait, memory: newMemory(),
+		alone: pacer{every: aloneEvery}, looks: pacer{every: lookEvery},
 	}
 	if core.rand == nil {
 		core.rand = rand.Reader

@@ -3,11 +3,13 @@ package vending
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
 // declarations finds what operators declared.
@@ -24,8 +26,26 @@ func (d declarations) load(ctx context.Context, name connection.Name, fresh bool
 		return connection.Connection{}, secretProblem(name, err)
 	}
 	conn, err := d.parser.Parse(name, s)
+	if err != nil && !fresh {
+		return d.load(ctx, name, true) // it may have been mended since it was cached
+	}
 	if err != nil {
 		return connection.Connection{}, declarationProblem(name, err)
+	}
+	return conn, nil
+}
+
+// reconsider decides whether a remembered failure still holds: it is forgotten
+// when the secret has changed, so its cached copy is not taken at its word. The
+// error is the failure's.
+func (c *Core) reconsider(ctx context.Context, conn connection.Connection, f tokenstore.Failure) (connection.Connection, error) {
+	if c.looks.try(tokenstore.Key{Connection: string(conn.Name)}, c.now()) == 0 {
+		if current, err := c.declarations.load(ctx, conn.Name, true); err == nil {
+			conn = current
+		}
+	}
+	if now := c.now(); active(f, conn, now) {
+		return conn, remembered(f, now)
 	}
 	return conn, nil
 }
@@ -96,8 +116,7 @@ func judge(callers connection.Callers, r Request, scope string) error {
 // without a refresh per call.
 func (t Token) checkMinTTL(minTTL time.Duration) error {
 	if most := t.MaxMinTTL(); minTTL > most {
-		return problem.New(problem.InvalidRequest, "min_ttl may be at most "+seconds(most)+
-			" here: half of the token's lifetime")
+		return problem.New(problem.InvalidRequest, fmt.Sprintf("min_ttl may be at most %d s here: half of the token's lifetime", most/time.Second))
 	}
 	return nil
 }

@@ -2,7 +2,7 @@ package vending
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -23,8 +23,6 @@ type flight struct {
 	// account is what the refresh reports for the audit line of who began it.
 	account audit.Entry
 }
-
-var errFlightPanicked = errors.New("refresh panicked")
 
 // busy reports whether a refresh of key is going on in this process.
 func (f *flights) busy(key tokenstore.Key) bool {
@@ -61,7 +59,7 @@ func (f *flights) join(key tokenstore.Key) (*flight, bool) {
 	if f.going == nil {
 		f.going = make(map[tokenstore.Key]*flight)
 	}
-	fl := &flight{done: make(chan struct{}), err: errFlightPanicked}
+	fl := &flight{done: make(chan struct{})}
 	f.going[key] = fl
 	return fl, true
 }
@@ -69,7 +67,9 @@ func (f *flights) join(key tokenstore.Key) (*flight, bool) {
 // run ends the flight whatever work does, so that a panic strands nobody.
 func (f *flights) run(ctx context.Context, key tokenstore.Key, fl *flight, work func(context.Context) (entry, error)) {
 	defer func() {
-		_ = recover() // reported as errFlightPanicked to everyone who waits
+		if p := recover(); p != nil {
+			fl.err = fmt.Errorf("refresh panicked with a %T", p) // its value may hold anything
+		}
 		f.mu.Lock()
 		delete(f.going, key)
 		f.mu.Unlock()

@@ -438,3 +438,70 @@ func TestForget(t *testing.T) {
 		}
 	})
 }
+
+func TestUsableTokenIsNotKeptWaiting(t *testing.T) {
+	late := func(t *testing.T) (*fleet, *vending.Core) {
+		f := newFleet(t)
+		core := f.process()
+		f.vend(core, crm())
+		f.clock.advance(52 * time.Minute)
+		return f, core
+	}
+	t.Run("CR-09 while another process refreshes", func(t *testing.T) {
+		f, core := late(t)
+		f.store.before = func(operation string) { // the lease is taken after this process looked
+			if operation == "acquire" {
+				f.store.before = nil
+				_, _ = f.store.Store.Acquire(t.Context(), tokenstore.Acquire{
+					Key: tokenstore.Key{Connection: "crm"}, Owner: "other", Now: f.clock.Now(), TTL: 20 * time.Second})
+			}
+		}
+		began := f.clock.Now()
+		if v := f.vend(core, crm()); v.AccessToken.Reveal() != "token_1" || v.Stale || !f.clock.Now().Equal(began) {
+			t.Errorf("got %s (stale %v) after %v", v.AccessToken.Reveal(), v.Stale, f.clock.Now().Sub(began))
+		}
+	})
+	t.Run("CR-32 nor minted for while the table is down", func(t *testing.T) {
+		f, core := late(t)
+		f.store.setDown(true)
+		if v := f.vend(core, crm()); v.AccessToken.Reveal() != "token_1" || f.server.calls() != 1 {
+			t.Errorf("got %s after %d calls", v.AccessToken.Reveal(), f.server.calls())
+		}
+	})
+}
+
+func TestMendedSecretsCountSoon(t *testing.T) {
+	const mended = `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://idp.example.com/token"}`
+	t.Run("CR-19 although a cached copy still names the version that failed", func(t *testing.T) {
+		f := newFleet(t)
+		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
+		f.server.failing(&oauth.Error{Kind: oauth.Rejected, Code: "unauthorized_client", Trace: oauth.Trace{Status: 400}})
+		core := f.process()
+		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderRejected)
+		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderRejected)
+		f.declare("crm", mended)
+		f.server.failing(nil)
+		loads := f.secrets.loads
+		for range 10 {
+			wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderRejected)
+		}
+		if looked := f.secrets.loads - loads; looked != 10 {
+			t.Errorf("%d reads for ten callers within 5 s, want ten of the cache and none past it", looked)
+		}
+		f.clock.advance(5 * time.Second)
+		f.server.failing(&oauth.Error{Kind: oauth.Unavailable, RetryAfter: time.Hour, Trace: oauth.Trace{Status: 503}})
+		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderUnavailable)
+		if f.server.calls() != 2 {
+			t.Errorf("%d calls, want a new attempt at once with the new version", f.server.calls())
+		}
+	})
+	t.Run("CR-22 a misconfigured cached copy is looked at again", func(t *testing.T) {
+		f := newFleet(t)
+		f.declare("crm", `{"provider":"nobody"}`)
+		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][1]}
+		core := f.process()
+		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ConnectionMisconfigured)
+		f.declare("crm", mended)
+		f.vend(core, crm())
+	})
+}

@@ -1,0 +1,84 @@
+package vending
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// commit stores what was minted. It no longer depends on the caller: a token
+// that was paid for is kept.
+func (c *Core) commit(ctx context.Context, j job, item tokenstore.Item, owner string, t Token) (entry, error) {
+	e := entry{item: item, token: t, readAt: c.now(), source: FromProvider}
+	stored, err := c.sealToken(ctx, j.key, t)
+	if err != nil {
+		return c.keep(ctx, e, err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
+	defer cancel()
+	request := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, Generation: t.Generation,
+		Token: stored, Used: !j.renewal, RenewSlot: renewSlot(j, t), Now: c.now()}
+	for pause := 100 * time.Millisecond; ; pause *= 2 {
+		committed, err := c.store.Commit(ctx, request)
+		switch {
+		case err == nil:
+			e.item = committed
+			c.memory.put(j.key, e)
+			return e, nil
+		case errors.Is(err, tokenstore.ErrSuperseded):
+			return c.overtaken(ctx, j, owner, err)
+		case c.wait(ctx, c.jittered(pause)) != nil, pause > time.Second:
+			return c.keep(ctx, e, err)
+		}
+	}
+}
+
+// keep serves from memory what could not be stored: it is valid all the same.
+func (c *Core) keep(ctx context.Context, e entry, err error) (entry, error) {
+	account := audit.From(ctx)
+	account.Warn("token_not_stored")
+	account.Explain(err)
+	c.memory.put(e.item.Key, e)
+	return e, nil
+}
+
+// overtaken looks for what moved the item on; superseded means try again.
+func (c *Core) overtaken(ctx context.Context, j job, owner string, superseded error) (entry, error) {
+	c.release(ctx, j.key, owner)
+	e, err := c.read(ctx, j.key, true)
+	if err != nil {
+		return entry{}, unavailable(err)
+	}
+	if !j.satisfied(e.token, c.now()) {
+		return entry{}, superseded
+	}
+	return e, nil
+}
+
+// fail shares a provider's failure with the fleet and returns it for the caller.
+func (c *Core) fail(ctx context.Context, j job, e entry, owner string, err error) error {
+	if p := (*problem.Error)(nil); errors.As(err, &p) {
+		c.release(ctx, j.key, owner)
+		return err
+	}
+	refusal, now := asProviderError(err), c.now()
+	failure := nextFailure(e.item.Failure, refusal, j.conn, failureFacts{
+		now: now, served: e.token.Valid(now) && !j.rejected, jitter: c.fraction()})
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
+	defer cancel()
+	err = c.store.Fail(detached, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, RenewSlot: retrySlot(e, failure), Now: now})
+	if err != nil {
+		audit.From(ctx).Warn("failure_not_stored")
+	}
+	if e.token.Valid(now) {
+		e.item.Failure, e.item.Lease = failure, tokenstore.Lease{}
+		c.memory.put(j.key, e)
+	}
+	p := remembered(failure, now)
+	p.Cause = refusal
+	return p
+}

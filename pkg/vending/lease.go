@@ -1,0 +1,170 @@
+package vending
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// turn is one attempt at the lease.
+func (c *Core) turn(ctx context.Context, j *job, until time.Time) (entry, error) {
+	if remaining(ctx) < providerBudget+persistBudget {
+		return entry{}, inProgress("too little of the invocation's time is left to start a refresh")
+	}
+	owner, err := c.newOwner()
+	if err != nil {
+		return entry{}, err
+	}
+	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL})
+	switch {
+	case errors.Is(err, tokenstore.ErrHeld) && (j.impatient || j.renewal):
+		return entry{}, errBusy
+	case errors.Is(err, tokenstore.ErrHeld):
+		return c.await(ctx, *j, until)
+	case errors.Is(err, tokenstore.ErrUnavailable) && !j.impatient && !j.renewal:
+		return c.mintAlone(ctx, *j)
+	case err != nil:
+		return entry{}, unavailable(err)
+	}
+	audit.From(ctx).LeaseSeq = item.Lease.Seq
+	return c.hold(ctx, j, item, owner)
+}
+
+// hold refreshes under the lease: unless a look at the item as it now stands
+// shows that there is nothing to do, or that nobody should.
+func (c *Core) hold(ctx context.Context, j *job, item tokenstore.Item, owner string) (entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseTTL-persistBudget)
+	defer cancel()
+	e, err := c.examine(ctx, j, item)
+	if err == nil && j.satisfied(e.token, c.now()) {
+		c.release(ctx, j.key, owner)
+		return e, nil
+	}
+	if now := c.now(); err == nil && active(item.Failure, j.conn, now) {
+		err = remembered(item.Failure, now)
+	}
+	if err == nil {
+		err = c.prepare(ctx, j, item)
+	}
+	if err != nil {
+		c.release(ctx, j.key, owner)
+		return entry{}, err
+	}
+	m, err := c.mint(ctx, j.conn, j.scope)
+	if err != nil {
+		return entry{}, c.fail(ctx, *j, e, owner, err)
+	}
+	return c.commit(ctx, *j, item, owner, m)
+}
+
+// examine opens the item and makes sure that the job's declaration is not older
+// than what is stored: a cached secret may be, and must then not overrule it.
+func (c *Core) examine(ctx context.Context, j *job, item tokenstore.Item) (entry, error) {
+	e, err := c.open(ctx, item)
+	if err != nil {
+		return entry{}, err
+	}
+	stale := item.MustLoad != "" && item.MustLoad != j.conn.SecretVersion ||
+		e.token.ID != "" && e.token.Declaration != j.conn.Hash
+	if !stale {
+		return e, nil
+	}
+	conn, err := c.declarations.load(ctx, j.conn.Name, true)
+	if err != nil {
+		return entry{}, err
+	}
+	j.conn = conn
+	return e, nil
+}
+
+// prepare makes sure, before the provider is called, that its answer can be
+// stored and found again.
+func (c *Core) prepare(ctx context.Context, j *job, item tokenstore.Item) error {
+	if err := c.sealer.Prefetch(ctx); err != nil {
+		return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
+			Detail: "the keyset that seals tokens cannot be had"}
+	}
+	if j.key.Variant == "" || item.Version > 0 {
+		return nil
+	}
+	own := tokenstore.Key{Connection: j.key.Connection, Subject: j.key.Subject}
+	if err := c.store.AddVariant(ctx, own, j.key.Variant); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// await polls until the holder's result is there, its failure is known, its
+// lease has ended without either (errLeaseEnded), or the time is up.
+func (c *Core) await(ctx context.Context, j job, until time.Time) (entry, error) {
+	until = earlier(until, c.now().Add(remaining(ctx)-answerBudget))
+	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
+		pause := min(c.jittered(pause), until.Sub(c.now()))
+		if pause <= 0 {
+			return entry{}, inProgress("another process is refreshing this token")
+		}
+		if err := c.wait(ctx, pause); err != nil {
+			return entry{}, err
+		}
+		e, err := c.read(ctx, j.key, true)
+		now := c.now()
+		switch {
+		case err != nil:
+			return entry{}, unavailable(err)
+		case j.satisfied(e.token, now):
+			return e, nil
+		case active(e.item.Failure, j.conn, now):
+			return entry{}, remembered(e.item.Failure, now)
+		case e.item.Lease.Owner == "" || !e.item.Lease.Until.After(now):
+			return entry{}, errLeaseEnded
+		}
+	}
+}
+
+// release gives the lease back. A lease that cannot be released ends by itself.
+func (c *Core) release(ctx context.Context, key tokenstore.Key, owner string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
+	defer cancel()
+	if err := c.store.Release(ctx, key, owner); err != nil {
+		audit.From(ctx).Warn("lease_not_released")
+	}
+}
+
+var (
+	errLeaseEnded = errors.New("the lease ended without a result")
+	errBusy       = errors.New("another process is refreshing")
+)
+
+func inProgress(detail string) *problem.Error {
+	return &problem.Error{Code: problem.RefreshInProgress, Detail: detail, RetryAfter: time.Second}
+}
+
+// unavailable maps a store's error for the caller; a problem stays what it is.
+func unavailable(err error) error {
+	if p := (*problem.Error)(nil); errors.As(err, &p) {
+		return err
+	}
+	return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
+		Detail: "the token table does not answer"}
+}
+
+// remaining is how much of the invocation is left. No deadline means plenty;
+// a deadline that has passed means nothing, never plenty.
+func remaining(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return time.Hour
+	}
+	return max(time.Until(deadline), 0)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
