@@ -27,6 +27,9 @@ type Config struct {
 	Folder string
 	// Secrets are the secrets' texts by id.
 	Secrets map[string]string
+	// Indexed is the text attribute that the table's one index, sparse and of
+	// keys only, is by; empty means that there is none.
+	Indexed string
 }
 
 // Stub is both services under one address. It is safe for concurrent use.
@@ -44,7 +47,7 @@ func Start(c Config) (*Stub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	s := &Stub{table: newTable(), secrets: c.Secrets, bundle: filepath.Join(c.Folder, "ca.pem")}
+	s := &Stub{table: newTable(c.Indexed), secrets: c.Secrets, bundle: filepath.Join(c.Folder, "ca.pem")}
 	if err := os.WriteFile(s.bundle, authority, 0o600); err != nil {
 		return nil, fmt.Errorf("write the authority's certificate: %w", err)
 	}

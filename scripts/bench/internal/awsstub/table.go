@@ -18,19 +18,22 @@ type Traffic struct {
 	// Reads are eventually consistent GetItems, ConsistentReads the others.
 	Reads, ConsistentReads int
 	// Writes are UpdateItems; WriteUnits what they cost: a unit for each begun
-	// kilobyte of the larger of the item before and after.
+	// kilobyte of the larger of the item before and after, and one for each entry
+	// of the index that appears or goes.
 	Writes, WriteUnits int
 	// LargestItem is the size in bytes of the largest item that was written.
 	LargestItem int
 }
 
 type table struct {
-	mu      sync.Mutex
+	mu sync.Mutex
+	// indexed is the attribute that the sparse index of keys is by.
+	indexed string
 	items   map[string]item
 	traffic Traffic
 }
 
-func newTable() *table { return &table{items: map[string]item{}} }
+func newTable(indexed string) *table { return &table{indexed: indexed, items: map[string]item{}} }
 
 func (t *table) take() Traffic {
 	t.mu.Lock()
@@ -112,9 +115,24 @@ func (t *table) charge(before, after item) error {
 		return err
 	}
 	t.traffic.Writes++
-	t.traffic.WriteUnits += max(units(was), units(is))
+	t.traffic.WriteUnits += max(units(was), units(is)) + indexUnits(before[t.indexed], after[t.indexed])
 	t.traffic.LargestItem = max(t.traffic.LargestItem, is)
 	return nil
+}
+
+// indexUnits is what an index of keys pays for a change of its own key: nothing
+// when that stays.
+func indexUnits(before, after value) int {
+	if string(before["S"]) == string(after["S"]) {
+		return 0
+	}
+	cost := 0
+	for _, entry := range []value{before, after} {
+		if entry != nil {
+			cost++
+		}
+	}
+	return cost
 }
 
 // identify is the primary key as one text.

@@ -32,6 +32,9 @@ const (
 	lifetime    = time.Hour
 )
 
+// crm asks what event asks.
+var crm = vending.Request{Connection: "crm", Caller: "arn:aws:sts::111122223333:assumed-role/app/session"}
+
 // newCore composes the core as the vend function does, but for its provider and
 // its secrets, which are constants here.
 func newCore(store vending.Store, now func() time.Time) *vending.Core {

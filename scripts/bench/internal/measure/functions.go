@@ -10,7 +10,6 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
-	"github.com/tokenvend/tokenvend/pkg/vending"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/awsstub"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
 	"github.com/tokenvend/tokenvend/scripts/internal/runtimehost"
@@ -31,14 +30,16 @@ type cloud struct{ *awsstub.Stub }
 
 // openCloud starts the services and mints a token into the table.
 func (b *bench) openCloud(ctx context.Context) (cloud, error) {
-	stub, err := awsstub.Start(awsstub.Config{Folder: b.built.folder, Secrets: map[string]string{sealingID: keyset}})
+	stub, err := awsstub.Start(awsstub.Config{
+		Folder: b.built.folder, Secrets: map[string]string{sealingID: keyset}, Indexed: "renew_slot",
+	})
 	if err != nil {
 		return cloud{}, err
 	}
 	c := cloud{stub}
 	store, err := c.store()
 	if err == nil {
-		_, err = newCore(store, time.Now).Vend(ctx, vending.Request{Connection: "crm"})
+		_, err = newCore(store, time.Now).Vend(ctx, crm)
 	}
 	if err != nil {
 		stub.Close()

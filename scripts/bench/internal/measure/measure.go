@@ -51,19 +51,19 @@ type bench struct {
 	built built
 }
 
-// measurement makes one row. An error leaves what is in it of the row's text.
+// measurement makes one row; its take leaves the first two members to it.
 type measurement struct {
 	what, aim string
 	take      func(*bench, context.Context) (scorecard.Row, error)
 }
 
 var measurements = []measurement{
-	{"cold: exec → first response with a table read, vs hello world", coldAim.String(), (*bench).cold},
+	{"cold: exec → first response with a table read (loopback TLS, one trusted root), vs hello world", coldAim.String(), (*bench).cold},
 	{"vend zip (stripped)", zipAim, (*bench).zip},
 	{"warm invoke served from memory, vs hello world", warmAim.String(), (*bench).warm},
 	{"gateway event → response in process, memory hit, vs decoding the typed event", decodeAim.String(), (*bench).gateway},
 	{"local API server (SigV4 verified) vs bare net/http, requests per second", serverAim.String(), (*bench).server},
-	{"table cost of a vend from the table, and of a renewal", costAim, (*bench).cost},
+	{"table cost of a vend from the table (eventually consistent) / of a renewal, 300-byte token", costAim, (*bench).cost},
 }
 
 // All takes every measurement. One that fails leaves its error in its row.

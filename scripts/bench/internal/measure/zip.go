@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
 )
@@ -19,7 +20,7 @@ const (
 
 func (b *bench) zip(context.Context) (scorecard.Row, error) {
 	size, err := zippedSize(b.built.vend)
-	return scorecard.Row{Measured: fmt.Sprintf("%.2f MB", float64(size)/1e6), Met: size <= zipLimit}, err
+	return scorecard.Row{Measured: fmt.Sprintf("%.2f MB (%s)", float64(size)/1e6, runtime.GOARCH), Met: size <= zipLimit}, err
 }
 
 // zippedSize is the size in bytes of an archive with that one executable,

@@ -29,7 +29,7 @@ func (c Card) Complete() bool {
 func (c Card) WriteText(w io.Writer) error {
 	fmt.Fprintf(w, "%s\n\n", c.Machine)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "WHAT\tAIM\tMEASURED\t")
+	fmt.Fprintln(table, "WHAT\tAIM\tMEASURED\tRESULT")
 	for _, r := range c.Rows {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.What, r.Aim, oneLine(r.measured()), r.Verdict())
 	}
@@ -39,7 +39,7 @@ func (c Card) WriteText(w io.Writer) error {
 // WriteMarkdown writes the card as a table of GitHub's Markdown.
 func (c Card) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n| what | aim | measured | |\n|---|---|---|---|\n", c.Machine)
+	fmt.Fprintf(&b, "%s\n\n| what | aim | measured | result |\n|---|---|---|---|\n", c.Machine)
 	for _, r := range c.Rows {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell(r.What), cell(r.Aim), cell(r.measured()), r.Verdict())
 	}
