@@ -1,7 +1,7 @@
 # An index: what each target does stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check build bench
+.PHONY: help run test check fuzz build bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -15,6 +15,9 @@ test: ## every test that needs Go alone; ARGS go to go test
 
 check: ## format, vet, lint, vulnerabilities, import rules, template
 	@scripts/check.sh
+
+fuzz: ## every parser of outside bytes, FUZZTIME (30s) each
+	@scripts/fuzz.sh
 
 build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another machine
 	@scripts/build.sh
