@@ -34,7 +34,10 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
-	case err != nil || flags.NArg() > 0:
+	case err != nil: // told already
+		return 2
+	case flags.NArg() > 0:
+		fmt.Fprintf(progress, "bench: unexpected argument %q; see -help\n", flags.Arg(0))
 		return 2
 	}
 	rows, err := measure.All(ctx, measure.Config{Short: *short, Progress: progress})

@@ -9,6 +9,7 @@
 package measure
 
 import (
+	"compress/flate"
 	"context"
 	"fmt"
 	"io"
@@ -38,11 +39,19 @@ type effort struct {
 	// rounds of load, each of that duration.
 	rounds int
 	round  time.Duration
+	// level is how hard the archive is compressed.
+	level int
 }
 
 var (
-	full  = effort{cold: 120, batches: 40, invocations: 200, decisions: 60, perBatch: 500, rounds: 9, round: time.Second}
-	short = effort{cold: 1, batches: 1, invocations: 2, decisions: 1, perBatch: 2, rounds: 1, round: 20 * time.Millisecond}
+	full = effort{
+		cold: 120, batches: 40, invocations: 200, decisions: 60, perBatch: 500, rounds: 9, round: time.Second,
+		level: flate.BestCompression,
+	}
+	short = effort{
+		cold: 1, batches: 1, invocations: 2, decisions: 1, perBatch: 2, rounds: 1, round: 20 * time.Millisecond,
+		level: flate.BestSpeed,
+	}
 )
 
 // bench is a run under way.

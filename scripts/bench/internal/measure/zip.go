@@ -19,13 +19,13 @@ const (
 )
 
 func (b *bench) zip(context.Context) (scorecard.Row, error) {
-	size, err := zippedSize(b.built.vend)
+	size, err := zippedSize(b.built.vend, b.level)
 	return scorecard.Row{Measured: fmt.Sprintf("%.2f MB (%s)", float64(size)/1e6, runtime.GOARCH), Met: size <= zipLimit}, err
 }
 
 // zippedSize is the size in bytes of an archive with that one executable,
-// compressed as well as deflate can.
-func zippedSize(executable string) (int64, error) {
+// deflated at that level.
+func zippedSize(executable string, level int) (int64, error) {
 	file, err := os.Open(executable)
 	if err != nil {
 		return 0, fmt.Errorf("zip: %w", err)
@@ -34,7 +34,7 @@ func zippedSize(executable string) (int64, error) {
 	var size counter
 	archive := zip.NewWriter(&size)
 	archive.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
-		return flate.NewWriter(w, flate.BestCompression)
+		return flate.NewWriter(w, level)
 	})
 	entry, err := archive.Create("bootstrap")
 	if err == nil {
