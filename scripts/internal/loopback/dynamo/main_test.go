@@ -10,10 +10,7 @@ import (
 // their steps is a request under the race detector here, and the store itself is
 // tested at length beside its own code. -rapid.checks says otherwise.
 func TestMain(m *testing.M) {
-	if checks := flag.Lookup("rapid.checks"); checks != nil {
-		checks.DefValue = "20"
-		_ = checks.Value.Set(checks.DefValue)
-	}
+	_ = flag.Set("rapid.checks", "20")
 	flag.Parse()
 	os.Exit(m.Run())
 }

@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
@@ -109,19 +110,21 @@ func (p *parser) path() Path {
 }
 
 func (p *parser) attributeName() string {
-	switch t := p.peek(); t.kind {
-	case word:
-		if reserved(t.text) {
-			p.refuse("Attribute name is a reserved keyword; reserved keyword: %s", t.text)
-			return ""
-		}
-		return p.next().text
-	case name:
+	switch t := p.peek(); {
+	case t.kind == name:
 		return p.placeholderName()
+	case t.kind != word || slices.ContainsFunc(operators, t.keyword):
+		p.misplaced()
+	case reserved(t.text):
+		p.refuse("Attribute name is a reserved keyword; reserved keyword: %s", t.text)
+	default:
+		return p.next().text
 	}
-	p.misplaced()
 	return ""
 }
+
+// operators are the words that the grammar itself uses.
+var operators = []string{"AND", "OR", "NOT", "BETWEEN", "IN"}
 
 func (p *parser) placeholderName() string {
 	t := p.next()
