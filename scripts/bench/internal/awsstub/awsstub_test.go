@@ -122,6 +122,7 @@ func TestUpdates(t *testing.T) {
 		{"default where absent", "", "SET #a = if_not_exists(#a, :b), #c = :c", "a=B c=C"},
 		{"default where present", "SET #a = :a", "SET #a = if_not_exists(#a, :b)", "a=A"},
 		{"default from another", "SET #a = :a", "SET #c = if_not_exists(#a, :b)", "a=A c=A"},
+		{"what the same update assigns does not count yet", "", "SET #a = :a, #b = if_not_exists(#a, :c)", "a=A b=C"},
 		{"the item before counts", "SET #a = :a", "SET #b = if_not_exists(#a, :c) REMOVE #a", "b=A"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

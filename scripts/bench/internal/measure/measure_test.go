@@ -114,16 +114,18 @@ func TestZippedSize(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
 		content     []byte
+		level       int
 		least, most int64
 	}{
-		{"zeros vanish", make([]byte, 100_000), 100, 1000},
-		{"noise stays", noise, 100_000, 101_000},
+		{"zeros vanish", make([]byte, 100_000), flate.BestCompression, 100, 1000},
+		{"noise stays", noise, flate.BestCompression, 100_000, 101_000},
+		{"the level counts", make([]byte, 100_000), flate.NoCompression, 100_000, 101_000},
 	} {
 		path := filepath.Join(folder, tc.name)
 		if err := os.WriteFile(path, tc.content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		size, err := measure.ZippedSize(path, flate.BestCompression)
+		size, err := measure.ZippedSize(path, tc.level)
 		if err != nil || size < tc.least || size > tc.most {
 			t.Errorf("%s: %d bytes: %v", tc.name, size, err)
 		}
