@@ -26,10 +26,14 @@ type Handler struct {
 type event struct {
 	Source     string `json:"source"`
 	DetailType string `json:"detail-type"`
-	Detail     struct {
-		Name         string `json:"name"`
-		LabelUpdated string `json:"labelUpdated"`
-	} `json:"detail"`
+	// Detail is read for secrets only: EventBridge Scheduler sends a text there.
+	Detail json.RawMessage `json:"detail"`
+}
+
+// detail is what a secret's event says of it.
+type detail struct {
+	Name         string `json:"name"`
+	LabelUpdated string `json:"labelUpdated"`
 }
 
 // Invoke does what an event asks for and returns the summary. An event that is
@@ -50,9 +54,13 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 func (h *Handler) secretEvent(ctx context.Context, e event) ([]byte, error) {
-	name, ours := strings.CutPrefix(e.Detail.Name, h.SecretPrefix)
+	var d detail
+	if err := json.Unmarshal(e.Detail, &d); err != nil {
+		return h.refuse("the event's detail is not that of a secret")
+	}
+	name, ours := strings.CutPrefix(d.Name, h.SecretPrefix)
 	switch {
-	case e.Detail.LabelUpdated != string(clientsecret.Current):
+	case d.LabelUpdated != string(clientsecret.Current):
 		return h.refuse("the label that moved is not " + string(clientsecret.Current))
 	case !ours:
 		return h.refuse("the secret does not lie under the prefix of connections")
