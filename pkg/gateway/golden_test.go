@@ -1,0 +1,115 @@
+package gateway_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden answers of events/")
+
+const eventFolder = "../../events"
+
+// TestEvents handles every saved event with the real handlers over the real
+// core, each in a world of its own that always looks the same, and compares the
+// answer with the golden one. What precedes the first hyphen of an event's name
+// is the function that it is for.
+func TestEvents(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(eventFolder, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no events: %v", err)
+	}
+	known := map[string]bool{}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		known[name] = true
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			payload, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			function, _, _ := strings.Cut(name, "-")
+			answer, err := newWorld(t).function(function).Invoke(t.Context(), payload)
+			if err != nil {
+				t.Fatalf("no answer: %v", err)
+			}
+			compare(t, filepath.Join(eventFolder, "golden", name+".json"), readable(t, answer))
+		})
+	}
+	t.Run("no golden answer is left over", func(t *testing.T) {
+		goldens, err := filepath.Glob(filepath.Join(eventFolder, "golden", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, golden := range goldens {
+			if !known[strings.TrimSuffix(filepath.Base(golden), ".json")] {
+				t.Errorf("%s belongs to no event", golden)
+			}
+		}
+	})
+}
+
+func compare(t *testing.T, golden string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(golden)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("the event has no golden answer; look at this one, and keep it with go test ./pkg/gateway -update:\n%s", got)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("answer (-want +got):\n%s", diff)
+	}
+}
+
+// readable indents an answer, and shows a body that is JSON as JSON. Members
+// keep their order, and nothing is left out.
+func readable(t *testing.T, answer []byte) []byte {
+	t.Helper()
+	var response struct {
+		StatusCode int             `json:"statusCode"`
+		Headers    json.RawMessage `json:"headers"`
+		Body       string          `json:"body"`
+	}
+	in := json.NewDecoder(bytes.NewReader(answer))
+	in.DisallowUnknownFields()
+	shown := any(json.RawMessage(answer)) // the renewer's summary
+	if in.Decode(&response) == nil {
+		shown = struct {
+			StatusCode int             `json:"statusCode"`
+			Headers    json.RawMessage `json:"headers"`
+			Body       any             `json:"body"`
+		}{response.StatusCode, response.Headers, body(response.Body)}
+	}
+	var text bytes.Buffer
+	out := json.NewEncoder(&text)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	if err := out.Encode(shown); err != nil {
+		t.Fatalf("answer %s: %v", answer, err)
+	}
+	return text.Bytes()
+}
+
+func body(text string) any {
+	if json.Valid([]byte(text)) {
+		return json.RawMessage(text)
+	}
+	return text
+}

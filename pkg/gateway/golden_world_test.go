@@ -1,0 +1,192 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/clientsecret/folder"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/egress"
+	"github.com/tokenvend/tokenvend/pkg/gateway"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/renewal"
+	"github.com/tokenvend/tokenvend/pkg/seal"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// noon is when every event arrives. In this minute the token of creative-force
+// has its turn on the wheel.
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// world is what an event meets: connections of every kind, some of them used
+// before.
+type world struct {
+	t      *testing.T
+	now    time.Time
+	folder string
+	server *numbering
+	store  *memory.Store
+	source *folder.Source
+	parser connection.Parser
+	sealer *seal.Sealer
+}
+
+// newWorld tells the same story each time: creative-force and former were
+// vended 1285 s ago, crm ten minutes ago, erp ten seconds ago; down failed half
+// a minute ago and asked to be left alone for two; the renewer last ran a
+// minute ago; then erp's secret was replaced and former deleted.
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, folder: t.TempDir(), store: memory.New(), server: &numbering{last: map[string]int{}}}
+	provider := httptest.NewServer(w.server)
+	t.Cleanup(provider.Close)
+	w.source = folder.New(folder.Config{Path: w.folder})
+	w.parser = connection.Parser{Egress: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
+	w.sealer = seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
+		return redact.New(`{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`), nil
+	}})
+	for name, declaration := range declarations(provider.URL) {
+		w.write(name, declaration)
+	}
+	w.vend(1285*time.Second, "creative-force")
+	w.vend(1285*time.Second, "former")
+	w.vend(10*time.Minute, "crm")
+	w.tick(time.Minute)
+	w.vend(30*time.Second, "down")
+	w.vend(10*time.Second, "erp")
+	w.now = noon
+	w.write("erp", fmt.Sprintf(`{"provider":"oauth2","client_id":"erp","client_secret":"replaced","token_url":"%s/erp/token"}`, provider.URL))
+	if err := os.Remove(filepath.Join(w.folder, "former.json")); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// declarations are the connections of the world, by the names of their files.
+func declarations(provider string) map[string]string {
+	plain := func(name, more string) string {
+		return fmt.Sprintf(`{"provider":"oauth2","client_id":%q,"client_secret":"hush","token_url":"%s/%[1]s/token"%[3]s}`, name, provider, more)
+	}
+	return map[string]string{
+		"creative-force": fmt.Sprintf(`{"provider":"creative-force","client_id":"x","client_secret":"hush","token_url":"%s/creative-force/token"}`, provider),
+		"agile-now":      fmt.Sprintf(`{"provider":"agile-now","client_id":"x","client_secret":"hush","base_url":"%s/agile-now"}`, provider),
+		"cliquify":       fmt.Sprintf(`{"provider":"cliquify","client_id":"x","client_secret":"hush","token_url":"%s/cliquify/token"}`, provider),
+		"studio": fmt.Sprintf(`{"provider":"creative-force","grant_type":"authorization_code","client_id":"x","client_secret":"hush",
+			"token_url":"%s/studio/token","authorization_url":"%[1]s/studio/authorize"}`, provider),
+		"crm": plain("crm", fmt.Sprintf(`,"scope":"contacts.read","allowed_scopes":["contacts.read","contacts.write"],
+			"revocation_url":"%s/crm/revoke","callers":[{"principal":"arn:aws:iam::111122223333:role/app"}]`, provider)),
+		"erp": plain("erp", ""), "former": plain("former", ""), "down": plain("down", ""),
+		"refused": plain("refused", ""), "garbled": plain("garbled", ""),
+		"shop":   `{"connections":{"eu":` + plain("shop-eu", "") + `,"us":` + plain("shop-us", "") + `}}`,
+		"broken": `{"provider":"oauth2","clientid":"x","client_secret":"hush","token_url":"https://idp.example.com/token"}`,
+	}
+}
+
+func (w *world) write(name, declaration string) {
+	w.t.Helper()
+	if err := os.WriteFile(filepath.Join(w.folder, name+".json"), []byte(declaration), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// vend asks for a token some time before noon. That it may fail is part of the story.
+func (w *world) vend(before time.Duration, name connection.Name) {
+	w.now = noon.Add(-before)
+	_, _ = w.core().Vend(w.t.Context(), vending.Request{Connection: name, Caller: "arn:aws:iam::111122223333:role/app"})
+}
+
+func (w *world) tick(before time.Duration) {
+	w.now = noon.Add(-before)
+	w.renewer().Tick(w.t.Context())
+}
+
+func (w *world) clock() time.Time { return w.now }
+
+// core is a cold process.
+func (w *world) core() *vending.Core {
+	hurry := func(context.Context, time.Duration) error { return nil }
+	client := oauth.New(oauth.Config{Egress: w.parser.Egress, Now: w.clock, Rand: zeros{}, Wait: hurry})
+	return vending.New(vending.Config{Store: w.store, Secrets: w.source, Parser: w.parser, Sealer: w.sealer,
+		Minter: client, Revoker: client, Now: w.clock, Rand: zeros{}, Wait: hurry})
+}
+
+func (w *world) audit() *audit.Writer {
+	return audit.NewWriter(audit.Config{Output: io.Discard, Now: w.clock})
+}
+
+func (w *world) renewer() *renewal.Renewer {
+	return renewal.New(renewal.Config{Core: w.core(), Index: w.store, Notes: w.store, Versions: w.source, Audit: w.audit(), Now: w.clock})
+}
+
+// function composes one function as its main does.
+func (w *world) function(name string) interface {
+	Invoke(context.Context, []byte) ([]byte, error)
+} {
+	switch name {
+	case "vend":
+		return gateway.Vend(gateway.VendConfig{Tokens: w.core(), Audit: w.audit(), Now: w.clock})
+	case "connections":
+		return gateway.Connections(gateway.ConnectionsConfig{Audit: w.audit(), Directory: vending.NewDirectory(vending.DirectoryConfig{
+			Store: w.store, Secrets: w.source, Lister: w.source, Parser: w.parser})})
+	case "renew":
+		return &renewal.Handler{SecretPrefix: "tokenvend/", Refused: func(string) {}, Renewer: w.renewer()}
+	}
+	w.t.Fatalf("no function is called %q", name)
+	return nil
+}
+
+// zeros are random numbers that are always the same, for jitter and lease owners.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// numbering is an authorization server that names its tokens after the
+// connection and counts them, so that it shows who minted what.
+type numbering struct {
+	mu   sync.Mutex
+	last map[string]int
+}
+
+func (n *numbering) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, endpoint, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case endpoint == "revoke":
+	case name == "refused":
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, `{"error":"invalid_client","error_description":"no such client"}`)
+	case name == "garbled":
+		_, _ = io.WriteString(w, `<html>maintenance</html>`)
+	case name == "down":
+		w.Header().Set("Retry-After", "120")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case name == "cliquify":
+		fmt.Fprintf(w, `{"success":true,"token":{"token_type":"Bearer","expires_in":2592000,"access_token":"%s"}}`, n.next(name))
+	case name == "agile-now":
+		fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3599,"access_token":"%s","refresh_token":"synthetic-refresh-token"}`, n.next(name))
+	default:
+		fmt.Fprintf(w, `{"token_type":"bearer","expires_in":3600,"access_token":"%s"}`, n.next(name))
+	}
+}
+
+func (n *numbering) next(name string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.last[name]++
+	return fmt.Sprintf("synthetic-token-%s-%d", name, n.last[name])
+}
