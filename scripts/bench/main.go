@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/measure"
@@ -40,8 +41,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 		fmt.Fprintf(progress, "bench: unexpected argument %q; see -help\n", flags.Arg(0))
 		return 2
 	}
+	where := machine(*short)
 	rows, err := measure.All(ctx, measure.Config{Short: *short, Progress: progress})
-	card := scorecard.Card{Machine: machine(*short), Rows: rows}
+	card := scorecard.Card{Machine: where, Rows: rows}
 	if err == nil {
 		err = publish(card, out, *markdown)
 	}
@@ -55,8 +57,14 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	return 0
 }
 
+// machine tells where it ran, and how busy that was before: a start that uses
+// every CPU suffers more from neighbours than its baseline does.
 func machine(short bool) string {
 	where := fmt.Sprintf("%s %s/%s, %d CPUs", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		before, _, _ := strings.Cut(string(load), " ")
+		where += ", load " + before + " before the run"
+	}
 	if short {
 		return where + "; a short run, whose figures mean nothing"
 	}

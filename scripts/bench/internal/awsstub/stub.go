@@ -1,11 +1,9 @@
-// Package awsstub plays DynamoDB and Secrets Manager on loopback, over real
-// TLS, for measuring the service: how long it takes against services that
-// answer at once, and what it asks of them.
+// Package awsstub serves what the functions call, DynamoDB and Secrets Manager,
+// on loopback behind one address and real TLS, for measuring how long they take
+// against services that answer at once, and what they ask of them.
 //
-// It counts requests and capacity as DynamoDB bills them. It is no engine: it
-// applies the updates it is sent and judges no condition, so it serves only
-// one caller at a time whose conditions hold. Whatever it does not understand
-// it refuses, so that nothing is measured that did not happen.
+// The table is the loopback engine's, conditions, index and consumed capacity
+// included.
 package awsstub
 
 import (
@@ -19,7 +17,19 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
+	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
+	"github.com/tokenvend/tokenvend/scripts/internal/loopback/dynamo"
 )
+
+// Table is the name of the one table. It is made as the template makes it.
+const Table = "tokens"
+
+const createTable = `{"TableName":"` + Table + `","BillingMode":"PAY_PER_REQUEST",
+"KeySchema":[{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}],
+"AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"},{"AttributeName":"sk","AttributeType":"S"},{"AttributeName":"renew_slot","AttributeType":"S"}],
+"GlobalSecondaryIndexes":[{"IndexName":"renew","KeySchema":[{"AttributeName":"renew_slot","KeyType":"HASH"}],"Projection":{"ProjectionType":"KEYS_ONLY"}}]}`
 
 // Config is what a Stub needs.
 type Config struct {
@@ -27,27 +37,27 @@ type Config struct {
 	Folder string
 	// Secrets are the secrets' texts by id.
 	Secrets map[string]string
-	// Indexed is the text attribute that the table's one index, sparse and of
-	// keys only, is by; empty means that there is none.
-	Indexed string
 }
 
-// Stub is both services under one address. It is safe for concurrent use.
+// Stub is both services. It is safe for concurrent use.
 type Stub struct {
-	table   *table
-	secrets map[string]string
+	engine  *dynamo.Engine
+	secrets *awsjson.Service
 	url     string
 	bundle  string
 	server  *http.Server
 }
 
-// Start returns a Stub that serves already. Close it.
+// Start returns a Stub that serves already, with an empty table. Close it.
 func Start(c Config) (*Stub, error) {
+	s := &Stub{engine: dynamo.New(dynamo.Config{}), secrets: newSecrets(c.Secrets), bundle: filepath.Join(c.Folder, "ca.pem")}
+	if _, err := s.engine.Operations["CreateTable"]([]byte(createTable)); err != nil {
+		return nil, fmt.Errorf("create the table: %w", err)
+	}
 	identity, authority, err := makeIdentity(time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	s := &Stub{table: newTable(c.Indexed), secrets: c.Secrets, bundle: filepath.Join(c.Folder, "ca.pem")}
 	if err := os.WriteFile(s.bundle, authority, 0o600); err != nil {
 		return nil, fmt.Errorf("write the authority's certificate: %w", err)
 	}
@@ -75,61 +85,58 @@ func (s *Stub) Environment() []string {
 	}
 }
 
-// Take returns what the table was asked since the last call, and forgets it.
-func (s *Stub) Take() Traffic { return s.table.take() }
-
-// ServeHTTP answers one request of the AWS JSON protocol.
+// ServeHTTP passes a request to the service that it is for.
 func (s *Stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
-	if err != nil {
-		refuse(w, "SerializationException", "the request broke off")
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "secretsmanager.") {
+		s.secrets.ServeHTTP(w, r)
 		return
 	}
-	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	var answer any
-	switch operation {
-	case "GetItem":
-		answer, err = s.table.get(body)
-	case "UpdateItem":
-		answer, err = s.table.update(body)
-	case "GetSecretValue":
-		answer, err = s.secret(body)
-	default:
-		err = fmt.Errorf("operation %q is not played", operation)
+	s.engine.ServeHTTP(w, r)
+}
+
+// Traffic is what a table was asked.
+type Traffic struct {
+	// Reads are eventually consistent GetItems, ConsistentReads the others.
+	Reads, ConsistentReads int
+	// Writes are UpdateItems, WriteUnits what they consumed, the index included.
+	Writes     int
+	WriteUnits float64
+}
+
+// Take returns what the table was asked since the last call, and forgets it.
+func (s *Stub) Take() Traffic {
+	usage := s.engine.Usage()
+	s.engine.ResetUsage()
+	read, written := usage["GetItem"], usage["UpdateItem"]
+	return Traffic{
+		Reads: read.Requests - read.Consistent, ConsistentReads: read.Consistent,
+		Writes: written.Requests, WriteUnits: written.WriteUnits,
 	}
+}
+
+// ItemSize is the size in bytes, as DynamoDB counts it, of the item with that
+// primary key. Asking for it is no traffic.
+func (s *Stub) ItemSize(pk, sk string) (int, error) {
+	request, err := json.Marshal(map[string]any{"TableName": Table, "ConsistentRead": true,
+		"Key": map[string]map[string]string{"pk": {"S": pk}, "sk": {"S": sk}}})
 	if err != nil {
-		refuse(w, "ValidationException", err.Error())
-		return
+		return 0, err
 	}
-	respond(w, http.StatusOK, answer)
-}
-
-func (s *Stub) secret(body []byte) (any, error) {
-	var asked struct{ SecretId string }
-	if err := json.Unmarshal(body, &asked); err != nil {
-		return nil, err
+	answer, err := s.engine.Operations["GetItem"](request)
+	s.engine.ResetUsage()
+	if err != nil {
+		return 0, fmt.Errorf("read the item: %w", err)
 	}
-	text, ok := s.secrets[asked.SecretId]
-	if !ok {
-		return nil, fmt.Errorf("there is no secret %q", asked.SecretId)
-	}
-	return map[string]string{
-		"ARN":  "arn:aws:secretsmanager:us-east-1:000000000000:secret:" + asked.SecretId + "-AbCdEf",
-		"Name": asked.SecretId, "VersionId": "v1", "SecretString": text,
-	}, nil
-}
-
-func refuse(w http.ResponseWriter, code, message string) {
-	respond(w, http.StatusBadRequest, map[string]string{"__type": code, "message": message})
-}
-
-func respond(w http.ResponseWriter, status int, answer any) {
 	text, err := json.Marshal(answer)
 	if err != nil {
-		http.Error(w, "", http.StatusInternalServerError)
-		return
+		return 0, err
 	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-	w.WriteHeader(status)
-	_, _ = w.Write(text)
+	var found struct{ Item attribute.Item }
+	if err := json.Unmarshal(text, &found); err != nil {
+		return 0, fmt.Errorf("read the item: %w", err)
+	}
+	if found.Item == nil {
+		return 0, fmt.Errorf("there is no item %s, %s", pk, sk)
+	}
+	return found.Item.Size(), nil
 }

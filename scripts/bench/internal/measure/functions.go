@@ -15,10 +15,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/runtimehost"
 )
 
-const (
-	tableName = "tokens"
-	sealingID = "sealing"
-)
+const sealingID = "sealing"
 
 var (
 	coldAim = scorecard.AtMost(2.5)
@@ -30,9 +27,7 @@ type cloud struct{ *awsstub.Stub }
 
 // openCloud starts the services and mints a token into the table.
 func (b *bench) openCloud(ctx context.Context) (cloud, error) {
-	stub, err := awsstub.Start(awsstub.Config{
-		Folder: b.built.folder, Secrets: map[string]string{sealingID: keyset}, Indexed: "renew_slot",
-	})
+	stub, err := awsstub.Start(awsstub.Config{Folder: b.built.folder, Secrets: map[string]string{sealingID: keyset}})
 	if err != nil {
 		return cloud{}, err
 	}
@@ -55,7 +50,7 @@ func (c cloud) store() (*awsdynamodb.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return awsdynamodb.New(awsdynamodb.Config{Client: aws.DynamoDB(), Table: tableName}), nil
+	return awsdynamodb.New(awsdynamodb.Config{Client: aws.DynamoDB(), Table: awsstub.Table}), nil
 }
 
 func lookup(environment []string) awsconfig.Lookup {
@@ -71,7 +66,7 @@ func lookup(environment []string) awsconfig.Lookup {
 func (b *bench) vendHost(c cloud) *runtimehost.Host {
 	return runtimehost.New(runtimehost.Config{
 		Bootstrap: b.built.vend, Name: "vend", Timeout: 30 * time.Second,
-		Env: append(c.Environment(), "TOKEN_TABLE="+tableName, "SEALING_SECRET_ID="+sealingID),
+		Env: append(c.Environment(), "TOKEN_TABLE="+awsstub.Table, "SEALING_SECRET_ID="+sealingID),
 	})
 }
 
