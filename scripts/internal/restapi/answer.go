@@ -21,9 +21,9 @@ var errMalformedAnswer = errors.New("malformed Lambda proxy response")
 
 // writeAnswer sends a function's answer. Nothing has been written when it fails.
 func writeAnswer(w http.ResponseWriter, answer []byte) error {
-	var a proxyAnswer
-	if err := json.Unmarshal(answer, &a); err != nil {
-		return fmt.Errorf("%w: not the JSON object expected", errMalformedAnswer)
+	a, err := readAnswer(answer)
+	if err != nil {
+		return err
 	}
 	if a.StatusCode < 200 || a.StatusCode > 599 {
 		return fmt.Errorf("%w: statusCode %d", errMalformedAnswer, a.StatusCode)
@@ -39,6 +39,17 @@ func writeAnswer(w http.ResponseWriter, answer []byte) error {
 	w.WriteHeader(a.StatusCode)
 	_, _ = w.Write(body) // a caller that has gone has nobody to be told
 	return nil
+}
+
+func readAnswer(answer []byte) (proxyAnswer, error) {
+	if a, ok := readUsual(answer); ok {
+		return a, nil
+	}
+	var a proxyAnswer
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return proxyAnswer{}, fmt.Errorf("%w: not the JSON object expected", errMalformedAnswer)
+	}
+	return a, nil
 }
 
 func (a proxyAnswer) body() ([]byte, error) {

@@ -3,18 +3,18 @@ package restapi
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // exchange is one verified request on its way to a function.
 type exchange struct {
 	r      *http.Request
 	body   []byte
+	query  url.Values
 	caller Caller
 	keyID  string
 	path   location
@@ -32,122 +32,91 @@ func (a *API) newIDs() ids {
 	return ids{
 		request:  h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:],
 		extended: base64.StdEncoding.EncodeToString(b[16:24]),
-		trace:    fmt.Sprintf("Root=1-%08x-%x", a.Now().Unix(), b[24:]),
+		trace:    "Root=1-" + strconv.FormatInt(a.Now().Unix(), 16) + "-" + hex.EncodeToString(b[24:]),
 	}
-}
-
-// proxyEvent is the input format of a Lambda function for proxy integration,
-// payload 1.0. Absent maps and bodies are null, as they are from API Gateway.
-type proxyEvent struct {
-	Resource                        string              `json:"resource"`
-	Path                            string              `json:"path"`
-	HTTPMethod                      string              `json:"httpMethod"`
-	Headers                         map[string]string   `json:"headers"`
-	MultiValueHeaders               map[string][]string `json:"multiValueHeaders"`
-	QueryStringParameters           map[string]string   `json:"queryStringParameters"`
-	MultiValueQueryStringParameters map[string][]string `json:"multiValueQueryStringParameters"`
-	PathParameters                  map[string]string   `json:"pathParameters"`
-	StageVariables                  map[string]string   `json:"stageVariables"`
-	RequestContext                  requestContext      `json:"requestContext"`
-	Body                            *string             `json:"body"`
-	IsBase64Encoded                 bool                `json:"isBase64Encoded"`
-}
-
-type requestContext struct {
-	ResourceID        string   `json:"resourceId"`
-	ResourcePath      string   `json:"resourcePath"`
-	HTTPMethod        string   `json:"httpMethod"`
-	ExtendedRequestID string   `json:"extendedRequestId"`
-	RequestTime       string   `json:"requestTime"`
-	Path              string   `json:"path"`
-	AccountID         string   `json:"accountId"`
-	Protocol          string   `json:"protocol"`
-	Stage             string   `json:"stage"`
-	DomainPrefix      string   `json:"domainPrefix"`
-	RequestTimeEpoch  int64    `json:"requestTimeEpoch"`
-	RequestID         string   `json:"requestId"`
-	Identity          identity `json:"identity"`
-	DomainName        string   `json:"domainName"`
-	APIID             string   `json:"apiId"`
-}
-
-// identity shows who signed. The members that are null for an IAM caller stay
-// null and are spelt out, because they are in a real event.
-type identity struct {
-	CognitoIdentityPoolID         *string `json:"cognitoIdentityPoolId"`
-	AccountID                     string  `json:"accountId"`
-	CognitoIdentityID             *string `json:"cognitoIdentityId"`
-	Caller                        string  `json:"caller"`
-	SourceIP                      string  `json:"sourceIp"`
-	PrincipalOrgID                *string `json:"principalOrgId"`
-	AccessKey                     string  `json:"accessKey"`
-	CognitoAuthenticationType     *string `json:"cognitoAuthenticationType"`
-	CognitoAuthenticationProvider *string `json:"cognitoAuthenticationProvider"`
-	UserARN                       string  `json:"userArn"`
-	UserAgent                     *string `json:"userAgent"`
-	User                          string  `json:"user"`
 }
 
 // apiAccount owns the API; callers' accounts may differ, and only theirs counts.
 const apiAccount = "000000000000"
 
-// event encodes what the function receives.
-func (a *API) event(x exchange) ([]byte, error) {
-	headers := forwarded(x)
-	query, err := url.ParseQuery(x.r.URL.RawQuery)
-	if err != nil {
-		return nil, fmt.Errorf("parse the query: %w", err)
-	}
-	e := proxyEvent{
-		Resource: x.path.route.resource, Path: x.path.raw, HTTPMethod: x.r.Method,
-		Headers: last(headers), MultiValueHeaders: headers,
-		QueryStringParameters: last(query), MultiValueQueryStringParameters: orNull(query),
-		PathParameters: x.path.parameters,
-		RequestContext: a.requestContext(x),
-	}
+// eventSize is room for an ordinary event, in bytes.
+const eventSize = 3 << 10
+
+// event is what the function receives: the input format of a Lambda function
+// for proxy integration, payload 1.0. Absent maps and bodies are null, as they
+// are from API Gateway. It is written by hand: with encoding/json it cost as
+// much as all that the function does with it.
+func (a *API) event(x exchange) []byte {
+	headers := x.headers()
+	e := make(object, 0, eventSize+len(x.body)+2*len(x.r.URL.RawQuery))
+	e = e.open().
+		text("resource", x.path.route.resource).text("path", x.path.raw).text("httpMethod", x.r.Method).
+		last("headers", headers).all("multiValueHeaders", headers)
+	query := fields(x.query)
+	e = e.last("queryStringParameters", query).all("multiValueQueryStringParameters", query)
+	e = e.last("pathParameters", x.path.parameters).null("stageVariables")
+	e = a.requestContext(e.name("requestContext"), x)
 	if len(x.body) > 0 {
-		text := string(x.body)
-		e.Body = &text
+		e = e.text("body", string(x.body))
+	} else {
+		e = e.null("body")
 	}
-	return json.Marshal(e)
+	return e.literal("isBase64Encoded", "false").close().end()
 }
 
-func (a *API) requestContext(x exchange) requestContext {
+func (a *API) requestContext(e object, x exchange) object {
 	now := a.Now().UTC()
-	return requestContext{
-		ResourceID: x.path.route.id, ResourcePath: x.path.route.resource, HTTPMethod: x.r.Method,
-		ExtendedRequestID: x.ids.extended, RequestID: x.ids.request,
-		RequestTime: now.Format("02/Jan/2006:15:04:05 -0700"), RequestTimeEpoch: now.UnixMilli(),
-		Path: "/" + a.Stage + x.path.raw, Stage: a.Stage,
-		AccountID: apiAccount, APIID: "local", DomainPrefix: "local", DomainName: x.r.Host,
-		Protocol: x.r.Proto,
-		Identity: identity{
-			AccountID: x.caller.AccountID, Caller: x.caller.UniqueID, User: x.caller.UniqueID,
-			UserARN: x.caller.ARN, AccessKey: x.keyID,
-			SourceIP: sourceIP(x.r), UserAgent: userAgent(x.r),
-		},
-	}
+	e = e.open().
+		text("resourceId", x.path.route.id).text("resourcePath", x.path.route.resource).text("httpMethod", x.r.Method).
+		text("extendedRequestId", x.ids.extended).text("requestId", x.ids.request).
+		text("requestTime", now.Format("02/Jan/2006:15:04:05 -0700")).
+		literal("requestTimeEpoch", strconv.FormatInt(now.UnixMilli(), 10)).
+		text("path", "/"+a.Stage+x.path.raw).text("stage", a.Stage).
+		text("accountId", apiAccount).text("apiId", "local").text("domainPrefix", "local").
+		text("domainName", x.r.Host).text("protocol", x.r.Proto)
+	return x.identity(e.name("identity")).close()
 }
 
-// forwarded are the headers a function sees: the request's, plus those the
-// gateway adds. The signature has done its work and stays here.
-func forwarded(x exchange) map[string][]string {
-	headers := make(map[string][]string, len(x.r.Header)+5)
+// identity shows who signed. The members that are null for an IAM caller are
+// spelt out, because they are in a real event.
+func (x exchange) identity(e object) object {
+	e = e.open().
+		null("cognitoIdentityPoolId").null("cognitoIdentityId").null("principalOrgId").
+		null("cognitoAuthenticationType").null("cognitoAuthenticationProvider").
+		text("accountId", x.caller.AccountID).text("caller", x.caller.UniqueID).text("user", x.caller.UniqueID).
+		text("userArn", x.caller.ARN).text("accessKey", x.keyID).text("sourceIp", sourceIP(x.r))
+	if agent, sent := x.r.Header["User-Agent"]; sent {
+		return e.text("userAgent", agent[0]).close()
+	}
+	return e.null("userAgent").close()
+}
+
+// headers are what a function sees: the request's, plus those the gateway adds
+// whatever was sent. The signature has done its work and stays here.
+func (x exchange) headers() []field {
+	added := []field{
+		{"Host", []string{x.r.Host}},
+		{"X-Amzn-Trace-Id", []string{x.ids.trace}},
+		{"X-Forwarded-For", []string{sourceIP(x.r)}},
+		{"X-Forwarded-Port", []string{port(x.r.Host)}},
+		{"X-Forwarded-Proto", []string{"http"}},
+	}
+	headers := make([]field, 0, len(added)+len(x.r.Header))
 	for name, values := range x.r.Header {
-		if name != "Authorization" {
-			headers[name] = values
+		switch name {
+		case "Authorization", "Host", "X-Amzn-Trace-Id", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto":
+		default:
+			headers = append(headers, field{name, values})
 		}
 	}
-	_, port, err := net.SplitHostPort(x.r.Host)
-	if err != nil {
-		port = "80"
+	return append(headers, added...)
+}
+
+func port(host string) string {
+	if _, port, err := net.SplitHostPort(host); err == nil {
+		return port
 	}
-	headers["Host"] = []string{x.r.Host}
-	headers["X-Amzn-Trace-Id"] = []string{x.ids.trace}
-	headers["X-Forwarded-For"] = []string{sourceIP(x.r)}
-	headers["X-Forwarded-Port"] = []string{port}
-	headers["X-Forwarded-Proto"] = []string{"http"}
-	return headers
+	return "80"
 }
 
 func sourceIP(r *http.Request) string {
@@ -158,28 +127,13 @@ func sourceIP(r *http.Request) string {
 	return host
 }
 
-func userAgent(r *http.Request) *string {
-	if agent, sent := r.Header["User-Agent"]; sent {
-		return &agent[0]
-	}
-	return nil
-}
-
-// last keeps the last value of each name, as API Gateway does; nil for none.
-func last(values map[string][]string) map[string]string {
+func fields(values url.Values) []field {
 	if len(values) == 0 {
 		return nil
 	}
-	single := make(map[string]string, len(values))
-	for name, all := range values {
-		single[name] = all[len(all)-1]
+	all := make([]field, 0, len(values))
+	for name, list := range values {
+		all = append(all, field{name, list})
 	}
-	return single
-}
-
-func orNull(values map[string][]string) map[string][]string {
-	if len(values) == 0 {
-		return nil
-	}
-	return values
+	return all
 }

@@ -98,20 +98,15 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		mistake.write(w, ids.request)
 		return
 	}
-	a.integrate(w, exchange{r: r, body: verified.Body, caller: a.Callers[verified.KeyID], keyID: verified.KeyID, path: path, ids: ids})
+	a.integrate(w, exchange{r: r, body: verified.Body, query: verified.Query, caller: a.Callers[verified.KeyID], keyID: verified.KeyID, path: path, ids: ids})
 }
 
 // integrate asks the function. A caller that hangs up does not stop it, as it
 // does not in the cloud: a refresh that has begun is finished.
 func (a *API) integrate(w http.ResponseWriter, x exchange) {
-	event, err := a.event(x)
-	if err != nil {
-		a.fail(w, x, err)
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), integrationTimeout)
 	defer cancel()
-	answer, err := invoke(ctx, a.Functions[x.path.route.function], event)
+	answer, err := invoke(ctx, a.Functions[x.path.route.function], a.event(x))
 	if err == nil {
 		err = writeAnswer(w, answer)
 	}

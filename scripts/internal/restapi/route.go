@@ -33,11 +33,11 @@ func newRoute(id, resource, function string) route {
 // match returns the path parameters, decoded, when the raw segments are this
 // resource's. Literal segments must be spelt as they are: an encoded one would
 // be a second path to the same thing.
-func (r route) match(segments []string) (map[string]string, bool) {
+func (r route) match(segments []string) ([]field, bool) {
 	if len(segments) != len(r.segments) {
 		return nil, false
 	}
-	var parameters map[string]string
+	var parameters []field
 	for i, want := range r.segments {
 		name, isParameter := strings.CutPrefix(want, "{")
 		if !isParameter {
@@ -46,10 +46,8 @@ func (r route) match(segments []string) (map[string]string, bool) {
 			}
 			continue
 		}
-		if parameters == nil {
-			parameters = make(map[string]string, 2)
-		}
-		parameters[strings.TrimSuffix(name, "}")], _ = url.PathUnescape(segments[i])
+		value, _ := url.PathUnescape(segments[i]) // well formed, so it can be decoded
+		parameters = append(parameters, field{strings.TrimSuffix(name, "}"), []string{value}})
 	}
 	return parameters, true
 }
@@ -59,7 +57,7 @@ type location struct {
 	route route
 	// raw is the path as sent, without the stage.
 	raw        string
-	parameters map[string]string
+	parameters []field
 }
 
 // locate finds the resource that r asks for.

@@ -41,17 +41,17 @@ func parseParameters(text string) (authorization, error) {
 	if err != nil {
 		return authorization{}, err
 	}
-	if missing := missingParameters(found); missing != "" {
+	if missing := found.missing(); missing != "" {
 		return authorization{}, incomplete(missing)
 	}
-	scope := strings.Split(found["Credential"], "/")
+	scope := strings.Split(found[credential], "/")
 	if len(scope) != 5 {
 		return authorization{}, incomplete("Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term.")
 	}
 	a := authorization{
 		keyID: scope[0], date: scope[1], region: scope[2], service: scope[3], terminator: scope[4],
-		signedHeaders: strings.Split(found["SignedHeaders"], ";"),
-		signature:     found["Signature"],
+		signedHeaders: strings.Split(found[signedHeaders], ";"),
+		signature:     found[signature],
 	}
 	if !slices.Contains(a.signedHeaders, "host") {
 		return authorization{}, mismatch("'Host' must be a 'SignedHeader' in the AWS Authorization.")
@@ -59,24 +59,42 @@ func parseParameters(text string) (authorization, error) {
 	return a, nil
 }
 
-// splitParameters reads name=value pairs between commas, each name once.
-func splitParameters(text string) (map[string]string, error) {
-	found := make(map[string]string, 3)
+// parameters are the values of the header's parameters, in the order of
+// parameterNames; empty for one that is absent.
+type parameters [3]string
+
+const (
+	credential = iota
+	signature
+	signedHeaders
+)
+
+// parameterNames are in the order in which AWS words what is missing.
+var parameterNames = [...]string{credential: "Credential", signature: "Signature", signedHeaders: "SignedHeaders"}
+
+// splitParameters reads name=value pairs between commas, each name once. What
+// it does not know it leaves out.
+func splitParameters(text string) (found parameters, err error) {
+	var seen [len(found)]bool
 	for pair := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		if _, twice := found[name]; twice {
-			return nil, incomplete("Authorization header must give each parameter once.")
+		at := slices.Index(parameterNames[:], name)
+		if at < 0 {
+			continue
 		}
-		found[name] = value
+		if seen[at] {
+			return found, incomplete("Authorization header must give each parameter once.")
+		}
+		found[at], seen[at] = value, true
 	}
 	return found, nil
 }
 
-// missingParameters words what is absent as AWS does, or is empty.
-func missingParameters(found map[string]string) string {
+// missing words what is absent as AWS does, or is empty.
+func (p parameters) missing() string {
 	var missing []string
-	for _, name := range []string{"Credential", "Signature", "SignedHeaders"} {
-		if found[name] == "" {
+	for at, name := range parameterNames {
+		if p[at] == "" {
 			missing = append(missing, "Authorization header requires '"+name+"' parameter.")
 		}
 	}

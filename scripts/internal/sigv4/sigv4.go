@@ -84,6 +84,8 @@ type Verified struct {
 	KeyID string
 	// Body is the whole body, read and hashed. The request's own is used up.
 	Body []byte
+	// Query is the query, parsed.
+	Query url.Values
 }
 
 // Verify checks the signature of r and reads its body. Every error is a
@@ -98,7 +100,8 @@ func (v *Verifier) Verify(r *http.Request) (Verified, error) {
 		return Verified{}, err
 	}
 	// Pairs the parser drops are neither signed nor passed on; none may hide there.
-	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil || !strings.HasPrefix(r.RequestURI, "/") {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || !strings.HasPrefix(r.RequestURI, "/") {
 		return Verified{}, errBadRequest
 	}
 	body, err := readBody(r)
@@ -112,7 +115,7 @@ func (v *Verifier) Verify(r *http.Request) (Verified, error) {
 	if subtle.ConstantTimeCompare([]byte(want), []byte(a.signature)) != 1 {
 		return Verified{}, errMismatch
 	}
-	return Verified{KeyID: key.ID, Body: body}, nil
+	return Verified{KeyID: key.ID, Body: body, Query: query}, nil
 }
 
 // admit checks everything that can be judged without the signature: who signed,
@@ -168,6 +171,9 @@ func (v *Verifier) checkAge(at time.Time) error {
 }
 
 func readBody(r *http.Request) ([]byte, error) {
+	if r.Body == http.NoBody {
+		return []byte{}, nil
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, errTooLong
@@ -183,13 +189,23 @@ func (v *Verifier) sign(r *http.Request, a authorization, key Key, at time.Time,
 	again := rebuild(r, a)
 	// The session token was compared already, and is copied if it was signed.
 	credentials := aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret.Reveal()}
-	hash := sha256.Sum256(body)
-	err := v.signer.SignHTTP(context.WithoutCancel(r.Context()), credentials, again, hex.EncodeToString(hash[:]), v.service, v.region, at)
+	err := v.signer.SignHTTP(context.WithoutCancel(r.Context()), credentials, again, hashOf(body), v.service, v.region, at)
 	if err != nil {
 		return "", errMismatch
 	}
 	_, signature, _ := strings.Cut(again.Header.Get("Authorization"), "Signature=")
 	return signature, nil
+}
+
+// emptyHash is that of no body, which most requests have.
+var emptyHash = hex.EncodeToString(sha256.New().Sum(nil))
+
+func hashOf(body []byte) string {
+	if len(body) == 0 {
+		return emptyHash
+	}
+	hash := sha256.Sum256(body)
+	return hex.EncodeToString(hash[:])
 }
 
 // rebuild copies what a signature covers. The path goes in as an opaque URL, so

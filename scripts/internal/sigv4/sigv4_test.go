@@ -117,7 +117,12 @@ func TestVerifyAccepts(t *testing.T) {
 			if err != nil {
 				t.Fatalf("refused: %v", err)
 			}
-			want := sigv4.Verified{KeyID: s.as.AccessKeyID, Body: []byte(s.body)}
+			_, query, _ := strings.Cut(s.target, "?")
+			values, err := url.ParseQuery(query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := sigv4.Verified{KeyID: s.as.AccessKeyID, Body: []byte(s.body), Query: values}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("verified (-want +got):\n%s", diff)
 			}

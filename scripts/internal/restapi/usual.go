@@ -1,0 +1,128 @@
+package restapi
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// readUsual reads an answer of the form that our own functions write, which is
+// nearly every one, and declines all others: it costs a fifth of what
+// encoding/json costs, and answers the same.
+func readUsual(answer []byte) (a proxyAnswer, ok bool) {
+	if !utf8.Valid(answer) {
+		return a, false
+	}
+	c := cursor(answer)
+	if !c.take(`{"statusCode":`) || !c.number(&a.StatusCode) || !c.take(`,"headers":{`) {
+		return a, false
+	}
+	a.Headers = make(map[string]string, 8)
+	for more := true; more; more = c.take(",") {
+		var name, value string
+		if !c.text(&name) || !c.take(":") || !c.text(&value) {
+			return proxyAnswer{}, false
+		}
+		a.Headers[name] = value
+	}
+	a.Body = new(string)
+	if !c.take(`},"body":`) || !c.text(a.Body) || !c.take("}") || len(c) > 0 {
+		return proxyAnswer{}, false
+	}
+	return a, true
+}
+
+// cursor is what is left to read. Its methods report whether they found what
+// they are for; after one has not, the rest is of no use.
+type cursor []byte
+
+func (c *cursor) take(what string) bool {
+	if len(*c) < len(what) || string((*c)[:len(what)]) != what {
+		return false
+	}
+	*c = (*c)[len(what):]
+	return true
+}
+
+// number reads a number of three digits, as every status is.
+func (c *cursor) number(into *int) bool {
+	if len(*c) < 4 || (*c)[0] == '0' || isDigit((*c)[3]) {
+		return false
+	}
+	for _, digit := range (*c)[:3] {
+		if !isDigit(digit) {
+			return false
+		}
+		*into = *into*10 + int(digit-'0')
+	}
+	*c = (*c)[3:]
+	return true
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// text reads a JSON string.
+func (c *cursor) text(into *string) bool {
+	if !c.take(`"`) {
+		return false
+	}
+	plain := true
+	for i := 0; i < len(*c); i++ {
+		switch b := (*c)[i]; {
+		case b == '"':
+			raw := (*c)[:i]
+			*c = (*c)[i+1:]
+			if plain {
+				*into = string(raw)
+				return true
+			}
+			return unescape(raw, into)
+		case b == '\\':
+			plain = false
+			i++ // whatever follows, it does not end the text
+		case b < ' ':
+			return false
+		}
+	}
+	return false
+}
+
+// escapes are the bytes that follow a backslash, and what they stand for.
+const escapes, escaped = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
+
+// unescape undoes the escapes of a JSON string's text. Halves of surrogate
+// pairs are declined.
+func unescape(raw cursor, into *string) bool {
+	text := make([]byte, 0, len(raw))
+	for len(raw) > 0 {
+		if raw[0] != '\\' {
+			text, raw = append(text, raw[0]), raw[1:]
+			continue
+		}
+		if r, ok := raw.unicode(); ok {
+			text = utf8.AppendRune(text, r)
+			continue
+		}
+		at := strings.IndexByte(escapes, raw[1])
+		if at < 0 {
+			return false
+		}
+		text, raw = append(text, escaped[at]), raw[2:]
+	}
+	*into = string(text)
+	return true
+}
+
+// unicode reads an escape of four digits.
+func (c *cursor) unicode() (rune, bool) {
+	if len(*c) < 6 || (*c)[1] != 'u' {
+		return 0, false
+	}
+	r, err := strconv.ParseUint(string((*c)[2:6]), 16, 16)
+	if err != nil || utf16.IsSurrogate(rune(r)) {
+		return 0, false
+	}
+	*c = (*c)[6:]
+	return rune(r), true
+}
