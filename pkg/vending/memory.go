@@ -41,16 +41,18 @@ func (m *memory) forget(key tokenstore.Key) {
 	delete(m.entries, key)
 }
 
-// evict makes room: what has expired goes, else whichever comes first.
+// evictLooks bounds what making room costs: a process that serves more
+// connections than it can remember makes room with every read of the table.
+const evictLooks = 16
+
+// evict makes room: of the first that come along, what has expired goes, else
+// the last of them.
 func (m *memory) evict(now time.Time) {
-	var victim tokenstore.Key
+	looks := 0
 	for key, e := range m.entries {
-		if !e.token.Valid(now) {
+		if looks++; looks == evictLooks || !e.token.Valid(now) {
 			delete(m.entries, key)
+			return
 		}
-		victim = key
-	}
-	if len(m.entries) >= memorySize {
-		delete(m.entries, victim)
 	}
 }
