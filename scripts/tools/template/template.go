@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -33,18 +34,48 @@ type Resource struct {
 
 // Function is the part of a function's properties that is compared.
 type Function struct {
-	Runtime string           `yaml:"Runtime"`
-	Handler string           `yaml:"Handler"`
-	CodeURI string           `yaml:"CodeUri"`
-	Events  map[string]Event `yaml:"Events"`
+	Runtime     string `yaml:"Runtime"`
+	Handler     string `yaml:"Handler"`
+	CodeURI     string `yaml:"CodeUri"`
+	Timeout     int    `yaml:"Timeout"`
+	Environment struct {
+		Variables map[string]yaml.Node `yaml:"Variables"`
+	} `yaml:"Environment"`
+	Policies []struct {
+		Statement []Statement `yaml:"Statement"`
+	} `yaml:"Policies"`
+	ReservedConcurrentExecutions int `yaml:"ReservedConcurrentExecutions"`
+	// EventInvokeConfig bounds what is repeated once Lambda has an event.
+	EventInvokeConfig Retry            `yaml:"EventInvokeConfig"`
+	DeadLetterQueue   yaml.Node        `yaml:"DeadLetterQueue"`
+	LoggingConfig     yaml.Node        `yaml:"LoggingConfig"`
+	Events            map[string]Event `yaml:"Events"`
+}
+
+// Statement is one statement of a function's policy.
+type Statement struct {
+	Effect   string    `yaml:"Effect"`
+	Action   yaml.Node `yaml:"Action"`
+	Resource yaml.Node `yaml:"Resource"`
+}
+
+// Retry bounds the repetition of an event. The zero value of the attempts is
+// not their default, so it is told apart.
+type Retry struct {
+	MaximumRetryAttempts     *int `yaml:"MaximumRetryAttempts"`
+	MaximumEventAgeInSeconds int  `yaml:"MaximumEventAgeInSeconds"`
 }
 
 // Event is one trigger of a function.
 type Event struct {
 	Type       string `yaml:"Type"`
 	Properties struct {
-		Path   string `yaml:"Path"`
-		Method string `yaml:"Method"`
+		Path             string    `yaml:"Path"`
+		Method           string    `yaml:"Method"`
+		Schedule         string    `yaml:"Schedule"`
+		Pattern          yaml.Node `yaml:"Pattern"`
+		RetryPolicy      Retry     `yaml:"RetryPolicy"`
+		DeadLetterConfig yaml.Node `yaml:"DeadLetterConfig"`
 	} `yaml:"Properties"`
 }
 
@@ -66,6 +97,7 @@ func (t Template) Functions() (map[string]Function, error) {
 			continue
 		}
 		f := t.Globals.Function
+		f.Environment.Variables = maps.Clone(f.Environment.Variables) // which decoding adds to
 		if err := r.Properties.Decode(&f); err != nil {
 			return nil, fmt.Errorf("function %s: %w", name, err)
 		}
@@ -78,4 +110,37 @@ func (t Template) Functions() (map[string]Function, error) {
 		functions[f.CodeURI] = f
 	}
 	return functions, nil
+}
+
+// Permissions are what the function's policies allow, each "action on resource",
+// sorted. A statement that does not allow is shown with its effect.
+func (f Function) Permissions() []string {
+	var all []string
+	for _, policy := range f.Policies {
+		for _, s := range policy.Statement {
+			for _, action := range words(s.Action) {
+				for _, resource := range words(s.Resource) {
+					all = append(all, strings.TrimPrefix(s.Effect+" ", "Allow ")+action+" on "+resource)
+				}
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// words are the texts of one value or a list of them, CloudFormation's tags
+// included.
+func words(n yaml.Node) []string {
+	if n.Kind == yaml.SequenceNode {
+		var all []string
+		for _, one := range n.Content {
+			all = append(all, words(*one)...)
+		}
+		return all
+	}
+	if strings.HasPrefix(n.Tag, "!!") || n.Tag == "" {
+		return []string{n.Value}
+	}
+	return []string{n.Tag + " " + n.Value}
 }
