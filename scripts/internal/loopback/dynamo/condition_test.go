@@ -130,7 +130,7 @@ func TestConditions(t *testing.T) {
 			if !p.ours && (laxPeer[tc.expression] || len(tc.expression) > 100) {
 				continue
 			}
-			t.Run(fmt.Sprintf("CR-04 %.60s", tc.expression), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%.60s", tc.expression), func(t *testing.T) {
 				a := p.call(t, "UpdateItem", p.request(map[string]string{"ConditionExpression": tc.expression}))
 				p.judge(t, a, tc.want)
 			})

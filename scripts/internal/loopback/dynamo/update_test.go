@@ -130,7 +130,7 @@ func TestUpdates(t *testing.T) {
 			if !p.ours && laxPeerUpdates[tc.expression] {
 				continue
 			}
-			t.Run(fmt.Sprintf("CR-04 %.60s", tc.expression), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%.60s", tc.expression), func(t *testing.T) {
 				p.put(t, specimen)
 				body := p.request(map[string]string{"UpdateExpression": tc.expression})
 				body["ReturnValues"] = "ALL_NEW"
