@@ -164,6 +164,10 @@ func TestEchoIsMasked(t *testing.T) {
 		{"OC-44 control characters", "a\r\nb\x1b[31m\u202ec\u2028", "ab[31mc"},
 		{"OC-44 long", strings.Repeat("é", 300), strings.Repeat("é", 256)},
 		{"OC-44 very long", strings.Repeat("é", 9000), strings.Repeat("é", 256)},
+		{"OC-68 a token that we did not send", "the token eyJhbGciOiJub25lIn0.e30.x1 was revoked", "the token [REDACTED] was revoked"},
+		{"OC-68 an opaque one, twice", "7Fjfp0ZBr1KtDRbnfVdmIw,7Fjfp0ZBr1KtDRbnfVdmIw", "[REDACTED],[REDACTED]"},
+		{"OC-44 an id for the server's operators stays", "trace 0255e4b8-1c2d-4e5f-8a9b-0c1d2e3f4a5b, AADSTS7000215", "trace 0255e4b8-1c2d-4e5f-8a9b-0c1d2e3f4a5b, AADSTS7000215"},
+		{"OC-44 a link stays", "see https://accounts.example.com/errors/7000215", "see https://accounts.example.com/errors/7000215"},
 		{"OC-44 protocol words stay", "bad client_credentials", "bad client_credentials"},
 	}
 	for _, method := range []provider.ClientAuth{provider.ClientSecretPost, provider.ClientSecretBasic} {

@@ -20,6 +20,8 @@ const (
 	// minEcho is the shortest parameter, besides the secret, that is masked at
 	// all, in bytes: less is more likely to be part of a word.
 	minEcho = 4
+	// minToken is the shortest word that is taken for a token, in bytes.
+	minToken = 20
 )
 
 // sent is what a request carried. Servers echo it in error descriptions.
@@ -31,8 +33,8 @@ type sent struct {
 }
 
 // clean makes a server's text fit for operators: bounded, without control or
-// direction characters, and with every piece of what we sent masked, in the
-// encodings that an echo may come in. Control characters go first, so that
+// direction characters, without words that look like tokens, and with every
+// piece of what we sent masked, in the encodings that an echo may come in. Control characters go first, so that
 // they cannot split an echo; the cut comes last, so that it cannot hide one.
 func (s sent) clean(text string) string {
 	text = strings.Map(func(r rune) rune {
@@ -41,7 +43,7 @@ func (s sent) clean(text string) string {
 		}
 		return r
 	}, text[:min(len(text), maxRead)])
-	runes := []rune(strings.ToValidUTF8(s.mask(text), ""))
+	runes := []rune(strings.ToValidUTF8(maskTokens(s.mask(text)), ""))
 	return string(runes[:min(len(runes), maxDescription)])
 }
 
@@ -128,4 +130,41 @@ func asciiLower(text string) string {
 		}
 	}
 	return string(lower)
+}
+
+// maskTokens masks words that may be a token which the request did not carry,
+// but a talkative server quotes. Ids of requests are left, for operators need
+// them.
+func maskTokens(text string) string {
+	var out strings.Builder
+	for text != "" {
+		end := strings.IndexFunc(text, func(r rune) bool { return !isTokenRune(r) })
+		if end < 0 {
+			end = len(text)
+		}
+		word := text[:end]
+		if looksLikeToken(word) {
+			word = redact.Secret{}.String()
+		}
+		rest := strings.IndexFunc(text[end:], isTokenRune)
+		if rest < 0 {
+			rest = len(text) - end
+		}
+		out.WriteString(word + text[end:end+rest])
+		text = text[end+rest:]
+	}
+	return out.String()
+}
+
+// isTokenRune accepts the characters of a b64token (RFC 6750 §2.1) but for the
+// slash, which would take in whole URLs.
+func isTokenRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~+=", r)
+}
+
+// looksLikeToken: long, of letters and digits, and no UUID.
+func looksLikeToken(word string) bool {
+	isUUID := len(word) == 36 && strings.Count(word, "-") == 4 && strings.Trim(word, "0123456789abcdefABCDEF-") == ""
+	return len(word) >= minToken && !isUUID && strings.ContainsAny(word, "0123456789") &&
+		strings.ContainsFunc(word, unicode.IsLetter)
 }
