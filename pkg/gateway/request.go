@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"mime"
 	"net/http"
 	"regexp"
@@ -103,7 +102,7 @@ func (r *request) readQuery(e *event, known []string) error {
 	for name, values := range e.query {
 		switch {
 		case !slices.Contains(known, name):
-			return problem.New(problem.InvalidRequest, fmt.Sprintf("unknown query parameter %.40q; %s", name, expected("parameters", known)))
+			return problem.New(problem.InvalidRequest, "unknown query parameter "+shown(name)+"; "+expected("parameters", known))
 		case len(values) != 1:
 			return problem.New(problem.InvalidRequest, "query parameter "+name+" is given more than once")
 		case values[0] == "":

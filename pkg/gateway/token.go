@@ -109,7 +109,7 @@ func readMember(want *vending.Request, name string, value any) (err error) {
 	case name == "min_ttl" || name == "scope" || name == "rejected_token_id":
 		err = problem.New(problem.InvalidRequest, "body member "+name+" has the wrong type; min_ttl is a number, the others are strings")
 	default:
-		err = problem.New(problem.InvalidRequest, "unknown body member "+strconv.Quote(clip(name))+
+		err = problem.New(problem.InvalidRequest, "unknown body member "+shown(name)+
 			"; this request takes the members min_ttl, scope, rejected_token_id")
 	}
 	return err
@@ -174,10 +174,11 @@ func parseTokenID(raw string) (string, error) {
 	return raw, nil
 }
 
-// clip bounds what of a caller's text is repeated to it.
-func clip(text string) string {
-	if len(text) > 40 {
-		return text[:40]
+// shown repeats a name that a caller got wrong. A long one is no slip of the
+// pen, and may be a token in the wrong place.
+func shown(name string) string {
+	if len(name) > 24 {
+		return "of " + strconv.Itoa(len(name)) + " characters"
 	}
-	return text
+	return strconv.Quote(name)
 }
