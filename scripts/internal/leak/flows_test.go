@@ -1,0 +1,325 @@
+package leak_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/provider"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/sandbox"
+)
+
+// The secrets of clients at the plain server: two hold what encodings treat
+// with care.
+const (
+	basicSecret = `b4ZqT:7+e/9c=Rr%1e&t é"<\>-9xK2`
+	rawSecret   = `W8+sVc/3Ut=p0w3r&%-7YqLm2G`
+	postSecret  = `f6Om+Gb5e/u8R=3%&-m5ZdQw1E`
+)
+
+// clients authenticate in every way that the sandbox's documents do not.
+func clients() []sandbox.Client {
+	return []sandbox.Client{
+		{Connection: "basic", ClientSecret: redact.New(basicSecret), Scopes: []string{"read", "write"}},
+		{Connection: "raw", ClientSecret: redact.New(rawSecret), ClientAuth: provider.ClientSecretBasicRaw},
+		{Connection: "post", ClientSecret: redact.New(postSecret), ClientAuth: provider.ClientSecretPost},
+		{Connection: "jwt", ClientAuth: provider.PrivateKeyJWT, KeyID: "key-1"},
+		{Connection: "public", ClientAuth: provider.NoClientAuth},
+	}
+}
+
+var connections = []string{"creative-force", "agile-now", "cliquify", "basic", "raw", "post", "jwt", "public"}
+
+// canary is a text like no other, and the same in every run.
+func canary(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// TestFlows drives the service through every flow and fault, and then looks for
+// every secret it has handled in everything that came out of it.
+func TestFlows(t *testing.T) {
+	h := newHouse(t, hooks{})
+	printed := h.sinks.capture(t)
+	for _, name := range connections {
+		h.normalLife(name)
+	}
+	h.renewals()
+	h.rotations()
+	h.revocations()
+	h.misconfigurations()
+	for _, name := range []string{"creative-force", "agile-now", "basic"} {
+		for i, fault := range faults(h, name) {
+			h.coldUnder(name, fault)
+			if name == "basic" || i%8 == 0 {
+				h.warmUnder(name, fault)
+			}
+		}
+	}
+	h.items()
+	printed()
+	report(t, h)
+
+	t.Run("AZ-54 every kind of secret was at stake", func(t *testing.T) {
+		guarded := h.sinks.guarded()
+		for _, name := range []string{"client secret", "access token", "refresh token", "private key", "client assertion", "Basic header", "sealing key"} {
+			if guarded[name] == 0 {
+				t.Errorf("no %s was handled: the search proves nothing about it", name)
+			}
+		}
+	})
+	t.Run("AZ-54 every way out was searched", func(t *testing.T) {
+		for _, name := range []string{"log", "responses", "requests to providers", "DynamoDB", "items"} {
+			if h.sinks.text(name) == "" {
+				t.Errorf("nothing came out of %q", name)
+			}
+		}
+	})
+	t.Run("AZ-54 every outcome occurred", func(t *testing.T) {
+		text := h.sinks.text("log")
+		for _, outcome := range []string{"ok", "provider_rejected", "provider_malformed", "provider_unavailable", "rate_limited",
+			"connection_misconfigured", "invalid_request"} {
+			if !strings.Contains(text, `"outcome":"`+outcome+`"`) {
+				t.Errorf("no %s: some flow did not go as meant", outcome)
+			}
+		}
+	})
+	t.Run("OC-20 nothing followed a redirect", func(t *testing.T) {
+		if n := h.attacked.Load(); n > 0 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
+func report(t *testing.T, h *house) {
+	t.Helper()
+	for _, found := range h.sinks.search(t) {
+		t.Errorf("INV-5 %s", found)
+	}
+}
+
+// normalLife is what callers do with a connection that works.
+func (h *house) normalLife(name string) {
+	h.t.Helper()
+	first := h.token("GET", name, "", "")
+	if first.status != http.StatusOK {
+		h.t.Fatalf("%s: %d %v", name, first.status, first.body["error"])
+	}
+	h.token("GET", name, "min_ttl=60", "")
+	h.token("POST", name, "", fmt.Sprintf(`{"rejected_token_id":%q}`, first.body["token_id"])) // too new
+	h.pass(31 * time.Second)
+	second := h.token("POST", name, "", fmt.Sprintf(`{"min_ttl":60,"rejected_token_id":%q}`, first.body["token_id"]))
+	if second.status != http.StatusOK || second.body["token_id"] == first.body["token_id"] {
+		h.t.Errorf("%s: the rejected token was not replaced: %d", name, second.status)
+	}
+	token, _ := second.body["access_token"].(string)
+	h.token("POST", name, "", fmt.Sprintf(`{"rejected_token_id":%q}`, token)) // a token where its id belongs
+	h.token("POST", name, "", fmt.Sprintf(`{%q:1}`, token))
+	h.token("GET", name, "scope=read", "")
+	h.status(name)
+	h.list()
+	h.token("DELETE", name, "", "")
+	h.token("GET", name, "", "")
+}
+
+// renewals lets the wheel turn often enough for tokens of five minutes to have
+// their turn, while a provider works and while it does not.
+func (h *house) renewals() {
+	for _, name := range []string{"agile-now", "basic"} {
+		if err := h.sandbox.SetLifetime(name, 5*time.Minute); err != nil {
+			h.t.Fatal(err)
+		}
+		h.token("DELETE", name, "", "")
+		h.token("GET", name, "", "")
+		for range 3 {
+			h.pass(time.Minute)
+			h.tick()
+		}
+		h.token("GET", name, "", "")
+		h.script(name, sandbox.Fault{Status: 400, Body: canary("answer to the renewer")})
+		for range 3 {
+			h.pass(time.Minute)
+			h.tick()
+		}
+		h.script(name)
+		if err := h.sandbox.SetLifetime(name, 0); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	h.sinks.guard("access token", canary("answer to the renewer"))
+	for _, action := range []string{`"action":"tick"`, `"action":"renew","outcome":"ok"`, `"action":"renew","outcome":"provider_rejected"`} {
+		if !strings.Contains(h.sinks.text("log"), action) {
+			h.t.Errorf("no %s: the renewer did not do what was meant", action)
+		}
+	}
+}
+
+// faults are answers that a provider gives to a client, at their most
+// talkative: they repeat the secret that they were sent.
+func faults(h *house, name string) []sandbox.Fault {
+	token := canary("token of " + name)
+	h.sinks.guard("access token", token)
+	secret, quoted := echoPlain, `"the secret `+echoJSON+` is wrong; the token was `+token+`"`
+	header := canary("header of " + name)
+	h.sinks.guard("client secret", header)
+
+	var all []sandbox.Fault
+	literal := func(status int, body string) { all = append(all, sandbox.Fault{Status: status, Body: body}) }
+	for _, status := range []int{400, 401, 403, 404, 408, 409, 422, 429, 500, 502, 503, 504} {
+		literal(status, `{"error":"invalid_client","error_description":`+quoted+`}`)
+		literal(status, secret+" "+token)
+	}
+	for _, code := range []string{"invalid_grant", "invalid_scope", "unauthorized_client", "temporarily_unavailable", "slow_down", "who_knows"} {
+		literal(400, `{"error":"`+code+`","error_description":`+quoted+`,"error_uri":`+quoted+`}`)
+	}
+	literal(400, `{"error":`+quoted+`}`)
+	literal(400, `{"error_description":`+quoted+`,"messages":[`+quoted+`]}`)
+	literal(200, `{"error":"invalid_client","error_description":`+quoted+`}`)
+	literal(200, `{"success":false,"message":`+quoted+`}`)
+	for _, member := range []string{"access_token", "token_type", "expires_in", "scope"} {
+		answer := map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 3600}
+		answer[member] = []any{secret, token}
+		text, _ := json.Marshal(answer)
+		literal(200, string(text))
+	}
+	literal(200, `{"access_token":"`+token+`","token_type":`+quoted+`}`)
+	literal(200, `{"access_token":"`+token+`","token_type":"Bearer","expires_in":`+quoted+`}`)
+	literal(200, `{"access_token":"`+token+`\r\nX-Token: 1","token_type":"Bearer"}`)
+	literal(200, `{"access_token":"`+token+`","access_token":"`+token+`x"}`)
+	literal(200, `{"access_token":"`+token)
+	literal(200, `{"`+token+`":1,"`+token+`":2}`)
+	literal(200, `{"access_token":"`+token+`","token_type":"Bearer","refresh_token":"`+token+`-refresh","id_token":"`+token+`-id"}`)
+	literal(200, "<html>"+secret+"</html>")
+	literal(200, strings.Repeat(token+" ", 40<<10)) // beyond what is read
+	all = append(all,
+		sandbox.Fault{ContentType: "text/" + header, Body: secret},
+		sandbox.Fault{Status: 503, RetryAfter: header, Body: secret},
+		sandbox.Fault{Status: 429, RetryAfter: "120", ContentType: header, Body: "<" + secret + ">"},
+		sandbox.Fault{Reset: true}, sandbox.Fault{Truncate: true}, sandbox.Fault{Processed: true, Reset: true},
+	)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		all = append(all, sandbox.Fault{Status: status, Redirect: h.attacker + "/?token=" + token})
+	}
+	return all
+}
+
+// coldUnder is what callers do while a provider misbehaves and no token is at hand.
+func (h *house) coldUnder(name string, fault sandbox.Fault) {
+	h.t.Helper()
+	h.token("DELETE", name, "", "")
+	h.script(name, fault)
+	h.token("GET", name, "", "")
+	h.token("GET", name, "", "") // from the memory of the failure
+	h.status(name)
+	h.script(name)
+}
+
+// warmUnder is what callers and the renewer do while a provider misbehaves and
+// a token is at hand.
+func (h *house) warmUnder(name string, fault sandbox.Fault) {
+	h.t.Helper()
+	h.token("DELETE", name, "", "")
+	good := h.token("GET", name, "", "")
+	if good.status != http.StatusOK {
+		h.t.Errorf("%s did not recover: %d %v", name, good.status, good.body["error"])
+	}
+	h.script(name, fault)
+	h.pass(11 * time.Minute) // the window of forced refreshes
+	h.token("POST", name, "", fmt.Sprintf(`{"rejected_token_id":%q}`, good.body["token_id"]))
+	h.token("GET", name, "min_ttl=900", "")
+	h.declare(name, map[string]any{"default_expires_in": 300 + h.now.Load()%3000})
+	h.changed(name) // the renewer tries to reissue
+	h.script(name)
+}
+
+func (h *house) script(name string, script ...sandbox.Fault) {
+	h.t.Helper()
+	if err := h.sandbox.Fault(name, script...); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// revocations forgets tokens at servers that thank for it, refuse and fail;
+// their answers repeat the request.
+func (h *house) revocations() {
+	for _, name := range []string{"basic", "raw", "post", "jwt"} {
+		for _, answer := range []string{"ok", "refused", "down"} {
+			h.declare(name, map[string]any{"revocation_url": h.provider + "/revoke/" + answer})
+			h.token("GET", name, "", "")
+			if got, want := h.token("DELETE", name, "revoke=true", ""), map[string]int{"ok": 204, "refused": 502, "down": 503}[answer]; got.status != want {
+				h.t.Errorf("revocation that is %s: %d, want %d", answer, got.status, want)
+			}
+			h.token("DELETE", name, "", "")
+		}
+		h.declare(name, nil)
+	}
+}
+
+// rotations replaces secrets before the provider, behind it, and by a wrong one.
+func (h *house) rotations() {
+	for _, name := range []string{"creative-force", "agile-now", "basic"} {
+		for _, grace := range []time.Duration{0, time.Hour} {
+			h.token("GET", name, "", "")
+			if err := h.sandbox.Rotate(name, sandbox.Rotation{Grace: grace}); err != nil {
+				h.t.Fatal(err)
+			}
+			h.token("DELETE", name, "", "")
+			h.token("GET", name, "", "") // with the old one
+			h.declare(name, nil)
+			h.changed(name)
+			if got := h.token("GET", name, "", ""); got.status != http.StatusOK {
+				h.t.Errorf("%s after a rotation: %d %v", name, got.status, got.body["error"])
+			}
+			wrong := canary(fmt.Sprint("wrong secret of ", name, grace))
+			h.sinks.guard("client secret", wrong)
+			h.declare(name, map[string]any{"client_secret": wrong})
+			h.changed(name)
+			h.token("DELETE", name, "", "")
+			h.token("GET", name, "", "") // the previous one still works
+			h.declare(name, nil)
+			h.changed(name)
+		}
+	}
+}
+
+// misconfigurations puts a secret where none belongs, in every member and form.
+func (h *house) misconfigurations() {
+	const secret = `Jx5Rb "v8Nq2" t4K+9/w=Zr7`
+	h.sinks.guard("client secret", secret)
+	members := []string{"provider", "grant_type", "client_id", "client_secret", "private_key", "key_id", "client_auth", "scope", "allowed_scopes",
+		"base_url", "token_url", "authorization_url", "revocation_url", "issuer", "redirect_uri", "pkce", "token_params",
+		"authorization_params", "response", "default_expires_in", "refresh_token_expires_in", "early_refresh", "callers", "connections"}
+	shapes := []any{secret, " " + secret, strings.Replace(h.provider, "//", "//"+secret+"@", 1), []any{secret},
+		[]any{map[string]any{"principal": secret}}, map[string]any{"client_secret": secret}, map[string]any{"access_token": secret},
+		map[string]any{"grant_type": secret}}
+	for _, member := range members {
+		for _, shape := range shapes {
+			h.declare("post", map[string]any{member: shape})
+			h.look("post")
+		}
+	}
+	quoted, _ := json.Marshal(secret)
+	for _, text := range []string{
+		secret, string(quoted), `[` + string(quoted) + `]`, `{"client_secret":` + string(quoted), `{"client_secret":` + string(quoted) + `}x`,
+		`{"client_secret":` + string(quoted) + `,"client_secret":` + string(quoted) + `}`, `{"client_secret":` + secret + `}`,
+		`{"connections":{"a":` + string(quoted) + `}}`, `{"connections":` + string(quoted) + `}`, "\xff\xfe" + secret, strings.Repeat(secret, 3000),
+	} {
+		h.write("post", text)
+		h.look("post")
+		h.look("post.a")
+	}
+	h.declare("post", nil)
+	h.changed("post")
+}
+
+// look asks for everything that may tell what is wrong with a connection.
+func (h *house) look(name string) {
+	h.token("GET", name, "", "")
+	h.status(name)
+}
