@@ -6,7 +6,7 @@
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-run: ## the whole service on this machine, with sandbox providers
+run: ## the whole service on this machine, with sandbox providers; go run ./scripts/local -help names its variables
 	@go build -o build/local ./scripts/local
 	@exec build/local
 
