@@ -3,7 +3,6 @@ package gateway
 import (
 	"mime"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -56,9 +55,27 @@ func (r *request) identify(e *event, entry *audit.Entry) error {
 	return nil
 }
 
-// prefixes are what may stand before a resource's own path: nothing, or the
-// base path of a custom domain.
-var prefixes = regexp.MustCompile(`^(?:/[A-Za-z0-9._~-]+)*$`)
+// isPrefix reports whether prefix may stand before a resource's own path:
+// nothing, or the base path of a custom domain, in plain segments.
+func isPrefix(prefix string) bool {
+	if prefix == "" {
+		return true
+	}
+	first, rest, _ := strings.Cut(prefix, "/")
+	if first != "" {
+		return false
+	}
+	for segment := range strings.SplitSeq(rest, "/") {
+		if !consistsOf(segment, unreserved) || strings.Trim(segment, ".") == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// unreserved are the characters that stand for themselves in every encoding of
+// a path (RFC 3986 §2.3).
+const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 // readPath reads the names, and requires the path that was asked for to be the
 // one these names have, byte for byte: IAM judged the path, so nothing that
@@ -80,7 +97,7 @@ func (r *request) readPath(e *event, entry *audit.Entry) (err error) {
 		canonical = strings.Replace(canonical, "{subject}", string(r.subject), 1)
 	}
 	prefix, ok := strings.CutSuffix(e.path, canonical)
-	if !ok || !prefixes.MatchString(prefix) || strings.Contains(prefix, "/..") || strings.Contains(canonical, "{") {
+	if !ok || !isPrefix(prefix) || strings.Contains(canonical, "{") {
 		return problem.New(problem.InvalidRequest, "the path is not written canonically; use "+canonical)
 	}
 	return nil

@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -145,13 +145,18 @@ func (t tokenRoutes) delete(ctx context.Context, r *request) (response, error) {
 	return response{status: http.StatusNoContent}, nil
 }
 
-var (
-	wholeNumber = regexp.MustCompile(`^[0-9]{1,8}$`) // up to three years of seconds
-	tokenID     = regexp.MustCompile(`^[0-9a-f]{16}$`)
-)
+// maxDigits bounds numbers of seconds: three years are ample.
+const maxDigits = 8
+
+// consistsOf reports whether text is not empty and has only these characters.
+// No regular expression: compiling one at package initialisation costs every
+// cold start.
+func consistsOf(text, characters string) bool {
+	return text != "" && strings.Trim(text, characters) == ""
+}
 
 func parseMinTTL(raw string) (time.Duration, error) {
-	if !wholeNumber.MatchString(raw) {
+	if len(raw) > maxDigits || !consistsOf(raw, "0123456789") {
 		return 0, problem.New(problem.InvalidRequest, "min_ttl must be a whole number of seconds, at most half of the token's lifetime")
 	}
 	n, err := strconv.Atoi(raw)
@@ -167,7 +172,7 @@ func parseScope(raw string) (string, error) {
 }
 
 func parseTokenID(raw string) (string, error) {
-	if !tokenID.MatchString(raw) {
+	if len(raw) != 16 || !consistsOf(raw, "0123456789abcdef") {
 		return "", problem.New(problem.InvalidRequest,
 			"rejected_token_id is the token_id of the answer that carried the token: 16 lower-case hex digits, never the token itself")
 	}
