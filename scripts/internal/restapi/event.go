@@ -40,7 +40,7 @@ func (a *API) newIDs() ids {
 const apiAccount = "000000000000"
 
 // eventSize is room for an ordinary event, in bytes.
-const eventSize = 3 << 10
+const eventSize = 2 << 10
 
 // event is what the function receives: the input format of a Lambda function
 // for proxy integration, payload 1.0. Absent maps and bodies are null, as they

@@ -13,7 +13,6 @@
 package sigv4
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -189,7 +188,7 @@ func (v *Verifier) sign(r *http.Request, a authorization, key Key, at time.Time,
 	again := rebuild(r, a)
 	// The session token was compared already, and is copied if it was signed.
 	credentials := aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret.Reveal()}
-	err := v.signer.SignHTTP(context.WithoutCancel(r.Context()), credentials, again, hashOf(body), v.service, v.region, at)
+	err := v.signer.SignHTTP(r.Context(), credentials, again, hashOf(body), v.service, v.region, at)
 	if err != nil {
 		return "", errMismatch
 	}
