@@ -58,7 +58,8 @@ type Config struct {
 	// addresses; empty keeps those.
 	DynamoDBEndpoint, SecretsManagerEndpoint string
 	FIPS, DualStack                          bool
-	// RootCAs are who servers' certificates must come from; nil is the system's.
+	// RootCAs are who servers' certificates must come from; nil is Amazon's own
+	// roots, then the system's.
 	RootCAs *x509.CertPool
 	// MaxAttempts bounds the attempts of one call, the first included.
 	MaxAttempts int

@@ -1,8 +1,6 @@
 package awsconfig
 
 import (
-	"crypto/tls"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -27,10 +25,10 @@ func (c Config) httpClient() *http.Client {
 	if now == nil {
 		now = time.Now
 	}
+	lines := newConnector(c.RootCAs)
 	transport := &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.RootCAs},
-		TLSHandshakeTimeout:   tlsTimeout,
+		DialContext:           lines.dialer.DialContext,
+		DialTLSContext:        lines.dialTLS,
 		ResponseHeaderTimeout: headerTimeout,
 		IdleConnTimeout:       idleLimit,
 		MaxIdleConnsPerHost:   64, // as many as renewals run at once
