@@ -1,0 +1,217 @@
+package fleet
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/loopback/dynamo"
+)
+
+// The names that the fleet's functions are told.
+const (
+	SecretPrefix  = "tokenvend/"
+	SealingSecret = "sealing/keyset"
+)
+
+// commonKey is what the engine sees of every process's access key: to DynamoDB
+// Local another key is another database.
+const commonKey = "tokenvend"
+
+// anyone are credentials that every engine takes.
+var anyone = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: commonKey, SecretAccessKey: commonKey}, nil
+})
+
+var credential = regexp.MustCompile(`Credential=[^/]*/`)
+
+// remote passes requests on to an engine that was started elsewhere.
+func remote(endpoint *url.URL) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(endpoint)
+			r.Out.Header.Set("Authorization", credential.ReplaceAllString(r.In.Header.Get("Authorization"), "Credential="+commonKey+"/"))
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+}
+
+// openTable returns the engine behind the table, and makes the table.
+func (f *Fleet) openTable(ctx context.Context, endpoint string) (http.Handler, error) {
+	f.table = "fleet-" + rand.Text()
+	var engine http.Handler
+	if endpoint == "" {
+		f.Engine = dynamo.New(dynamo.Config{})
+		engine = f.Engine
+		endpoint = f.Listen(engine)
+	} else {
+		at, err := url.Parse(endpoint)
+		if err != nil {
+			return nil, fmt.Errorf("endpoint of DynamoDB: %w", err)
+		}
+		engine = remote(at)
+	}
+	f.dynamo = dynamodb.New(dynamodb.Options{BaseEndpoint: &endpoint, Region: "us-east-1", Credentials: anyone})
+	if _, err := f.dynamo.CreateTable(ctx, tokenTable(f.table)); err != nil {
+		return nil, fmt.Errorf("make the table: %w", err)
+	}
+	wait := dynamodb.NewTableExistsWaiter(f.dynamo, func(o *dynamodb.TableExistsWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 10*time.Millisecond, 100*time.Millisecond
+	})
+	if err := wait.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &f.table}, time.Minute); err != nil {
+		return nil, fmt.Errorf("wait for the table: %w", err)
+	}
+	return engine, nil
+}
+
+// tokenTable is the template's table.
+func tokenTable(name string) *dynamodb.CreateTableInput {
+	key := func(name string, kind types.KeyType) types.KeySchemaElement {
+		return types.KeySchemaElement{AttributeName: &name, KeyType: kind}
+	}
+	text := func(name string) types.AttributeDefinition {
+		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
+	}
+	return &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		KeySchema:            []types.KeySchemaElement{key("pk", types.KeyTypeHash), key("sk", types.KeyTypeRange)},
+		AttributeDefinitions: []types.AttributeDefinition{text("pk"), text("sk"), text("renew_slot")},
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
+			IndexName: aws.String("renew"), KeySchema: []types.KeySchemaElement{key("renew_slot", types.KeyTypeHash)},
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
+		}},
+	}
+}
+
+// Item is a connection's own item as it is stored, past the gate; nil when
+// there is none.
+func (f *Fleet) Item(ctx context.Context, connection string) (map[string]types.AttributeValue, error) {
+	out, err := f.dynamo.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &f.table, Key: itemKey(connection), ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read item %s: %w", connection, err)
+	}
+	return out.Item, nil
+}
+
+// Change sets attributes of a connection's own item, past the gate: what another
+// build, another clock, or the passing of time would have left there.
+func (f *Fleet) Change(ctx context.Context, connection string, set map[string]types.AttributeValue) error {
+	var assignments []string
+	names, values := map[string]string{}, map[string]types.AttributeValue{}
+	for name, value := range set {
+		assignments = append(assignments, "#"+name+" = :"+name)
+		names["#"+name], values[":"+name] = name, value
+	}
+	_, err := f.dynamo.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &f.table, Key: itemKey(connection), UpdateExpression: aws.String("SET " + strings.Join(assignments, ", ")),
+		ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+	})
+	if err != nil {
+		return fmt.Errorf("change item %s: %w", connection, err)
+	}
+	return nil
+}
+
+// Value is one attribute's value.
+type Value = types.AttributeValue
+
+type attributes = map[string]Value
+
+func itemKey(connection string) attributes {
+	return attributes{
+		"pk": &types.AttributeValueMemberS{Value: "connection/" + connection},
+		"sk": &types.AttributeValueMemberS{Value: "token"},
+	}
+}
+
+// Millis is an instant as the table holds it.
+func Millis(at time.Time) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: fmt.Sprint(at.UnixMilli())}
+}
+
+// Text is a text as the table holds it.
+func Text(text string) types.AttributeValue { return &types.AttributeValueMemberS{Value: text} }
+
+// sweepItems looks for leaks in every raw item.
+func (f *Fleet) sweepItems(ctx context.Context) error {
+	pages := dynamodb.NewScanPaginator(f.dynamo, &dynamodb.ScanInput{TableName: &f.table})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("read every item: %w", err)
+		}
+		for _, item := range page.Items {
+			for name, value := range item {
+				f.leaks.look("the stored attribute "+name, raw(value))
+			}
+		}
+	}
+	return nil
+}
+
+func raw(value types.AttributeValue) []byte {
+	switch v := value.(type) {
+	case *types.AttributeValueMemberB:
+		return v.Value
+	case *types.AttributeValueMemberS:
+		return []byte(v.Value)
+	}
+	return nil
+}
+
+// PutSecret makes a connection's secret, or gives it another version, which
+// becomes AWSCURRENT. Everything secret in it becomes a canary.
+func (f *Fleet) PutSecret(ctx context.Context, connection string, text []byte) error {
+	f.watchSecrets(text)
+	return f.putSecret(ctx, SecretPrefix+connection, string(text))
+}
+
+func (f *Fleet) watchSecrets(text []byte) {
+	var declared map[string]any
+	if json.Unmarshal(text, &declared) != nil {
+		return
+	}
+	for _, member := range []string{"client_secret", "private_key"} {
+		if secret, ok := declared[member].(string); ok {
+			f.leaks.watch(secret)
+		}
+	}
+}
+
+func (f *Fleet) putSecret(ctx context.Context, name, text string) error {
+	token := rand.Text() + rand.Text()
+	_, err := f.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: &text, ClientRequestToken: &token})
+	if err == nil {
+		return nil
+	}
+	_, err = f.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: &text, ClientRequestToken: &token})
+	if err != nil {
+		return fmt.Errorf("put secret %s: %w", name, err)
+	}
+	return nil
+}
+
+// DeleteSecret deletes a connection's secret at once.
+func (f *Fleet) DeleteSecret(ctx context.Context, connection string) error {
+	_, err := f.secrets.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{
+		SecretId: aws.String(SecretPrefix + connection), ForceDeleteWithoutRecovery: aws.Bool(true),
+	})
+	if err != nil {
+		return fmt.Errorf("delete secret %s: %w", connection, err)
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+// Package fleet runs the built functions as a fleet on one machine: real
+// bootstraps as processes, each with one invocation at a time, against one
+// table, one Secrets Manager and one faulty provider over sockets.
+//
+// A process can be frozen, thawed and killed at a named point of its work. The
+// functions hold no hooks for that: the points are the requests that the
+// engines and the provider see, and a [Gate] before them holds each one while
+// the harness does its worst. Which process asks is told by the access key it
+// signs with.
+//
+// Every answer is judged as it comes, and everything that leaves a process is
+// searched for secrets; [Fleet.Violations] tells what was found.
+package fleet
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/tokenvend/tokenvend/pkg/sandbox"
+	"github.com/tokenvend/tokenvend/scripts/internal/loopback/dynamo"
+	"github.com/tokenvend/tokenvend/scripts/internal/loopback/fault"
+	"github.com/tokenvend/tokenvend/scripts/internal/loopback/secrets"
+)
+
+// Config is what a Fleet is made of.
+type Config struct {
+	// Bootstraps is the folder that Build filled.
+	Bootstraps string
+	// DynamoDB is the endpoint of an engine; empty is the one in this process.
+	DynamoDB string
+	// Output gets what the processes write; nil drops it. It is searched for
+	// secrets all the same.
+	Output io.Writer
+	// Environment is added to that of every process.
+	Environment []string
+}
+
+// Fleet is the engines, the provider and the processes. It is safe for
+// concurrent use.
+type Fleet struct {
+	// Provider is the sandbox that plays every authorization server.
+	Provider *sandbox.Sandbox
+	// Gate stands before engines and provider.
+	Gate *Gate
+	// The lines lead to the table, to Secrets Manager and to the provider: cut,
+	// the service at their end is as good as not running.
+	TableLine, SecretsLine, ProviderLine *fault.Line
+	// Secrets is the Secrets Manager; Engine the table's engine, nil when it is
+	// not of this process.
+	Secrets *secrets.Engine
+	Engine  *dynamo.Engine
+
+	config  Config
+	table   string
+	dynamo  *dynamodb.Client
+	secrets *secretsmanager.Client
+	env     []string
+	issued  issued
+	leaks   *leaks
+	guard   *guard
+
+	mu         sync.Mutex
+	processes  map[string]*Process
+	violations []string
+	closers    []func()
+}
+
+// Start opens engines and provider, and puts the sandbox's connections into
+// Secrets Manager. No process runs yet. Close must be called, also after an error.
+func Start(ctx context.Context, c Config) (*Fleet, error) {
+	if c.Output == nil {
+		c.Output = io.Discard
+	}
+	f := &Fleet{config: c, leaks: newLeaks(), processes: map[string]*Process{}, issued: issued{tokens: map[string]issue{}}}
+	f.Gate = newGate(func(body []byte) { f.leaks.look("a request to the table or to Secrets Manager", body) })
+	var err error
+	if f.guard, err = startGuard(); err != nil {
+		return f, err
+	}
+	table, err := f.openTable(ctx, c.DynamoDB)
+	if err != nil {
+		return f, err
+	}
+	f.Secrets = secrets.New(secrets.Config{})
+	direct := f.Listen(f.Secrets)
+	f.secrets = secretsmanager.New(secretsmanager.Options{BaseEndpoint: &direct, Region: "us-east-1", Credentials: anyone})
+	f.Provider = sandbox.New(sandbox.Config{})
+	if err := f.openLines(table); err != nil {
+		return f, err
+	}
+	f.Provider.SetBaseURL(f.ProviderLine.URL())
+	f.env = append([]string{
+		"AWS_ENDPOINT_URL_DYNAMODB=" + f.TableLine.URL(), "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + f.SecretsLine.URL(),
+		"AWS_SECRET_ACCESS_KEY=" + commonKey, "TOKEN_TABLE=" + f.table,
+		"SEALING_SECRET_ID=" + SealingSecret, "LOG_LEVEL=debug", "PROVIDER_ALLOW_CIDRS=127.0.0.0/8",
+	}, c.Environment...)
+	return f, f.fill(ctx)
+}
+
+// fill makes the keyset and the sandbox's connections.
+func (f *Fleet) fill(ctx context.Context) error {
+	if err := f.AddKey(ctx, "k1"); err != nil {
+		return err
+	}
+	for name, text := range f.Provider.Connections() {
+		if err := f.PutSecret(ctx, name, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddKey replaces the keyset by one that has a key of that name alone.
+func (f *Fleet) AddKey(ctx context.Context, id string) error {
+	key := rand.Text() + rand.Text()
+	f.leaks.watch(key)
+	return f.putSecret(ctx, SealingSecret, fmt.Sprintf(`{"primary":%q,%q:%q}`, id, id, key))
+}
+
+// Register adds a client to the sandbox's plain server, and its secret.
+func (f *Fleet) Register(ctx context.Context, connection string) error {
+	if err := f.Provider.Register(sandbox.Client{Connection: connection}); err != nil {
+		return err
+	}
+	return f.PutSecret(ctx, connection, f.Provider.Connections()[connection])
+}
+
+// openLines lets the processes reach table, Secrets Manager and provider.
+func (f *Fleet) openLines(table http.Handler) error {
+	for _, end := range []struct {
+		line  **fault.Line
+		serve http.Handler
+	}{
+		{&f.TableLine, f.Gate.engine(table)},
+		{&f.SecretsLine, f.Gate.engine(f.Secrets)},
+		{&f.ProviderLine, f.Token(f.Provider)},
+	} {
+		line, err := fault.Listen("127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		*end.line = line
+		f.serve(line, end.serve)
+	}
+	return nil
+}
+
+// Listen serves a handler on loopback until the fleet is closed, and returns its
+// URL.
+func (f *Fleet) Listen(h http.Handler) string {
+	on, err := fault.Listen("127.0.0.1:0")
+	if err != nil {
+		panic("fleet: no port is free on loopback: " + err.Error())
+	}
+	f.serve(on, h)
+	return on.URL()
+}
+
+func (f *Fleet) serve(on net.Listener, h http.Handler) {
+	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(on) }() // it ends when the fleet closes
+	f.closers = append(f.closers, func() { _ = server.Close() })
+}
+
+// Unserved is an address where nobody listens.
+func Unserved() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// Violations are the invariants found broken so far. It also searches every
+// stored item.
+func (f *Fleet) Violations(ctx context.Context) ([]string, error) {
+	err := f.sweepItems(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append(f.leaks.all(), f.violations...), err
+}
+
+func (f *Fleet) violated(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.violations = append(f.violations, fmt.Sprintf(format, args...))
+}
+
+// Close kills every process, frozen ones too, and closes the engines.
+func (f *Fleet) Close() {
+	f.mu.Lock()
+	processes := f.processes
+	f.processes = nil
+	f.mu.Unlock()
+	for _, p := range processes {
+		p.host.Close()
+	}
+	for _, c := range f.closers {
+		c()
+	}
+	if f.guard != nil {
+		f.guard.close()
+	}
+}

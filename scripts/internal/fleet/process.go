@@ -1,0 +1,126 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/runtimehost"
+)
+
+// functionTimeout is the template's.
+const functionTimeout = 28 * time.Second
+
+// Process is one execution environment: a process, or its successor after a
+// crash.
+type Process struct {
+	// Name is also its access key id.
+	Name     string
+	function string
+	fleet    *Fleet
+	host     *runtimehost.Host
+
+	mu     sync.Mutex
+	frozen int // the process group, 0 when it runs
+}
+
+// Process returns the environment of a function by its number; it starts cold
+// at its first invocation. Environment is added to that of a new one.
+func (f *Fleet) Process(function string, number int, environment ...string) *Process {
+	return f.process(function, number, functionTimeout, environment)
+}
+
+// Brief is like Process, of a function with another timeout.
+func (f *Fleet) Brief(function string, number int, timeout time.Duration) *Process {
+	return f.process(function, number, timeout, nil)
+}
+
+func (f *Fleet) process(function string, number int, timeout time.Duration, environment []string) *Process {
+	name := fmt.Sprintf("%s-%02d", function, number)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.processes[name]; p != nil || f.processes == nil {
+		return p
+	}
+	p := &Process{Name: name, function: function, fleet: f}
+	p.host = runtimehost.New(runtimehost.Config{
+		Bootstrap: bootstrap(f.config.Bootstraps, function), Name: function, Timeout: timeout,
+		Env:    append(append([]string{"AWS_ACCESS_KEY_ID=" + name}, f.env...), environment...),
+		Output: &stream{leaks: f.leaks, name: name, out: f.config.Output},
+	})
+	f.processes[name] = p
+	return p
+}
+
+// Vends are the first n environments of the vend function.
+func (f *Fleet) Vends(n int) []*Process {
+	all := make([]*Process, n)
+	for i := range all {
+		all[i] = f.Process(Vend, i)
+	}
+	return all
+}
+
+// Named is the process of that name; nil when there is none.
+func (f *Fleet) Named(name string) *Process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.processes[name]
+}
+
+// Start makes the environment warm without invoking it.
+func (p *Process) Start(ctx context.Context) error { return p.host.Start(ctx) }
+
+// Kill ends the process; the next invocation starts another. The error of the
+// invocation under way says that it exited.
+func (p *Process) Kill() { _ = p.host.Signal(syscall.SIGKILL) } // one that is dead is as wanted
+
+// Freeze stops the process, as a sandbox is between invocations.
+func (p *Process) Freeze() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozen = p.host.PID()
+	p.fleet.guard.tell("freeze", p.frozen)
+	return p.host.Signal(syscall.SIGSTOP)
+}
+
+// Thaw lets a frozen process run on.
+func (p *Process) Thaw() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.host.Signal(syscall.SIGCONT)
+	p.fleet.guard.tell("thaw", p.frozen)
+	p.frozen = 0
+	return err
+}
+
+// Use is what a process has taken of the machine.
+type Use struct {
+	// Resident is its memory in bytes, Files its open file descriptors.
+	Resident, Files int64
+}
+
+// Use reads it from /proc.
+func (p *Process) Use() (Use, error) {
+	folder := filepath.Join("/proc", strconv.Itoa(p.host.PID()))
+	status, err := os.ReadFile(filepath.Join(folder, "statm"))
+	if err != nil {
+		return Use{}, fmt.Errorf("memory of %s: %w", p.Name, err)
+	}
+	files, err := os.ReadDir(filepath.Join(folder, "fd"))
+	if err != nil {
+		return Use{}, fmt.Errorf("files of %s: %w", p.Name, err)
+	}
+	fields := bytes.Fields(status)
+	if len(fields) < 2 {
+		return Use{}, fmt.Errorf("memory of %s: the kernel says nothing of it", p.Name)
+	}
+	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	return Use{Resident: pages * int64(os.Getpagesize()), Files: int64(len(files))}, err
+}

@@ -1,0 +1,113 @@
+package fleet
+
+import (
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// issued are the tokens that the provider has handed out.
+type issued struct {
+	mu     sync.Mutex
+	tokens map[string]issue
+}
+
+// issue is when a token was handed out, and for how long.
+type issue struct {
+	at   time.Time
+	life time.Duration
+}
+
+var (
+	accessToken  = regexp.MustCompile(`"(?:access_token|accessToken)"\s*:\s*"([^"]+)"`)
+	refreshToken = regexp.MustCompile(`"(?:refresh_token|refreshToken)"\s*:\s*"([^"]+)"`)
+	lifetime     = regexp.MustCompile(`"(?:expires_in|expiresIn)"\s*:\s*"?(\d+)`)
+)
+
+func (i *issued) note(answer []byte, now time.Time) (found []string) {
+	for _, m := range refreshToken.FindAllSubmatch(answer, -1) {
+		found = append(found, string(m[1]))
+	}
+	token := accessToken.FindSubmatch(answer)
+	if token == nil {
+		return found
+	}
+	made := issue{at: now}
+	if m := lifetime.FindSubmatch(answer); m != nil {
+		seconds, _ := strconv.Atoi(string(m[1])) // digits; one too long counts as none
+		made.life = time.Duration(seconds) * time.Second
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.tokens[string(token[1])] = made
+	return append(found, string(token[1]))
+}
+
+func (i *issued) of(token string) (issue, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	found, ok := i.tokens[token]
+	return found, ok
+}
+
+// Token puts a token endpoint behind the gate, the sandbox's or one of a
+// scenario's own. Every token it hands out becomes a canary before anybody can
+// have it.
+func (f *Fleet) Token(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.leaks.look("a URL", []byte(r.URL.String()))
+		if r.Method != http.MethodPost || strings.HasPrefix(r.URL.Path, "/control") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		c := Call{Step: Token}
+		if f.Gate.meet(c).enforce(w) {
+			return
+		}
+		next.ServeHTTP(&telling{ResponseWriter: w, tell: func(status int, body []byte) {
+			for _, canary := range f.issued.note(body, time.Now()) {
+				f.leaks.watch(canary)
+			}
+			f.Gate.answered(status)
+			c.Phase, c.Status = Done, status
+			if f.Gate.meet(c).Cut {
+				panic(http.ErrAbortHandler)
+			}
+		}}, r)
+	})
+}
+
+func (g *Gate) answered(status int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.statuses[strconv.Itoa(status)]++
+}
+
+// telling tells of an answer's first bytes before they leave. A token endpoint
+// writes its whole answer at once; what takes the connection over tells nothing.
+type telling struct {
+	http.ResponseWriter
+	tell   func(status int, body []byte)
+	status int
+	told   bool
+}
+
+func (t *telling) WriteHeader(status int) { t.status = status }
+
+func (t *telling) Write(body []byte) (int, error) {
+	if !t.told {
+		t.told = true
+		if t.status == 0 {
+			t.status = http.StatusOK
+		}
+		t.tell(t.status, body)
+		t.ResponseWriter.WriteHeader(t.status)
+	}
+	return t.ResponseWriter.Write(body)
+}
+
+// Unwrap lets a fault take the connection over.
+func (t *telling) Unwrap() http.ResponseWriter { return t.ResponseWriter }
