@@ -1,0 +1,57 @@
+package scenario
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/sandbox"
+)
+
+// answer is the fault of a provider that answers everything with a status.
+func answer(status int) sandbox.Fault { return sandbox.Fault{Status: status} }
+
+// declare makes a connection to a token endpoint of the scenario's own.
+func (s *stage) declare(ctx context.Context, connection string, endpoint http.HandlerFunc) error {
+	return s.declareAt(ctx, connection, s.Listen(s.Token(endpoint)))
+}
+
+// declareAt makes a connection to a token endpoint at an address.
+func (s *stage) declareAt(ctx context.Context, connection, address string) error {
+	return s.PutSecret(ctx, connection, declaration(connection, address))
+}
+
+func declaration(connection, address string) []byte {
+	text, _ := json.Marshal(map[string]string{ // texts only
+		"provider": "oauth2", "token_url": address + "/token",
+		"client_id": connection, "client_secret": "secret-of-" + connection + "-5f0d9c2e7a",
+	})
+	return text
+}
+
+// grant writes a token that lives for an hour.
+func grant(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = fmt.Fprintf(w, `{"access_token":"granted-%d-4b1c8e","token_type":"Bearer","expires_in":3600}`, time.Now().UnixNano())
+}
+
+// trickle begins an answer at once and completes it that much later.
+func trickle(after time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = http.NewResponseController(w).Flush()
+		wait(r.Context(), after)
+		grant(w)
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
