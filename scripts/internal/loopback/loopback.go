@@ -55,11 +55,11 @@ func Start(c Config) (*Services, error) {
 	s.SecretsManagerFaults = fault.New(fault.Config{Service: s.SecretsManager, Seed: c.Seed})
 	var err error
 	if s.DynamoDBLine, err = s.serve(c.DynamoDBAddr, s.DynamoDBFaults); err != nil {
-		return nil, fmt.Errorf("DynamoDB: %w", err)
+		return nil, fmt.Errorf("start DynamoDB: %w", err)
 	}
 	if s.SecretsManagerLine, err = s.serve(c.SecretsManagerAddr, s.SecretsManagerFaults); err != nil {
 		_ = s.Close()
-		return nil, fmt.Errorf("Secrets Manager: %w", err)
+		return nil, fmt.Errorf("start Secrets Manager: %w", err)
 	}
 	return s, nil
 }

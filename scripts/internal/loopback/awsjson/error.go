@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 )
 
@@ -58,7 +59,7 @@ func undecodable(err error) error {
 	if mismatch := (*json.UnmarshalTypeError)(nil); errors.As(err, &mismatch) {
 		return &Error{Code: "SerializationException", Message: fmt.Sprintf("member %q is not of its type", mismatch.Field)}
 	}
-	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return &Error{Code: "SerializationException", Message: "the body is not JSON"}
 	}
 	return Invalid("not understood by this engine: %v", err)

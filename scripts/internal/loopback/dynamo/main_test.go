@@ -10,7 +10,7 @@ import (
 // their steps is a request under the race detector here, and the store itself is
 // tested at length beside its own code. -rapid.checks says otherwise.
 func TestMain(m *testing.M) {
-	_ = flag.Set("rapid.checks", "20")
+	_ = flag.Set("rapid.checks", "10")
 	flag.Parse()
 	os.Exit(m.Run())
 }
