@@ -11,22 +11,38 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"unique"
 )
 
 const mask = "[REDACTED]"
 
-// Secret is text that redacts itself. The zero value is the empty secret.
-type Secret struct{ text string }
+// Secret is text that redacts itself. The zero value is the empty secret. Two
+// are equal by == when their texts are.
+//
+// The text stands behind a pointer, because the methods below are not always
+// asked: fmt calls none on an unexported field of somebody's struct, nor for
+// the verb %p. It then prints an address.
+type Secret struct{ text unique.Handle[string] }
 
 // New wraps text.
-func New(text string) Secret { return Secret{text: text} }
+func New(text string) Secret {
+	if text == "" {
+		return Secret{}
+	}
+	return Secret{text: unique.Make(text)}
+}
 
 // Reveal returns the text. Every call is a place where a secret leaves its
 // wrapping: towards a provider, a caller, or the sealer.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.text.Value()
+}
 
 // IsZero reports whether there is no text at all.
-func (s Secret) IsZero() bool { return s.text == "" }
+func (s Secret) IsZero() bool { return s == Secret{} }
 
 // String returns the mask.
 func (Secret) String() string { return mask }
