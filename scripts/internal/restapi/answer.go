@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 )
 
@@ -37,7 +38,7 @@ func writeAnswer(w http.ResponseWriter, answer []byte) error {
 		w.Header().Set("Content-Type", "application/json") // API Gateway's default
 	}
 	w.WriteHeader(a.StatusCode)
-	_, _ = w.Write(body) // a caller that has gone has nobody to be told
+	_, _ = io.WriteString(w, body) // a caller that has gone has nobody to be told
 	return nil
 }
 
@@ -52,18 +53,18 @@ func readAnswer(answer []byte) (proxyAnswer, error) {
 	return a, nil
 }
 
-func (a proxyAnswer) body() ([]byte, error) {
+func (a proxyAnswer) body() (string, error) {
 	switch {
 	case a.Body == nil:
-		return nil, nil
+		return "", nil
 	case !a.IsBase64Encoded:
-		return []byte(*a.Body), nil
+		return *a.Body, nil
 	}
 	body, err := base64.StdEncoding.DecodeString(*a.Body)
 	if err != nil {
-		return nil, fmt.Errorf("%w: body is not base64", errMalformedAnswer)
+		return "", fmt.Errorf("%w: body is not base64", errMalformedAnswer)
 	}
-	return body, nil
+	return string(body), nil
 }
 
 // setHeaders merges both members; where both name a header, the list counts.

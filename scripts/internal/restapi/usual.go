@@ -1,6 +1,7 @@
 package restapi
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -94,24 +95,28 @@ const escapes, escaped = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
 // unescape undoes the escapes of a JSON string's text. Halves of surrogate
 // pairs are declined.
 func unescape(raw cursor, into *string) bool {
-	text := make([]byte, 0, len(raw))
-	for len(raw) > 0 {
-		if raw[0] != '\\' {
-			text, raw = append(text, raw[0]), raw[1:]
-			continue
+	var text strings.Builder
+	text.Grow(len(raw))
+	for {
+		plain := bytes.IndexByte(raw, '\\')
+		if plain < 0 {
+			text.Write(raw)
+			*into = text.String()
+			return true
 		}
+		text.Write(raw[:plain])
+		raw = raw[plain:]
 		if r, ok := raw.unicode(); ok {
-			text = utf8.AppendRune(text, r)
+			text.WriteRune(r)
 			continue
 		}
 		at := strings.IndexByte(escapes, raw[1])
 		if at < 0 {
 			return false
 		}
-		text, raw = append(text, escaped[at]), raw[2:]
+		text.WriteByte(escaped[at])
+		raw = raw[2:]
 	}
-	*into = string(text)
-	return true
 }
 
 // unicode reads an escape of four digits.
