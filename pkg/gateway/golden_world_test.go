@@ -107,6 +107,14 @@ func (w *world) vend(before time.Duration, name connection.Name) {
 	_, _ = w.core().Vend(w.t.Context(), vending.Request{Connection: name, Caller: "arn:aws:iam::111122223333:role/app"})
 }
 
+// forget drops the connection's token.
+func (w *world) forget(name connection.Name) {
+	w.t.Helper()
+	if err := w.core().Forget(w.t.Context(), vending.Request{Connection: name, Caller: "arn:aws:iam::111122223333:role/app"}, false); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w *world) tick(before time.Duration) {
 	w.now = noon.Add(-before)
 	w.renewer().Tick(w.t.Context())
