@@ -19,6 +19,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/renewal"
 	"github.com/tokenvend/tokenvend/pkg/seal"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
@@ -58,7 +59,7 @@ type Secrets interface {
 // Core composes the core as the functions do, with their cache of secrets.
 func (e Environment) Core() *vending.Core {
 	return vending.New(vending.Config{
-		Store:   e.Store,
+		Store:   patient{e.Store},
 		Secrets: clientsecret.NewCache(clientsecret.CacheConfig{Source: e.Secrets, Now: e.Clock.Now}),
 		Parser:  connection.Parser{Egress: e.Egress},
 		Minter:  e.Minter, Revoker: noRevocation{}, Sealer: e.Sealer,
@@ -72,6 +73,23 @@ func (e Environment) Renewer() *renewal.Renewer {
 		Core: e.Core(), Index: e.Store, Notes: e.Store, Versions: e.Secrets, Now: e.Clock.Now,
 		Audit: audit.NewWriter(audit.Config{Output: io.Discard, Now: e.Clock.Now}),
 	})
+}
+
+// patient is a store whose writes after a refresh take no real time: the
+// deadlines that the core sets them are of the machine's clock, and a busy
+// machine would miss them where the simulated one has not moved.
+type patient struct{ vending.Store }
+
+func (s patient) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+	return s.Store.Commit(context.WithoutCancel(ctx), c)
+}
+
+func (s patient) Fail(ctx context.Context, f tokenstore.Fail) error {
+	return s.Store.Fail(context.WithoutCancel(ctx), f)
+}
+
+func (s patient) Release(ctx context.Context, key tokenstore.Key, owner string) error {
+	return s.Store.Release(context.WithoutCancel(ctx), key, owner)
 }
 
 // noRevocation stands where no provider has a revocation endpoint.

@@ -69,15 +69,32 @@ func TestClock(t *testing.T) {
 			t.Errorf("%v, want %v", err, virtual.ErrStuck)
 		}
 	})
-	t.Run("an ended context ends waiting", func(t *testing.T) {
+	t.Run("an ended context ends the run, and with it all waiting", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		clock := virtual.New(start)
-		if err := clock.Wait(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+		clock, woken := virtual.New(start), make(chan error, 1)
+		err := clock.Run(ctx, func(inside context.Context) error {
+			go func() { woken <- clock.Wait(inside, time.Hour) }()
+			cancel()
+			return clock.Wait(inside, 2*time.Hour)
+		})
+		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, want %v", err, context.Canceled)
 		}
-		if got := clock.Now(); !got.Equal(start) {
-			t.Errorf("the clock moved to %v", got)
+		if err := <-woken; !errors.Is(err, virtual.ErrOver) {
+			t.Errorf("waiting ended with %v, want %v", err, virtual.ErrOver)
+		}
+	})
+	t.Run("a deadline of real time reaches nobody", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		err := virtual.New(start).Run(ctx, func(inside context.Context) error {
+			if at, ok := inside.Deadline(); ok {
+				t.Errorf("work has a deadline at %v", at)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	})
 }
