@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"context"
-	"encoding/json"
 	"log/slog"
 	"time"
 )
@@ -21,10 +19,10 @@ type Run struct {
 	Duration          time.Duration
 }
 
-var directiveRun = json.RawMessage(`{"Namespace":"tokenvend","Dimensions":[["action"]],"Metrics":[` +
+const directiveRun = `{"Namespace":"tokenvend","Dimensions":[["action"]],"Metrics":[` +
 	`{"Name":"RenewalsDue","Unit":"Count"},{"Name":"Renewed","Unit":"Count"},{"Name":"RenewalsSkipped","Unit":"Count"},` +
 	`{"Name":"RenewalsFailed","Unit":"Count"},{"Name":"RenewalsLeftOver","Unit":"Count"},` +
-	`{"Name":"TokensReissued","Unit":"Count"},{"Name":"TokensDropped","Unit":"Count"},{"Name":"RunDuration","Unit":"Milliseconds"}]}`)
+	`{"Name":"TokensReissued","Unit":"Count"},{"Name":"TokensDropped","Unit":"Count"},{"Name":"RunDuration","Unit":"Milliseconds"}]}`
 
 // WriteRun writes the one line that sums up a run.
 func (w *Writer) WriteRun(r Run) {
@@ -33,10 +31,6 @@ func (w *Writer) WriteRun(r Run) {
 		failed += n
 	}
 	l := line{attrs: make([]slog.Attr, 0, 16)}
-	l.add(slog.Attr{Key: "_aws", Value: slog.GroupValue(
-		slog.Int64("Timestamp", w.now().UnixMilli()),
-		slog.Any("CloudWatchMetrics", []json.RawMessage{directiveRun}),
-	)})
 	l.add(slog.String("action", r.Action))
 	l.add(slog.Int("RenewalsDue", r.Due))
 	l.add(slog.Int("Renewed", r.Renewed))
@@ -49,5 +43,5 @@ func (w *Writer) WriteRun(r Run) {
 	l.add(slog.Int("TokensReissued", r.Reissued))
 	l.add(slog.Int("TokensDropped", r.Dropped))
 	l.add(slog.Float64("RunDuration", milliseconds(r.Duration)))
-	w.log.LogAttrs(context.Background(), slog.LevelInfo, "run", l.attrs...)
+	w.emit(w.now().Round(0), "run", l, directiveRun)
 }

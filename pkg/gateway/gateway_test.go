@@ -405,6 +405,14 @@ func TestErrorsOfTheCore(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a detail with every kind of character arrives as it was", func(t *testing.T) {
+		e := newEdge(t)
+		const detail = "quote \" backslash \\ tab \t line \n NUL \x00 <é> \u2028 \U0001F600"
+		e.core.err = problem.New(problem.ConnectionMisconfigured, detail)
+		if got := e.invoke(restEvent()).object(t)["detail"]; got != detail {
+			t.Errorf("detail %q, want %q", got, detail)
+		}
+	})
 	t.Run("503 always says when to come back", func(t *testing.T) {
 		e := newEdge(t)
 		e.core.err = problem.New(problem.StoreUnavailable, "x")

@@ -22,34 +22,52 @@ type response struct {
 	retryAfter  time.Duration
 }
 
-// proxyResponse is API Gateway's form of a response.
-type proxyResponse struct {
-	StatusCode int               `json:"statusCode"`
-	Headers    map[string]string `json:"headers"`
-	Body       string            `json:"body"`
-}
+// always are the headers that all of ours carry: a token must be kept by no
+// cache on its way (RFC 6749 §5.1).
+const always = `"Cache-Control":"no-store","Pragma":"no-cache","X-Content-Type-Options":"nosniff"`
 
-// encode writes the response with the headers that all of ours carry: a token
-// must be kept by no cache on its way (RFC 6749 §5.1).
+// encode writes the response in API Gateway's form.
 func (r response) encode() ([]byte, error) {
-	headers := map[string]string{
-		"Cache-Control": "no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff",
-	}
-	if r.allow != "" {
-		headers["Allow"] = r.allow
-	}
-	if r.retryAfter > 0 {
-		headers["Retry-After"] = strconv.FormatInt(wholeSeconds(r.retryAfter), 10)
-	}
 	var body []byte
 	if r.body != nil {
-		headers["Content-Type"] = r.contentType
 		var err error
 		if body, err = json.Marshal(r.body); err != nil {
 			return nil, fmt.Errorf("encode a response body: %w", err)
 		}
 	}
-	return json.Marshal(proxyResponse{StatusCode: r.status, Headers: headers, Body: string(body)})
+	out := make([]byte, 0, len(body)+len(body)/4+256)
+	out = append(out, `{"statusCode":`...)
+	out = strconv.AppendInt(out, int64(r.status), 10)
+	out = append(out, `,"headers":{`+always...)
+	out = appendHeader(out, "Content-Type", r.contentType)
+	out = appendHeader(out, "Allow", r.allow)
+	if r.retryAfter > 0 {
+		out = appendHeader(out, "Retry-After", strconv.FormatInt(wholeSeconds(r.retryAfter), 10))
+	}
+	out = append(out, `},"body":"`...)
+	out = appendEscaped(out, body)
+	return append(out, `"}`...), nil
+}
+
+// appendHeader adds a header whose value is plain text of ours; an empty one is left out.
+func appendHeader(out []byte, name, value string) []byte {
+	if value == "" {
+		return out
+	}
+	return append(append(append(append(append(out, `,"`...), name...), `":"`...), value...), '"')
+}
+
+// appendEscaped writes JSON text into a JSON string. What json.Marshal made has
+// no control characters and is valid UTF-8, so two characters are all there is
+// to escape.
+func appendEscaped(out, text []byte) []byte {
+	for _, c := range text {
+		if c == '"' || c == '\\' {
+			out = append(out, '\\')
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // wholeSeconds rounds up, so that asking again at that moment is not too soon.
