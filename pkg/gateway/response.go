@@ -22,10 +22,6 @@ type response struct {
 	retryAfter  time.Duration
 }
 
-// always are the headers that all of ours carry: a token must be kept by no
-// cache on its way (RFC 6749 §5.1).
-const always = `"Cache-Control":"no-store","Pragma":"no-cache","X-Content-Type-Options":"nosniff"`
-
 // encode writes the response in API Gateway's form.
 func (r response) encode() ([]byte, error) {
 	var body []byte
@@ -38,23 +34,30 @@ func (r response) encode() ([]byte, error) {
 	out := make([]byte, 0, len(body)+len(body)/4+256)
 	out = append(out, `{"statusCode":`...)
 	out = strconv.AppendInt(out, int64(r.status), 10)
-	out = append(out, `,"headers":{`+always...)
-	out = appendHeader(out, "Content-Type", r.contentType)
-	out = appendHeader(out, "Allow", r.allow)
-	if r.retryAfter > 0 {
-		out = appendHeader(out, "Retry-After", strconv.FormatInt(wholeSeconds(r.retryAfter), 10))
-	}
+	out = append(out, `,"headers":{`...)
+	out = r.appendHeaders(out)
 	out = append(out, `},"body":"`...)
 	out = appendEscaped(out, body)
 	return append(out, `"}`...), nil
 }
 
-// appendHeader adds a header whose value is plain text of ours; an empty one is left out.
+// appendHeaders writes the headers. The last three are on all of our answers:
+// a token must be kept by no cache on its way (RFC 6749 §5.1).
+func (r response) appendHeaders(out []byte) []byte {
+	out = appendHeader(out, "Allow", r.allow)
+	out = appendHeader(out, "Content-Type", r.contentType)
+	if r.retryAfter > 0 {
+		out = appendHeader(out, "Retry-After", strconv.FormatInt(wholeSeconds(r.retryAfter), 10))
+	}
+	return append(out, `"Cache-Control":"no-store","Pragma":"no-cache","X-Content-Type-Options":"nosniff"`...)
+}
+
+// appendHeader writes a header whose value is plain text of ours; an empty one is left out.
 func appendHeader(out []byte, name, value string) []byte {
 	if value == "" {
 		return out
 	}
-	return append(append(append(append(append(out, `,"`...), name...), `":"`...), value...), '"')
+	return append(append(append(append(append(out, '"'), name...), `":"`...), value...), `",`...)
 }
 
 // appendEscaped writes JSON text into a JSON string. What json.Marshal made has
