@@ -236,6 +236,16 @@ func TestPageEndsWithAMegabyte(t *testing.T) {
 	}
 }
 
+func TestFullPageHasANextAlthoughItIsTheLast(t *testing.T) {
+	p := peers(t)[0]
+	fill(t, p)
+	var got page
+	decode(t, p.call(t, "Query", p.query(t, `{"KeyConditionExpression":"pk = :p","Limit":5}`)).text, &got)
+	if got.Count != 5 || got.LastEvaluatedKey == nil {
+		t.Errorf("CR-25: %d items, last key %v", got.Count, got.LastEvaluatedKey)
+	}
+}
+
 func TestCountOnly(t *testing.T) {
 	p := peers(t)[0]
 	fill(t, p)
