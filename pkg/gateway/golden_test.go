@@ -78,23 +78,23 @@ func compare(t *testing.T, golden string, got []byte) {
 	}
 }
 
-// readable indents an answer, and shows a body that is JSON as JSON. Members
-// keep their order, and nothing is left out.
+// readable indents an answer, sorts its headers, and shows a body that is JSON
+// as JSON, its members in their order. Nothing is left out.
 func readable(t *testing.T, answer []byte) []byte {
 	t.Helper()
 	var response struct {
-		StatusCode int             `json:"statusCode"`
-		Headers    json.RawMessage `json:"headers"`
-		Body       string          `json:"body"`
+		StatusCode int               `json:"statusCode"`
+		Headers    map[string]string `json:"headers"`
+		Body       string            `json:"body"`
 	}
 	in := json.NewDecoder(bytes.NewReader(answer))
 	in.DisallowUnknownFields()
 	shown := any(json.RawMessage(answer)) // the renewer's summary
 	if in.Decode(&response) == nil {
 		shown = struct {
-			StatusCode int             `json:"statusCode"`
-			Headers    json.RawMessage `json:"headers"`
-			Body       any             `json:"body"`
+			StatusCode int               `json:"statusCode"`
+			Headers    map[string]string `json:"headers"`
+			Body       any               `json:"body"`
 		}{response.StatusCode, response.Headers, body(response.Body)}
 	}
 	var text bytes.Buffer
