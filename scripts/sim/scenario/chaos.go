@@ -198,13 +198,23 @@ func (c *chaos) live(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// caller asks for one connection's token after the other.
+// favourites are connections that every other request is for: where callers
+// meet, a stampede would show.
+const favourites = 4
+
+// caller asks for one connection's token after the other; all begin with the
+// same one, at once.
 func (c *chaos) caller(ctx context.Context, end time.Time) {
+	_ = c.request(ctx, 0)
 	for {
 		if c.clock.Wait(ctx, c.dice.Around(5*time.Second, time.Minute)) != nil || !c.clock.Now().Before(end) {
 			return
 		}
-		_ = c.request(ctx, c.dice.Below(c.result.Connections))
+		among := c.result.Connections
+		if c.dice.Chance(0.5) {
+			among = min(favourites, among)
+		}
+		_ = c.request(ctx, c.dice.Below(among))
 	}
 }
 

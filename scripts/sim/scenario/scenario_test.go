@@ -103,6 +103,18 @@ func TestLoad(t *testing.T) {
 	})
 }
 
+func TestLoadOfOneHost(t *testing.T) {
+	t.Run("CR-25 one host is asked 16 times at once, however much of it is due", func(t *testing.T) {
+		l, err := scenario.RunLoad(t.Context(), scenario.LoadConfig{Due: 100, Hosts: 1, Latency: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.PerHost != 16 || l.Renewed != 100 {
+			t.Errorf("%d at once, %d renewed", l.PerHost, l.Renewed)
+		}
+	})
+}
+
 func TestOutage(t *testing.T) {
 	for _, lasts := range []time.Duration{10 * time.Minute, time.Hour, 3 * time.Hour} {
 		t.Run("CR-25 CR-26 "+lasts.String()+" without a tick", func(t *testing.T) {
