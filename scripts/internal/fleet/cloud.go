@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -141,6 +142,19 @@ func itemKey(connection string) attributes {
 // Millis is an instant as the table holds it.
 func Millis(at time.Time) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: fmt.Sprint(at.UnixMilli())}
+}
+
+// Instant is what Millis made a value of; zero for anything else.
+func Instant(v Value) time.Time {
+	n, ok := v.(*types.AttributeValueMemberN)
+	if !ok {
+		return time.Time{}
+	}
+	millis, err := strconv.ParseInt(n.Value, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(millis)
 }
 
 // Text is a text as the table holds it.

@@ -51,11 +51,16 @@ func (f *Fleet) process(function string, number int, timeout time.Duration, envi
 	p := &Process{Name: name, function: function, fleet: f}
 	p.host = runtimehost.New(runtimehost.Config{
 		Bootstrap: bootstrap(f.config.Bootstraps, function), Name: function, Timeout: timeout,
-		Env:    append(append([]string{"AWS_ACCESS_KEY_ID=" + name}, f.env...), environment...),
+		Env:    append(f.Environment(name), environment...),
 		Output: &stream{leaks: f.leaks, name: name, out: f.config.Output},
 	})
 	f.processes[name] = p
 	return p
+}
+
+// Environment is what a process of that name needs beside what Lambda sets.
+func (f *Fleet) Environment(name string) []string {
+	return append([]string{"AWS_ACCESS_KEY_ID=" + name}, f.env...)
 }
 
 // Vends are the first n environments of the vend function.

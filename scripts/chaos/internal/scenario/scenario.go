@@ -13,7 +13,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -75,6 +74,15 @@ type Result struct {
 
 // Passed reports whether everything held.
 func (r Result) Passed() bool { return len(r.Broken) == 0 }
+
+// Heard tells what callers got, in a stable order: "16× 200, 1× no answer".
+func (r Result) Heard() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(r.Outcomes)) {
+		parts = append(parts, fmt.Sprintf("%d× %s", r.Outcomes[name], name))
+	}
+	return strings.Join(parts, ", ")
+}
 
 // Run plays the scenario on a fleet of its own.
 func (s Scenario) Run(ctx context.Context, c Config) Result {
@@ -253,14 +261,3 @@ func (t *tail) tail() string {
 	defer t.mu.Unlock()
 	return string(t.text)
 }
-
-// counted writes counts in a stable order: "16× 200, 1× no answer".
-func counted(counts map[string]int) string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%d× %s", counts[name], name))
-	}
-	return strings.Join(parts, ", ")
-}
-
-var _ io.Writer = (*tail)(nil)

@@ -1,0 +1,123 @@
+// Command chaos is what make chaos runs: it plays everything that can happen to
+// a fleet, at full length and against a real engine, with the bootstraps that
+// ship; then it measures the figures of a fleet. It prints a table of each, and
+// ends with 1 when an invariant was violated or something could not be played.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+	"time"
+
+	"github.com/tokenvend/tokenvend/scripts/chaos/internal/engine"
+	"github.com/tokenvend/tokenvend/scripts/chaos/internal/figure"
+	"github.com/tokenvend/tokenvend/scripts/chaos/internal/scenario"
+	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// options are what the command line says.
+type options struct {
+	markdown string
+	only     *regexp.Regexp
+	soak     time.Duration
+	runs     int
+	figures  bool
+}
+
+// run returns the exit code: 1 when something was violated or could not be
+// played, 2 for how it was called.
+func run(ctx context.Context, args []string, out, progress io.Writer) int {
+	o, err := parse(args, progress)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	}
+	r, err := play(ctx, o, progress)
+	if err == nil {
+		err = publish(r, out, o.markdown)
+	}
+	if err != nil {
+		fmt.Fprintln(progress, "chaos:", err)
+		return 1
+	}
+	if !r.passed() {
+		return 1
+	}
+	return 0
+}
+
+// parse tells progress what is wrong with the arguments.
+func parse(args []string, progress io.Writer) (options, error) {
+	o := options{}
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	flags.SetOutput(progress)
+	flags.StringVar(&o.markdown, "markdown", "", "also write the tables as Markdown to this `file`")
+	flags.DurationVar(&o.soak, "soak", 5*time.Minute, "how long the soak runs")
+	flags.IntVar(&o.runs, "runs", 100, "how often the stampede is repeated")
+	flags.BoolVar(&o.figures, "figures", true, "measure the figures too")
+	only := flags.String("run", "", "play only scenarios whose id and title match this `expression`")
+	if err := flags.Parse(args); err != nil {
+		return o, err // told already
+	}
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintln(progress, "chaos: -run:", err)
+		return o, err
+	}
+	if flags.NArg() > 0 || o.soak <= 0 || o.runs <= 0 {
+		err = errors.New("unexpected argument, or a soak or runs that are not positive; see -help")
+		fmt.Fprintln(progress, "chaos:", err)
+	}
+	return o, err
+}
+
+// play builds what is tried, opens the engine, and tries it.
+func play(ctx context.Context, o options, progress io.Writer) (outcome, error) {
+	folder, err := os.MkdirTemp("", "chaos-")
+	if err != nil {
+		return outcome{}, fmt.Errorf("folder to build in: %w", err)
+	}
+	defer os.RemoveAll(folder)
+	endpoint, end, err := engine.Open(ctx, engine.Config{Endpoint: os.Getenv(engine.Variable), Root: ".", Progress: progress})
+	if err != nil {
+		return outcome{}, err
+	}
+	defer end()
+	fmt.Fprintln(progress, "building")
+	if err := fleet.Build(ctx, folder); err != nil {
+		return outcome{}, err
+	}
+	c := scenario.Config{Bootstraps: folder, DynamoDB: endpoint, Full: true, Soak: o.soak}
+	r := outcome{results: perform(ctx, c, chosen(o), progress)}
+	r.figures = figure.Killed(r.results)
+	if o.figures {
+		r.figures = append(r.figures, figure.All(ctx, figure.Config{
+			Bootstraps: folder, Root: ".", Runs: o.runs, Progress: progress})...)
+	}
+	return r, ctx.Err()
+}
+
+func chosen(o options) []scenario.Scenario {
+	var all []scenario.Scenario
+	for _, s := range scenario.All() {
+		if o.only.MatchString(s.ID + " " + s.Title) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
