@@ -12,8 +12,9 @@ var clientAuths = []provider.ClientAuth{
 	provider.ClientSecretPost, provider.ClientSecretBasic, provider.ClientSecretBasicRaw, provider.PrivateKeyJWT, provider.NoClientAuth,
 }
 
-// client reads who the OAuth client is and how it proves it. Exactly the proof
-// that client_auth uses has to be there.
+// client reads who the OAuth client is and how it proves it. The proof that
+// client_auth uses has to be there. A client_secret may stand beside the methods
+// that do not send it: it is registered all the same, and an operator may switch.
 func (d declaration) client(c *Connection, p provider.Provider) {
 	c.ClientID, _ = d.exact(mClientID)
 	d.require(mClientID)
@@ -22,10 +23,10 @@ func (d declaration) client(c *Connection, p provider.Provider) {
 	}
 	switch c.ClientAuth {
 	case provider.PrivateKeyJWT:
-		d.refuseUseless("is not used with client_auth private_key_jwt", mClientSecret)
+		_, _ = d.exact(mClientSecret)
 		d.key(c)
 	case provider.NoClientAuth:
-		d.refuseUseless("is not used with client_auth none", mClientSecret)
+		_, _ = d.exact(mClientSecret)
 		d.refuseUseless("is used with client_auth private_key_jwt only", mPrivateKey, mKeyID)
 	default:
 		secret, _ := d.exact(mClientSecret)

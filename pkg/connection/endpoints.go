@@ -50,7 +50,7 @@ func (d declaration) tokenURL(p provider.Provider, policy egress.Policy) string 
 		return p.TokenURL
 	}
 	if d.has(mTokenURL) {
-		d.refuseUseless("is not used beside token_url", mBaseURL)
+		_ = d.endpoint(mBaseURL, "", policy) // overridden, but still to be well-formed
 		return ""
 	}
 	if !d.has(mBaseURL) {

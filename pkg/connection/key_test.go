@@ -152,8 +152,10 @@ func TestPrivateKeyStandsAlone(t *testing.T) {
 	if _, err := parse(key); err != nil {
 		t.Errorf("without a key id: %v", err)
 	}
-	t.Run("BI-46 a secret beside it", func(t *testing.T) {
-		refused(t, with(t, key, "client_secret", `"c4n4ry"`), "client_secret", "is not used with client_auth private_key_jwt")
+	t.Run("a secret may stand beside it, and is not the connection's", func(t *testing.T) {
+		if c, err := parse(with(t, key, "client_secret", `"c4n4ry"`)); err != nil || !c.ClientSecret.IsZero() {
+			t.Errorf("secret kept: %v, %v", !c.ClientSecret.IsZero(), err)
+		}
 	})
 	t.Run("BI-46 a key with client_auth none", func(t *testing.T) {
 		refused(t, with(t, key, "client_auth", `"none"`), "private_key", "private_key_jwt only")

@@ -276,3 +276,19 @@ func TestSeveralProblemsInAStableOrder(t *testing.T) {
 		t.Errorf("first problem = %+v, want that of aa", problem)
 	}
 }
+
+// TestSpareMembers: what an operator may keep beside the member that overrules it.
+func TestSpareMembers(t *testing.T) {
+	t.Run("a secret with client_auth none", func(t *testing.T) {
+		c, err := parse(with(t, generic, "client_auth", `"none"`))
+		if err != nil || !c.ClientSecret.IsZero() {
+			t.Errorf("secret kept: %v, %v", !c.ClientSecret.IsZero(), err)
+		}
+	})
+	t.Run("base_url beside token_url", func(t *testing.T) {
+		c, err := parse(with(t, agileNow, "token_url", `"https://other.example.com/t"`))
+		if err != nil || c.TokenURL != "https://other.example.com/t" {
+			t.Errorf("token URL %s, %v", c.TokenURL, err)
+		}
+	})
+}

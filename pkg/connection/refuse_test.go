@@ -88,7 +88,6 @@ func TestRefusesMember(t *testing.T) {
 
 		{"client_auth unknown", generic, "client_auth", `"post"`, "", "has to be one of client_secret_post"},
 		{"client_auth tls_client_auth", generic, "client_auth", `"tls_client_auth"`, "", "has to be one of"},
-		{"a secret beside none", generic, "client_auth", `"none"`, "client_secret", "is not used with client_auth none"},
 		{"a key beside a secret", generic, "private_key", `"c4n4ry"`, "", "private_key_jwt only"},
 		{"a key id beside a secret", generic, "key_id", `"c4n4ry"`, "", "private_key_jwt only"},
 		{"a colon that basic_raw would split at", with(t, generic, "client_auth", `"client_secret_basic_raw"`), "client_id", `"c4n4ry:b"`, "", "holds a colon"},
@@ -124,7 +123,6 @@ func TestRefusesMember(t *testing.T) {
 		{"base_url with a fragment", agileNow, "base_url", `"https://tenant.example.com/#c4n4ry"`, "", "fragment"},
 		{"base_url with slashes", agileNow, "base_url", `"https://tenant.example.com//"`, "", "several slashes"},
 		{"base_url that is private", agileNow, "base_url", `"https://10.0.0.5"`, "", ""},
-		{"base_url beside token_url", agileNow, "token_url", `"https://tenant.example.com/t"`, "base_url", "is not used beside token_url"},
 		{"base_url without a tenant", generic, "base_url", `"https://tenant.example.com"`, "", "has no tenant host"},
 
 		{"BI-46 no authorization_url", with(t, generic, "grant_type", `"authorization_code"`), "scope", `"a"`, "authorization_url", "authorization_code needs it"},

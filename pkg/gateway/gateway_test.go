@@ -242,6 +242,8 @@ func TestBadInput(t *testing.T) {
 		{"BI-13 a query on POST", restEvent(post(`{}`), query("min_ttl", "1")), 400, problem.InvalidRequest},
 		{"BI-14 GET with a body", restEvent(set("body", "{}")), 400, problem.InvalidRequest},
 		{"BI-14 body over 10 KiB", restEvent(post(body413)), 413, problem.InvalidRequest},
+		{"BI-14 body over 10 KiB where none belongs", restEvent(set("body", body413)), 413, problem.InvalidRequest},
+		{"BI-14 empty scope", restEvent(post(`{"scope":""}`)), 400, problem.InvalidRequest},
 		{"BI-14 not JSON", restEvent(post(`{"min_ttl":`)), 400, problem.InvalidRequest},
 		{"BI-14 not an object", restEvent(post(`[1]`)), 400, problem.InvalidRequest},
 		{"BI-14 a member twice", restEvent(post(`{"scope":"a","scope":"b"}`)), 400, problem.InvalidRequest},

@@ -149,10 +149,10 @@ func (r *request) readBody(e *event, wanted bool) error {
 	switch {
 	case err != nil:
 		return problem.New(problem.InvalidRequest, "the body is not valid base64")
-	case !wanted:
-		return problem.New(problem.InvalidRequest, "this request takes no body")
 	case len(body) > maxBody:
 		return &statusError{status: http.StatusRequestEntityTooLarge, problem: problem.New(problem.InvalidRequest, "the body is larger than 10 KiB")}
+	case !wanted:
+		return problem.New(problem.InvalidRequest, "this request takes no body")
 	case !isJSON(e.contentType):
 		return &statusError{status: http.StatusUnsupportedMediaType, problem: problem.New(problem.InvalidRequest, "the body must be sent as application/json")}
 	}

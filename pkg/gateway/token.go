@@ -164,6 +164,9 @@ func parseMinTTL(raw string) (time.Duration, error) {
 }
 
 func parseScope(raw string) (string, error) {
+	if raw == "" {
+		return "", problem.New(problem.InvalidRequest, "scope is empty; leave it out for the connection's own")
+	}
 	scope, err := connection.NormalizeScope(raw)
 	if err != nil {
 		return "", problem.New(problem.InvalidRequest, err.Error())

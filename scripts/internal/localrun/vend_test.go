@@ -31,7 +31,7 @@ func TestVend(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := send(request); err != nil || got.status != 403 || got.body["message"] != "Missing Authentication Token" {
+		if got, err := send(request); err != nil || got.status != 403 || got.body["detail"] != "Missing Authentication Token" || got.body["error"] != "access_denied" {
 			t.Errorf("%d %v %v", got.status, got.body, err)
 		}
 	})

@@ -89,12 +89,18 @@ func setHeaders(h http.Header, ids ids) {
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// writeGatewayError answers as API Gateway does without a function.
-func writeGatewayError(w http.ResponseWriter, status int, kind, message string) {
+// writeGatewayError answers what API Gateway answers without a function, in the
+// form that the stack's gateway responses give it: a problem document.
+func writeGatewayError(w http.ResponseWriter, status int, kind, message, requestID string) {
 	w.Header().Set("X-Amzn-Errortype", kind)
-	writeJSON(w, status, "application/json", struct {
-		Message string `json:"message"`
-	}{message})
+	code, title := "invalid_request", "The request is malformed"
+	switch {
+	case status == http.StatusForbidden:
+		code, title = "access_denied", "Access denied"
+	case status >= http.StatusInternalServerError:
+		code, title = "internal_error", "Internal error"
+	}
+	(&mistake{status, code, title, message}).write(w, requestID)
 }
 
 // mistake is a request that leads to no function: what a deployed API cannot

@@ -90,7 +90,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header(), ids)
 	verified, err := a.Verifier.Verify(r)
 	if refusal := (*sigv4.Refusal)(nil); errors.As(err, &refusal) {
-		writeGatewayError(w, refusal.Status, refusal.Type, refusal.Message)
+		writeGatewayError(w, refusal.Status, refusal.Type, refusal.Message, ids.request)
 		return
 	}
 	path, mistake := a.locate(r)
@@ -129,8 +129,8 @@ func invoke(ctx context.Context, f Function, event []byte) (answer []byte, err e
 func (a *API) fail(w http.ResponseWriter, x exchange, err error) {
 	a.Failed(x.ids.request, x.path.route.function, err)
 	if errors.Is(err, context.DeadlineExceeded) {
-		writeGatewayError(w, http.StatusGatewayTimeout, "InternalServerErrorException", "Endpoint request timed out")
+		writeGatewayError(w, http.StatusGatewayTimeout, "InternalServerErrorException", "Endpoint request timed out", x.ids.request)
 		return
 	}
-	writeGatewayError(w, http.StatusBadGateway, "InternalServerErrorException", "Internal server error")
+	writeGatewayError(w, http.StatusBadGateway, "InternalServerErrorException", "Internal server error", x.ids.request)
 }
