@@ -19,11 +19,14 @@ const (
 
 // mintAlone mints without a lease and keeps the token in memory.
 func (c *Core) mintAlone(ctx context.Context, j job) (entry, error) {
+	if remaining(ctx) < providerBudget {
+		return entry{}, inProgress("too little of the invocation's time is left to ask the provider")
+	}
 	if wait := c.alone.try(j.key, c.now()); wait > 0 {
 		return entry{}, &problem.Error{Code: problem.StoreUnavailable, RetryAfter: wait,
 			Detail: "the token table does not answer, and this process has asked the provider for itself already"}
 	}
-	t, err := c.mint(ctx, j.conn, j.scope)
+	t, err := c.mint(ctx, &j)
 	if err != nil {
 		p := providerProblem(asProviderError(err))
 		p.RetryAfter = max(p.RetryAfter, aloneEvery)

@@ -82,6 +82,9 @@ func (c *Core) Vend(ctx context.Context, r Request) (Vended, error) {
 	} else {
 		v, err = c.vend(ctx, r)
 	}
+	if err == nil && !v.Valid(c.now()) {
+		err = inProgress("the token expired before it could be handed out")
+	}
 	if err != nil {
 		return Vended{}, problem.Of(err)
 	}

@@ -21,8 +21,10 @@ func (c *Core) Forget(ctx context.Context, r Request, revoke bool) error {
 	return nil
 }
 
+// forgetAll goes by the declaration in force, for the next token must not be
+// minted with a cached copy of a former one.
 func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
-	conn, err := c.declarations.load(ctx, r.Connection, false)
+	conn, err := c.declarations.load(ctx, r.Connection, true)
 	if err != nil {
 		return err
 	}
@@ -49,7 +51,7 @@ func (c *Core) forget(ctx context.Context, conn connection.Connection, key token
 			return err
 		}
 	}
-	return c.drop(ctx, key, "")
+	return c.drop(ctx, key, conn.SecretVersion)
 }
 
 func (c *Core) revoke(ctx context.Context, conn connection.Connection, key tokenstore.Key) error {

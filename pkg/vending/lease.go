@@ -39,7 +39,7 @@ func (c *Core) turn(ctx context.Context, j *job, until time.Time) (entry, error)
 func (c *Core) hold(ctx context.Context, j *job, item tokenstore.Item, owner string) (entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseTTL-persistBudget)
 	defer cancel()
-	e, err := c.examine(ctx, j, item)
+	e, err := c.announced(ctx, j, item)
 	if err == nil && j.satisfied(e.token, c.now()) {
 		c.release(ctx, j.key, owner)
 		return e, nil
@@ -48,52 +48,69 @@ func (c *Core) hold(ctx context.Context, j *job, item tokenstore.Item, owner str
 		err = remembered(item.Failure, now)
 	}
 	if err == nil {
-		err = c.prepare(ctx, j, item)
+		err = c.prepare(ctx)
 	}
 	if err != nil {
 		c.release(ctx, j.key, owner)
 		return entry{}, err
 	}
-	m, err := c.mint(ctx, j.conn, j.scope)
+	m, err := c.mint(ctx, j)
 	if err != nil {
 		return entry{}, c.fail(ctx, *j, e, owner, err)
 	}
 	return c.commit(ctx, *j, item, owner, m)
 }
 
+// announced examines the item of a scope variant after the connection's own item
+// knows of it. Whoever drops the connection's tokens before that does not reach
+// the variant's, so the declaration is read anew after it.
+func (c *Core) announced(ctx context.Context, j *job, item tokenstore.Item) (entry, error) {
+	if j.key.Variant == "" || item.Version > 0 {
+		return c.examine(ctx, j, item)
+	}
+	own := tokenstore.Key{Connection: j.key.Connection, Subject: j.key.Subject}
+	if err := c.store.AddVariant(ctx, own, j.key.Variant); err != nil {
+		return entry{}, unavailable(err)
+	}
+	if err := c.reload(ctx, j); err != nil {
+		return entry{}, err
+	}
+	return c.examine(ctx, j, item)
+}
+
 // examine opens the item and makes sure that the job's declaration is not older
-// than what is stored: a cached secret may be, and must then not overrule it.
+// than what is stored: a cached secret may be, and must then overrule neither a
+// token nor a failure that a newer one met. After a drop no cached copy counts,
+// not even of the version that the drop names: drops can overtake one another.
 func (c *Core) examine(ctx context.Context, j *job, item tokenstore.Item) (entry, error) {
 	e, err := c.open(ctx, item)
 	if err != nil {
 		return entry{}, err
 	}
-	stale := item.MustLoad != "" && item.MustLoad != j.conn.SecretVersion ||
-		e.token.ID != "" && e.token.Declaration != j.conn.Hash
+	stale := item.MustLoad != "" ||
+		e.token.ID != "" && e.token.Declaration != j.conn.Hash ||
+		item.Failure.NextAttemptAt.After(c.now()) && item.Failure.Cause != cause(j.conn)
 	if !stale {
 		return e, nil
 	}
+	return e, c.reload(ctx, j)
+}
+
+// reload makes the job go by the declaration in force.
+func (c *Core) reload(ctx context.Context, j *job) error {
 	conn, err := c.declarations.load(ctx, j.conn.Name, true)
-	if err != nil {
-		return entry{}, err
+	if err == nil {
+		j.conn = conn
 	}
-	j.conn = conn
-	return e, nil
+	return err
 }
 
 // prepare makes sure, before the provider is called, that its answer can be
-// stored and found again.
-func (c *Core) prepare(ctx context.Context, j *job, item tokenstore.Item) error {
+// stored.
+func (c *Core) prepare(ctx context.Context) error {
 	if err := c.sealer.Prefetch(ctx); err != nil {
 		return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
 			Detail: "the keyset that seals tokens cannot be had"}
-	}
-	if j.key.Variant == "" || item.Version > 0 {
-		return nil
-	}
-	own := tokenstore.Key{Connection: j.key.Connection, Subject: j.key.Subject}
-	if err := c.store.AddVariant(ctx, own, j.key.Variant); err != nil {
-		return unavailable(err)
 	}
 	return nil
 }

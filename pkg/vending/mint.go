@@ -18,15 +18,18 @@ import (
 // is read once more past every cache, and then the previous version is tried,
 // once, when nothing but the client differs in it. So a rotation is noticed by
 // nobody, whichever side moved first. A token minted with the previous version
-// counts as the current declaration's.
-func (c *Core) mint(ctx context.Context, conn connection.Connection, scope string) (Token, error) {
+// counts as the current declaration's. What the job goes by afterwards is the
+// declaration that was refused, so that the refusal is remembered against it.
+func (c *Core) mint(ctx context.Context, j *job) (Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, providerBudget)
 	defer cancel()
+	conn, scope := j.conn, j.scope
 	if previous, ok := c.labelled(ctx, conn); ok {
 		if t, err := c.ask(ctx, previous, conn, scope); err == nil || !doubtsClient(err) {
 			audit.From(ctx).SecretFallback = err == nil
 			return t, err
 		}
+		c.labels.forget(conn)
 		return c.ask(ctx, conn, conn, scope)
 	}
 	t, err := c.ask(ctx, conn, conn, scope)
@@ -37,7 +40,8 @@ func (c *Core) mint(ctx context.Context, conn connection.Connection, scope strin
 	if loadErr != nil {
 		return Token{}, err
 	}
-	if !sameClient(current, conn) {
+	if current.Hash != conn.Hash {
+		j.conn = current
 		if t, err = c.ask(ctx, current, current, scope); err == nil || !doubtsClient(err) {
 			return t, err
 		}

@@ -36,6 +36,9 @@ type job struct {
 	replaces string
 	// rejected: a caller reported that token dead, so it stands in for nothing.
 	rejected bool
+	// unwanted is the id of the token that the caller reported dead, whether or
+	// not it is still the current one: an older refresh may yet bring it.
+	unwanted string
 	// impatient: there is a usable token, so nothing is worth waiting for.
 	impatient bool
 	// renewal: nobody asked, so nobody has used the result yet.
@@ -58,7 +61,8 @@ func (c *Core) refresh(ctx context.Context, r Request, e entry) (Vended, error) 
 			return Vended{}, err
 		}
 	}
-	j := job{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, rejected: r.RejectedTokenID != ""}
+	j := job{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, unwanted: r.RejectedTokenID}
+	j.rejected = j.unwanted != "" && e.token.ID == j.unwanted
 	usable := e.token.Usable(c.now(), r.MinTTL)
 	if j.rejected || usable {
 		j.replaces = e.token.ID
@@ -67,8 +71,12 @@ func (c *Core) refresh(ctx context.Context, r Request, e entry) (Vended, error) 
 	return c.fly(ctx, r, j)
 }
 
-// vendAlone serves r while the table does not answer.
+// vendAlone serves r while the table does not answer. That a caller has left
+// says nothing of the table.
 func (c *Core) vendAlone(ctx context.Context, r Request) (Vended, error) {
+	if err := ctx.Err(); err != nil {
+		return Vended{}, flightProblem(err)
+	}
 	conn, err := c.declarations.load(ctx, r.Connection, false)
 	if err != nil {
 		return Vended{}, err
@@ -97,7 +105,7 @@ func (c *Core) fly(ctx context.Context, r Request, j job) (Vended, error) {
 			break
 		}
 	}
-	if j.rejected && e.token.ID == j.replaces {
+	if e.token.ID == j.unwanted {
 		return Vended{}, problem.New(problem.ProviderMalformed, "the provider issued the rejected token once more")
 	}
 	if err := allow(r, e.token); err != nil {
@@ -121,7 +129,8 @@ func flightProblem(err error) error {
 
 // satisfied reports whether t is what the job is for.
 func (j job) satisfied(t Token, now time.Time) bool {
-	return t.Usable(now, j.minTTL) && t.ID != j.replaces &&
+	// More than half a lifetime is refused, not minted for: once per caller.
+	return t.Usable(now, min(j.minTTL, t.MaxMinTTL())) && t.ID != j.replaces && t.ID != j.unwanted &&
 		t.Declaration == j.conn.Hash && t.Generation == j.conn.Generation
 }
 
