@@ -27,6 +27,13 @@ func (l *labels) remember(conn connection.Connection, now time.Time) {
 	l.until[labelKey(conn)] = now.Add(labelMemory)
 }
 
+// forget is for a previous version that works no longer.
+func (l *labels) forget(conn connection.Connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.until, labelKey(conn))
+}
+
 func (l *labels) known(conn connection.Connection, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
