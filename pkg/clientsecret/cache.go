@@ -3,6 +3,7 @@ package clientsecret
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -39,14 +40,22 @@ type CacheConfig struct {
 // minute. Failures are never remembered, nor is the previous version, which is
 // asked for once after a rotation and must then be right.
 //
-// It is safe for concurrent use and starts no goroutine: callers that ask at
-// once may read at once.
+// It is safe for concurrent use and starts no goroutine. Callers that ask at once
+// for what is not at hand share one read; who asks for a fresh one reads alone.
 type Cache struct {
 	config CacheConfig
 
-	mu    sync.Mutex
-	begun uint64 // reads begun so far; orders them
-	kept  map[string]kept
+	mu     sync.Mutex
+	begun  uint64 // reads begun so far; orders them
+	kept   map[string]kept
+	shared map[string]*sharedRead
+}
+
+// sharedRead is a read that several callers wait for.
+type sharedRead struct {
+	done   chan struct{} // closed when the rest is set
+	secret Secret
+	err    error
 }
 
 // kept is one remembered answer.
@@ -73,7 +82,7 @@ func NewCache(c CacheConfig) *Cache {
 	if c.MaxSecrets <= 0 {
 		c.MaxSecrets = defaultMaxSecrets
 	}
-	return &Cache{config: c, kept: make(map[string]kept)}
+	return &Cache{config: c, kept: make(map[string]kept), shared: make(map[string]*sharedRead)}
 }
 
 // Load answers from memory when it may, and else reads the source. fresh goes
@@ -82,13 +91,65 @@ func (c *Cache) Load(ctx context.Context, name string, stage Stage, fresh bool) 
 	if stage != Current {
 		return c.config.Source.Load(ctx, name, stage, fresh)
 	}
-	if !fresh {
-		if secret, ok := c.remembered(name); ok {
-			return secret, nil
-		}
+	if fresh {
+		return c.read(ctx, name, fresh)
 	}
+	if secret, ok := c.remembered(name); ok {
+		return secret, nil
+	}
+	return c.readShared(ctx, name)
+}
+
+// readShared reads the source, or waits for the caller who is reading it. The
+// read does not end with the caller who began it, for the others wait.
+func (c *Cache) readShared(ctx context.Context, name string) (Secret, error) {
+	read, mine := c.join(name)
+	if mine {
+		defer c.leave(name, read)
+		detached, cancel := detach(ctx)
+		defer cancel()
+		read.err = fmt.Errorf("secret %s: %w: the read ended without an answer", name, ErrUnavailable) // in case it panics
+		read.secret, read.err = c.read(detached, name, false)
+		return read.secret, read.err
+	}
+	select {
+	case <-read.done:
+		return read.secret, read.err
+	case <-ctx.Done():
+		return Secret{}, fmt.Errorf("secret %s: %w: %w", name, ErrUnavailable, ctx.Err())
+	}
+}
+
+func (c *Cache) join(name string) (read *sharedRead, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if read, ok := c.shared[name]; ok {
+		return read, false
+	}
+	read = &sharedRead{done: make(chan struct{})}
+	c.shared[name] = read
+	return read, true
+}
+
+func (c *Cache) leave(name string, read *sharedRead) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.shared, name)
+	close(read.done)
+}
+
+// detach keeps the values and the deadline of ctx, and drops its cancellation.
+func detach(ctx context.Context) (context.Context, context.CancelFunc) {
+	detached := context.WithoutCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(detached, deadline)
+	}
+	return detached, func() {}
+}
+
+func (c *Cache) read(ctx context.Context, name string, fresh bool) (Secret, error) {
 	read := c.begin()
-	secret, err := c.config.Source.Load(ctx, name, stage, fresh)
+	secret, err := c.config.Source.Load(ctx, name, Current, fresh)
 	c.settle(name, read, secret, err)
 	return secret, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
@@ -188,4 +189,67 @@ func TestCacheConcurrentUse(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+func TestCallersAtOnceShareARead(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+	}{
+		{"CR-22 of an answer", nil},
+		{"CR-22 and of a failure", clientsecret.ErrUnavailable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSetup(0)
+				s.source.err = test.err
+				answered := make(chan struct{})
+				s.source.during = func(int) { <-answered }
+				var wg sync.WaitGroup
+				for range 100 {
+					wg.Go(func() {
+						if _, err := s.Load(t.Context(), "crm", clientsecret.Current, false); !errors.Is(err, test.err) {
+							t.Errorf("got %v, want %v", err, test.err)
+						}
+					})
+				}
+				synctest.Wait()
+				close(answered)
+				wg.Wait()
+				if s.source.reads != 1 {
+					t.Errorf("%d reads for 100 callers", s.source.reads)
+				}
+			})
+		})
+	}
+}
+
+func TestAWaitingCallerMayGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSetup(0)
+		answered := make(chan struct{})
+		s.source.during = func(int) { <-answered }
+		first, second := make(chan error), make(chan error)
+		began, give := context.WithCancel(t.Context())
+		go func() {
+			_, err := s.Load(began, "crm", clientsecret.Current, false)
+			first <- err
+		}()
+		synctest.Wait()
+		waits, cancel := context.WithCancel(t.Context())
+		go func() {
+			_, err := s.Load(waits, "crm", clientsecret.Current, false)
+			second <- err
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-second; !errors.Is(err, clientsecret.ErrUnavailable) {
+			t.Errorf("who gave up got %v", err)
+		}
+		give() // the others may still want the answer
+		close(answered)
+		if err := <-first; err != nil {
+			t.Errorf("the read ended with its first caller: %v", err)
+		}
+	})
 }
