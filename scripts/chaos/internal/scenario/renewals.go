@@ -29,13 +29,16 @@ func (s *stage) due(ctx context.Context, connections ...string) error {
 		if err := s.Register(ctx, c); err != nil {
 			return err
 		}
+	}
+	// What the ledger has to note of new secrets is noted before there is
+	// anything to renew.
+	if _, err := s.Process(fleet.Renew, 0).Send(ctx, fleet.Tick(time.Now())); err != nil {
+		return err
+	}
+	for _, c := range connections {
 		if _, err := s.Mint(ctx, c, 50*time.Minute); err != nil { // of an hour
 			return err
 		}
-	}
-	// Whatever the ledger has to note of new secrets is noted before.
-	if _, err := s.Process(fleet.Renew, 0).Send(ctx, fleet.Tick(time.Now())); err != nil {
-		return err
 	}
 	s.newAct()
 	return s.MakeDue(ctx, connections...)
@@ -86,7 +89,8 @@ func mixedTick(ctx context.Context, s *stage) error {
 		return err
 	}
 	took := time.Since(began)
-	s.fact("%d renewed, %d failed, %d left over in %.1f s", done.Renewed, done.Failed, done.LeftOver, took.Seconds())
+	s.fact("%d due, %d renewed, %d skipped, %d failed, %d left over in %.1f s",
+		done.Due, done.Renewed, done.Skipped, done.Failed, done.LeftOver, took.Seconds())
 	s.expect(done.Renewed == 60, "FI-40: %d of the 60 in order were renewed", done.Renewed)
 	s.expect(done.Failed+done.LeftOver == 11, "FI-40: %d failures and %d left over of 11 in trouble", done.Failed, done.LeftOver)
 	s.expect(took < 25*time.Second, "FI-40: the tick took %s", took)
