@@ -48,8 +48,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 		return 2
 	}
 	r, err := play(ctx, o, progress)
-	if err == nil {
-		err = publish(r, out, o.markdown)
+	if len(r.results)+len(r.figures) > 0 { // what was played counts, also of a run that was ended
+		err = errors.Join(err, publish(r, out, o.markdown))
 	}
 	if err != nil {
 		fmt.Fprintln(progress, "chaos:", err)

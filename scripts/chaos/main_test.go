@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tokenvend/tokenvend/scripts/chaos/internal/figure"
+	"github.com/tokenvend/tokenvend/scripts/chaos/internal/scenario"
+)
+
+func TestUsage(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"help", []string{"-help"}, 0, "-markdown"},
+		{"an unknown flag", []string{"-unknown"}, 2, "not defined"},
+		{"an argument", []string{"FI-01"}, 2, "unexpected argument"},
+		{"an expression that is none", []string{"-run", "("}, 2, "-run"},
+		{"a soak of no time", []string{"-soak", "0s"}, 2, "not positive"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var out, progress bytes.Buffer
+			if code := run(t.Context(), test.args, &out, &progress); code != test.code {
+				t.Errorf("ended with %d, want %d", code, test.code)
+			}
+			if !strings.Contains(progress.String(), test.says) {
+				t.Errorf("said %q, want %q in it", progress.String(), test.says)
+			}
+		})
+	}
+}
+
+func TestWithoutAnEngine(t *testing.T) {
+	t.Setenv("PATH", t.TempDir()) // no node, no npm
+	t.Setenv("TOKENVEND_TEST_DYNAMODB", "")
+	var out, progress bytes.Buffer
+	if code := run(t.Context(), nil, &out, &progress); code != 1 {
+		t.Errorf("ended with %d, want 1", code)
+	}
+	for _, want := range []string{"TOKENVEND_TEST_DYNAMODB", "npm"} {
+		if !strings.Contains(progress.String(), want) {
+			t.Errorf("said %q, want %s in it", progress.String(), want)
+		}
+	}
+}
+
+var (
+	held     = scenario.Result{ID: "FI-00", Title: "held", Calls: 1, Outcomes: map[string]int{"200": 16}}
+	violated = scenario.Result{ID: "FI-00", Title: "violated", Broken: []string{"INV-2: 2 calls | too many"}}
+	met      = figure.Figure{What: "calls", Aim: "1", Measured: "1", Met: true}
+	missed   = figure.Figure{What: "wait", Aim: "≤ 1 s", Measured: "2 s"}
+	baseline = figure.Figure{What: "library", Measured: "8000"}
+	lost     = figure.Figure{What: "lost", Err: errors.New("no table")}
+)
+
+func TestVerdicts(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		run    outcome
+		passed bool
+	}{
+		{"everything held", outcome{[]scenario.Result{held}, []figure.Figure{met}}, true},
+		{"a miss is shown and fails nothing", outcome{[]scenario.Result{held}, []figure.Figure{missed, baseline}}, true},
+		{"a violated invariant fails", outcome{[]scenario.Result{held, violated}, nil}, false},
+		{"what could not be measured fails", outcome{nil, []figure.Figure{lost}}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.run.passed() != test.passed {
+				t.Errorf("passed: %v", !test.passed)
+			}
+		})
+	}
+}
+
+func TestTables(t *testing.T) {
+	o := outcome{[]scenario.Result{held, violated, {}}, []figure.Figure{met, missed, baseline, lost}}
+	file := filepath.Join(t.TempDir(), "chaos.md")
+	var out bytes.Buffer
+	if err := publish(o, &out, file); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| FI-00 held | 1 | 16× 200 | hold | pass |\n",
+		"| FI-00 violated | 0 |  | INV-2: 2 calls / too many | FAIL |\n",
+		"| calls | 1 | 1 | pass |\n", "| wait | ≤ 1 s | 2 s | miss |\n",
+		"| library |  | 8000 | baseline |\n", "| lost |  | no table | not measured |\n",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the Markdown lacks %q:\n%s", want, text)
+		}
+	}
+	if rows := strings.Count(string(text), "FI-00"); rows != 2 {
+		t.Errorf("%d scenarios are shown, want those that were played", rows)
+	}
+	if !strings.Contains(out.String(), "FI-00 violated") {
+		t.Error("the terminal's table lacks a scenario")
+	}
+}
