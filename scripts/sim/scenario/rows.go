@@ -58,7 +58,8 @@ type Config struct {
 }
 
 // Rows simulates and sets the figures beside the aims. An error is one of the
-// simulation's own; what comes of the service is in the rows.
+// simulation's own; what comes of the service is in the rows. The process has
+// one processor while a virtual clock runs.
 func Rows(ctx context.Context, c Config) ([]Row, error) {
 	c = c.complete()
 	parts := map[string]func(context.Context) ([]Row, error){
