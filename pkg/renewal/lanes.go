@@ -59,7 +59,7 @@ func (l *lanes) work(lane *laneQueue) {
 		}
 		l.slots <- struct{}{}
 		if timeLeft(l.ctx) {
-			l.renewer.renew(l.ctx, p.plan, l.run)
+			l.renewer.renew(l.ctx, p, l.run)
 		} else {
 			l.renewer.postpone(l.ctx, p.visit, l.run)
 		}

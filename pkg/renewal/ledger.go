@@ -2,22 +2,27 @@ package renewal
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
 const (
-	// ledgerShards divide the ledger into notes that stay well below the size of
-	// an item for a quarter of a million secrets.
-	ledgerShards = 16
+	// ledgerShards divide the ledger into notes. A secret of its own takes some 50
+	// bytes of one, a bundle of 150 members some 2 KB, and a note holds 400 KB: a
+	// few hundred thousand secrets.
+	ledgerShards = 64
 	// sweepAll secrets are compared in every tick; more than that are spread
 	// over sweepTicks of them.
 	sweepAll   = 1000
@@ -48,12 +53,34 @@ type page struct {
 	dirty   bool
 }
 
-// known is what the ledger says of one secret. Short names: 1,000 of them are
-// read at each cold start.
+// known is what the ledger says of one secret. It is written small, for all of
+// it is read at each cold start.
 type known struct {
-	Version     string   `json:"v"`
-	ARN         string   `json:"a"`
+	// Version is a digest of ARN and version id: a namesake is another version.
+	Version string `json:"v"`
+	// Connections are left out where the secret declares the one of its own name.
 	Connections []string `json:"c,omitempty"`
+}
+
+func digest(arn, versionID string) string {
+	sum := sha256.Sum256([]byte(arn + "\x00" + versionID))
+	return hex.EncodeToString(sum[:8])
+}
+
+// declared are the connections that a known secret was seen to declare.
+func (k known) declared(name string) []string {
+	if k.Version != "" && len(k.Connections) == 0 {
+		return []string{name}
+	}
+	return k.Connections
+}
+
+func newKnown(name string, c vending.Change) known {
+	k := known{Version: digest(c.ARN, c.VersionID), Connections: c.Connections}
+	if slices.Equal(k.Connections, []string{name}) {
+		k.Connections = nil
+	}
+	return k
 }
 
 func newLedger(core Core, notes Notes, versions Versions) *ledger {
@@ -85,8 +112,7 @@ func (l *ledger) changed(ctx context.Context, name string, run *tally) {
 		run.failed(err)
 		return
 	}
-	former := l.page(name).secrets[name]
-	l.reconcile(ctx, []clientsecret.Version{{Name: name, ARN: former.ARN}}, run)
+	l.reconcile(ctx, []string{name}, run)
 	l.save(ctx, run)
 }
 
@@ -127,11 +153,11 @@ func (l *ledger) page(name string) *page {
 
 // compare lists versions, as many as this tick's share is, and returns those
 // that the ledger does not know. A secret that a whole listing lacks is gone.
-func (l *ledger) compare(ctx context.Context) ([]clientsecret.Version, error) {
+func (l *ledger) compare(ctx context.Context) ([]string, error) {
 	if l.next == "" {
 		l.listed = map[string]bool{}
 	}
-	var changed []clientsecret.Version
+	var changed []string
 	found, next, err := l.versions.Versions(ctx, l.share(), l.next)
 	if errors.Is(err, clientsecret.ErrBadCursor) {
 		l.next = "" // it has grown too old; begin again with the next tick
@@ -141,8 +167,8 @@ func (l *ledger) compare(ctx context.Context) ([]clientsecret.Version, error) {
 	}
 	for _, v := range found {
 		l.listed[v.Name] = true
-		if k, ok := l.page(v.Name).secrets[v.Name]; !ok || k.Version != v.VersionID || k.ARN != v.ARN {
-			changed = append(changed, v)
+		if l.page(v.Name).secrets[v.Name].Version != digest(v.ARN, v.VersionID) {
+			changed = append(changed, v.Name)
 		}
 	}
 	if l.next = next; next == "" {
@@ -161,12 +187,12 @@ func (l *ledger) share() int {
 }
 
 // gone are the secrets that are known and were not listed.
-func (l *ledger) gone() []clientsecret.Version {
-	var gone []clientsecret.Version
+func (l *ledger) gone() []string {
+	var gone []string
 	for _, p := range l.pages {
 		for name := range p.secrets {
 			if !l.listed[name] {
-				gone = append(gone, clientsecret.Version{Name: name})
+				gone = append(gone, name)
 			}
 		}
 	}
@@ -174,21 +200,21 @@ func (l *ledger) gone() []clientsecret.Version {
 }
 
 // reconcile looks at changed secrets, several at once.
-func (l *ledger) reconcile(ctx context.Context, changed []clientsecret.Version, run *tally) {
+func (l *ledger) reconcile(ctx context.Context, changed []string, run *tally) {
 	var mu sync.Mutex // over the pages, while several secrets are at work
 	var g errgroup.Group
 	g.SetLimit(reconciling)
-	for _, v := range changed {
+	for _, name := range changed {
 		if !timeLeft(ctx) {
 			run.leftOver()
 			continue
 		}
-		p := l.page(v.Name)
+		p := l.page(name)
 		mu.Lock()
-		former := p.secrets[v.Name].Connections
+		before, seen := p.secrets[name]
 		mu.Unlock()
 		g.Go(func() error {
-			change, err := l.core.Reconcile(ctx, v.Name, former)
+			change, err := l.core.Reconcile(ctx, vending.Changed{Secret: name, Seen: seen, Former: before.declared(name)})
 			run.reissue(change.Reissued)
 			run.drop(change.Dropped)
 			if err != nil {
@@ -199,10 +225,10 @@ func (l *ledger) reconcile(ctx context.Context, changed []clientsecret.Version, 
 			defer mu.Unlock()
 			p.dirty = true
 			if change.VersionID == "" {
-				delete(p.secrets, v.Name)
+				delete(p.secrets, name)
 				return nil
 			}
-			p.secrets[v.Name] = known{Version: change.VersionID, ARN: change.ARN, Connections: change.Connections}
+			p.secrets[name] = newKnown(name, change)
 			return nil
 		})
 	}

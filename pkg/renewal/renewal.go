@@ -41,7 +41,7 @@ type Notes interface {
 // Core renews; *vending.Core is one. Errors are *problem.Error.
 type Core interface {
 	Visit(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error)
-	Reconcile(ctx context.Context, secret string, former []string) (vending.Change, error)
+	Reconcile(ctx context.Context, c vending.Changed) (vending.Change, error)
 }
 
 // Versions lists which version of each secret is current; both sources do.

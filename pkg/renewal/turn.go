@@ -123,6 +123,7 @@ func (r *Renewer) visit(ctx context.Context, v visit, lanes *lanes, run *tally) 
 	switch {
 	case err != nil:
 		run.failed(err)
+		r.retry(ctx, v, err, run)
 	case plan == nil:
 		run.skipped()
 	default:
@@ -130,9 +131,22 @@ func (r *Renewer) visit(ctx context.Context, v visit, lanes *lanes, run *tally) 
 	}
 }
 
-// postpone leaves a token to the next minute.
+// postpone leaves a token that could not be begun to the next minute.
 func (r *Renewer) postpone(ctx context.Context, v visit, run *tally) {
 	run.leftOver()
+	r.reslot(ctx, v, run)
+}
+
+// retry leaves a token to the next minute when it failed for a reason that
+// passes, and of which nothing is remembered: the table's, or a busy lease. What
+// the provider said has a retry slot of its own already.
+func (r *Renewer) retry(ctx context.Context, v visit, err error, run *tally) {
+	if code := problem.Of(err).Code; code == problem.StoreUnavailable || code == problem.RefreshInProgress {
+		r.reslot(ctx, v, run)
+	}
+}
+
+func (r *Renewer) reslot(ctx context.Context, v visit, run *tally) {
 	to := vending.RetrySlot(v.key, v.now.Add(time.Minute))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -142,7 +156,8 @@ func (r *Renewer) postpone(ctx context.Context, v visit, run *tally) {
 }
 
 // renew runs one plan and writes its audit line.
-func (r *Renewer) renew(ctx context.Context, plan *vending.Renewal, run *tally) {
+func (r *Renewer) renew(ctx context.Context, p planned, run *tally) {
+	plan := p.plan
 	entry := r.audit.Begin()
 	entry.Action, entry.Outcome = "renew", "ok"
 	entry.Connection, entry.Subject = plan.Key.Connection, plan.Key.Subject
@@ -152,6 +167,7 @@ func (r *Renewer) renew(ctx context.Context, plan *vending.Renewal, run *tally) 
 		entry.Outcome = string(problem.Of(err).Code)
 		entry.Explain(problem.Of(err).Cause)
 		run.failed(err)
+		r.retry(ctx, p.visit, err, run)
 	case renewed:
 		entry.Source = string(vending.FromProvider)
 		run.renewed()

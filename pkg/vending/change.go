@@ -10,6 +10,16 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
+// Changed is a secret that has another version than before.
+type Changed struct {
+	// Secret is its name.
+	Secret string
+	// Seen says that it was looked at before; Former are the connections that it
+	// declared then.
+	Seen   bool
+	Former []string
+}
+
 // Change is what a look at one secret made of its connections.
 type Change struct {
 	// Connections are the names that the secret declares now.
@@ -23,35 +33,50 @@ type Change struct {
 
 // Reconcile makes what is stored agree with the current version of a secret.
 // Tokens that another declaration minted are reissued if somebody uses them,
-// and dropped otherwise, or when they cannot be reissued. former are the
-// connections that the secret was known to declare: those that it no longer
-// declares lose their tokens. Every error is a *problem.Error.
-func (c *Core) Reconcile(ctx context.Context, secret string, former []string) (Change, error) {
-	s, err := c.declarations.secrets.Load(ctx, secret, clientsecret.Current, true)
+// and dropped otherwise, or when they cannot be reissued. Connections that the
+// secret no longer declares lose theirs. Every error is a *problem.Error; the
+// secret is then to be looked at again.
+func (c *Core) Reconcile(ctx context.Context, changed Changed) (Change, error) {
+	s, err := c.declarations.secrets.Load(ctx, changed.Secret, clientsecret.Current, true)
 	switch {
 	case errors.Is(err, clientsecret.ErrNotFound):
 		s = clientsecret.Secret{}
 	case err != nil:
-		return Change{}, problem.Of(secretProblem(connection.Name(secret), err))
+		return Change{}, problem.Of(secretProblem(connection.Name(changed.Secret), err))
 	}
 	change := Change{ARN: s.ARN, VersionID: s.VersionID}
 	declared := map[string]bool{}
 	for _, e := range c.expand(s) {
 		declared[e.Name] = true
 		change.Connections = append(change.Connections, e.Name)
-		if err := c.reconcile(ctx, e, s.VersionID, &change); err != nil {
+		if err := c.reconcile(ctx, e, visitOf(changed, s, &change)); err != nil {
 			return change, problem.Of(err)
 		}
 	}
-	for _, name := range former {
+	for _, name := range changed.Former {
 		if declared[name] {
 			continue
 		}
-		if err := c.reconcile(ctx, connection.Entry{Name: name, Err: connection.ErrNoConnection}, s.VersionID, &change); err != nil {
+		gone := connection.Entry{Name: name, Err: connection.ErrNoConnection}
+		if err := c.reconcile(ctx, gone, visitOf(changed, s, &change)); err != nil {
 			return change, problem.Of(err)
 		}
 	}
 	return change, nil
+}
+
+// reconciliation is what settling one token has to know of the change, and
+// where it counts what it did.
+type reconciliation struct {
+	// version is the secret's current one; empty when it is gone.
+	version string
+	// seen: the secret was looked at before, so this is a change of it.
+	seen   bool
+	change *Change
+}
+
+func visitOf(changed Changed, s clientsecret.Secret, change *Change) reconciliation {
+	return reconciliation{version: s.VersionID, seen: changed.Seen, change: change}
 }
 
 func (c *Core) expand(s clientsecret.Secret) []connection.Entry {
@@ -63,7 +88,7 @@ func (c *Core) expand(s clientsecret.Secret) []connection.Entry {
 
 // reconcile looks at the tokens of one connection. What has no valid
 // declaration any more has no right to a token either.
-func (c *Core) reconcile(ctx context.Context, declared connection.Entry, version string, change *Change) error {
+func (c *Core) reconcile(ctx context.Context, declared connection.Entry, r reconciliation) error {
 	if _, err := connection.ParseName(declared.Name); err != nil {
 		return nil // never had a token
 	}
@@ -78,37 +103,86 @@ func (c *Core) reconcile(ctx context.Context, declared connection.Entry, version
 		if err != nil {
 			return unavailable(err)
 		}
-		if err := c.settle(ctx, declared, variant, version, change); err != nil {
+		if err := c.settle(ctx, declared, variant, r); err != nil {
 			return err
 		}
 	}
-	return c.settle(ctx, declared, e, version, change)
+	return c.settle(ctx, declared, e, r)
 }
 
 // settle reissues or drops one token, unless the declaration in force minted it.
-func (c *Core) settle(ctx context.Context, declared connection.Entry, e entry, version string, change *Change) error {
-	conn := declared.Connection
+func (c *Core) settle(ctx context.Context, declared connection.Entry, e entry, r reconciliation) error {
 	if e.item.Token.ID == "" {
-		return nil
+		return c.settleEmpty(ctx, e, r)
 	}
-	if declared.Err == nil && e.item.Token.Declaration == conn.Hash && e.item.Generation == conn.Generation {
+	if inForce(declared, e.item) {
 		return nil
 	}
 	if declared.Err == nil && e.item.Used && e.token.Valid(c.now()) {
-		if renewed, err := c.renewal(conn, e, e.token.ID).Run(ctx); err == nil && renewed {
-			change.Reissued++
+		reissued, err := c.reissue(ctx, declared, e)
+		if err == nil && reissued {
+			r.change.Reissued++
+		}
+		if err == nil {
 			return nil
 		}
 	}
-	change.Dropped++
-	return c.drop(ctx, e.item.Key, version)
+	r.change.Dropped++
+	return c.drop(ctx, e.item.Key, r.version)
 }
 
-// drop forgets a token here and in the table.
-func (c *Core) drop(ctx context.Context, key tokenstore.Key, mustLoad string) error {
-	if _, err := c.store.Drop(ctx, tokenstore.Drop{Key: key, MustLoad: mustLoad, Now: c.now()}); err != nil {
+// settleEmpty looks after an item without a token. When its secret has changed
+// it is dropped all the same: whoever is minting for it with a copy of the
+// former declaration is fenced then, and has to look again. A secret that is
+// seen for the first time has no former declaration, and fencing its first
+// token would only have it minted twice; but one that is being minted is worth
+// another look when it is there.
+func (c *Core) settleEmpty(ctx context.Context, e entry, r reconciliation) error {
+	switch {
+	case r.seen:
+		return c.drop(ctx, e.item.Key, r.version)
+	case e.item.Lease.Owner != "" && e.item.Lease.Until.After(c.now()):
+		return inProgress("a token is being minted while its secret is looked at for the first time")
+	}
+	return nil
+}
+
+// inForce reports whether a stored token stands for the declaration.
+func inForce(declared connection.Entry, item tokenstore.Item) bool {
+	return declared.Err == nil && item.Token.ID != "" &&
+		item.Token.Declaration == declared.Connection.Hash && item.Generation == declared.Connection.Generation
+}
+
+// reissue replaces e's token, unless somebody else has done so. It fails when
+// the token is not replaced, also while somebody is about to: who knows with
+// which declaration.
+func (c *Core) reissue(ctx context.Context, declared connection.Entry, e entry) (bool, error) {
+	reissued, err := c.renewal(declared.Connection, e, "").Run(ctx)
+	if err != nil || reissued {
+		return reissued, err
+	}
+	now, err := c.read(ctx, e.item.Key, true)
+	if err == nil && !inForce(declared, now.item) {
+		err = errBusy
+	}
+	return false, err
+}
+
+// noVersion is what the next minter must load of a secret that there is none
+// of: no copy will do, so it looks, and finds out.
+const noVersion = "none"
+
+// drop forgets a token here and in the table. Minters must use version from
+// then on; empty is a secret that is gone.
+func (c *Core) drop(ctx context.Context, key tokenstore.Key, version string) error {
+	if version == "" {
+		version = noVersion
+	}
+	before, err := c.store.Drop(ctx, tokenstore.Drop{Key: key, MustLoad: version, Now: c.now()})
+	if err != nil {
 		return unavailable(err)
 	}
-	c.memory.forget(key)
+	// Knowing the version keeps a replica that lags from bringing the token back.
+	c.memory.put(key, entry{item: tokenstore.Item{Key: key, Version: before.Version + 1}, readAt: c.now()})
 	return nil
 }

@@ -16,7 +16,7 @@ func (c *Core) commit(ctx context.Context, j job, item tokenstore.Item, owner st
 	e := entry{item: item, token: t, readAt: c.now(), source: FromProvider}
 	stored, err := c.sealToken(ctx, j.key, t)
 	if err != nil {
-		return c.keep(ctx, e, err)
+		return c.keep(ctx, j, e, err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
@@ -32,16 +32,21 @@ func (c *Core) commit(ctx context.Context, j job, item tokenstore.Item, owner st
 		case errors.Is(err, tokenstore.ErrSuperseded):
 			return c.overtaken(ctx, j, owner, err)
 		case c.wait(ctx, c.jittered(pause)) != nil, pause > time.Second:
-			return c.keep(ctx, e, err)
+			return c.keep(ctx, j, e, err)
 		}
 	}
 }
 
-// keep serves from memory what could not be stored: it is valid all the same.
-func (c *Core) keep(ctx context.Context, e entry, err error) (entry, error) {
+// keep serves from memory what could not be stored: it is valid all the same. A
+// renewal has nobody to serve, and failed.
+func (c *Core) keep(ctx context.Context, j job, e entry, err error) (entry, error) {
 	account := audit.From(ctx)
 	account.Warn("token_not_stored")
 	account.Explain(err)
+	if j.renewal {
+		c.release(ctx, j.key, e.item.Lease.Owner)
+		return entry{}, unavailable(err)
+	}
 	c.memory.put(e.item.Key, e)
 	return e, nil
 }

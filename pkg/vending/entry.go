@@ -50,22 +50,36 @@ type sealedToken struct {
 func (c *Core) lookup(ctx context.Context, key tokenstore.Key) (entry, Source, error) {
 	now := c.now()
 	known, ok := c.memory.get(key)
-	ok = ok && known.token.Valid(now)
-	if ok && known.fresh(now) {
+	valid := ok && known.token.Valid(now)
+	if valid && known.fresh(now) {
 		return known, FromMemory, nil
 	}
-	e, err := c.read(ctx, key, false)
+	e, err := c.consult(ctx, key, valid)
 	if err == nil && ok && e.item.Version < known.item.Version {
 		e, err = c.read(ctx, key, true) // a stale replica answered
 	}
-	if err != nil && ok {
+	if err != nil && valid {
 		audit.From(ctx).Warn("store_unavailable")
 		return known, FromMemory, nil
 	}
 	return e, FromTable, err
 }
 
-// read reads and opens one item, and remembers it when it holds a token.
+// patience bounds the look at the table of a caller who could be served from
+// memory: some fifty times what the table takes.
+const patience = 500 * time.Millisecond
+
+func (c *Core) consult(ctx context.Context, key tokenstore.Key, valid bool) (entry, error) {
+	if valid {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	return c.read(ctx, key, false)
+}
+
+// read reads and opens one item, and remembers it. What an eventually consistent
+// read found does not overrule a newer version that is known.
 func (c *Core) read(ctx context.Context, key tokenstore.Key, consistent bool) (entry, error) {
 	item, err := c.store.Get(ctx, key, consistent)
 	if errors.Is(err, tokenstore.ErrCorrupt) {
@@ -75,7 +89,15 @@ func (c *Core) read(ctx context.Context, key tokenstore.Key, consistent bool) (e
 	if err != nil {
 		return entry{}, err
 	}
-	return c.open(ctx, item)
+	e, err := c.open(ctx, item)
+	switch {
+	case err != nil:
+	case consistent:
+		c.memory.put(key, e)
+	default:
+		c.memory.hear(key, e)
+	}
+	return e, err
 }
 
 // open unseals the token of an item. What is damaged or belongs elsewhere is a
@@ -94,9 +116,7 @@ func (c *Core) open(ctx context.Context, item tokenstore.Item) (entry, error) {
 	}
 	if err != nil {
 		audit.From(ctx).Warn("sealed_token_corrupt")
-		return e, nil
 	}
-	c.memory.put(item.Key, e)
 	return e, nil
 }
 

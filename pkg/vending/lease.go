@@ -68,9 +68,8 @@ func (c *Core) announced(ctx context.Context, j *job, item tokenstore.Item) (ent
 	if j.key.Variant == "" || item.Version > 0 {
 		return c.examine(ctx, j, item)
 	}
-	own := tokenstore.Key{Connection: j.key.Connection, Subject: j.key.Subject}
-	if err := c.store.AddVariant(ctx, own, j.key.Variant); err != nil {
-		return entry{}, unavailable(err)
+	if err := c.announce(ctx, j.key); err != nil {
+		return entry{}, err
 	}
 	if err := c.reload(ctx, j); err != nil {
 		return entry{}, err
@@ -87,6 +86,7 @@ func (c *Core) examine(ctx context.Context, j *job, item tokenstore.Item) (entry
 	if err != nil {
 		return entry{}, err
 	}
+	c.memory.put(j.key, e)
 	stale := item.MustLoad != "" ||
 		e.token.ID != "" && e.token.Declaration != j.conn.Hash ||
 		item.Failure.NextAttemptAt.After(c.now()) && item.Failure.Cause != cause(j.conn)

@@ -26,6 +26,8 @@ func (m *memory) get(key tokenstore.Key) (entry, bool) {
 	return e, ok
 }
 
+// put remembers an item as it certainly stands, a missing token too: what was
+// known before is not served any more.
 func (m *memory) put(key tokenstore.Key, e entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -35,10 +37,11 @@ func (m *memory) put(key tokenstore.Key, e entry) {
 	m.entries[key] = e
 }
 
-func (m *memory) forget(key tokenstore.Key) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.entries, key)
+// hear remembers what a replica said, unless a newer version is known.
+func (m *memory) hear(key tokenstore.Key, e entry) {
+	if known, ok := m.get(key); !ok || known.item.Version <= e.item.Version {
+		m.put(key, e)
+	}
 }
 
 // evictLooks bounds what making room costs: a process that serves more

@@ -2,6 +2,7 @@ package vending
 
 import (
 	"context"
+	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
@@ -42,9 +43,14 @@ type Editor interface {
 	// MarkUsed notes that the token of that version was served; a version that
 	// has moved makes it a no-op.
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
+	// SetForced replaces the instants of forced refreshes; tokenstore.ErrSuperseded
+	// when they are not was any more.
+	SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error
 	// AddVariant notes on the connection's own item that a scope variant
 	// exists; repeating it changes nothing.
 	AddVariant(ctx context.Context, key tokenstore.Key, variant string) error
+	// RemoveVariant takes that note back; repeating it changes nothing.
+	RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error
 }
 
 // Store is everything the core asks of a store.

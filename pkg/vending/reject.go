@@ -59,21 +59,46 @@ func (c *Core) markRejected(ctx context.Context, e *entry) error {
 	if wait := e.token.MintedAt.Add(rejectAge).Sub(now); wait > 0 {
 		return limited("this token is too new to be replaced", wait)
 	}
-	forced := slices.DeleteFunc(slices.Clone(e.item.Forced), func(at time.Time) bool { return now.Sub(at) >= forcedWindow })
-	if len(forced) >= forcedMost {
-		return limited("this connection's token was replaced too often on callers' word", forced[0].Add(forcedWindow).Sub(now))
+	forced, err := c.force(ctx, e.item, now)
+	if err != nil {
+		return err
 	}
-	item, err := c.store.Reject(ctx, tokenstore.Reject{Key: e.item.Key, Version: e.item.Version, TokenID: e.token.ID,
-		Forced: append(forced, now)})
+	item, err := c.store.Reject(ctx, tokenstore.Reject{Key: e.item.Key, Version: e.item.Version, TokenID: e.token.ID, Forced: forced})
 	if errors.Is(err, tokenstore.ErrSuperseded) {
 		return err
 	}
 	if err != nil {
 		return unavailable(err)
 	}
-	c.memory.forget(e.item.Key)
 	e.item = item
+	c.memory.put(item.Key, *e)
 	return nil
+}
+
+// force returns the instants of forced refreshes that the item is to carry, this
+// one included, if the limit allows it. The limit is the connection's: that of
+// its scope variants is counted on its own item, before theirs is touched.
+func (c *Core) force(ctx context.Context, item tokenstore.Item, now time.Time) ([]time.Time, error) {
+	own := item
+	if item.Key.Variant != "" {
+		var err error
+		if own, err = c.store.Get(ctx, ownKey(item.Key), true); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	forced := slices.DeleteFunc(slices.Clone(own.Forced), func(at time.Time) bool { return now.Sub(at) >= forcedWindow })
+	if len(forced) >= forcedMost {
+		return nil, limited("this connection's token was replaced too often on callers' word", forced[0].Add(forcedWindow).Sub(now))
+	}
+	forced = append(forced, now)
+	if item.Key.Variant == "" {
+		return forced, nil
+	}
+	err := c.store.SetForced(ctx, own.Key, own.Forced, forced)
+	if err != nil && !errors.Is(err, tokenstore.ErrSuperseded) {
+		return nil, unavailable(err)
+	}
+	return nil, err
 }
 
 func limited(detail string, wait time.Duration) *problem.Error {

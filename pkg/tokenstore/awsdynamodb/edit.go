@@ -2,6 +2,7 @@ package awsdynamodb
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -118,6 +119,40 @@ func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 	u.blind = true
 	requireVersion(u, version)
 	u.assign(attrUsed, &types.AttributeValueMemberBOOL{Value: true})
+	_, _, err := s.apply(ctx, u)
+	return err
+}
+
+// SetForced replaces the instants of forced refreshes; tokenstore.ErrSuperseded
+// when they are not was any more.
+func (s *Store) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+	u := newUpdate("set forced", key)
+	u.blind = true
+	u.stamp()
+	u.requireSchema()
+	if len(was) == 0 {
+		u.require("attribute_not_exists(#forced)")
+	} else {
+		u.require("#forced = :was")
+		u.value(":was", instants(was))
+	}
+	u.assign(attrForced, instants(forced))
+	_, applied, err := s.apply(ctx, u)
+	if err == nil && !applied {
+		return fmt.Errorf("set forced: %w", tokenstore.ErrSuperseded)
+	}
+	return err
+}
+
+// RemoveVariant takes back that a variant exists; repeating it changes nothing.
+func (s *Store) RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error {
+	key.Variant = ""
+	u := newUpdate("remove variant", key)
+	u.blind = true
+	u.require("contains(#variants, :one)")
+	u.value(":one", text(variant))
+	u.drop = append(u.drop, "#variants :variant")
+	u.value(":variant", &types.AttributeValueMemberSS{Value: []string{variant}})
 	_, _, err := s.apply(ctx, u)
 	return err
 }

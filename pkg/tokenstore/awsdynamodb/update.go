@@ -21,6 +21,7 @@ type update struct {
 	set    []string
 	remove []string
 	add    []string
+	drop   []string
 	when   []string
 	values attributes
 	// answer is what comes back of an update that was applied; empty is nothing.
@@ -115,7 +116,7 @@ func (u *update) clauses() string {
 	for _, clause := range []struct {
 		keyword string
 		parts   []string
-	}{{"SET ", u.set}, {" REMOVE ", u.remove}, {" ADD ", u.add}} {
+	}{{"SET ", u.set}, {" REMOVE ", u.remove}, {" ADD ", u.add}, {" DELETE ", u.drop}} {
 		if len(clause.parts) > 0 {
 			b.WriteString(clause.keyword)
 			b.WriteString(strings.Join(clause.parts, ", "))

@@ -157,6 +157,38 @@ func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 	return nil
 }
 
+// SetForced replaces the instants of forced refreshes, if they are still was.
+func (s *Store) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+	if err := alive(ctx, "set forced"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	item := s.read(key)
+	if !slices.Equal(item.Forced, instants(was)) {
+		return fmt.Errorf("set forced: %w", tokenstore.ErrSuperseded)
+	}
+	item.Forced = instants(forced)
+	s.write(item)
+	return nil
+}
+
+// RemoveVariant takes back that a variant exists.
+func (s *Store) RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error {
+	if err := alive(ctx, "remove variant"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key.Variant = ""
+	item := s.read(key)
+	if at, found := slices.BinarySearch(item.Variants, variant); found {
+		item.Variants = slices.Delete(item.Variants, at, at+1)
+		s.write(item)
+	}
+	return nil
+}
+
 // AddVariant notes on the connection's own item that a variant exists.
 func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
 	if err := alive(ctx, "add variant"); err != nil {

@@ -29,7 +29,9 @@ type Store interface {
 	Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error)
 	Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error)
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
+	SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error
 	AddVariant(ctx context.Context, key tokenstore.Key, variant string) error
+	RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error
 	Due(ctx context.Context, slot, next string) ([]tokenstore.Key, string, error)
 	Reslot(ctx context.Context, key tokenstore.Key, from, to string) error
 	ReadNote(ctx context.Context, name string) (tokenstore.Note, error)
@@ -63,6 +65,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"drop", drop},
 		{"mark used", markUsed},
 		{"variants", variants},
+		{"variants taken back", variantsTakenBack},
+		{"forced", forcedInstants},
 		{"due", due},
 		{"reslot", reslot},
 		{"notes", notes},

@@ -146,6 +146,18 @@ func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant stri
 	return either(failed, err)
 }
 
+// SetForced replaces the instants of forced refreshes.
+func (s *Store) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) (err error) {
+	failed := s.change(ctx, key, "set forced", func() { err = s.Table.SetForced(ctx, key, was, forced) })
+	return either(failed, err)
+}
+
+// RemoveVariant takes the note of a scope variant back.
+func (s *Store) RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) (err error) {
+	failed := s.change(ctx, key, "remove variant", func() { err = s.Table.RemoveVariant(ctx, key, variant) })
+	return either(failed, err)
+}
+
 // Due finds what is due.
 func (s *Store) Due(ctx context.Context, slot, next string) (keys []tokenstore.Key, more string, err error) {
 	failed := s.call(ctx, "", "query", func() { keys, more, err = s.Table.Due(ctx, slot, next) })

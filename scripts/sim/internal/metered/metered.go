@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
@@ -170,6 +171,17 @@ func (t *Table) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 func (t *Table) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
 	own := tokenstore.Key{Connection: key.Connection, Subject: key.Subject}
 	return t.edit(ctx, own, func() error { return t.store.AddVariant(ctx, own, variant) })
+}
+
+// SetForced is one write.
+func (t *Table) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+	return t.edit(ctx, key, func() error { return t.store.SetForced(ctx, key, was, forced) })
+}
+
+// RemoveVariant is one write.
+func (t *Table) RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error {
+	own := tokenstore.Key{Connection: key.Connection, Subject: key.Subject}
+	return t.edit(ctx, own, func() error { return t.store.RemoveVariant(ctx, own, variant) })
 }
 
 // Reslot is one write.

@@ -1,0 +1,71 @@
+package storetest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+func forcedInstants(t *testing.T, f *fixture) {
+	t.Run("CR-23 replaced only while they are what was read", func(t *testing.T) {
+		k := key(t)
+		want := mustMint(t, f, k, "token_1")
+		first, second := []time.Time{start}, []time.Time{start, start.Add(time.Minute)}
+		for i, step := range []struct {
+			was, forced []time.Time
+			fits        bool
+		}{
+			{nil, first, true}, {nil, second, false}, {second, first, false}, {first, second, true}, {first, first, false},
+		} {
+			err := f.SetForced(t.Context(), k, step.was, step.forced)
+			if fits := err == nil; fits != step.fits || !fits && !errors.Is(err, tokenstore.ErrSuperseded) {
+				t.Errorf("step %d: %v, want it to fit: %v", i+1, err, step.fits)
+			}
+		}
+		want.Forced = []time.Time{stored(second[0]), stored(second[1])}
+		diff(t, "stored", want, get(t, f, k))
+	})
+	t.Run("CR-23 of 50 at once one is heard", func(t *testing.T) {
+		k := key(t)
+		heard := 0
+		for _, err := range race(50, func(i int) error {
+			return f.SetForced(t.Context(), k, nil, []time.Time{start.Add(time.Duration(i) * time.Second)})
+		}) {
+			if err == nil {
+				heard++
+			}
+		}
+		if heard != 1 {
+			t.Errorf("%d were heard", heard)
+		}
+	})
+}
+
+func variantsTakenBack(t *testing.T, f *fixture) {
+	k := key(t)
+	for _, v := range []string{"a", "b"} {
+		if err := f.AddVariant(t.Context(), k, v); err != nil {
+			t.Fatalf("AddVariant: %v", err)
+		}
+	}
+	for _, v := range []string{"a", "a", "c"} {
+		if err := f.RemoveVariant(t.Context(), k, v); err != nil {
+			t.Fatalf("RemoveVariant: %v", err)
+		}
+	}
+	diff(t, "one is left", []string{"b"}, get(t, f, k).Variants)
+	if err := f.RemoveVariant(t.Context(), k, "b"); err != nil {
+		t.Fatalf("RemoveVariant: %v", err)
+	}
+	if left := get(t, f, k).Variants; len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
+	missing := key(t)
+	missing.Connection += "-x"
+	if err := f.RemoveVariant(t.Context(), missing, "a"); err != nil {
+		t.Fatalf("RemoveVariant: %v", err)
+	}
+	diff(t, "a missing item stays missing", tokenstore.Item{Key: missing}, get(t, f, missing))
+}

@@ -1,0 +1,64 @@
+package vending
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// maxVariants bounds the scope variants of one connection: each is a token of
+// its own at the provider, and their number is otherwise that of the subsets of
+// allowed_scopes.
+const maxVariants = 32
+
+// ownKey names the connection's own item, which knows of the variants.
+func ownKey(key tokenstore.Key) tokenstore.Key {
+	return tokenstore.Key{Connection: key.Connection, Subject: key.Subject}
+}
+
+// announce notes a new variant on the connection's own item, if there is room
+// for it among those whose tokens still live.
+func (c *Core) announce(ctx context.Context, key tokenstore.Key) error {
+	own, err := c.store.Get(ctx, ownKey(key), true)
+	if err != nil {
+		return unavailable(err)
+	}
+	if len(own.Variants) >= maxVariants && !slices.Contains(own.Variants, key.Variant) {
+		if err := c.makeRoom(ctx, own); err != nil {
+			return err
+		}
+	}
+	if err := c.store.AddVariant(ctx, own.Key, key.Variant); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// makeRoom forgets variants that hold no living token, and refuses when all do.
+func (c *Core) makeRoom(ctx context.Context, own tokenstore.Item) error {
+	now, living, soonest := c.now(), 0, time.Hour
+	for _, v := range own.Variants {
+		key := own.Key
+		key.Variant = v
+		item, err := c.store.Get(ctx, key, true)
+		if err != nil {
+			return unavailable(err)
+		}
+		if item.Token.ExpiresAt.After(now) || item.Lease.Until.After(now) {
+			living++
+			soonest = min(soonest, max(item.Token.ExpiresAt.Sub(now), time.Second))
+			continue
+		}
+		if err := c.store.RemoveVariant(ctx, own.Key, v); err != nil {
+			return unavailable(err)
+		}
+	}
+	if living < maxVariants {
+		return nil
+	}
+	return &problem.Error{Code: problem.RateLimited, RetryAfter: soonest,
+		Detail: "this connection has tokens for as many different scopes as it may; ask for one of those, or for its own"}
+}
