@@ -20,6 +20,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -190,10 +191,13 @@ func (f *Fleet) Violations(ctx context.Context) ([]string, error) {
 	return append(f.leaks.all(), f.violations...), err
 }
 
+// violated notes a violation, once in the same words.
 func (f *Fleet) violated(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.violations = append(f.violations, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(f.violations, text) {
+		f.violations = append(f.violations, text)
+	}
 }
 
 // Close kills every process, frozen ones too, and closes the engines.

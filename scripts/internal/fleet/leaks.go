@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"sync"
 )
 
@@ -55,8 +56,11 @@ func containsAny(text []byte, canaries [][]byte) bool {
 func (l *leaks) look(where string, text []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if containsAny(text, l.canaries) {
-		l.found = append(l.found, fmt.Sprintf("INV-5: %s holds a secret or a token", where))
+	if !containsAny(text, l.canaries) {
+		return
+	}
+	if said := fmt.Sprintf("INV-5: %s holds a secret or a token", where); !slices.Contains(l.found, said) {
+		l.found = append(l.found, said)
 	}
 }
 

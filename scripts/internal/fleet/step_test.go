@@ -1,0 +1,37 @@
+package fleet_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
+)
+
+func TestUpdatesAreToldApart(t *testing.T) {
+	for expression, want := range map[string]fleet.Step{
+		"SET #lease_owner = :lease_owner, #lease_until = :lease_until":               fleet.Acquire,
+		"SET #version = :version, #sealed = :sealed REMOVE #lease_owner":             fleet.Commit,
+		"SET #fail_count = :fail_count REMOVE #lease_owner, #lease_until":            fleet.Fail,
+		"REMOVE #lease_owner, #lease_until":                                          fleet.Release,
+		"SET #rejected_id = :rejected_id":                                            fleet.Reject,
+		"SET #version = if_not_exists(#version, :zero) + :one REMOVE #sealed, #used": fleet.Drop,
+		"SET #used = :used":                            fleet.Mark,
+		"SET #renew_slot = :renew_slot":                fleet.Slot,
+		"SET #schema = :schema ADD #variants :variant": fleet.Variant,
+		"SET #version = :next, #note = :note":          fleet.Note,
+		"SET #anything = :else":                        fleet.Other,
+	} {
+		t.Run(string(want), func(t *testing.T) {
+			body := fmt.Sprintf(`{"Key":{"pk":{"S":"connection/crm"}},"UpdateExpression":%q}`, expression)
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+			r.Header.Set("X-Amz-Target", "DynamoDB_20120810.UpdateItem")
+			r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=vend-07/20260101/us-east-1/dynamodb/aws4_request")
+			if got := fleet.CallOf(r, []byte(body)); got != (fleet.Call{Step: want, From: "vend-07", Subject: "crm"}) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
