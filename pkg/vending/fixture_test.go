@@ -220,6 +220,7 @@ type flakyStore struct {
 	*memory.Store
 	mu     sync.Mutex
 	down   bool
+	hangs  bool
 	before func(operation string)
 	counts map[string]int
 }
@@ -247,6 +248,13 @@ func (s *flakyStore) setDown(down bool) {
 	s.down = down
 }
 
+// hanging makes reads answer nothing until the reader gives up.
+func (s *flakyStore) hanging(hangs bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hangs = hangs
+}
+
 func (s *flakyStore) count(operation string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,6 +268,10 @@ func (s *flakyStore) Get(ctx context.Context, key tokenstore.Key, consistent boo
 	}
 	if err := s.reach(operation); err != nil {
 		return tokenstore.Item{}, err
+	}
+	if s.hangs {
+		<-ctx.Done()
+		return tokenstore.Item{}, tokenstore.ErrUnavailable
 	}
 	return s.Store.Get(ctx, key, consistent)
 }
