@@ -214,7 +214,9 @@ func (l *ledger) reconcile(ctx context.Context, changed []string, run *tally) {
 		before, seen := p.secrets[name]
 		mu.Unlock()
 		g.Go(func() error {
-			change, err := l.core.Reconcile(ctx, vending.Changed{Secret: name, Seen: seen, Former: before.declared(name)})
+			change, err := guarded(func() (vending.Change, error) {
+				return l.core.Reconcile(ctx, vending.Changed{Secret: name, Seen: seen, Former: before.declared(name)})
+			})
 			run.reissue(change.Reissued)
 			run.drop(change.Dropped)
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/renewal"
 	"github.com/tokenvend/tokenvend/pkg/seal"
@@ -416,6 +417,63 @@ func TestChange(t *testing.T) {
 			h.process().Tick(t.Context())
 			if looked := h.secrets.loads - loads; looked != 1 {
 				t.Errorf("%d secrets read, want 1", looked)
+			}
+		})
+	})
+}
+
+// broken fails or panics where the core would work.
+type broken struct {
+	renewal.Core
+	fail func(tokenstore.Key) error
+}
+
+func (b broken) Visit(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error) {
+	if err := b.fail(key); err != nil {
+		return nil, err
+	}
+	return b.Core.Visit(ctx, key, next)
+}
+
+func TestOneTokenNeverStopsTheOthers(t *testing.T) {
+	due := func(t *testing.T, fail func(tokenstore.Key) error) (*house, audit.Run) {
+		h := newHouse(t)
+		h.ticks(1)
+		for _, name := range []string{"a", "b", "c"} {
+			h.secrets.put(name, declaration(name))
+			h.vend(name)
+		}
+		time.Sleep(57 * time.Minute)
+		r := renewal.New(renewal.Config{Core: broken{h.core, fail}, Index: h.store, Notes: h.store, Versions: h.secrets, Audit: h.audit})
+		return h, r.Tick(t.Context())
+	}
+	t.Run("INV-5 a panic is one failure, and its value is told to nobody", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, run := due(t, func(key tokenstore.Key) error {
+				if key.Connection == "b" {
+					panic("canary")
+				}
+				return nil
+			})
+			if run.Renewed != 2 || run.Failed["internal_error"] != 1 || strings.Contains(h.log.String(), "canary") {
+				t.Errorf("%+v", run)
+			}
+		})
+	})
+	t.Run("CR-25 what the table kept from being looked at waits a minute, not a cycle", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, run := due(t, func(key tokenstore.Key) error {
+				if key.Connection == "b" {
+					return problem.New(problem.StoreUnavailable, "x")
+				}
+				return nil
+			})
+			item, _ := h.store.Get(t.Context(), tokenstore.Key{Connection: "b"}, true)
+			if run.Renewed != 2 || !strings.HasPrefix(item.RenewSlot, "at/") {
+				t.Fatalf("%+v, slot %s", run, item.RenewSlot)
+			}
+			if run := h.ticks(2); run.Renewed != 1 {
+				t.Errorf("two minutes later: %+v", run)
 			}
 		})
 	})

@@ -119,7 +119,7 @@ func (r *Renewer) visit(ctx context.Context, v visit, lanes *lanes, run *tally) 
 		r.postpone(ctx, v, run)
 		return
 	}
-	plan, err := r.core.Visit(ctx, v.key, v.next)
+	plan, err := guarded(func() (*vending.Renewal, error) { return r.core.Visit(ctx, v.key, v.next) })
 	switch {
 	case err != nil:
 		run.failed(err)
@@ -129,6 +129,17 @@ func (r *Renewer) visit(ctx context.Context, v visit, lanes *lanes, run *tally) 
 	default:
 		lanes.add(v, plan)
 	}
+}
+
+// guarded turns a panic into an error, so that one token's never stops the run.
+// What was panicked with may hold anything and is told to nobody; its type is.
+func guarded[T any](work func() (T, error)) (result T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = problem.Of(fmt.Errorf("panicked with a %T", p))
+		}
+	}()
+	return work()
 }
 
 // postpone leaves a token that could not be begun to the next minute.
@@ -161,7 +172,7 @@ func (r *Renewer) renew(ctx context.Context, p planned, run *tally) {
 	entry := r.audit.Begin()
 	entry.Action, entry.Outcome = "renew", "ok"
 	entry.Connection, entry.Subject = plan.Key.Connection, plan.Key.Subject
-	renewed, err := plan.Run(audit.With(ctx, entry))
+	renewed, err := guarded(func() (bool, error) { return plan.Run(audit.With(ctx, entry)) })
 	switch {
 	case err != nil:
 		entry.Outcome = string(problem.Of(err).Code)
