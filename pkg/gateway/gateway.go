@@ -15,6 +15,8 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
@@ -44,6 +46,9 @@ type operation struct {
 // response could be written.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	entry := h.audit.Begin()
+	if invocation, ok := lambdacontext.FromContext(ctx); ok {
+		entry.RequestID = invocation.AwsRequestID // until the event names API Gateway's
+	}
 	ctx = audit.With(ctx, entry)
 	res := h.answer(ctx, payload, entry)
 	entry.Status = res.status

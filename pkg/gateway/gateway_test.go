@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -295,6 +296,14 @@ func TestBadInput(t *testing.T) {
 			}
 		})
 	}
+	t.Run("INV-6 an answer to an event that names no request carries Lambda's id", func(t *testing.T) {
+		e := newEdge(t)
+		ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "invocation-1"})
+		out, err := e.h.Invoke(ctx, []byte(`{}`))
+		if err != nil || !strings.Contains(string(out), `\"instance\":\"invocation-1\"`) {
+			t.Errorf("answer %s, %v", out, err)
+		}
+	})
 	t.Run("BI-16 says what was expected in the log", func(t *testing.T) {
 		e := newEdge(t)
 		e.invoke([]byte(`{}`))
