@@ -1,0 +1,177 @@
+package vending_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// scriptsPerBug is the budget in which each broken promise has to be noticed.
+const scriptsPerBug = 1000
+
+// TestPropertyNotices breaks one promise of the store at a time. The property
+// is worth something only as long as it notices each of them, and by the
+// invariant that the promise is there for.
+func TestPropertyNotices(t *testing.T) {
+	tests := []struct {
+		name, invariant string
+		broken          func(*world) vending.Store
+	}{
+		{"CR-04 a lease taken without a condition", "INV-2", func(w *world) vending.Store { return unconditional{w.truth} }},
+		{"FI-07 a commit not fenced by the version", "FI-07", func(w *world) vending.Store { return unfenced{w.truth} }},
+		{"FI-03 a lapsed lease that is never taken over", "INV-7", func(w *world) vending.Store { return neverLapsing{w.truth} }},
+		{"CR-04 a living lease judged as lapsed", "INV-2", func(w *world) vending.Store { return lapsedTooSoon{w.truth} }},
+		{"CR-04 a release that ends whoever's lease", "INV-2", func(w *world) vending.Store { return releasesAll{w.truth} }},
+		{"CR-04 a commit that ends whoever's lease", "INV-2", func(w *world) vending.Store { return commitEndsAll{w.truth} }},
+		{"CR-08 no second look under the lease", "INV-2", func(w *world) vending.Store { return staleUnderLease{w.truth, w} }},
+		{"CR-18 a failure that is not shared", "CR-18", func(w *world) vending.Store { return forgetsFailures{w.truth} }},
+		{"FI-49 a drop that does not move the version", "FI-49", func(w *world) vending.Store { return quietDrop{w.truth} }},
+		{"FI-29 an acquisition of one's own not recognised", "FI-29", func(w *world) vending.Store { return strangerToItself{w.truth} }},
+		{"CR-22 a drop that does not say what to load", "INV-1", func(w *world) vending.Store { return muteDrop{w.truth} }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for seed := range scriptsPerBug {
+				found, trace := play(t, scripts().Example(seed), tt.broken)
+				if found != "" {
+					t.Logf("noticed by script %d: %s\n%s", seed, found, strings.Join(trace, "\n"))
+					return
+				}
+			}
+			t.Errorf("%d scripts, and nothing violates %s", scriptsPerBug, tt.invariant)
+		})
+	}
+}
+
+// unconditional gives everybody the lease.
+type unconditional struct{ *memory.Store }
+
+func (s unconditional) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	return takeFromAnybody(ctx, s.Store, a)
+}
+
+func takeFromAnybody(ctx context.Context, s *memory.Store, a tokenstore.Acquire) (tokenstore.Item, error) {
+	item, err := s.Get(ctx, a.Key, true)
+	if err == nil {
+		err = s.Release(ctx, a.Key, item.Lease.Owner)
+	}
+	if err != nil {
+		return item, err
+	}
+	return s.Acquire(ctx, a)
+}
+
+// unfenced commits whatever has become of the item.
+type unfenced struct{ *memory.Store }
+
+func (s unfenced) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+	item, err := s.Get(ctx, c.Key, true)
+	if err != nil {
+		return item, err
+	}
+	c.Version = item.Version
+	return s.Store.Commit(ctx, c)
+}
+
+// neverLapsing leaves a lease to its holder for ever.
+type neverLapsing struct{ *memory.Store }
+
+func (s neverLapsing) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	item, err := s.Get(ctx, a.Key, true)
+	if err == nil && item.Lease.Owner != "" && item.Lease.Owner != a.Owner {
+		err = tokenstore.ErrHeld
+	}
+	if err != nil {
+		return item, err
+	}
+	return s.Store.Acquire(ctx, a)
+}
+
+// lapsedTooSoon compares a lease's end with the wrong instant.
+type lapsedTooSoon struct{ *memory.Store }
+
+func (s lapsedTooSoon) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	item, err := s.Get(ctx, a.Key, true)
+	if err != nil || item.Lease.Until.After(a.Now.Add(a.TTL/2)) {
+		return item, tokenstore.ErrHeld
+	}
+	return takeFromAnybody(ctx, s.Store, a)
+}
+
+// releasesAll ends a lease without asking whose it is.
+type releasesAll struct{ *memory.Store }
+
+func (s releasesAll) Release(ctx context.Context, key tokenstore.Key, _ string) error {
+	item, err := s.Get(ctx, key, true)
+	if err != nil {
+		return err
+	}
+	return s.Store.Release(ctx, key, item.Lease.Owner)
+}
+
+// commitEndsAll does so when it commits, or would have.
+type commitEndsAll struct{ *memory.Store }
+
+func (s commitEndsAll) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+	item, err := s.Store.Commit(ctx, c)
+	if releaseErr := s.Release(ctx, c.Key, item.Lease.Owner); releaseErr != nil {
+		return item, releaseErr
+	}
+	return item, err
+}
+
+// staleUnderLease answers an acquisition with the item as it stood a while ago.
+type staleUnderLease struct {
+	*memory.Store
+	w *world
+}
+
+func (s staleUnderLease) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	old := s.w.past.oldest(a.Key)
+	item, err := s.Store.Acquire(ctx, a)
+	if err != nil {
+		return item, err
+	}
+	old.Lease = item.Lease
+	return old, nil
+}
+
+// forgetsFailures ends the lease and remembers nothing.
+type forgetsFailures struct{ *memory.Store }
+
+func (s forgetsFailures) Fail(ctx context.Context, f tokenstore.Fail) error {
+	return s.Release(ctx, f.Key, f.Owner)
+}
+
+// quietDrop forgets a token without moving the version.
+type quietDrop struct{ *memory.Store }
+
+func (s quietDrop) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+	return s.Get(ctx, d.Key, true)
+}
+
+// strangerToItself takes a repeated acquisition for somebody else's.
+type strangerToItself struct{ *memory.Store }
+
+func (s strangerToItself) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	item, err := s.Get(ctx, a.Key, true)
+	if err == nil && item.Lease.Owner == a.Owner {
+		err = tokenstore.ErrHeld
+	}
+	if err != nil {
+		return item, err
+	}
+	return s.Store.Acquire(ctx, a)
+}
+
+// muteDrop does not note which version to load.
+type muteDrop struct{ *memory.Store }
+
+func (s muteDrop) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+	d.MustLoad = ""
+	return s.Store.Drop(ctx, d)
+}

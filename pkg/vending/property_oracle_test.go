@@ -1,0 +1,341 @@
+package vending_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// oracle knows the truth and judges every step against the invariants. It keeps
+// the first violation; nothing after that means anything.
+type oracle struct {
+	w     *world
+	found string
+
+	holds    map[string]*holding             // by owner
+	failures map[tokenstore.Key]*failureSeen // as the fleet remembers them
+	drops    map[tokenstore.Key]int          // turns
+	ends     map[string]time.Time            // when the table ceased to hold a token, by id
+	looks    []look
+	// Provider calls, and what each may be owed to besides a window of validity.
+	refusals, faults, crashes, moved, takeovers, commits int
+}
+
+// holding is one acquisition of the lease.
+type holding struct {
+	op    *operation
+	owner string
+	key   tokenstore.Key
+	clock time.Time // of the holder, when it asked
+	item  tokenstore.Item
+	// done: its holder ended it; lapsed: another took over.
+	done, lapsed bool
+	asks         int
+	asked        int // number of the newest version of the secret it asked with
+}
+
+// failureSeen is a failure with the version of the secret that it befell.
+type failureSeen struct {
+	tokenstore.Failure
+	version int
+}
+
+// look is one reconciliation that went through.
+type look struct {
+	name      string
+	begunTurn int
+	end       time.Time
+}
+
+const (
+	leaseTTL    = 20 * time.Second
+	absurdAfter = time.Minute
+	mostAsks    = 3 // in one refresh: the current client, read anew, the previous one
+	mostSkew    = 5 * time.Second
+	// beliefLimit is how long a process may go by what it read: ten seconds of
+	// memory, a clock set back by twice the skew meanwhile, and a lagging replica.
+	beliefLimit = 10*time.Second + 2*mostSkew + replicaLag + time.Second
+)
+
+func newOracle(w *world) *oracle {
+	return &oracle{w: w, holds: map[string]*holding{}, failures: map[tokenstore.Key]*failureSeen{},
+		drops: map[tokenstore.Key]int{}, ends: map[string]time.Time{}}
+}
+
+func (o *oracle) violated(invariant, format string, args ...any) {
+	if o.found == "" {
+		o.found = invariant + ": " + fmt.Sprintf(format, args...)
+		o.w.note("VIOLATED %s", o.found)
+	}
+}
+
+// stands is the item as it is stored.
+func (o *oracle) stands(key tokenstore.Key) tokenstore.Item {
+	item, err := o.w.truth.Get(context.Background(), key, true)
+	if err != nil {
+		panic(err) // the memory store fails for an ended context only
+	}
+	return item
+}
+
+// acquired judges an acquisition: nobody else may hold the lease by the clocks
+// that the two of them went by.
+func (o *oracle) acquired(op *operation, a tokenstore.Acquire, before tokenstore.Item, err error) {
+	if err == tokenstore.ErrHeld && before.Lease.Owner == a.Owner {
+		o.violated("FI-29", "#%d is kept waiting by its own lease", op.id)
+	}
+	if err != nil {
+		return
+	}
+	for owner, h := range o.holds {
+		if owner == a.Owner || h.key != a.Key || h.done || h.lapsed {
+			continue
+		}
+		until := h.clock.Add(leaseTTL)
+		if a.Now.After(until) || until.After(a.Now.Add(leaseTTL+absurdAfter)) {
+			h.lapsed = true
+			o.takeovers++
+			continue
+		}
+		o.violated("INV-2", "#%d holds the lease of %s beside #%d", op.id, keyText(a.Key), h.op.id)
+	}
+	if _, again := o.holds[a.Owner]; !again {
+		o.holds[a.Owner] = &holding{op: op, owner: a.Owner, key: a.Key, clock: a.Now}
+	}
+	op.hold, op.asks = o.holds[a.Owner], 0
+	op.hold.item = before // a repeated acquisition answers with what it finds
+}
+
+func (o *oracle) released(owner string) {
+	if h := o.holds[owner]; h != nil {
+		h.done = true
+	}
+}
+
+// committed judges a write that went through: it stands on the version its
+// holder saw, and brings nothing back that was dropped after it was minted.
+func (o *oracle) committed(c tokenstore.Commit, before tokenstore.Item, err error) {
+	h := o.holds[c.Owner]
+	o.released(c.Owner)
+	if err != nil || h == nil {
+		return
+	}
+	token := o.w.idp.issued[c.Token.ID]
+	token.stored = true
+	delete(o.failures, c.Key)
+	if before.Token.ID == c.Token.ID {
+		return // its own write, recognised
+	}
+	o.commits++
+	if before.Version != h.item.Version {
+		o.violated("FI-07", "#%d overwrites version %d of %s, having seen %d", h.op.id, before.Version, keyText(c.Key), h.item.Version)
+	}
+	if o.drops[c.Key] > token.turn {
+		o.violated("FI-49", "#%d brings back a token of %s from before it was dropped", h.op.id, keyText(c.Key))
+	}
+}
+
+func (o *oracle) failed(f tokenstore.Fail) {
+	h := o.holds[f.Owner]
+	if h == nil || h.done || h.lapsed {
+		return
+	}
+	o.released(f.Owner)
+	o.failures[f.Key] = &failureSeen{Failure: f.Failure, version: h.asked}
+}
+
+func (o *oracle) dropped(key tokenstore.Key) {
+	o.moved++
+	o.drops[key] = o.w.turn
+	delete(o.failures, key)
+}
+
+// changed judges any call by what it left behind.
+func (o *oracle) changed(what string, before, after tokenstore.Item) {
+	if after.Version < before.Version {
+		o.violated("INV", "%s takes the version of %s back from %d to %d", what, keyText(after.Key), before.Version, after.Version)
+	}
+	if id := before.Token.ID; id != "" && id != after.Token.ID {
+		o.ends[id] = o.w.time()
+	}
+}
+
+// asked judges a call to the provider before it is answered.
+func (o *oracle) asked(op *operation, r oauth.Request, sentAt time.Time) {
+	h := op.hold
+	if h == nil || h.done {
+		o.askedAlone(op, r.ClientID+" "+r.Scope, sentAt)
+		return
+	}
+	h.asked = max(h.asked, o.w.vault.number(r))
+	if h.asks++; h.asks > mostAsks {
+		o.violated("INV-2", "#%d asks %d times under one lease", op.id, h.asks)
+	}
+	if h.asks == 1 {
+		o.judgeNeed(h)
+		o.judgePatience(h)
+	}
+}
+
+// askedAlone judges a call without a lease: only while the table does not
+// answer, and rarely.
+func (o *oracle) askedAlone(op *operation, what string, now time.Time) {
+	if !op.storeFailed {
+		o.violated("INV-2", "#%d asks the provider without a lease", op.id)
+	}
+	if op.asks++; op.asks > mostAsks {
+		o.violated("INV-2", "#%d asks %d times without a lease", op.id, op.asks)
+	}
+	if last, known := op.process.aloneAt[what]; known && op.asks == 1 && !op.stepped && now.Sub(last) >= 0 && now.Sub(last) < 30*time.Second {
+		o.violated("CR-32", "#%d asks without a lease %v after the process did so before", op.id, now.Sub(last))
+	}
+	if op.asks == 1 {
+		op.process.aloneAt[what] = op.failedAt // or later: there is no telling
+		o.faults++
+	}
+}
+
+// judgeNeed: whoever asks had, under its lease, no token that would have done.
+func (o *oracle) judgeNeed(h *holding) {
+	op, item := h.op, h.item
+	token := item.Token
+	switch version := o.w.vault.byID[token.SecretVersion]; {
+	case token.ID == "", item.RejectedID == token.ID, version.number != op.loaded,
+		op.replacing && token.ID == op.read, op.stepped:
+		return
+	}
+	now, life := o.w.clock(op.process), token.ExpiresAt.Sub(token.MintedAt)
+	left := token.ExpiresAt.Sub(now)
+	late := life-left > life*85/100-2*mostSkew
+	if !late && left > max(op.request.MinTTL, time.Minute)+2*mostSkew {
+		o.violated("INV-2", "#%d asks the provider although %s has a good token", op.id, keyText(h.key))
+	}
+}
+
+// judgePatience: nobody asks before the next attempt is due, unless with a
+// newer version of the secret than the one that failed. A store keeps milliseconds.
+func (o *oracle) judgePatience(h *holding) {
+	f, now := o.failures[h.key], o.w.clock(h.op.process)
+	if f == nil || h.lapsed || h.op.stepped || h.op.loaded > f.version || !f.NextAttemptAt.After(now.Add(time.Millisecond)) {
+		return
+	}
+	o.violated("CR-18", "#%d asks for %s %v before the next attempt is due", h.op.id, keyText(h.key), f.NextAttemptAt.Sub(now))
+}
+
+func (o *oracle) answered(op *operation, t oauth.Token, err error) {
+	if err != nil {
+		o.refusals++
+		return
+	}
+	if op.hold == nil || op.asks > 0 {
+		o.w.idp.issued[t.ID()].alone = true
+	}
+}
+
+// served judges what a caller got.
+func (o *oracle) served(op *operation, v vending.Vended, err error) {
+	if err != nil {
+		o.refused(op, err)
+		return
+	}
+	o.w.answers[op] = v.AccessToken.Reveal()
+	o.w.note("%s #%d   => %s of %s", op.process.name, op.id, v.AccessToken.Reveal(), v.SecretVersion)
+	token := o.w.idp.issued[v.ID]
+	switch {
+	case token == nil:
+		o.violated("INV-1", "#%d got what the provider never issued", op.id)
+		return
+	case token.connection != string(op.request.Connection) || token.scope != scopeOf(op.request):
+		o.violated("INV-1", "#%d got a token of %s for %s", op.id, token.connection, token.scope)
+	case op.request.RejectedTokenID == v.ID:
+		o.violated("CR-23", "#%d got back the token it rejected", op.id)
+	}
+	now, clock := o.w.time(), o.w.clock(op.process)
+	if now.After(token.until.Add(2*mostSkew+2*time.Second)) || !v.ExpiresAt.After(clock.Add(-2*time.Second)) {
+		o.violated("INV-1", "#%d got an expired token", op.id)
+	}
+	o.judgeBelief(op, v, token)
+}
+
+// judgeBelief: a process may go by what it knows for a while only, unless it
+// cannot learn better.
+func (o *oracle) judgeBelief(op *operation, v vending.Vended, token *issue) {
+	if op.storeFailed || op.left {
+		return
+	}
+	since := op.process.laggedAt
+	if !token.stored || token.alone {
+		since = later(since, token.at)
+	}
+	now, limit := o.w.time(), beliefLimit+o.w.stalled(op)
+	if ended, gone := o.ends[v.ID]; gone && now.Sub(later(since, ended)) > limit {
+		o.violated("INV-1", "#%d got a token that was replaced or dropped %v ago", op.id, now.Sub(ended))
+	}
+	version := o.w.vault.byID[v.SecretVersion]
+	if fmt.Sprint(version.edition) != token.edition {
+		o.violated("INV-1", "#%d got a token of another declaration than it says", op.id)
+	}
+	for _, l := range o.looks {
+		if l.name == token.connection && version.replacedTurn > 0 && l.begunTurn > version.replacedTurn &&
+			now.Sub(later(since, l.end)) > limit {
+			o.violated("INV-1", "#%d got a token of %s, replaced %v ago and reconciled since", op.id, v.SecretVersion, now.Sub(version.replacedAt))
+		}
+	}
+}
+
+// refused judges an error that a caller got.
+func (o *oracle) refused(op *operation, err error) {
+	p := problem.Of(err)
+	o.w.answers[op] = string(p.Code)
+	o.w.note("%s #%d   => %s, again in %v", op.process.name, op.id, p.Code, p.RetryAfter)
+	if p.Code == problem.InternalError {
+		o.violated("INV-6", "#%d got an internal error: %v", op.id, p.Cause)
+	}
+}
+
+// ended judges an operation that hands out nothing.
+func (o *oracle) ended(op *operation, err error) {
+	if err != nil {
+		o.refused(op, err)
+		return
+	}
+	o.w.note("%s #%d   => done", op.process.name, op.id)
+}
+
+// reconciled notes that a look at a secret went through.
+func (o *oracle) reconciled(op *operation, name string, err error) {
+	if err != nil {
+		o.refused(op, err)
+		return
+	}
+	o.w.note("%s #%d   => reconciled", op.process.name, op.id)
+	o.looks = append(o.looks, look{name: name, begunTurn: op.begunTurn, end: o.w.time()})
+}
+
+// judgeCalls is INV-2 over all: each call to the provider made a token that was
+// stored, was refused, or is owed to something that went wrong.
+func (o *oracle) judgeCalls() {
+	owed := o.commits + o.refusals + o.crashes + o.faults + o.moved + o.takeovers
+	if o.w.idp.calls > owed {
+		o.violated("INV-2", "%d calls to the provider, of which %d have a reason", o.w.idp.calls, owed)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func scopeOf(r vending.Request) string {
+	if r.Scope == "" {
+		return "all"
+	}
+	return r.Scope
+}
