@@ -1,0 +1,205 @@
+package vending_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// What the property found stands here once more, as the shortest story that
+// shows it.
+
+const (
+	secondDeclaration = `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://idp.example.com/token"}`
+	scopedDeclaration = `{"provider":"oauth2","client_id":"app","client_secret":%q,"token_url":"https://idp.example.com/token",
+		"scope":"all","allowed_scopes":["read"]}`
+)
+
+// cached makes the fleet's processes go by the connection's version of now until
+// they look past their caches.
+func (f *fleet) cached(name string) {
+	versions := f.secrets.versions[name]
+	f.secrets.stale = map[string]clientsecret.Secret{name: versions[len(versions)-1]}
+}
+
+// secretUsed is the client secret of the latest request to the provider.
+func (f *fleet) secretUsed() string {
+	return f.server.requests[len(f.server.requests)-1].ClientSecret.Reveal()
+}
+
+func reconciled(t *testing.T, core *vending.Core, name string) vending.Change {
+	t.Helper()
+	change, err := core.Reconcile(t.Context(), vending.Changed{Secret: name, Seen: true, Former: []string{name}})
+	if err != nil {
+		t.Fatalf("reconcile %s: %v", name, err)
+	}
+	return change
+}
+
+func TestPropertyNoCopyOutlivesAChange(t *testing.T) {
+	t.Run("INV-1 a cold connection that was reconciled is not minted for with a cached copy", func(t *testing.T) {
+		f := newFleet(t)
+		f.cached("crm")
+		f.declare("crm", secondDeclaration)
+		reconciled(t, f.process(), "crm")
+		if f.vend(f.process(), crm()); f.secretUsed() != "new" {
+			t.Error("the replaced declaration minted a token that nobody would look at again")
+		}
+	})
+	t.Run("INV-1 nor one that was reconciled while it was minted for", func(t *testing.T) {
+		f := newFleet(t)
+		f.cached("crm")
+		other := f.process()
+		f.server.during = func() {
+			f.server.during = nil
+			f.declare("crm", secondDeclaration)
+			reconciled(t, other, "crm")
+		}
+		if v := f.vend(f.process(), crm()); v.SecretVersion != "v2" {
+			t.Errorf("got a token of %s, want v2", v.SecretVersion)
+		}
+	})
+	t.Run("INV-1 nor a scope that reconciliation could not know of", func(t *testing.T) {
+		f := newFleet(t)
+		f.declare("crm", fmt.Sprintf(scopedDeclaration, "hush"))
+		f.cached("crm")
+		other := f.process()
+		f.store.before = func(operation string) { // the lease of the scope's item is about to be taken
+			if operation == "acquire" {
+				f.store.before = nil
+				f.declare("crm", fmt.Sprintf(scopedDeclaration, "new"))
+				reconciled(t, other, "crm")
+			}
+		}
+		r := crm()
+		r.Scope = "read"
+		if f.vend(f.process(), r); f.secretUsed() != "new" {
+			t.Error("the replaced declaration minted a token for the scope")
+		}
+	})
+	t.Run("INV-1 nor one whose token was forgotten after the change", func(t *testing.T) {
+		f := newFleet(t)
+		f.cached("crm")
+		f.declare("crm", secondDeclaration)
+		f.vend(f.process(), crm())
+		if err := f.process().Forget(t.Context(), crm(), false); err != nil {
+			t.Fatal(err)
+		}
+		if f.vend(f.process(), crm()); f.secretUsed() != "new" {
+			t.Error("the replaced declaration minted the next token")
+		}
+	})
+	t.Run("FI-49 a deleted connection is not brought back by who was minting for it", func(t *testing.T) {
+		f := newFleet(t)
+		f.cached("crm")
+		other := f.process()
+		f.server.during = func() {
+			f.server.during = nil
+			delete(f.secrets.versions, "crm")
+			reconciled(t, other, "crm")
+		}
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ConnectionNotFound)
+		if item := f.item("crm"); item.Token.ID != "" || item.Lease.Owner != "" || f.server.calls() != 1 {
+			t.Errorf("token %q, lease of %q after %d calls; want neither, and one call", item.Token.ID, item.Lease.Owner, f.server.calls())
+		}
+	})
+	t.Run("CR-38 a namesake made anew does not get the former's token", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.process()
+		f.vend(core, crm())
+		f.secrets.versions["crm"][0].ARN, f.secrets.versions["crm"][0].VersionID = "arn:test:crm:again", "w1"
+		f.clock.advance(11 * time.Second)
+		if change := reconciled(t, core, "crm"); change.Reissued != 1 {
+			t.Errorf("reissued %d, want the one that is in use", change.Reissued)
+		}
+		if v := f.vend(f.process(), crm()); v.AccessToken.Reveal() != "token_2" {
+			t.Errorf("got %s, want token_2", v.AccessToken.Reveal())
+		}
+	})
+	t.Run("INV-2 what somebody else has reissued already is kept", func(t *testing.T) {
+		f := newFleet(t)
+		f.vend(f.process(), crm())
+		f.declare("crm", secondDeclaration)
+		other := f.process()
+		f.store.before = func(operation string) {
+			if operation == "acquire" {
+				f.store.before = nil
+				reconciled(t, other, "crm")
+			}
+		}
+		change := reconciled(t, f.process(), "crm")
+		if item := f.item("crm"); change.Dropped != 0 || item.Token.SecretVersion != "v2" || f.server.calls() != 2 {
+			t.Errorf("dropped %d, stored %q after %d calls; want the reissued token kept", change.Dropped, item.Token.SecretVersion, f.server.calls())
+		}
+	})
+}
+
+func TestPropertyFailuresAreSharedAcrossVersions(t *testing.T) {
+	t.Run("CR-19 a cached copy does not get round the failure of a newer version", func(t *testing.T) {
+		f := newFleet(t)
+		f.server.failing(unavailable)
+		behind, ahead := f.process(), f.process()
+		_, _ = behind.Vend(t.Context(), crm())
+		f.clock.advance(31 * time.Second)
+		old := f.secrets.versions["crm"][0]
+		f.declare("crm", secondDeclaration)
+		wantCode(t, second(ahead.Vend(t.Context(), crm())), problem.ProviderUnavailable)
+		f.secrets.stale = map[string]clientsecret.Secret{"crm": old}
+		calls := f.server.calls()
+		wantCode(t, second(behind.Vend(t.Context(), crm())), problem.ProviderUnavailable)
+		if got := f.server.calls() - calls; got != 0 {
+			t.Errorf("%d calls before the next attempt is due, want none", got)
+		}
+	})
+	t.Run("FI-21 a refused copy is read anew, and the refusal remembered against what was read", func(t *testing.T) {
+		f := newFleet(t)
+		f.cached("crm")
+		f.declare("crm", secondDeclaration)
+		f.server.failing(&oauth.Error{Kind: oauth.Rejected, Code: "invalid_client", Trace: oauth.Trace{Calls: 1, Status: 401}})
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderRejected)
+		f.secrets.stale = nil
+		calls := f.server.calls()
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderRejected)
+		if got := f.server.calls() - calls; calls != 2 || got != 0 {
+			t.Errorf("%d calls and then %d, want 2 and none", calls, got)
+		}
+	})
+}
+
+func TestPropertyOnlyWhatMayBeServed(t *testing.T) {
+	t.Run("INV-1 a token that expires on its way is not handed out", func(t *testing.T) {
+		f := newFleet(t)
+		f.server.lifetime = 2 * time.Second
+		f.store.before = func(operation string) {
+			if operation == "commit" {
+				f.clock.advance(3 * time.Second)
+			}
+		}
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.RefreshInProgress)
+	})
+	t.Run("CR-32 a caller who has left does not make the table count as down", func(t *testing.T) {
+		f := newFleet(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		wantCode(t, second(f.process().Vend(ctx, crm())), problem.RefreshInProgress)
+		if f.server.calls() != 0 {
+			t.Errorf("%d calls for nobody", f.server.calls())
+		}
+	})
+	t.Run("FI-09 nor is the provider asked with the table down and no time left", func(t *testing.T) {
+		f := newFleet(t)
+		f.store.setDown(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		wantCode(t, second(f.process().Vend(ctx, crm())), problem.RefreshInProgress)
+		if f.server.calls() != 0 {
+			t.Errorf("%d calls, want none", f.server.calls())
+		}
+	})
+}

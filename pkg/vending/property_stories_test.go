@@ -1,0 +1,238 @@
+package vending_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/problem"
+)
+
+// story is a script written by hand: the catalogue's faults, one by one, in the
+// world that the property plays in.
+type story struct {
+	*world
+	t *testing.T
+}
+
+// request starts one and returns it; nothing of it has happened yet.
+func (s *story) request(p int, act action, arg int) *operation {
+	s.t.Helper()
+	before := len(s.ops)
+	s.world.request(s.fleet[p], step{act: act, arg: arg})
+	if len(s.ops) == before {
+		s.t.Fatal("the world refuses that request")
+	}
+	return s.ops[before]
+}
+
+// does carries a whole request out.
+func (s *story) does(p int, act action, arg int) *operation {
+	s.t.Helper()
+	op := s.request(p, act, arg)
+	s.finish(op)
+	return op
+}
+
+// until lets an operation go on until it stands before a call.
+func (s *story) until(op *operation, call string) {
+	s.t.Helper()
+	for range gatesPerOperation {
+		at := slices.IndexFunc(s.waiting, func(g *gate) bool { return g.op == op })
+		if at < 0 {
+			break
+		}
+		if strings.HasPrefix(s.waiting[at].what, call) {
+			return
+		}
+		s.open(s.waiting[at], whole)
+	}
+	s.t.Fatalf("#%d never comes to %s", op.id, call)
+}
+
+// next opens the gate that an operation stands at.
+func (s *story) next(op *operation, v verdict) {
+	s.t.Helper()
+	at := slices.IndexFunc(s.waiting, func(g *gate) bool { return g.op == op })
+	if at < 0 {
+		s.t.Fatalf("#%d stands nowhere", op.id)
+	}
+	s.open(s.waiting[at], v)
+}
+
+// lag leaves a replica of the plain connection where its nth token was current.
+func (s *story) lag(n int) {
+	key := s.current(crm()).Key
+	past := slices.DeleteFunc(s.past.past[key], func(was snapshot) bool { return was.item.Token.ID == "" })
+	past[n].until = s.time()
+	s.past.past[key] = past[n:]
+}
+
+// got fails the story unless an operation was answered with a token, or with an
+// error, of that name.
+func (s *story) got(op *operation, want string) {
+	s.t.Helper()
+	if got := s.answers[op]; got != want {
+		s.t.Errorf("#%d got %q, want %q", op.id, got, want)
+	}
+}
+
+func TestPropertyStories(t *testing.T) {
+	const one, other = 0, 1 // processes
+	const plain, patient = 0, 6
+	tests := []struct {
+		name  string
+		calls int // to the provider, until everything is well again
+		tell  func(*story)
+	}{
+		{"FI-03 a holder dies before the provider is called", 1, func(s *story) {
+			s.until(s.request(one, vend, plain), "ask")
+			s.crash(s.fleet[one])
+			s.got(s.does(other, vend, plain), string(problem.RefreshInProgress))
+			s.advance(leaseTTL)
+			s.got(s.does(other, vend, plain), "token_1")
+		}},
+		{"FI-04 a holder dies between the answer and the commit", 2, func(s *story) {
+			s.until(s.request(one, vend, plain), "commit")
+			s.crash(s.fleet[one])
+			s.advance(leaseTTL + time.Second)
+			s.got(s.does(other, vend, plain), "token_2")
+			s.got(s.does(one, vend, plain), "token_2")
+		}},
+		{"FI-04 a holder dies after the commit", 1, func(s *story) {
+			op := s.request(one, vend, plain)
+			s.until(op, "commit")
+			s.next(op, half)
+			s.crash(s.fleet[one])
+			s.got(s.does(other, vend, plain), "token_1")
+		}},
+		{"FI-07 a holder is frozen for two leases", 2, func(s *story) {
+			op := s.request(one, vend, plain)
+			s.until(op, "commit")
+			s.advance(2 * leaseTTL)
+			s.got(s.does(other, vend, plain), "token_2")
+			s.finish(op)
+			s.got(op, "token_2")
+		}},
+		{"CR-08 what was refreshed while the lease was waited for is not refreshed again", 1, func(s *story) {
+			op := s.request(one, vend, plain)
+			s.until(op, "acquire")
+			s.does(other, vend, plain)
+			s.finish(op)
+			s.got(op, "token_1")
+		}},
+		{"FI-29 CR-36 the answer to an acquisition is lost, and it is repeated", 1, func(s *story) {
+			op := s.request(one, vend, plain)
+			s.until(op, "acquire")
+			s.next(op, repeated)
+			s.finish(op)
+			s.got(op, "token_1")
+		}},
+		{"FI-30 CR-36 the answer to a commit is lost, and it is repeated", 1, func(s *story) {
+			op := s.request(one, vend, plain)
+			s.until(op, "commit")
+			s.next(op, lost)
+			s.finish(op)
+			s.got(op, "token_1")
+			s.got(s.does(other, vend, plain), "token_1")
+			if version := s.current(crm()).Version; version != 1 {
+				s.t.Errorf("version %d, want 1", version)
+			}
+		}},
+		{"FI-32 CR-29 a lagging replica answers after a rejection", 2, func(s *story) {
+			s.does(one, vend, plain)
+			s.advance(31 * time.Second)
+			s.got(s.does(one, reject, plain), "token_2")
+			s.advance(11 * time.Second) // memory is no longer fresh
+			s.lag(0)
+			op := s.request(one, vend, plain)
+			s.next(op, outdated)
+			s.finish(op)
+			s.got(op, "token_2")
+		}},
+		{"CR-23 an older refresh does not bring the rejected token back", 2, func(s *story) {
+			older := s.request(one, vend, plain)
+			s.until(older, "acquire")
+			s.does(other, vend, plain)
+			s.until(older, "release")
+			rejecter := s.request(one, reject, plain)
+			s.does(other, forget, plain)
+			s.next(rejecter, whole) // it finds no token, and shares the older refresh
+			s.finish(older)
+			s.finish(rejecter)
+			s.got(rejecter, "token_2")
+		}},
+		{"FI-37 an environment's clock is ten minutes ahead", 2, func(s *story) {
+			s.does(one, vend, plain)
+			s.set(s.fleet[other], 10*time.Minute)
+			s.advance(51 * time.Minute) // an hour's life, by its clock
+			s.got(s.does(other, vend, plain), "token_2")
+			s.got(s.does(one, vend, plain), "token_2")
+		}},
+		{"FI-37 an environment's clock is ten minutes behind, a step while it holds the lease", 2, func(s *story) {
+			s.set(s.fleet[one], -10*time.Minute)
+			op := s.request(one, vend, plain)
+			s.until(op, "ask")
+			s.set(s.fleet[one], 0)
+			s.got(s.does(other, vend, plain), "token_1")
+			s.finish(op)
+			s.got(op, "token_1")
+		}},
+		{"FI-38 an environment is frozen for two hours with a token in memory", 2, func(s *story) {
+			s.does(one, vend, plain)
+			s.advance(2 * time.Hour)
+			s.got(s.does(one, vend, plain), "token_2")
+		}},
+		{"CR-10 two environments are ten seconds apart", 1, func(s *story) {
+			s.set(s.fleet[one], -mostSkew)
+			s.set(s.fleet[other], mostSkew)
+			op := s.request(one, vend, plain)
+			s.until(op, "ask")
+			s.advance(9 * time.Second)
+			waiter := s.request(other, vend, patient)
+			s.until(waiter, "wait")
+			s.finish(op)
+			s.finish(waiter)
+			s.got(op, "token_1")
+			s.got(waiter, "token_1")
+		}},
+		{"FI-49 a connection is deleted while its token is minted", 1, func(s *story) {
+			op := s.request(one, vend, plain)
+			s.until(op, "commit")
+			s.vault.remove("crm")
+			s.does(other, reconcile, plain)
+			s.finish(op)
+			s.got(op, string(problem.ConnectionNotFound))
+			if item := s.current(crm()); item.Token.ID != "" || item.Lease.Owner != "" {
+				s.t.Errorf("token %q and lease of %q are left", item.Token.ID, item.Lease.Owner)
+			}
+		}},
+		{"FI-17 the provider hangs: its failure is told and the lease is free", 1, func(s *story) {
+			op := s.request(one, vend, plain)
+			s.until(op, "ask")
+			s.next(op, lost)
+			s.finish(op)
+			s.got(op, string(problem.ProviderTimeout))
+			if item := s.current(crm()); item.Lease.Owner != "" || item.Failure.Count != 1 {
+				s.t.Errorf("lease of %q, %d failures; want no lease and one failure", item.Lease.Owner, item.Failure.Count)
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(setting{lifetime: time.Hour, early: true, offsets: make([]time.Duration, 2)}, nil)
+				defer w.end()
+				tt.tell(&story{w, t})
+				if w.oracle.found != "" || w.idp.calls != tt.calls {
+					t.Errorf("%d calls, want %d; %s", w.idp.calls, tt.calls, w.oracle.found)
+				}
+				if t.Failed() {
+					t.Log("\n" + strings.Join(w.tail, "\n"))
+				}
+			})
+		})
+	}
+}
