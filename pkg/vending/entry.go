@@ -75,7 +75,7 @@ func (c *Core) consult(ctx context.Context, key tokenstore.Key, valid bool) (ent
 		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	return c.read(ctx, key, false)
+	return c.memory.reads.do(ctx, key, c.now(), func(ctx context.Context) (entry, error) { return c.read(ctx, key, false) })
 }
 
 // read reads and opens one item, and remembers it. What an eventually consistent

@@ -15,6 +15,8 @@ const memorySize = 4096
 type memory struct {
 	mu      sync.RWMutex
 	entries map[tokenstore.Key]entry
+	// reads are those under way to fill it.
+	reads reads
 }
 
 func newMemory() *memory { return &memory{entries: make(map[tokenstore.Key]entry)} }
