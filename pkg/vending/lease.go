@@ -119,8 +119,13 @@ func (c *Core) prepare(ctx context.Context) error {
 // lease has ended without either (errLeaseEnded), or the time is up.
 func (c *Core) await(ctx context.Context, j job, until time.Time) (entry, error) {
 	until = earlier(until, c.now().Add(remaining(ctx)-answerBudget))
+	var leaseEnds time.Time
 	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
-		pause := min(c.jittered(pause), until.Sub(c.now()))
+		now := c.now()
+		pause := min(c.jittered(pause), until.Sub(now))
+		if left := leaseEnds.Sub(now); left > 0 {
+			pause = min(pause, left+time.Millisecond) // a holder that died holds up nobody for longer
+		}
 		if pause <= 0 {
 			return entry{}, inProgress("another process is refreshing this token")
 		}
@@ -128,7 +133,7 @@ func (c *Core) await(ctx context.Context, j job, until time.Time) (entry, error)
 			return entry{}, err
 		}
 		e, err := c.read(ctx, j.key, true)
-		now := c.now()
+		now, leaseEnds = c.now(), e.item.Lease.Until
 		switch {
 		case err != nil:
 			return entry{}, unavailable(err)

@@ -13,7 +13,8 @@ import (
 const (
 	// providerBudget bounds all calls to the provider in one refresh,
 	// persistBudget the storing of their result. With two seconds of clock skew
-	// and some slack they make the lease.
+	// and some slack they make the lease, which is also how long a holder that
+	// died holds up everybody.
 	providerBudget = 10 * time.Second
 	persistBudget  = 5 * time.Second
 	leaseTTL       = 20 * time.Second

@@ -14,6 +14,10 @@ const (
 	// usefulAt and dueAt are the shares of a lifetime, in percent, at which
 	// renewal is due and at which the vend path refreshes by itself.
 	usefulAt, dueAt = 75, 85
+	// clockSkew is how far apart the clocks of two processes may be: each five
+	// seconds off. A token minted further in the future has an expiry that cannot
+	// be believed either.
+	clockSkew = 10 * time.Second
 )
 
 // Token is an access token that can be served, with what the warm path needs
@@ -40,8 +44,12 @@ type Token struct {
 // Lifetime is the whole life the provider gave it.
 func (t Token) Lifetime() time.Duration { return t.ExpiresAt.Sub(t.MintedAt) }
 
-// Valid reports whether it has not expired.
-func (t Token) Valid(now time.Time) bool { return t.ID != "" && t.ExpiresAt.After(now) }
+// Valid reports whether it has not expired, and whether its instants can be
+// believed: who minted it in the future had a clock that runs ahead, and counted
+// its expiry by that.
+func (t Token) Valid(now time.Time) bool {
+	return t.ID != "" && t.ExpiresAt.After(now) && !t.MintedAt.After(now.Add(clockSkew))
+}
 
 // Usable is the rule that says whether a token may be handed to a caller who
 // wants it to live for at least minTTL: no other place compares these times.

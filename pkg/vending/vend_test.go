@@ -75,6 +75,10 @@ func TestUsabilityRule(t *testing.T) {
 		{"CR-02 between renewal and vend refresh", token(time.Hour, true), 700 * time.Second, 0, true, 160 * time.Second},
 		{"early_refresh false has no margin", token(time.Hour, false), time.Second, time.Minute, true, time.Second},
 		{"early_refresh false asks again at expiry", token(time.Hour, false), time.Minute, 0, true, time.Minute},
+		{"FI-37 not minted in the future", vending.Token{ID: "x", MintedAt: minted.Add(10 * time.Minute), ExpiresAt: minted.Add(70 * time.Minute), EarlyRefresh: true},
+			70 * time.Minute, 0, false, 55 * time.Minute},
+		{"CR-10 unless it is a few seconds of skew", vending.Token{ID: "x", MintedAt: minted.Add(10 * time.Second), ExpiresAt: minted.Add(time.Hour + 10*time.Second), EarlyRefresh: true},
+			time.Hour + 10*time.Second, 0, true, 45*time.Minute + 10*time.Second},
 		{"INV-1 never past expiry", token(time.Hour, false), 0, 0, false, time.Second},
 	}
 	for _, tt := range tests {
