@@ -210,6 +210,9 @@ func (o *oracle) judgeNeed(h *holding) {
 		return
 	}
 	now, life := o.w.clock(op.process), token.ExpiresAt.Sub(token.MintedAt)
+	if token.MintedAt.After(now.Add(2 * mostSkew)) {
+		return // by a clock that runs ahead: its expiry cannot be believed
+	}
 	left := token.ExpiresAt.Sub(now)
 	late := life-left > life*85/100-2*mostSkew
 	if !late && left > max(op.request.MinTTL, time.Minute)+2*mostSkew {

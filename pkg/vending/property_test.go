@@ -69,7 +69,7 @@ const (
 	reconcile
 	edit
 	fail
-	step_ // of a clock
+	setClock
 	leave
 	actions
 )
@@ -79,7 +79,7 @@ const (
 var often = [...][actions]int{
 	{ // anything
 		vend: 12, finish: 10, next: 14, nextHalf: 5, nextRefused: 2, nextLost: 2, nextRepeated: 2, nextOutdated: 3,
-		advance: 10, crash: 2, freeze: 1, thaw: 1, reject: 3, renew: 3, forget: 2, reconcile: 3, edit: 4, fail: 4, step_: 1, leave: 1,
+		advance: 10, crash: 2, freeze: 1, thaw: 1, reject: 3, renew: 3, forget: 2, reconcile: 3, edit: 4, fail: 4, setClock: 1, leave: 1,
 	},
 	{ // contention: leases lapse, are taken over, and their holders come back
 		vend: 12, finish: 3, next: 30, nextHalf: 3, nextRepeated: 2, advance: 8, crash: 2, reject: 3, renew: 3, forget: 5, fail: 1,
@@ -127,7 +127,7 @@ func play(t *testing.T, s script, broken func(*world) vending.Store) (found stri
 			w.step(s.setting, st)
 		}
 		w.converge(s.setting)
-		found, trace = w.oracle.found, w.tail
+		found, trace = w.oracle.found, w.trace
 	})
 	return found, trace
 }
@@ -177,7 +177,7 @@ func (w *world) trouble(p *processUnderTest, st step) {
 	case thaw:
 		w.note("%s thaws", p.name)
 		p.frozen = false
-	case step_:
+	case setClock:
 		w.note("the clock of %s is set to %+d s", p.name, st.arg-5)
 		w.set(p, time.Duration(min(st.arg, 10)-5)*time.Second)
 	case leave:

@@ -33,7 +33,7 @@ type world struct {
 	oracle *oracle       // judges everything that happens
 	fleet  []*processUnderTest
 	turn   int      // counts what happened: several things happen at one time
-	tail   []string // the trace
+	trace  []string // what happened, a line each
 	// answers are what callers got: a token's text, or the code of an error.
 	answers map[*operation]string
 
@@ -181,7 +181,7 @@ func (w *world) advance(d time.Duration) {
 func (w *world) note(format string, args ...any) {
 	w.turn++
 	at := w.time().Sub(w.begin).Seconds()
-	w.tail = append(w.tail, fmt.Sprintf("%8.1fs  ", at)+fmt.Sprintf(format, args...))
+	w.trace = append(w.trace, fmt.Sprintf("%8.1fs  ", at)+fmt.Sprintf(format, args...))
 }
 
 // start begins an operation. work runs as a coroutine and returns how to judge
