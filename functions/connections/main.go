@@ -32,7 +32,7 @@ func compose(lookup func(string) (string, bool), output io.Writer) (*gateway.Han
 		return nil, err
 	}
 	return gateway.Connections(gateway.ConnectionsConfig{
-		Audit: parts.Audit,
+		Audit: parts.Audit, InvocationID: assembly.InvocationID,
 		Directory: vending.NewDirectory(vending.DirectoryConfig{
 			Store: parts.Table, Secrets: parts.Secrets, Lister: parts.Secrets, Parser: parts.Parser,
 		}),

@@ -38,7 +38,7 @@ func compose(lookup func(string) (string, bool), output io.Writer) (*gateway.Han
 	if err != nil {
 		return nil, parts, err
 	}
-	return gateway.Vend(gateway.VendConfig{Tokens: parts.Core(), Audit: parts.Audit}), parts, nil
+	return gateway.Vend(gateway.VendConfig{Tokens: parts.Core(), Audit: parts.Audit, InvocationID: assembly.InvocationID}), parts, nil
 }
 
 // warmUpBudget bounds what INIT waits for; Lambda allows it ten seconds.

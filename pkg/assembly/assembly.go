@@ -10,6 +10,8 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/awssecretsmanager"
@@ -59,6 +61,14 @@ func Load(lookup func(string) (string, bool), output io.Writer, needs ...config.
 			return awssecretsmanager.ReadText(ctx, secrets, settings.SealingSecretID)
 		}}),
 	}, nil
+}
+
+// InvocationID is Lambda's own name of an invocation.
+func InvocationID(ctx context.Context) string {
+	if invocation, ok := lambdacontext.FromContext(ctx); ok {
+		return invocation.AwsRequestID
+	}
+	return ""
 }
 
 // Core returns the core over the parts. Secrets are cached in front of it for

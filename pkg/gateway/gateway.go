@@ -15,8 +15,6 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"github.com/aws/aws-lambda-go/lambdacontext"
-
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
@@ -24,8 +22,9 @@ import (
 // Handler answers the events of one function. It is a lambda.Handler, and safe
 // for concurrent use.
 type Handler struct {
-	audit  *audit.Writer
-	routes map[string]route
+	audit        *audit.Writer
+	routes       map[string]route
+	invocationID func(context.Context) string
 }
 
 // route is one resource of the API: the methods it has.
@@ -46,8 +45,8 @@ type operation struct {
 // response could be written.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	entry := h.audit.Begin()
-	if invocation, ok := lambdacontext.FromContext(ctx); ok {
-		entry.RequestID = invocation.AwsRequestID // until the event names API Gateway's
+	if h.invocationID != nil {
+		entry.RequestID = h.invocationID(ctx) // until the event names API Gateway's
 	}
 	ctx = audit.With(ctx, entry)
 	res := h.answer(ctx, payload, entry)

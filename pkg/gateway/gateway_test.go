@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -298,8 +297,9 @@ func TestBadInput(t *testing.T) {
 	}
 	t.Run("INV-6 an answer to an event that names no request carries Lambda's id", func(t *testing.T) {
 		e := newEdge(t)
-		ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "invocation-1"})
-		out, err := e.h.Invoke(ctx, []byte(`{}`))
+		h := gateway.Vend(gateway.VendConfig{Tokens: e.core, Audit: audit.NewWriter(audit.Config{Output: e.log}),
+			InvocationID: func(context.Context) string { return "invocation-1" }})
+		out, err := h.Invoke(t.Context(), []byte(`{}`))
 		if err != nil || !strings.Contains(string(out), `\"instance\":\"invocation-1\"`) {
 			t.Errorf("answer %s, %v", out, err)
 		}

@@ -23,12 +23,15 @@ type Directory interface {
 type ConnectionsConfig struct {
 	Directory Directory
 	Audit     *audit.Writer
+	// InvocationID names an invocation whose event names no request; nil when
+	// there is no such name.
+	InvocationID func(context.Context) string
 }
 
 // Connections returns the handler of the status routes.
 func Connections(c ConnectionsConfig) *Handler {
 	s := statusRoutes{directory: c.Directory}
-	return &Handler{audit: c.Audit, routes: map[string]route{
+	return &Handler{audit: c.Audit, invocationID: c.InvocationID, routes: map[string]route{
 		"/connections": {
 			http.MethodGet: {action: "list", query: []string{"limit", "next"}, run: s.list},
 		},

@@ -25,6 +25,9 @@ type Tokens interface {
 type VendConfig struct {
 	Tokens Tokens
 	Audit  *audit.Writer
+	// InvocationID names an invocation whose event names no request; nil when
+	// there is no such name.
+	InvocationID func(context.Context) string
 	// Now is the wall clock that expires_in is counted by; nil means time.Now.
 	Now func() time.Time
 }
@@ -40,7 +43,7 @@ func Vend(c VendConfig) *Handler {
 		http.MethodPost:   {action: "vend", body: true, run: t.post},
 		http.MethodDelete: {action: "forget", query: []string{"revoke"}, run: t.delete},
 	}
-	return &Handler{audit: c.Audit, routes: map[string]route{
+	return &Handler{audit: c.Audit, invocationID: c.InvocationID, routes: map[string]route{
 		"/connections/{connection}/token":                    methods,
 		"/connections/{connection}/subjects/{subject}/token": methods,
 	}}

@@ -86,8 +86,13 @@ func build(ctx context.Context, c Config) error {
 
 // open starts a fleet without processes. Its table is the one of this process:
 // eight thousand readers at once are more than dynalite lives through.
+// open starts a fleet; one that could not be started whole leaves nothing behind.
 func open(ctx context.Context, c Config) (*fleet.Fleet, error) {
-	return fleet.Start(ctx, fleet.Config{Bootstraps: c.Bootstraps})
+	f, err := fleet.Start(ctx, fleet.Config{Bootstraps: c.Bootstraps})
+	if err != nil {
+		f.Close()
+	}
+	return f, err
 }
 
 func unmeasured(what string, err error) []Figure { return []Figure{{What: what, Err: err}} }
@@ -104,10 +109,10 @@ func register(ctx context.Context, f *fleet.Fleet, name string, fault sandbox.Fa
 func stampede(ctx context.Context, c Config) []Figure {
 	const what = "provider calls: 8 processes × 1,000 cold callers"
 	f, err := open(ctx, c)
-	defer f.Close()
 	if err != nil {
 		return unmeasured(what, err)
 	}
+	defer f.Close()
 	crowd, err := gather(ctx, f, filepath.Join(c.Bootstraps, "crowd"))
 	defer crowd.dismiss()
 	if err != nil {
@@ -144,10 +149,10 @@ func bootstraps(ctx context.Context, c Config) []Figure {
 	const what = "provider calls: 16 bootstraps, cold, at once"
 	const runs = 20
 	f, err := open(ctx, c)
-	defer f.Close()
 	if err != nil {
 		return unmeasured(what, err)
 	}
+	defer f.Close()
 	most, unserved := 0, 0
 	for run := range runs {
 		name := fmt.Sprintf("cold-%03d", run)
@@ -174,10 +179,10 @@ func bootstraps(ctx context.Context, c Config) []Figure {
 func failing(ctx context.Context, c Config) []Figure {
 	const what = "the same against a provider that answers 503"
 	f, err := open(ctx, c)
-	defer f.Close()
 	if err != nil {
 		return unmeasured(what, err)
 	}
+	defer f.Close()
 	crowd, err := gather(ctx, f, filepath.Join(c.Bootstraps, "crowd"))
 	defer crowd.dismiss()
 	if err != nil {

@@ -120,11 +120,12 @@ func (s *stage) play(ctx context.Context, sc Scenario) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+s.config.Soak)
 	defer cancel()
 	f, err := fleet.Start(ctx, fleet.Config{Bootstraps: s.config.Bootstraps, DynamoDB: s.config.DynamoDB, Output: &s.log})
-	defer f.Close()
 	s.Fleet = f
 	if err != nil {
+		f.Close() // what did start
 		return err
 	}
+	defer f.Close()
 	if err := sc.run(ctx, s); err != nil {
 		return err
 	}
