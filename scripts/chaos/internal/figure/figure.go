@@ -85,8 +85,8 @@ func build(ctx context.Context, c Config) error {
 }
 
 // open starts a fleet without processes. Its table is the one of this process:
-// eight thousand readers at once are more than dynalite lives through.
-// open starts a fleet; one that could not be started whole leaves nothing behind.
+// eight thousand readers at once are more than dynalite lives through. A fleet
+// that could not be started whole leaves nothing behind.
 func open(ctx context.Context, c Config) (*fleet.Fleet, error) {
 	f, err := fleet.Start(ctx, fleet.Config{Bootstraps: c.Bootstraps})
 	if err != nil {
