@@ -191,7 +191,6 @@ type vault struct {
 	versions map[string][]*version // by connection, oldest first
 	byID     map[string]*version
 	serial   int
-	down     bool
 }
 
 // version is one version of one secret.
