@@ -118,7 +118,7 @@ func (c *Core) settle(ctx context.Context, declared connection.Entry, e entry, r
 	if inForce(declared, e.item) {
 		return nil
 	}
-	if declared.Err == nil && e.item.Used && e.token.Valid(c.now()) {
+	if declared.Err == nil && actsForItself(declared.Connection) == nil && e.item.Used && e.token.Valid(c.now()) {
 		reissued, err := c.reissue(ctx, declared, e)
 		if err == nil && reissued {
 			r.change.Reissued++

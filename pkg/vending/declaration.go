@@ -87,11 +87,20 @@ func permit(conn connection.Connection, r Request) error {
 	if _, err := conn.EffectiveScope(r.Scope); err != nil {
 		return &problem.Error{Code: problem.InvalidScope, Cause: err, Detail: err.Error()}
 	}
-	if conn.GrantType == connection.AuthorizationCode {
-		return problem.New(problem.AuthorizationRequired, "nobody has consented to connection "+string(conn.Name)+" yet")
+	if err := actsForItself(conn); err != nil {
+		return err
 	}
 	if r.Subject != "" {
 		return problem.New(problem.InvalidRequest, "connection "+string(conn.Name)+" acts for itself and has no subjects; ask without one")
+	}
+	return nil
+}
+
+// actsForItself refuses a delegated connection, which has no token until
+// somebody has consented.
+func actsForItself(conn connection.Connection) error {
+	if conn.GrantType == connection.AuthorizationCode {
+		return problem.New(problem.AuthorizationRequired, "nobody has consented to connection "+string(conn.Name)+" yet")
 	}
 	return nil
 }

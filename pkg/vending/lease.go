@@ -62,10 +62,10 @@ func (c *Core) hold(ctx context.Context, j *job, item tokenstore.Item, owner str
 }
 
 // announced examines the item of a scope variant after the connection's own item
-// knows of it. Whoever drops the connection's tokens before that does not reach
+// knows of it; one whose token has expired may have been forgotten there. Whoever drops the connection's tokens before that does not reach
 // the variant's, so the declaration is read anew after it.
 func (c *Core) announced(ctx context.Context, j *job, item tokenstore.Item) (entry, error) {
-	if j.key.Variant == "" || item.Version > 0 {
+	if j.key.Variant == "" || item.Token.ExpiresAt.After(c.now()) {
 		return c.examine(ctx, j, item)
 	}
 	if err := c.announce(ctx, j.key); err != nil {
@@ -99,10 +99,11 @@ func (c *Core) examine(ctx context.Context, j *job, item tokenstore.Item) (entry
 // reload makes the job go by the declaration in force.
 func (c *Core) reload(ctx context.Context, j *job) error {
 	conn, err := c.declarations.load(ctx, j.conn.Name, true)
-	if err == nil {
-		j.conn = conn
+	if err != nil {
+		return err
 	}
-	return err
+	j.conn = conn
+	return actsForItself(conn)
 }
 
 // prepare makes sure, before the provider is called, that its answer can be

@@ -102,6 +102,25 @@ func TestChangeReachesWhatHoldsNoTokenYet(t *testing.T) {
 	})
 }
 
+func TestGrantTypeChanged(t *testing.T) {
+	const delegated = `{"provider":"creative-force","grant_type":"authorization_code","client_id":"app","client_secret":"hush"}`
+	t.Run("a delegated connection's client asks for no token of its own", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.cachedProcess()
+		f.vend(core, crm())
+		f.declare("crm", delegated)
+		change, err := f.process().Reconcile(t.Context(), vending.Changed{Secret: "crm", Seen: true, Former: []string{"crm"}})
+		if err != nil || change.Dropped != 1 {
+			t.Errorf("%+v, %v", change, err)
+		}
+		f.clock.advance(15 * time.Second) // what memory still held was looked at again
+		wantCode(t, second(core.Vend(t.Context(), crm())), problem.AuthorizationRequired)
+		if f.server.calls() != 1 {
+			t.Errorf("%d provider calls, want 1", f.server.calls())
+		}
+	})
+}
+
 func TestVariantsAreBounded(t *testing.T) {
 	declare := func(f *fleet, scopes int) {
 		allowed := make([]string, scopes)
@@ -132,6 +151,10 @@ func TestVariantsAreBounded(t *testing.T) {
 		f.vend(core, variant(32))
 		if n := len(f.item("crm").Variants); n != 1 {
 			t.Errorf("%d variants are remembered, want the living one", n)
+		}
+		f.vend(core, variant(0)) // its item is still there, and was forgotten
+		if n := len(f.item("crm").Variants); n != 2 {
+			t.Errorf("%d variants are remembered, want both", n)
 		}
 	})
 	t.Run("CR-23 forced refreshes are limited per connection, its variants included", func(t *testing.T) {

@@ -37,7 +37,7 @@ func (c *Core) mint(ctx context.Context, j *job) (Token, error) {
 		return t, err
 	}
 	current, loadErr := c.declarations.load(ctx, conn.Name, true)
-	if loadErr != nil {
+	if loadErr != nil || actsForItself(current) != nil {
 		return Token{}, err
 	}
 	if current.Hash != conn.Hash {

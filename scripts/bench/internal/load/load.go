@@ -31,7 +31,7 @@ type Config struct {
 	Request []byte
 	// Connections is how many ask at once.
 	Connections int
-	// Duration is how long no connection stops asking.
+	// Duration is how long no connection stops asking; each asks at least once.
 	Duration time.Duration
 }
 
@@ -71,7 +71,8 @@ func ask(ctx context.Context, c Config, until time.Time) (int, error) {
 	}
 	answers := bufio.NewReader(conn)
 	for n := 0; ; n++ {
-		if ctx.Err() != nil || !time.Now().Before(until) {
+		// Each asks once however short the time, so that there is something to count.
+		if ctx.Err() != nil || n > 0 && !time.Now().Before(until) {
 			return n, ctx.Err()
 		}
 		if _, err := conn.Write(c.Request); err != nil {
