@@ -54,7 +54,7 @@ func parse(args []string, output io.Writer) (scenario.Config, time.Duration, err
 	flags.SetOutput(output)
 	only := flags.String("only", strings.Join(scenario.Names, ","), "what to simulate, `names` separated by commas")
 	limit := flags.Duration("limit", time.Hour, "give up after this much real `time`")
-	flags.IntVar(&c.Connections, "connections", 10_000, "how many connections the day has; 1000000 takes a quarter of an hour and 3 GB per simulated hour")
+	flags.IntVar(&c.Connections, "connections", 10_000, "how many connections the day has; 1000000 takes 6 GB and some ten minutes per simulated hour")
 	flags.Float64Var(&c.Hours, "hours", 24, "how much of the day is counted")
 	flags.Float64Var(&c.WarmHours, "warm", 2, "`hours` before that, not counted")
 	flags.IntVar(&c.ChaosMinutes, "minutes", 60, "how long faults last, in simulated minutes")
