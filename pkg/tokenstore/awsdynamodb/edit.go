@@ -130,18 +130,27 @@ func (s *Store) SetForced(ctx context.Context, key tokenstore.Key, was, forced [
 	u.blind = true
 	u.stamp()
 	u.requireSchema()
-	if len(was) == 0 {
-		u.require("attribute_not_exists(#forced)")
-	} else {
-		u.require("#forced = :was")
-		u.value(":was", instants(was))
-	}
+	requireForced(u, was)
 	u.assign(attrForced, instants(forced))
 	_, applied, err := s.apply(ctx, u)
 	if err == nil && !applied {
 		return fmt.Errorf("set forced: %w", tokenstore.ErrSuperseded)
 	}
 	return err
+}
+
+// requireForced demands the instants that were read: as many, with the same
+// first and last, which no other history of additions shares. Not every engine
+// compares lists.
+func requireForced(u *update, was []time.Time) {
+	if len(was) == 0 {
+		u.require("attribute_not_exists(#forced)")
+		return
+	}
+	u.require(fmt.Sprintf("size(#forced) = :size AND #forced[0] = :first AND #forced[%d] = :last", len(was)-1))
+	u.value(":size", number(int64(len(was))))
+	u.value(":first", instant(was[0]))
+	u.value(":last", instant(was[len(was)-1]))
 }
 
 // RemoveVariant takes back that a variant exists; repeating it changes nothing.
