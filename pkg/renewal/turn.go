@@ -158,7 +158,7 @@ func (r *Renewer) retry(ctx context.Context, v visit, err error, run *tally) {
 }
 
 func (r *Renewer) reslot(ctx context.Context, v visit, run *tally) {
-	to := vending.RetrySlot(v.key, v.now.Add(time.Minute))
+	to := vending.RetrySlot(v.key, (wheel.MinuteOf(v.now) + 1).Start())
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := r.index.Reslot(ctx, v.key, v.slot, to); err != nil {

@@ -136,7 +136,9 @@ type Drop struct {
 	Key Key
 	// MustLoad, when set, is the secret version that the next minter must use.
 	MustLoad string
-	Now      time.Time
+	// KeepFailure leaves what is remembered of a failure.
+	KeepFailure bool
+	Now         time.Time
 }
 
 // Note is a small record of the renewer itself.

@@ -13,7 +13,8 @@ const (
 	// aloneEvery bounds minting while the table is down: once per key and process
 	// in that time, for no lease keeps the fleet in step.
 	aloneEvery = 30 * time.Second
-	// lookEvery bounds looking past the cache at a secret whose connection fails.
+	// lookEvery bounds what is tried again on the side: looking past the cache at
+	// a secret whose connection fails, storing what the table did not take.
 	lookEvery = 5 * time.Second
 )
 
@@ -32,7 +33,8 @@ func (c *Core) mintAlone(ctx context.Context, j job) (entry, error) {
 		p.RetryAfter = max(p.RetryAfter, aloneEvery)
 		return entry{}, p
 	}
-	e := entry{item: tokenstore.Item{Key: j.key}, token: t, readAt: c.now(), source: FromProvider}
+	known, _ := c.memory.get(j.key)
+	e := entry{item: tokenstore.Item{Key: j.key, Version: known.item.Version}, token: t, readAt: c.now(), source: FromProvider, unstored: true, slot: renewSlot(j, t)}
 	c.memory.put(j.key, e)
 	audit.From(ctx).Warn("store_unavailable")
 	return e, nil

@@ -73,6 +73,9 @@ type reconciliation struct {
 	// seen: the secret was looked at before, so this is a change of it.
 	seen   bool
 	change *Change
+	// failed: the provider has just refused, which is not to be forgotten with
+	// the token.
+	failed bool
 }
 
 func visitOf(changed Changed, s clientsecret.Secret, change *Change) reconciliation {
@@ -126,9 +129,10 @@ func (c *Core) settle(ctx context.Context, declared connection.Entry, e entry, r
 		if err == nil {
 			return nil
 		}
+		r.failed = problem.Of(err).Provider != nil
 	}
 	r.change.Dropped++
-	return c.drop(ctx, e.item.Key, r.version)
+	return c.dropped(ctx, tokenstore.Drop{Key: e.item.Key, MustLoad: r.version, KeepFailure: r.failed})
 }
 
 // settleEmpty looks after an item without a token. When its secret has changed
@@ -175,14 +179,19 @@ const noVersion = "none"
 // drop forgets a token here and in the table. Minters must use version from
 // then on; empty is a secret that is gone.
 func (c *Core) drop(ctx context.Context, key tokenstore.Key, version string) error {
-	if version == "" {
-		version = noVersion
+	return c.dropped(ctx, tokenstore.Drop{Key: key, MustLoad: version})
+}
+
+func (c *Core) dropped(ctx context.Context, d tokenstore.Drop) error {
+	if d.MustLoad == "" {
+		d.MustLoad = noVersion
 	}
-	before, err := c.store.Drop(ctx, tokenstore.Drop{Key: key, MustLoad: version, Now: c.now()})
+	d.Now = c.now()
+	before, err := c.store.Drop(ctx, d)
 	if err != nil {
 		return unavailable(err)
 	}
 	// Knowing the version keeps a replica that lags from bringing the token back.
-	c.memory.put(key, entry{item: tokenstore.Item{Key: key, Version: before.Version + 1}, readAt: c.now()})
+	c.memory.put(d.Key, entry{item: tokenstore.Item{Key: d.Key, Version: before.Version + 1}, readAt: c.now()})
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
@@ -47,8 +48,39 @@ func (c *Core) keep(ctx context.Context, j job, e entry, err error) (entry, erro
 		c.release(ctx, j.key, e.item.Lease.Owner)
 		return entry{}, unavailable(err)
 	}
+	e.unstored, e.slot = true, renewSlot(j, e.token)
 	c.memory.put(e.item.Key, e)
 	return e, nil
+}
+
+// storeLate tries now and then to store what the table did not take before, over
+// the version that it holds now, and returns the entry as it then stands. A token
+// whose declaration has been replaced meanwhile is forgotten instead.
+func (c *Core) storeLate(ctx context.Context, e entry, version int64) entry {
+	if c.late.try(e.item.Key, c.now()) > 0 {
+		return e
+	}
+	conn, err := c.declarations.load(ctx, connection.Name(e.item.Key.Connection), true)
+	if err != nil || conn.Hash != e.token.Declaration || conn.Generation != e.token.Generation {
+		gone := entry{item: e.item, readAt: c.now()}
+		c.memory.put(e.item.Key, gone)
+		return gone
+	}
+	stored, err := c.sealToken(ctx, e.item.Key, e.token)
+	if err != nil {
+		return e
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	item, err := c.store.Commit(ctx, tokenstore.Commit{Key: e.item.Key, Version: version, Generation: e.token.Generation,
+		Token: stored, Used: true, RenewSlot: e.slot, Now: c.now()})
+	if err != nil {
+		audit.From(ctx).Warn("token_not_stored")
+		return e
+	}
+	e.item, e.unstored, e.readAt = item, false, c.now()
+	c.memory.put(item.Key, e)
+	return e
 }
 
 // overtaken looks for what moved the item on; superseded means try again.

@@ -45,6 +45,7 @@ type Core struct {
 	labels  labels
 	alone   pacer // minting while the table is down
 	looks   pacer // looking at the secret of a failing connection
+	late    pacer // storing what the table did not take before
 }
 
 // New returns a Core.
@@ -53,7 +54,7 @@ func New(c Config) *Core {
 		declarations: declarations{secrets: c.Secrets, parser: c.Parser},
 		store:        c.Store, minter: c.Minter, revoker: c.Revoker, sealer: c.Sealer,
 		now: wallClock(c.Now), rand: c.Rand, wait: c.Wait, memory: newMemory(),
-		alone: pacer{every: aloneEvery}, looks: pacer{every: lookEvery},
+		alone: pacer{every: aloneEvery}, looks: pacer{every: lookEvery}, late: pacer{every: lookEvery},
 	}
 	if core.rand == nil {
 		core.rand = rand.Reader

@@ -25,6 +25,10 @@ type entry struct {
 	token  Token
 	readAt time.Time
 	source Source
+	// unstored: the table did not take the token; this process alone has it, and
+	// knows the slot that it belongs to.
+	unstored bool
+	slot     string
 }
 
 func (e entry) fresh(now time.Time) bool {
@@ -58,11 +62,24 @@ func (c *Core) lookup(ctx context.Context, key tokenstore.Key) (entry, Source, e
 	if err == nil && ok && e.item.Version < known.item.Version {
 		e, err = c.read(ctx, key, true) // a stale replica answered
 	}
-	if err != nil && valid {
+	if valid && err == nil && known.outranks(e) {
+		if known = c.storeLate(ctx, known, e.item.Version); known.token.Valid(now) {
+			return known, FromMemory, nil
+		}
+		return e, FromTable, nil
+	}
+	if valid && err != nil {
 		audit.From(ctx).Warn("store_unavailable")
 		return known, FromMemory, nil
 	}
 	return e, FromTable, err
+}
+
+// outranks reports whether a token that the table did not take is still the best
+// there is: nothing was stored or dropped since it was minted. A scope variant's
+// is not kept beyond memoryAge: no drop would reach one that is not listed.
+func (e entry) outranks(found entry) bool {
+	return e.unstored && e.item.Key.Variant == "" && found.item.Version <= e.item.Version
 }
 
 // patience bounds the look at the table of a caller who could be served from

@@ -218,11 +218,12 @@ func (s *secretSource) Load(_ context.Context, name string, stage clientsecret.S
 // flakyStore is the memory store with faults on demand.
 type flakyStore struct {
 	*memory.Store
-	mu     sync.Mutex
-	down   bool
-	hangs  bool
-	before func(operation string)
-	counts map[string]int
+	mu      sync.Mutex
+	down    bool
+	hangs   bool
+	refused map[string]bool
+	before  func(operation string)
+	counts  map[string]int
 }
 
 func (s *flakyStore) reach(operation string) error {
@@ -231,7 +232,7 @@ func (s *flakyStore) reach(operation string) error {
 		s.counts = map[string]int{}
 	}
 	s.counts[operation]++
-	down, before := s.down, s.before
+	down, before := s.down || s.refused[operation], s.before
 	s.mu.Unlock()
 	if before != nil {
 		before(operation)
@@ -246,6 +247,16 @@ func (s *flakyStore) setDown(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = down
+}
+
+// refuse makes one operation fail.
+func (s *flakyStore) refuse(operation string, refused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused == nil {
+		s.refused = map[string]bool{}
+	}
+	s.refused[operation] = refused
 }
 
 // hanging makes reads answer nothing until the reader gives up.

@@ -22,6 +22,7 @@ func (c *Core) turn(ctx context.Context, j *job, until time.Time) (entry, error)
 	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL})
 	switch {
 	case errors.Is(err, tokenstore.ErrHeld) && (j.impatient || j.renewal):
+		c.learn(ctx, item)
 		return entry{}, errBusy
 	case errors.Is(err, tokenstore.ErrHeld):
 		return c.await(ctx, *j, until)
@@ -32,6 +33,14 @@ func (c *Core) turn(ctx context.Context, j *job, until time.Time) (entry, error)
 	}
 	audit.From(ctx).LeaseSeq = item.Lease.Seq
 	return c.hold(ctx, j, item, owner)
+}
+
+// learn remembers who holds the lease, so that the callers who come meanwhile do
+// not each ask for it: that would be a write per caller.
+func (c *Core) learn(ctx context.Context, item tokenstore.Item) {
+	if e, err := c.open(ctx, item); err == nil {
+		c.memory.put(item.Key, e)
+	}
 }
 
 // hold refreshes under the lease: unless a look at the item as it now stands
@@ -62,8 +71,9 @@ func (c *Core) hold(ctx context.Context, j *job, item tokenstore.Item, owner str
 }
 
 // announced examines the item of a scope variant after the connection's own item
-// knows of it; one whose token has expired may have been forgotten there. Whoever drops the connection's tokens before that does not reach
-// the variant's, so the declaration is read anew after it.
+// knows of it; one whose token has expired may have been forgotten there.
+// Whoever drops the connection's tokens before that does not reach the
+// variant's, so the declaration is read anew after it.
 func (c *Core) announced(ctx context.Context, j *job, item tokenstore.Item) (entry, error) {
 	if j.key.Variant == "" || item.Token.ExpiresAt.After(c.now()) {
 		return c.examine(ctx, j, item)

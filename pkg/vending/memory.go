@@ -39,9 +39,11 @@ func (m *memory) put(key tokenstore.Key, e entry) {
 	m.entries[key] = e
 }
 
-// hear remembers what a replica said, unless a newer version is known.
+// hear remembers what a replica said, unless something newer is known.
 func (m *memory) hear(key tokenstore.Key, e entry) {
-	if known, ok := m.get(key); !ok || known.item.Version <= e.item.Version {
+	known, ok := m.get(key)
+	newer := known.item.Version > e.item.Version || known.outranks(e) && known.token.Valid(e.readAt)
+	if !ok || !newer {
 		m.put(key, e)
 	}
 }

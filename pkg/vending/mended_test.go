@@ -231,6 +231,66 @@ func TestDroppedTokensStayDropped(t *testing.T) {
 	})
 }
 
+func TestTokenThatWasNotStoredIsKept(t *testing.T) {
+	f := newFleet(t)
+	core := f.process()
+	for _, operation := range []string{"acquire", "commit"} { // reads work throughout
+		f.store.refuse(operation, true)
+	}
+	first := f.vend(core, crm())
+	for range 20 {
+		f.clock.advance(20 * time.Second)
+		if v := f.vend(core, crm()); v.ID != first.ID {
+			t.Fatal("CR-32 another token was minted")
+		}
+	}
+	f.store.refuse("commit", false)
+	f.clock.advance(20 * time.Second)
+	f.vend(core, crm())
+	if item := f.item("crm"); item.Token.ID != first.ID || item.RenewSlot == "" || f.server.calls() != 1 {
+		t.Errorf("FI-50 the table holds %q in slot %q after %d calls, want the token in its slot", item.Token.ID, item.RenewSlot, f.server.calls())
+	}
+	if v := f.vend(f.process(), crm()); v.ID != first.ID {
+		t.Error("another process does not get it")
+	}
+}
+
+func TestHeldLeaseIsLearntOf(t *testing.T) {
+	f := newFleet(t)
+	core := f.process()
+	f.vend(core, crm())
+	f.clock.advance(52 * time.Minute)
+	f.vend(core, vending.Request{Connection: "crm", Caller: principal, MinTTL: time.Second}) // token_2 now
+	f.clock.advance(52 * time.Minute)
+	other := f.process()
+	f.server.during = func() {
+		f.server.during = nil
+		before := f.store.count("acquire")
+		for range 100 {
+			f.vend(core, crm())
+		}
+		if tries := f.store.count("acquire") - before; tries > 1 {
+			t.Errorf("CR-30 %d tries for the lease by 100 callers who have a usable token", tries)
+		}
+	}
+	f.vend(other, crm())
+}
+
+func TestChangeKeepsAFreshFailure(t *testing.T) {
+	f := newFleet(t)
+	f.vend(f.process(), crm())
+	f.server.failing(&oauth.Error{Kind: oauth.Unavailable, RetryAfter: 2 * time.Minute, Trace: oauth.Trace{Calls: 1, Status: 503}})
+	f.declare("crm", scoped("new"))
+	change, err := f.process().Reconcile(t.Context(), vending.Changed{Secret: "crm", Seen: true, Former: []string{"crm"}})
+	if err != nil || change.Dropped != 1 {
+		t.Fatalf("%+v, %v", change, err)
+	}
+	p := wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderUnavailable)
+	if f.server.calls() != 2 || p.RetryAfter != 2*time.Minute {
+		t.Errorf("FI-12 %d calls, pause %v; want no call before it is over", f.server.calls(), p.RetryAfter)
+	}
+}
+
 func TestRenewalThatCannotBeStoredFailed(t *testing.T) {
 	f := newFleet(t)
 	f.vend(f.process(), crm())

@@ -106,6 +106,9 @@ func (c *Core) fly(ctx context.Context, r Request, j job) (Vended, error) {
 			break
 		}
 	}
+	if e.token.ID == "" {
+		return Vended{}, flightProblem(errBusy) // whoever led each flight would not wait
+	}
 	if e.token.ID == j.unwanted {
 		return Vended{}, problem.New(problem.ProviderMalformed, "the provider issued the rejected token once more")
 	}

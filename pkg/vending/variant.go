@@ -37,6 +37,18 @@ func (c *Core) announce(ctx context.Context, key tokenstore.Key) error {
 	return nil
 }
 
+// retire forgets one variant, unless somebody has begun to mint it meanwhile.
+func (c *Core) retire(ctx context.Context, own, key tokenstore.Key) error {
+	if err := c.store.RemoveVariant(ctx, own, key.Variant); err != nil {
+		return err
+	}
+	item, err := c.store.Get(ctx, key, true)
+	if err == nil && (item.Token.ExpiresAt.After(c.now()) || item.Lease.Until.After(c.now())) {
+		err = c.store.AddVariant(ctx, own, key.Variant)
+	}
+	return err
+}
+
 // makeRoom forgets variants that hold no living token, and refuses when all do.
 func (c *Core) makeRoom(ctx context.Context, own tokenstore.Item) error {
 	now, living, soonest := c.now(), 0, time.Hour
@@ -52,7 +64,7 @@ func (c *Core) makeRoom(ctx context.Context, own tokenstore.Item) error {
 			soonest = min(soonest, max(item.Token.ExpiresAt.Sub(now), time.Second))
 			continue
 		}
-		if err := c.store.RemoveVariant(ctx, own.Key, v); err != nil {
+		if err := c.retire(ctx, own.Key, key); err != nil {
 			return unavailable(err)
 		}
 	}

@@ -101,7 +101,9 @@ func dropping(d tokenstore.Drop) *update {
 	u.value(":zero", number(0))
 	u.value(":most", number(maxCount-1))
 	u.forget(tokenAttributes...)
-	u.forget(failureAttributes...)
+	if !d.KeepFailure {
+		u.forget(failureAttributes...)
+	}
 	if d.MustLoad != "" {
 		u.assign(attrMustLoad, text(d.MustLoad))
 	}

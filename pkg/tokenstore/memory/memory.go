@@ -139,6 +139,9 @@ func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, e
 	if d.MustLoad != "" {
 		after.MustLoad = d.MustLoad
 	}
+	if d.KeepFailure {
+		after.Failure = before.Failure
+	}
 	s.write(after)
 	return before, nil
 }

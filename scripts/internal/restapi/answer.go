@@ -90,7 +90,7 @@ func setHeaders(h http.Header, ids ids) {
 }
 
 // writeGatewayError answers what API Gateway answers without a function, in the
-// form that the stack's gateway responses give it: a problem document.
+// form of the service's own problems.
 func writeGatewayError(w http.ResponseWriter, status int, kind, message, requestID string) {
 	w.Header().Set("X-Amzn-Errortype", kind)
 	code, title := "invalid_request", "The request is malformed"
