@@ -110,6 +110,20 @@ func drop(t *testing.T, f *fixture) {
 		}
 		diff(t, "stored", want, get(t, f, k))
 	})
+	t.Run("CR-18 keeps the failure when it is to", func(t *testing.T) {
+		k := key(t)
+		mustMint(t, f, k, "token_1")
+		mustAcquire(t, f, k, "unlucky", start)
+		if err := f.Fail(t.Context(), failed(k, "unlucky", 1)); err != nil {
+			t.Fatalf("Fail: %v", err)
+		}
+		before := get(t, f, k)
+		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, KeepFailure: true, Now: start}); err != nil {
+			t.Fatalf("Drop: %v", err)
+		}
+		want := tokenstore.Item{Key: k, Version: before.Version + 1, Lease: before.Lease, Failure: before.Failure}
+		diff(t, "stored", want, get(t, f, k))
+	})
 	t.Run("FI-49 fences the holder of an item that did not exist", func(t *testing.T) {
 		k := key(t)
 		held := mustAcquire(t, f, k, "holder", start)

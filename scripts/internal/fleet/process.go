@@ -14,8 +14,13 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/runtimehost"
 )
 
-// functionTimeout is the template's.
-const functionTimeout = 28 * time.Second
+// timeouts are the template's.
+func timeout(function string) time.Duration {
+	if function == "renew" {
+		return 55 * time.Second
+	}
+	return 28 * time.Second
+}
 
 // Process is one execution environment: a process, or its successor after a
 // crash.
@@ -33,7 +38,7 @@ type Process struct {
 // Process returns the environment of a function by its number; it starts cold
 // at its first invocation. Environment is added to that of a new one.
 func (f *Fleet) Process(function string, number int, environment ...string) *Process {
-	return f.process(function, number, functionTimeout, environment)
+	return f.process(function, number, timeout(function), environment)
 }
 
 // Brief is like Process, of a function with another timeout.
