@@ -1,11 +1,9 @@
 package renewal_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,187 +11,19 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
-	"github.com/tokenvend/tokenvend/pkg/clientsecret"
-	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
-	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/renewal"
-	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
-	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
 // house is the whole service but for its edges, in the time of a synctest
 // bubble: sleeping is how a test lets time pass.
-type house struct {
-	t       *testing.T
-	store   *memory.Store
-	secrets *secretSource
-	server  *server
-	core    *vending.Core
-	renewer *renewal.Renewer
-	audit   *audit.Writer
-	log     *bytes.Buffer
-}
-
-func newHouse(t *testing.T) *house {
-	h := &house{t: t, store: memory.New(), secrets: &secretSource{texts: map[string]text{}}, log: new(bytes.Buffer),
-		server: &server{lifetime: time.Hour, calls: map[string]int{}}}
-	sealer := seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
-		return redact.New(`{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`), nil
-	}})
-	h.core = vending.New(vending.Config{Store: h.store, Secrets: h.secrets, Minter: h.server, Revoker: h.server, Sealer: sealer})
-	h.audit = audit.NewWriter(audit.Config{Output: h.log})
-	h.renewer = h.process()
-	return h
-}
-
 // process is another cold renewer of the same house.
-func (h *house) process() *renewal.Renewer {
-	return renewal.New(renewal.Config{Core: h.core, Index: h.store, Notes: h.store, Versions: h.secrets,
-		Audit: h.audit})
-}
-
-func (h *house) vend(name string) vending.Vended {
-	h.t.Helper()
-	v, err := h.core.Vend(h.t.Context(), vending.Request{Connection: connection.Name(name), Caller: "arn:aws:iam::111122223333:user/x"})
-	if err != nil {
-		h.t.Fatalf("vend %s: %v", name, err)
-	}
-	return v
-}
-
 // ticks runs the renewer every minute, as the schedule does.
-func (h *house) ticks(minutes int) (sum audit.Run) {
-	for range minutes {
-		time.Sleep(time.Minute)
-		run := h.renewer.Tick(h.t.Context())
-		sum.Due, sum.Renewed, sum.Skipped, sum.LeftOver = sum.Due+run.Due, sum.Renewed+run.Renewed, sum.Skipped+run.Skipped, sum.LeftOver+run.LeftOver
-		sum.Reissued, sum.Dropped = sum.Reissued+run.Reissued, sum.Dropped+run.Dropped
-	}
-	return sum
-}
-
-func declaration(client string) string {
-	return fmt.Sprintf(`{"provider":"oauth2","client_id":%q,"client_secret":"hush","token_url":"https://idp.example.com/token"}`, client)
-}
-
 // server is a provider that names its tokens after client and count.
-type server struct {
-	mu       sync.Mutex
-	lifetime time.Duration
-	calls    map[string]int
-	refuse   func(oauth.Request) error
-	latency  time.Duration
-	// hangs marks token URLs that answer nothing for ten seconds.
-	hangs   string
-	busy    map[string]int
-	busiest map[string]int
-}
-
-func (s *server) Token(ctx context.Context, r oauth.Request) (oauth.Token, error) {
-	at := time.Now().Round(0)
-	s.mu.Lock()
-	s.calls[r.ClientID]++
-	n, refuse, latency := s.calls[r.ClientID], s.refuse, s.latency
-	if s.busy != nil {
-		for _, key := range []string{"", r.TokenURL} {
-			s.busy[key]++
-			s.busiest[key] = max(s.busiest[key], s.busy[key])
-		}
-	}
-	hangs := s.hangs != "" && strings.Contains(r.TokenURL, s.hangs)
-	if hangs {
-		latency = 10 * time.Second
-	}
-	s.mu.Unlock()
-	select {
-	case <-ctx.Done():
-	case <-time.After(latency):
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.busy != nil {
-		s.busy[""]--
-		s.busy[r.TokenURL]--
-	}
-	if hangs {
-		return oauth.Token{}, &oauth.Error{Kind: oauth.Timeout, Trace: oauth.Trace{Calls: 1}}
-	}
-	if refuse != nil {
-		if err := refuse(r); err != nil {
-			return oauth.Token{}, err
-		}
-	}
-	return oauth.Token{AccessToken: redact.New(fmt.Sprintf("%s_%d", r.ClientID, n)), TokenType: "Bearer",
-		RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200}}, nil
-}
-
-func (s *server) Revoke(context.Context, oauth.Revocation) error { return nil }
-
-func (s *server) total() (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, calls := range s.calls {
-		n += calls
-	}
-	return n
-}
-
-type text struct {
-	version int
-	text    string
-}
-
 // secretSource is a source whose operator is the test.
-type secretSource struct {
-	mu    sync.Mutex
-	texts map[string]text
-	loads int
-}
-
-func (s *secretSource) put(name, body string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.texts[name] = text{s.texts[name].version + 1, body}
-}
-
-func (s *secretSource) remove(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.texts, name)
-}
-
-func (s *secretSource) Load(_ context.Context, name string, stage clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.loads++
-	found, ok := s.texts[name]
-	if !ok || stage != clientsecret.Current {
-		return clientsecret.Secret{}, clientsecret.ErrNotFound
-	}
-	return clientsecret.Secret{Name: name, ARN: "arn:" + name, VersionID: fmt.Sprint("v", found.version),
-		Text: redact.New(found.text), Origin: "secret " + name}, nil
-}
-
-func (s *secretSource) Versions(_ context.Context, limit int, next string) ([]clientsecret.Version, string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []clientsecret.Version
-	for name, found := range s.texts {
-		if name > next {
-			all = append(all, clientsecret.Version{Name: name, ARN: "arn:" + name, VersionID: fmt.Sprint("v", found.version)})
-		}
-	}
-	slices.SortFunc(all, func(a, b clientsecret.Version) int { return strings.Compare(a.Name, b.Name) })
-	if len(all) <= limit {
-		return all, "", nil
-	}
-	return all[:limit], all[limit-1].Name, nil
-}
-
 func TestRenewedBeforeAnybodyWaits(t *testing.T) {
 	for _, lifetime := range []time.Duration{6 * time.Minute, time.Hour, 30 * 24 * time.Hour} {
 		t.Run(fmt.Sprint("CR-02 with tokens of ", lifetime), func(t *testing.T) {
@@ -307,118 +137,6 @@ func TestHangingProviderHoldsUpOnlyItself(t *testing.T) {
 		if h.server.busiest[""] > 64 || h.server.busiest["https://idp1.example.com/token"] > 16 {
 			t.Errorf("CR-25 at once: %v", h.server.busiest)
 		}
-	})
-}
-
-func TestChange(t *testing.T) {
-	t.Run("CR-21 a changed declaration's token is reissued by the next tick", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			h.secrets.put("crm", declaration("before"))
-			h.vend("crm")
-			h.ticks(1)
-			h.secrets.put("crm", declaration("after"))
-			sum := h.ticks(1)
-			time.Sleep(11 * time.Second)
-			if v := h.vend("crm"); sum.Reissued != 1 || v.AccessToken.Reveal() != "after_1" {
-				t.Errorf("reissued %d, then vended %s", sum.Reissued, v.AccessToken.Reveal())
-			}
-		})
-	})
-	t.Run("CR-21 white space changes nothing", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			h.secrets.put("crm", declaration("crm"))
-			h.vend("crm")
-			h.ticks(1)
-			h.secrets.put("crm", " "+declaration("crm"))
-			if sum := h.ticks(1); sum.Reissued+sum.Dropped != 0 {
-				t.Errorf("%+v", sum)
-			}
-		})
-	})
-	t.Run("CR-21 what cannot be reissued is dropped", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			h.secrets.put("crm", declaration("before"))
-			h.vend("crm")
-			h.ticks(1)
-			h.secrets.put("crm", `{"provider":"nobody"}`)
-			sum := h.ticks(1)
-			item, _ := h.store.Get(t.Context(), tokenstore.Key{Connection: "crm"}, true)
-			if sum.Dropped != 1 || item.Token.ID != "" || item.MustLoad != "v2" {
-				t.Errorf("dropped %d, item %+v", sum.Dropped, item)
-			}
-		})
-	})
-	t.Run("CR-21 of a bundle only the member that changed", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			bundle := func(a, b string) string {
-				return fmt.Sprintf(`{"connections":{"a":%s,"b":%s}}`, declaration(a), declaration(b))
-			}
-			h.secrets.put("bundle", bundle("a", "b"))
-			a, b := h.vend("bundle.a"), h.vend("bundle.b")
-			h.ticks(1)
-			h.secrets.put("bundle", bundle("a", "changed"))
-			h.ticks(1)
-			time.Sleep(11 * time.Second)
-			if got := h.vend("bundle.a"); got.ID != a.ID {
-				t.Error("the other member's token was replaced")
-			}
-			if got := h.vend("bundle.b"); got.ID == b.ID {
-				t.Error("the changed member's token was not")
-			}
-			h.secrets.put("bundle", fmt.Sprintf(`{"connections":{"a":%s}}`, declaration("a")))
-			if sum := h.ticks(1); sum.Dropped != 1 {
-				t.Errorf("a member that is gone: %+v, want its token dropped", sum)
-			}
-		})
-	})
-	t.Run("CR-38 a deleted secret's token is dropped", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			h.secrets.put("crm", declaration("crm"))
-			h.vend("crm")
-			h.ticks(1)
-			h.secrets.remove("crm")
-			if sum := h.ticks(1); sum.Dropped != 1 {
-				t.Errorf("%+v", sum)
-			}
-			loads := h.secrets.loads
-			if h.ticks(3); h.secrets.loads != loads {
-				t.Error("it is looked at again and again")
-			}
-		})
-	})
-	t.Run("CR-21 a sweep of many secrets is spread over ticks", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			for i := range 2500 {
-				h.secrets.put(fmt.Sprintf("c%04d", i), declaration("x"))
-			}
-			h.vend("c2400")
-			h.ticks(3)
-			h.secrets.put("c2400", declaration("changed"))
-			if sum := h.ticks(3); sum.Reissued != 1 {
-				t.Errorf("%+v", sum)
-			}
-		})
-	})
-	t.Run("a process that starts anew looks only at what changed", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			for i := range 20 {
-				h.secrets.put(fmt.Sprint("c", i), declaration("x"))
-			}
-			h.ticks(1)
-			h.secrets.put("c7", declaration("y"))
-			loads := h.secrets.loads
-			h.process().Tick(t.Context())
-			if looked := h.secrets.loads - loads; looked != 1 {
-				t.Errorf("%d secrets read, want 1", looked)
-			}
-		})
 	})
 }
 

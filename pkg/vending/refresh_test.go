@@ -2,14 +2,11 @@ package vending_test
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
@@ -210,167 +207,6 @@ func TestFailureMemory(t *testing.T) {
 	})
 }
 
-func TestSecretRotation(t *testing.T) {
-	const current = `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://idp.example.com/token"}`
-	accepts := func(secret string) func(oauth.Request) *oauth.Error {
-		return func(r oauth.Request) *oauth.Error {
-			if r.ClientSecret.Reveal() == secret {
-				return nil
-			}
-			return &oauth.Error{Kind: oauth.Rejected, Code: "invalid_client", Trace: oauth.Trace{Calls: 1, Status: 401}}
-		}
-	}
-	t.Run("OC-46 a cached secret that is refused is read again", func(t *testing.T) {
-		f := newFleet(t)
-		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
-		f.declare("crm", current)
-		f.server.refuse = accepts("new")
-		f.vend(f.process(), crm())
-		if f.server.calls() != 2 {
-			t.Errorf("%d calls, want 2", f.server.calls())
-		}
-	})
-	t.Run("FI-22 the previous secret is tried once, and counts as the current declaration", func(t *testing.T) {
-		f := newFleet(t)
-		f.declare("crm", current)
-		f.server.refuse = accepts("hush")
-		core := f.process()
-		ctx, entry := audited(t)
-		if _, err := core.Vend(ctx, crm()); err != nil {
-			t.Fatal(err)
-		}
-		if item := f.item("crm"); !entry.SecretFallback || item.Token.SecretVersion != "v2" {
-			t.Errorf("fallback %v, version %s; want it noted, under v2", entry.SecretFallback, item.Token.SecretVersion)
-		}
-		calls := f.server.calls()
-		f.clock.advance(time.Minute)
-		if err := core.Forget(t.Context(), crm(), false); err != nil {
-			t.Fatal(err)
-		}
-		f.vend(core, crm())
-		if got := f.server.calls() - calls; got != 1 {
-			t.Errorf("CR-20 %d calls at the next refresh, want 1: the label that worked is remembered", got)
-		}
-	})
-	t.Run("CR-20 not when more than the client differs", func(t *testing.T) {
-		f := newFleet(t)
-		f.declare("crm", `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://other.example.com/token"}`)
-		f.server.refuse = accepts("hush")
-		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderRejected)
-		if f.server.calls() != 1 {
-			t.Errorf("%d calls, want 1", f.server.calls())
-		}
-	})
-	t.Run("CR-20 a transient error triggers no fallback", func(t *testing.T) {
-		f := newFleet(t)
-		f.declare("crm", current)
-		f.server.failing(unavailable)
-		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderUnavailable)
-		if f.server.calls() != 1 {
-			t.Errorf("%d calls, want 1", f.server.calls())
-		}
-	})
-	t.Run("OC-46 an error without a code counts as doubt too", func(t *testing.T) {
-		f := newFleet(t)
-		f.declare("crm", current)
-		f.server.refuse = func(r oauth.Request) *oauth.Error {
-			if r.ClientSecret.Reveal() == "hush" {
-				return nil
-			}
-			return &oauth.Error{Kind: oauth.Rejected, Trace: oauth.Trace{Calls: 1, Status: 400}}
-		}
-		f.vend(f.process(), crm())
-	})
-	t.Run("CR-22 a drop that names a version bypasses the cache", func(t *testing.T) {
-		f := newFleet(t)
-		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
-		f.declare("crm", current)
-		if _, err := f.store.Drop(t.Context(), tokenstore.Drop{Key: tokenstore.Key{Connection: "crm"}, MustLoad: "v2", Now: f.clock.Now()}); err != nil {
-			t.Fatal(err)
-		}
-		f.server.refuse = accepts("new")
-		f.vend(f.process(), crm())
-		if f.server.calls() != 1 {
-			t.Errorf("%d calls, want 1: the new secret at once", f.server.calls())
-		}
-	})
-}
-
-func TestRejection(t *testing.T) {
-	reject := func(id string) vending.Request {
-		r := crm()
-		r.RejectedTokenID = id
-		return r
-	}
-	t.Run("FI-42 any other id gets the current token", func(t *testing.T) {
-		f := newFleet(t)
-		core := f.process()
-		v := f.vend(core, crm())
-		if got := f.vend(core, reject("0123456789abcdef")); got.ID != v.ID || f.server.calls() != 1 {
-			t.Errorf("got another token, or %d calls", f.server.calls())
-		}
-	})
-	t.Run("CR-23 fifty callers that saw a 401 cause one refresh", func(t *testing.T) {
-		f := newFleet(t)
-		v := f.vend(f.process(), crm())
-		f.clock.advance(time.Minute)
-		for range 50 {
-			if got := f.vend(f.process(), reject(v.ID)); got.AccessToken.Reveal() != "token_2" {
-				t.Fatalf("got %s, want token_2", got.AccessToken.Reveal())
-			}
-		}
-		if f.server.calls() != 2 {
-			t.Errorf("%d calls, want 2", f.server.calls())
-		}
-	})
-	t.Run("CR-23 a token younger than 30 s is not replaced", func(t *testing.T) {
-		f := newFleet(t)
-		core := f.process()
-		v := f.vend(core, crm())
-		f.clock.advance(10 * time.Second)
-		if p := wantCode(t, second(core.Vend(t.Context(), reject(v.ID))), problem.RateLimited); p.RetryAfter != 20*time.Second {
-			t.Errorf("pause %v, want 20 s", p.RetryAfter)
-		}
-	})
-	t.Run("CR-23 three forced refreshes in ten minutes, then 429", func(t *testing.T) {
-		f := newFleet(t)
-		core := f.process()
-		v := f.vend(core, crm())
-		for range 3 {
-			f.clock.advance(time.Minute)
-			v = f.vend(core, reject(v.ID))
-		}
-		f.clock.advance(time.Minute)
-		p := wantCode(t, second(core.Vend(t.Context(), reject(v.ID))), problem.RateLimited)
-		if p.RetryAfter != 7*time.Minute {
-			t.Errorf("pause %v, want 7 min", p.RetryAfter)
-		}
-		f.clock.advance(p.RetryAfter)
-		f.vend(core, reject(v.ID))
-	})
-	t.Run("a failed refresh is told, the rejected token never served to who rejected it", func(t *testing.T) {
-		f := newFleet(t)
-		core := f.process()
-		v := f.vend(core, crm())
-		f.clock.advance(time.Minute)
-		f.server.failing(unavailable)
-		for range 2 {
-			wantCode(t, second(core.Vend(t.Context(), reject(v.ID))), problem.ProviderUnavailable)
-		}
-		if f.server.calls() != 2 {
-			t.Errorf("%d calls, want 2: the failure is remembered", f.server.calls())
-		}
-		if other := f.vend(f.process(), crm()); other.ID != v.ID || !other.Stale {
-			t.Errorf("other callers got %s (stale %v), want the valid token, stale", other.ID, other.Stale)
-		}
-		f.server.failing(nil)
-		f.clock.advance(3 * time.Second)
-		if got := f.vend(core, reject(v.ID)); got.ID == v.ID {
-			t.Error("the rejected token was served again")
-		}
-	})
-}
-
 func TestTableDown(t *testing.T) {
 	t.Run("FI-26 memory's valid token is served", func(t *testing.T) {
 		f := newFleet(t)
@@ -413,32 +249,6 @@ func TestTableDown(t *testing.T) {
 	})
 }
 
-func TestForget(t *testing.T) {
-	f := newFleet(t)
-	f.declare("crm", `{"provider":"oauth2","client_id":"app","client_secret":"hush","token_url":"https://idp.example.com/token",
-		"revocation_url":"https://idp.example.com/revoke"}`)
-	core := f.process()
-	f.vend(core, crm())
-	t.Run("OC-14 revokes first when asked to", func(t *testing.T) {
-		if err := core.Forget(t.Context(), crm(), true); err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(f.server.revoked, []string{"token_1"}) {
-			t.Errorf("revoked %v", f.server.revoked)
-		}
-	})
-	t.Run("the next vend mints", func(t *testing.T) {
-		if v := f.vend(core, crm()); v.AccessToken.Reveal() != "token_2" {
-			t.Errorf("got %s", v.AccessToken.Reveal())
-		}
-	})
-	t.Run("nothing to forget is no error", func(t *testing.T) {
-		if err := errors.Join(core.Forget(t.Context(), crm(), false), core.Forget(t.Context(), crm(), true)); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestUsableTokenIsNotKeptWaiting(t *testing.T) {
 	late := func(t *testing.T) (*fleet, *vending.Core) {
 		f := newFleet(t)
@@ -467,41 +277,5 @@ func TestUsableTokenIsNotKeptWaiting(t *testing.T) {
 		if v := f.vend(core, crm()); v.AccessToken.Reveal() != "token_1" || f.server.calls() != 1 {
 			t.Errorf("got %s after %d calls", v.AccessToken.Reveal(), f.server.calls())
 		}
-	})
-}
-
-func TestMendedSecretsCountSoon(t *testing.T) {
-	const mended = `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://idp.example.com/token"}`
-	t.Run("CR-19 although a cached copy still names the version that failed", func(t *testing.T) {
-		f := newFleet(t)
-		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
-		f.server.failing(&oauth.Error{Kind: oauth.Rejected, Code: "unauthorized_client", Trace: oauth.Trace{Status: 400}})
-		core := f.process()
-		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderRejected)
-		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderRejected)
-		f.declare("crm", mended)
-		f.server.failing(nil)
-		loads := f.secrets.loads
-		for range 10 {
-			wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderRejected)
-		}
-		if looked := f.secrets.loads - loads; looked != 10 {
-			t.Errorf("%d reads for ten callers within 5 s, want ten of the cache and none past it", looked)
-		}
-		f.clock.advance(5 * time.Second)
-		f.server.failing(&oauth.Error{Kind: oauth.Unavailable, RetryAfter: time.Hour, Trace: oauth.Trace{Status: 503}})
-		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderUnavailable)
-		if f.server.calls() != 2 {
-			t.Errorf("%d calls, want a new attempt at once with the new version", f.server.calls())
-		}
-	})
-	t.Run("CR-22 a misconfigured cached copy is looked at again", func(t *testing.T) {
-		f := newFleet(t)
-		f.declare("crm", `{"provider":"nobody"}`)
-		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][1]}
-		core := f.process()
-		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ConnectionMisconfigured)
-		f.declare("crm", mended)
-		f.vend(core, crm())
 	})
 }
