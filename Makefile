@@ -24,6 +24,8 @@ build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another m
 
 bench: ## what the design aims at: aim, measured, pass or miss; ARGS="-markdown FILE" keeps it
 	@go run ./scripts/bench $(ARGS)
+	@go run ./scripts/sim -only burst,outage,faults -minutes 10
 
 chaos: ## everything that can happen to a fleet of real processes; needs dynalite (npm) or TOKENVEND_TEST_DYNAMODB; ARGS="-markdown FILE" keeps it
 	@go run ./scripts/chaos $(ARGS)
+	@go run ./scripts/sim -only day,ladder,cost,burst,outage,faults,real
