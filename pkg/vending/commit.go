@@ -61,6 +61,9 @@ func (c *Core) storeLate(ctx context.Context, e entry, version int64) entry {
 		return e
 	}
 	conn, err := c.declarations.load(ctx, connection.Name(e.item.Key.Connection), true)
+	if problem.Is(err, problem.StoreUnavailable) {
+		return e // the secret cannot be read now, which says nothing of it
+	}
 	if err != nil || conn.Hash != e.token.Declaration || conn.Generation != e.token.Generation {
 		gone := entry{item: e.item, readAt: c.now()}
 		c.memory.put(e.item.Key, gone)

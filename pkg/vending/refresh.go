@@ -22,7 +22,8 @@ const (
 	waitBudget = 8 * time.Second
 	// answerBudget is kept for answering the caller after waiting.
 	answerBudget = 2 * time.Second
-	// attempts bounds starting over when a commit was superseded.
+	// attempts bounds starting over when others moved the item on, or brought what
+	// will not do.
 	attempts = 2
 )
 
