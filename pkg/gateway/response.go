@@ -128,6 +128,7 @@ var appearance = map[problem.Code]struct {
 	problem.ConnectionNotFound:      {http.StatusNotFound, "Not found"},
 	problem.MethodNotAllowed:        {http.StatusMethodNotAllowed, "Method not allowed"},
 	problem.AuthorizationRequired:   {http.StatusConflict, "Somebody must consent first"},
+	problem.SessionExpired:          {http.StatusGone, "The consent session has ended"},
 	problem.RateLimited:             {http.StatusTooManyRequests, "Too many requests"},
 	problem.ConnectionMisconfigured: {http.StatusInternalServerError, "The connection is misconfigured"},
 	problem.InternalError:           {http.StatusInternalServerError, "Internal error"},

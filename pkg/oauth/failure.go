@@ -63,6 +63,9 @@ type Error struct {
 	// RetryAfter is when the server asks to be tried again: 1 s to 1 h, zero
 	// when it does not say (RFC 9110 §10.2.3).
 	RetryAfter time.Duration
+	// Ambiguous: the request was sent, and nothing came back that tells whether it
+	// was acted on: what it carried may be spent (RFC 9700 §4.14.2).
+	Ambiguous bool
 	// Answer identifies an unusable answer without showing it.
 	Answer Answer
 	Trace  Trace

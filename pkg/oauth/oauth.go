@@ -35,6 +35,13 @@ type Request struct {
 	Authentication
 	// GrantType is the grant_type parameter. Only client_credentials is ever retried.
 	GrantType string
+	// Code, RedirectURI and CodeVerifier go with authorization_code (RFC 6749
+	// §4.1.3, RFC 7636 §4.5); an empty verifier is not sent.
+	Code         redact.Secret
+	RedirectURI  string
+	CodeVerifier redact.Secret
+	// RefreshToken goes with refresh_token (RFC 6749 §6).
+	RefreshToken redact.Secret
 	// Scope is sent as it is; empty means that the parameter is omitted.
 	Scope string
 	// Params are extra parameters; several values of one name are sent in order.
@@ -57,6 +64,14 @@ type Token struct {
 	ExpiresInAssumed bool
 	// Scope is what was granted: the server's word, or what was asked for when it is silent (RFC 6749 §5.1).
 	Scope string
+	// RefreshToken is the one that came along; empty when none did, and always
+	// with client_credentials (RFC 6749 §4.4.3).
+	RefreshToken redact.Secret
+	// RefreshTokenExpiresAt is its end where the server states one, else zero.
+	RefreshTokenExpiresAt time.Time
+	// Subject is who consented, by the word of the id_token that came along. It is
+	// for people to read, unverified, and decides nothing.
+	Subject string
 	// Warnings are deviations that were tolerated, as short fixed words for the log.
 	Warnings []string
 	Trace    Trace

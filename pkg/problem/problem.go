@@ -23,6 +23,7 @@ const (
 	ConnectionNotFound      Code = "connection_not_found"
 	MethodNotAllowed        Code = "method_not_allowed"
 	AuthorizationRequired   Code = "authorization_required"
+	SessionExpired          Code = "session_expired"
 	RateLimited             Code = "rate_limited"
 	ConnectionMisconfigured Code = "connection_misconfigured"
 	InternalError           Code = "internal_error"

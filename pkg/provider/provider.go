@@ -58,6 +58,9 @@ type Provider struct {
 	DefaultExpiresIn time.Duration
 	// RefreshTokenExpiresIn is the documented life of a refresh token; zero is unknown.
 	RefreshTokenExpiresIn time.Duration
+	// ScopeOnRefresh: a refresh must repeat the scope that was consented to;
+	// other servers are not sent one (RFC 6749 §6).
+	ScopeOnRefresh bool
 	// NewTokenRevokesOld: each new access token ends the one before, so that
 	// renewing ahead would pull the token from under its users.
 	NewTokenRevokesOld bool

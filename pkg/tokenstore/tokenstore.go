@@ -8,6 +8,7 @@ package tokenstore
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -46,6 +47,45 @@ type Item struct {
 	// Variants are the scope variants that exist beside the connection's own
 	// item; only the item with an empty Variant carries them.
 	Variants []string
+	// Grant is what a user's consent left behind; an item that holds one is never swept.
+	Grant Grant
+	// Inflight is the spending of the grant's refresh token that is, or was, under way.
+	Inflight Inflight
+}
+
+// Grant is the stored part of a grant. The zero Grant is none.
+type Grant struct {
+	// Fingerprint names the refresh token: the first 16 hex digits of its SHA-256.
+	Fingerprint string
+	// Sealed is the refresh token and what a refresh needs to know with it, sealed.
+	Sealed []byte
+	// Generation is the hash of the secret's ARN that it was consented under.
+	Generation string
+	// Client is the hash of provider, token URL, issuer and client id: a grant is
+	// of no use to another.
+	Client string
+	// ConsentedBy is who consented, where the provider says so; ConsentedAt is
+	// when, and tells one consent from the next.
+	ConsentedBy string
+	ConsentedAt time.Time
+	// RefreshedAt is when the refresh token was last used, or first stored.
+	RefreshedAt time.Time
+	// ExpiresAt is the refresh token's end; zero is unknown.
+	ExpiresAt time.Time
+}
+
+// Inflight marks a refresh token as being presented to the provider. The mark
+// is written with the lease, before anything is sent, so that whoever comes
+// after a holder that died knows that the token may be spent.
+type Inflight struct {
+	// Fingerprint is the refresh token's; empty when none is under way.
+	Fingerprint string
+	// Attempt is the owner of the lease it was marked under, StartedAt when.
+	Attempt   string
+	StartedAt time.Time
+	// Before is the fingerprint that was marked already when the lease was taken:
+	// when it is still the grant's, an earlier attempt never told how it ended.
+	Before string
 }
 
 // Token is the stored part of an access token. The zero Token is none.
@@ -95,6 +135,9 @@ type Acquire struct {
 	// TTL plus a minute is corrupt and is taken over.
 	Now time.Time
 	TTL time.Duration
+	// Spend marks the grant's refresh token as in flight, in the same write. The
+	// item need not hold one.
+	Spend bool
 }
 
 // Commit stores a new token and ends the lease.
@@ -108,7 +151,25 @@ type Commit struct {
 	// Used is the in-use mark of the new token.
 	Used      bool
 	RenewSlot string
-	Now       time.Time
+	// Consumed, when set, is the fingerprint of the refresh token that this
+	// commit's tokens came for; Grant is then what replaces it. It fences the
+	// grant by itself: a version that has moved costs the access token only.
+	Consumed string
+	Grant    Grant
+	Now      time.Time
+}
+
+// Adopt stores the grant and the token of a new consent, over whatever grant
+// was there, and ends the lease. The version fences it.
+type Adopt struct {
+	Key        Key
+	Owner      string
+	Version    int64
+	Generation string
+	Token      Token
+	Grant      Grant
+	RenewSlot  string
+	Now        time.Time
 }
 
 // Fail remembers a failure and ends the lease.
@@ -118,7 +179,17 @@ type Fail struct {
 	Failure Failure
 	// RenewSlot replaces the item's slot: the minute of the next attempt.
 	RenewSlot string
+	// Unsettled leaves the in-flight mark: the refresh token may have been spent.
+	Unsettled bool
 	Now       time.Time
+}
+
+// Release ends a lease without a result.
+type Release struct {
+	Key   Key
+	Owner string
+	// Unsettled leaves the in-flight mark, which an earlier holder set.
+	Unsettled bool
 }
 
 // Reject marks the current token as reported dead by a caller.
@@ -138,7 +209,24 @@ type Drop struct {
 	MustLoad string
 	// KeepFailure leaves what is remembered of a failure.
 	KeepFailure bool
-	Now         time.Time
+	// RenewSlot replaces the item's slot: a grant is kept alive without a token.
+	RenewSlot string
+	// Grant forgets the grant too, also one that cannot be read. Without it an
+	// unreadable item that holds a grant is ErrGrantCorrupt.
+	Grant bool
+	Now   time.Time
+}
+
+// Session is one record of a consent under way. The store knows nothing of its
+// text.
+type Session struct {
+	// ID is the hash of the session's id.
+	ID string
+	// Version moves with each write; 0 is a session that does not exist.
+	Version int64
+	Text    []byte
+	// SweepAt is when the store may forget it.
+	SweepAt time.Time
 }
 
 // Note is a small record of the renewer itself.
@@ -157,6 +245,9 @@ var (
 	ErrSuperseded = errors.New("item superseded")
 	// ErrCorrupt: the item cannot be understood. It comes back with its key and nothing else.
 	ErrCorrupt = errors.New("item corrupt")
+	// ErrGrantCorrupt: the same of an item that holds a grant, perhaps the only
+	// living refresh token: nothing may overwrite it unasked. It is ErrCorrupt too.
+	ErrGrantCorrupt = fmt.Errorf("%w: it holds a grant", ErrCorrupt)
 	// ErrUnavailable: the store does not answer or throttles; a later try may succeed.
 	ErrUnavailable = errors.New("token store unavailable")
 )

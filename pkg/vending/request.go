@@ -1,11 +1,13 @@
 package vending
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
@@ -22,6 +24,33 @@ type Request struct {
 	Scope string
 	// RejectedTokenID, when set, is the token that the resource server refused.
 	RejectedTokenID string
+}
+
+// Adoption brings the grant of a consent (RFC 6749 §4.1.3).
+type Adoption struct {
+	Connection connection.Connection
+	// Subject is empty for the default one.
+	Subject connection.Subject
+	// Code, Verifier and RedirectURI are those of the authorization response;
+	// Verifier is empty where the connection goes without PKCE.
+	Code        redact.Secret
+	Verifier    redact.Secret
+	RedirectURI string
+	// Scope is what was asked for in the authorization request.
+	Scope string
+	// Consume is called once, when the code is about to be sent and its result can
+	// be stored; an error of it stops the adoption, and is returned.
+	Consume func(context.Context) error
+}
+
+// Import brings a grant made elsewhere.
+type Import struct {
+	Request
+	RefreshToken redact.Secret
+	// Scope is what it was consented to; empty means the connection's own.
+	Scope string
+	// ExpiresAt is the refresh token's end; zero is unknown.
+	ExpiresAt time.Time
 }
 
 // Source is where a served token came from.
