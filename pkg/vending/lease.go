@@ -162,7 +162,7 @@ func (c *Core) await(ctx context.Context, j job, until time.Time) (entry, error)
 func (c *Core) release(ctx context.Context, key tokenstore.Key, owner string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
-	if err := c.store.Release(ctx, key, owner); err != nil {
+	if err := c.store.Release(ctx, tokenstore.Release{Key: key, Owner: owner}); err != nil {
 		audit.From(ctx).Warn("lease_not_released")
 	}
 }

@@ -29,7 +29,7 @@ type Leaser interface {
 	// Fail remembers a failure and ends the lease; a lost lease makes it a no-op.
 	Fail(ctx context.Context, f tokenstore.Fail) error
 	// Release ends the lease if it is still the owner's.
-	Release(ctx context.Context, key tokenstore.Key, owner string) error
+	Release(ctx context.Context, r tokenstore.Release) error
 }
 
 // Editor changes what is stored outside a refresh.

@@ -57,7 +57,7 @@ func (s unconditional) Acquire(ctx context.Context, a tokenstore.Acquire) (token
 func takeFromAnybody(ctx context.Context, s *memory.Store, a tokenstore.Acquire) (tokenstore.Item, error) {
 	item, err := s.Get(ctx, a.Key, true)
 	if err == nil {
-		err = s.Release(ctx, a.Key, item.Lease.Owner)
+		err = s.Release(ctx, tokenstore.Release{Key: a.Key, Owner: item.Lease.Owner})
 	}
 	if err != nil {
 		return item, err
@@ -105,12 +105,13 @@ func (s lapsedTooSoon) Acquire(ctx context.Context, a tokenstore.Acquire) (token
 // releasesAll ends a lease without asking whose it is.
 type releasesAll struct{ *memory.Store }
 
-func (s releasesAll) Release(ctx context.Context, key tokenstore.Key, _ string) error {
-	item, err := s.Get(ctx, key, true)
+func (s releasesAll) Release(ctx context.Context, r tokenstore.Release) error {
+	item, err := s.Get(ctx, r.Key, true)
 	if err != nil {
 		return err
 	}
-	return s.Store.Release(ctx, key, item.Lease.Owner)
+	r.Owner = item.Lease.Owner
+	return s.Store.Release(ctx, r)
 }
 
 // commitEndsAll does so when it commits, or would have.
@@ -118,7 +119,7 @@ type commitEndsAll struct{ *memory.Store }
 
 func (s commitEndsAll) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
 	item, err := s.Store.Commit(ctx, c)
-	if releaseErr := s.Release(ctx, c.Key, item.Lease.Owner); releaseErr != nil {
+	if releaseErr := s.Release(ctx, tokenstore.Release{Key: c.Key, Owner: item.Lease.Owner}); releaseErr != nil {
 		return item, releaseErr
 	}
 	return item, err
@@ -144,7 +145,7 @@ func (s staleUnderLease) Acquire(ctx context.Context, a tokenstore.Acquire) (tok
 type forgetsFailures struct{ *memory.Store }
 
 func (s forgetsFailures) Fail(ctx context.Context, f tokenstore.Fail) error {
-	return s.Release(ctx, f.Key, f.Owner)
+	return s.Release(ctx, tokenstore.Release{Key: f.Key, Owner: f.Owner})
 }
 
 // quietDrop forgets a token without moving the version.

@@ -70,10 +70,10 @@ func (p *tablePort) Fail(ctx context.Context, f tokenstore.Fail) error {
 	})
 }
 
-func (p *tablePort) Release(ctx context.Context, key tokenstore.Key, owner string) error {
-	return p.write(ctx, "release", key, func() error {
-		p.w.oracle.released(owner)
-		return p.w.table.Release(unending(ctx), key, owner)
+func (p *tablePort) Release(ctx context.Context, r tokenstore.Release) error {
+	return p.write(ctx, "release", r.Key, func() error {
+		p.w.oracle.released(r.Owner)
+		return p.w.table.Release(unending(ctx), r)
 	})
 }
 

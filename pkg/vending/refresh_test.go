@@ -96,7 +96,7 @@ func TestWaitingForAnotherHolder(t *testing.T) {
 		hold(f)
 		f.store.before = func(operation string) {
 			if operation == "get consistent" {
-				_ = f.store.Release(t.Context(), tokenstore.Key{Connection: "crm"}, "other")
+				_ = f.store.Release(t.Context(), tokenstore.Release{Key: tokenstore.Key{Connection: "crm"}, Owner: "other"})
 			}
 		}
 		f.vend(f.process(), crm())
@@ -109,7 +109,7 @@ func TestWaitingForAnotherHolder(t *testing.T) {
 		f.store.before = func(operation string) {
 			if operation == "get consistent" {
 				f.store.before = nil
-				_ = f.store.Release(t.Context(), tokenstore.Key{Connection: "crm"}, "other")
+				_ = f.store.Release(t.Context(), tokenstore.Release{Key: tokenstore.Key{Connection: "crm"}, Owner: "other"})
 				_, _ = other.Vend(t.Context(), crm())
 			}
 		}

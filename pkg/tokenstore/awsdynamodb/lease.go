@@ -117,7 +117,7 @@ func (s *Store) mend(ctx context.Context, a tokenstore.Acquire, found attributes
 // leaveAlone gives up the lease that may already have been taken of a subject's
 // unreadable item: it may hold the only living refresh token (BI-72).
 func (s *Store) leaveAlone(ctx context.Context, a tokenstore.Acquire, bad []string) error {
-	if err := s.Release(ctx, a.Key, a.Owner); err != nil {
+	if err := s.Release(ctx, tokenstore.Release{Key: a.Key, Owner: a.Owner}); err != nil {
 		return err
 	}
 	return corrupt(bad)
@@ -212,9 +212,9 @@ func putFailure(u *update, f tokenstore.Failure) {
 	}
 }
 
-// Release ends the lease if it is still owner's.
-func (s *Store) Release(ctx context.Context, key tokenstore.Key, owner string) error {
-	_, _, err := s.apply(ctx, ending("release", key, owner))
+// Release ends the lease if it is still r.Owner's.
+func (s *Store) Release(ctx context.Context, r tokenstore.Release) error {
+	_, _, err := s.apply(ctx, ending("release", r.Key, r.Owner))
 	return err
 }
 

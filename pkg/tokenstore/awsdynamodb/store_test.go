@@ -93,7 +93,9 @@ func TestRequests(t *testing.T) {
 	fail := func(ctx context.Context, s *awsdynamodb.Store) error {
 		return s.Fail(ctx, tokenstore.Fail{Key: crm, Owner: "me", Now: now})
 	}
-	release := func(ctx context.Context, s *awsdynamodb.Store) error { return s.Release(ctx, crm, "me") }
+	release := func(ctx context.Context, s *awsdynamodb.Store) error {
+		return s.Release(ctx, tokenstore.Release{Key: crm, Owner: "me"})
+	}
 	drop := func(ctx context.Context, s *awsdynamodb.Store) error {
 		_, err := s.Drop(ctx, tokenstore.Drop{Key: crm, Now: now})
 		return err

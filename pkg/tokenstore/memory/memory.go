@@ -95,9 +95,9 @@ func (s *Store) Fail(ctx context.Context, f tokenstore.Fail) error {
 	})
 }
 
-// Release ends the lease if it is owner's.
-func (s *Store) Release(ctx context.Context, key tokenstore.Key, owner string) error {
-	return s.underLease(ctx, "release", key, owner, func(*tokenstore.Item) {})
+// Release ends the lease if it is r.Owner's.
+func (s *Store) Release(ctx context.Context, r tokenstore.Release) error {
+	return s.underLease(ctx, "release", r.Key, r.Owner, func(*tokenstore.Item) {})
 }
 
 // Reject marks the current token as reported dead and moves the version.

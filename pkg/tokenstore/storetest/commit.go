@@ -94,7 +94,7 @@ func commit(t *testing.T, f *fixture) {
 	t.Run("CR-07 an ended lease does not fence a commit", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "slow", start)
-		if err := f.Release(t.Context(), k, "slow"); err != nil {
+		if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: "slow"}); err != nil {
 			t.Fatalf("Release: %v", err)
 		}
 		if item, err := f.Commit(t.Context(), committed(k, "slow", 0, "token_1")); err != nil || item.Version != 1 {
@@ -218,7 +218,7 @@ func commitRaces(t *testing.T, f *fixture) {
 				t.Fatalf("drop %v, commit %v, then version %d (was %d) with token %q",
 					errs[0], errs[1], item.Version, held.Version, item.Token.ID)
 			}
-			if err := f.Release(t.Context(), k, id); err != nil {
+			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: id}); err != nil {
 				t.Fatalf("Release: %v", err)
 			}
 		}

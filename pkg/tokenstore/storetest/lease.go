@@ -39,7 +39,7 @@ func lease(t *testing.T, f *fixture) {
 				t.Fatalf("first Acquire: %v", err)
 			}
 			if tc.release {
-				if err := f.Release(t.Context(), k, "first"); err != nil {
+				if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: "first"}); err != nil {
 					t.Fatalf("Release: %v", err)
 				}
 			}
@@ -200,7 +200,7 @@ func release(t *testing.T, f *fixture) {
 		want := mustAcquire(t, f, k, "holder", start)
 		want.Lease = tokenstore.Lease{Seq: want.Lease.Seq}
 		for range 2 {
-			if err := f.Release(t.Context(), k, "holder"); err != nil {
+			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: "holder"}); err != nil {
 				t.Fatalf("Release: %v", err)
 			}
 			diff(t, "item", want, get(t, f, k))
@@ -210,14 +210,14 @@ func release(t *testing.T, f *fixture) {
 		k := key(t)
 		mustAcquire(t, f, k, "slow", start)
 		want := mustAcquire(t, f, k, "next", start.Add(time.Hour))
-		if err := f.Release(t.Context(), k, "slow"); err != nil {
+		if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: "slow"}); err != nil {
 			t.Fatalf("Release: %v", err)
 		}
 		diff(t, "item", want, get(t, f, k))
 	})
 	t.Run("CR-04 of a missing item creates none", func(t *testing.T) {
 		k := key(t)
-		if err := f.Release(t.Context(), k, "nobody"); err != nil {
+		if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: "nobody"}); err != nil {
 			t.Fatalf("Release: %v", err)
 		}
 		diff(t, "item", tokenstore.Item{Key: k}, get(t, f, k))
@@ -235,7 +235,7 @@ func endedContext(t *testing.T, f *fixture) {
 		"Acquire": func() error { _, err := f.Acquire(ctx, acquire(k, "late", start)); return err },
 		"Commit":  func() error { _, err := f.Commit(ctx, committed(k, "late", 1, "token_2")); return err },
 		"Fail":    func() error { return f.Fail(ctx, failed(k, "late", 1)) },
-		"Release": func() error { return f.Release(ctx, k, "late") },
+		"Release": func() error { return f.Release(ctx, tokenstore.Release{Key: k, Owner: "late"}) },
 		"Reject": func() error {
 			_, err := f.Reject(ctx, tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1"})
 			return err

@@ -43,7 +43,7 @@ func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now
 			return tokenstore.Item{}, s.Fail(ctx, failed(k, owner, int(version%3)))
 		}},
 		{"release", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return tokenstore.Item{}, s.Release(ctx, k, owner)
+			return tokenstore.Item{}, s.Release(ctx, tokenstore.Release{Key: k, Owner: owner})
 		}},
 		{"reject", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return s.Reject(ctx, tokenstore.Reject{Key: k, Version: version, TokenID: id, Forced: []time.Time{now}})

@@ -25,7 +25,7 @@ type Store interface {
 	Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error)
 	Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error)
 	Fail(ctx context.Context, f tokenstore.Fail) error
-	Release(ctx context.Context, key tokenstore.Key, owner string) error
+	Release(ctx context.Context, r tokenstore.Release) error
 	Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error)
 	Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error)
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error

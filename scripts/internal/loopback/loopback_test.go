@@ -105,7 +105,7 @@ func TestStaleRead(t *testing.T) {
 		if _, err := acquire(t.Context(), store, owner); err != nil {
 			t.Fatal(err)
 		}
-		if err := store.Release(t.Context(), crm, owner); err != nil {
+		if err := store.Release(t.Context(), tokenstore.Release{Key: crm, Owner: owner}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -88,8 +88,8 @@ func (s patient) Fail(ctx context.Context, f tokenstore.Fail) error {
 	return s.Store.Fail(context.WithoutCancel(ctx), f)
 }
 
-func (s patient) Release(ctx context.Context, key tokenstore.Key, owner string) error {
-	return s.Store.Release(context.WithoutCancel(ctx), key, owner)
+func (s patient) Release(ctx context.Context, r tokenstore.Release) error {
+	return s.Store.Release(context.WithoutCancel(ctx), r)
 }
 
 // noRevocation stands where no provider has a revocation endpoint.

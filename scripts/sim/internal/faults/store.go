@@ -116,9 +116,9 @@ func (s *Store) Fail(ctx context.Context, f tokenstore.Fail) (err error) {
 }
 
 // Release ends a lease.
-func (s *Store) Release(ctx context.Context, key tokenstore.Key, owner string) (err error) {
-	failed := s.change(ctx, key, "release", func() { err = s.Table.Release(ctx, key, owner) })
-	s.Life.hold(key.Connection, -1)
+func (s *Store) Release(ctx context.Context, r tokenstore.Release) (err error) {
+	failed := s.change(ctx, r.Key, "release", func() { err = s.Table.Release(ctx, r) })
+	s.Life.hold(r.Key.Connection, -1)
 	return either(failed, err)
 }
 

@@ -140,8 +140,8 @@ func (t *Table) Fail(ctx context.Context, f tokenstore.Fail) (err error) {
 }
 
 // Release is one write.
-func (t *Table) Release(ctx context.Context, key tokenstore.Key, owner string) error {
-	return t.edit(ctx, key, func() error { return t.store.Release(ctx, key, owner) })
+func (t *Table) Release(ctx context.Context, r tokenstore.Release) error {
+	return t.edit(ctx, r.Key, func() error { return t.store.Release(ctx, r) })
 }
 
 // Reject is one write.

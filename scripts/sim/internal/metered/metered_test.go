@@ -134,7 +134,9 @@ var story = []step{
 	acquire("a"), commit("a", 1, "45/7/3", 450), acquire("a"), fail(2 * time.Second),
 	acquire("a"), fail(2 * time.Hour), acquire("a"), commit("a", 2, "45/7/3", 1500), get(true), get(false),
 	commit("b", 3, "", 5000), commit("b", 3, "", 5001), get(false),
-	acquire("a"), {"release", func(ctx context.Context, s storetest.Store) error { return s.Release(ctx, crm, "a") }},
+	acquire("a"), {"release", func(ctx context.Context, s storetest.Store) error {
+		return s.Release(ctx, tokenstore.Release{Key: crm, Owner: "a"})
+	}},
 	{"reject", func(ctx context.Context, s storetest.Store) error {
 		_, err := s.Reject(ctx, tokenstore.Reject{Key: crm, Version: 4, TokenID: "9f86d081884c7d65", Forced: []time.Time{now, now}})
 		return err
