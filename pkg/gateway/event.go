@@ -15,7 +15,7 @@ import (
 // account of the API, not of who calls it.
 type event struct {
 	resource, path, method string
-	contentType            string
+	headers                headers
 	pathParameters         map[string]string
 	// query holds every value of each parameter.
 	query           map[string][]string
@@ -23,7 +23,21 @@ type event struct {
 	isBase64Encoded bool
 	requestID       string
 	stage           string
-	identity        identity
+	// domain is the host that was called, and fullPath the path with its stage or
+	// base path, as API Gateway saw them.
+	domain, fullPath string
+	identity         identity
+}
+
+// headers are the few that are read. What they hold is the sender's to write:
+// nothing in them grants anything, a browser's own may only take away.
+type headers struct {
+	contentType string
+	// origin and fetchSite say where a browser's form came from (Fetch, "Origin"
+	// and "Sec-Fetch-Site"); empty when not sent.
+	origin, fetchSite string
+	// cookies are the values of every Cookie header.
+	cookies []string
 }
 
 type identity struct{ userARN, caller, accountID, sourceIP string }
@@ -35,6 +49,7 @@ func decodeEvent(payload []byte) (*event, error) {
 	e := new(event)
 	s := &scanner{text: payload}
 	var single map[string]string
+	var cookies []string
 	ok := s.object(func(name []byte) bool {
 		switch string(name) {
 		case "resource":
@@ -44,7 +59,9 @@ func decodeEvent(payload []byte) (*event, error) {
 		case "httpMethod":
 			return s.string(&e.method)
 		case "headers":
-			return s.contentType(&e.contentType)
+			return s.headers(&e.headers)
+		case "multiValueHeaders":
+			return s.cookies(&cookies)
 		case "pathParameters":
 			return s.texts(&e.pathParameters)
 		case "queryStringParameters":
@@ -65,6 +82,9 @@ func decodeEvent(payload []byte) (*event, error) {
 		return nil, errNotRESTEvent
 	}
 	e.adopt(single)
+	if len(cookies) > 0 {
+		e.headers.cookies = cookies
+	}
 	return e, nil
 }
 
@@ -91,13 +111,17 @@ func (e *event) bytes() ([]byte, error) {
 }
 
 func (s *scanner) requestContext(e *event) bool {
-	e.requestID, e.stage, e.identity = "", "", identity{}
+	e.requestID, e.stage, e.domain, e.fullPath, e.identity = "", "", "", "", identity{}
 	return s.object(func(name []byte) bool {
 		switch string(name) {
 		case "requestId":
 			return s.string(&e.requestID)
 		case "stage":
 			return s.string(&e.stage)
+		case "domainName":
+			return s.string(&e.domain)
+		case "path":
+			return s.string(&e.fullPath)
 		case "identity":
 			return s.identity(&e.identity)
 		default:
@@ -124,15 +148,44 @@ func (s *scanner) identity(id *identity) bool {
 	})
 }
 
-// contentType reads the one header that matters, whatever the case of its name.
-func (s *scanner) contentType(into *string) bool {
-	*into = ""
+// headers reads the headers that matter, whatever the case of their names.
+func (s *scanner) headers(into *headers) bool {
+	*into = headers{}
 	return s.object(func(name []byte) bool {
-		if len(name) == len("content-type") && strings.EqualFold(string(name), "content-type") {
-			return s.string(into)
+		switch {
+		case isHeader(name, "content-type"):
+			return s.string(&into.contentType)
+		case isHeader(name, "origin"):
+			return s.string(&into.origin)
+		case isHeader(name, "sec-fetch-site"):
+			return s.string(&into.fetchSite)
+		case isHeader(name, "cookie"):
+			var value string
+			ok := s.string(&value)
+			if into.cookies = nil; value != "" {
+				into.cookies = []string{value}
+			}
+			return ok
 		}
 		return s.skip()
 	})
+}
+
+// cookies reads the Cookie headers where each header has all its values: a
+// browser may send several (RFC 9113 §8.2.3).
+func (s *scanner) cookies(into *[]string) bool {
+	*into = nil
+	return s.object(func(name []byte) bool {
+		if isHeader(name, "cookie") {
+			return s.values(into)
+		}
+		return s.skip()
+	})
+}
+
+// isHeader compares a header's name with one in lower case.
+func isHeader(name []byte, want string) bool {
+	return len(name) == len(want) && strings.EqualFold(string(name), want)
 }
 
 // texts reads an object of strings.
@@ -156,10 +209,7 @@ func (s *scanner) lists(into *map[string][]string) bool {
 	*into = nil
 	return s.object(func(name []byte) bool {
 		key, values := string(name), []string(nil)
-		if !s.array(func() bool {
-			values = append(values, "")
-			return s.string(&values[len(values)-1])
-		}) {
+		if !s.values(&values) {
 			return false
 		}
 		if *into == nil {
@@ -167,5 +217,14 @@ func (s *scanner) lists(into *map[string][]string) bool {
 		}
 		(*into)[key] = values
 		return true
+	})
+}
+
+// values reads an array of strings.
+func (s *scanner) values(into *[]string) bool {
+	*into = nil
+	return s.array(func() bool {
+		*into = append(*into, "")
+		return s.string(&(*into)[len(*into)-1])
 	})
 }

@@ -8,7 +8,9 @@ type ScannedEvent struct {
 	Query                               map[string][]string
 	Body                                string
 	IsBase64Encoded                     bool
-	RequestID, Stage                    string
+	RequestID, Stage, Domain, FullPath  string
+	Origin, FetchSite                   string
+	Cookies                             []string
 	UserARN, Caller, AccountID, Source  string
 }
 
@@ -18,8 +20,8 @@ func ScanEvent(payload []byte) (ScannedEvent, bool) {
 	if err != nil {
 		return ScannedEvent{}, false
 	}
-	return ScannedEvent{e.resource, e.path, e.method, e.contentType, e.pathParameters, e.query, e.body, e.isBase64Encoded,
-		e.requestID, e.stage, e.identity.userARN, e.identity.caller, e.identity.accountID, e.identity.sourceIP}, true
+	return ScannedEvent{e.resource, e.path, e.method, e.headers.contentType, e.pathParameters, e.query, e.body, e.isBase64Encoded,
+		e.requestID, e.stage, e.domain, e.fullPath, e.headers.origin, e.headers.fetchSite, e.headers.cookies, e.identity.userARN, e.identity.caller, e.identity.accountID, e.identity.sourceIP}, true
 }
 
 // MaxDepth is the nesting that the scanner accepts.

@@ -153,7 +153,7 @@ func (r *request) readBody(e *event, wanted bool) error {
 		return &statusError{status: http.StatusRequestEntityTooLarge, problem: problem.New(problem.InvalidRequest, "the body is larger than 10 KiB")}
 	case !wanted:
 		return problem.New(problem.InvalidRequest, "this request takes no body")
-	case !isJSON(e.contentType):
+	case !isJSON(e.headers.contentType):
 		return &statusError{status: http.StatusUnsupportedMediaType, problem: problem.New(problem.InvalidRequest, "the body must be sent as application/json")}
 	}
 	value, err := strictjson.Parse(body)

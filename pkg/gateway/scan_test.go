@@ -25,6 +25,9 @@ func FuzzScanEvent(f *testing.F) {
 		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1"},"queryStringParameters":{"a":"1"},"multiValueQueryStringParameters":{"a":["2"],"b":7}}`,
 		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1","identity":{"caller":"a"}},"requestContext":{"stage":"v2"}}`,
 		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1"},"headers":{"CONTENT-TYPE":"a"}} x`,
+		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1","path":"/v1/r","domainName":"d"},"headers":{"cookie":"a=1","Origin":"null","Sec-Fetch-Site":"none"}}`,
+		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1"},"multiValueHeaders":{"Cookie":["a=1","b=2"]},"headers":{"COOKIE":"b=2","origin":7}}`,
+		`{"resource":"r","httpMethod":"GET","requestContext":{"stage":"v1"},"multiValueHeaders":{"Cookie":[]},"headers":{"Cookie":""}}`,
 	} {
 		f.Add(text)
 	}
@@ -56,17 +59,13 @@ func decodeReference(text string) (gateway.ScannedEvent, bool) {
 	e := gateway.ScannedEvent{
 		Resource: textOf(root["resource"]), Path: textOf(root["path"]), Method: textOf(root["httpMethod"]), Body: textOf(root["body"]),
 		IsBase64Encoded: root["isBase64Encoded"] == true, RequestID: textOf(c["requestId"]), Stage: textOf(c["stage"]),
+		Domain: textOf(c["domainName"]), FullPath: textOf(c["path"]),
 		UserARN: textOf(id["userArn"]), Caller: textOf(id["caller"]), AccountID: textOf(id["accountId"]), Source: textOf(id["sourceIp"]),
 	}
 	if e.Resource == "" || e.Method == "" || e.Stage == "" {
 		return gateway.ScannedEvent{}, false
 	}
-	headers, _ := root["headers"].(map[string]any)
-	for name, value := range headers {
-		if strings.EqualFold(name, "content-type") && len(name) == len("content-type") {
-			e.ContentType = textOf(value)
-		}
-	}
+	readHeaders(&e, object(root["headers"]), object(root["multiValueHeaders"]))
 	for name, value := range object(root["pathParameters"]) {
 		if e.PathParameters == nil {
 			e.PathParameters = map[string]string{}
@@ -83,14 +82,39 @@ func decodeReference(text string) (gateway.ScannedEvent, bool) {
 		add(name, []string{textOf(value)})
 	}
 	for name, value := range object(root["multiValueQueryStringParameters"]) {
-		var values []string
-		list, _ := value.([]any)
-		for _, v := range list {
-			values = append(values, textOf(v))
-		}
-		add(name, values)
+		add(name, textsOf(value))
 	}
 	return e, true
+}
+
+func readHeaders(e *gateway.ScannedEvent, single, all map[string]any) {
+	for name, value := range single {
+		switch strings.ToLower(name) {
+		case "content-type":
+			e.ContentType = textOf(value)
+		case "origin":
+			e.Origin = textOf(value)
+		case "sec-fetch-site":
+			e.FetchSite = textOf(value)
+		case "cookie":
+			if text := textOf(value); text != "" {
+				e.Cookies = []string{text}
+			}
+		}
+	}
+	for name, value := range all {
+		if values := textsOf(value); strings.ToLower(name) == "cookie" && len(values) > 0 {
+			e.Cookies = values
+		}
+	}
+}
+
+func textsOf(value any) (texts []string) {
+	list, _ := value.([]any)
+	for _, v := range list {
+		texts = append(texts, textOf(v))
+	}
+	return texts
 }
 
 func object(value any) map[string]any {
