@@ -57,8 +57,9 @@ type Connection struct {
 	DefaultExpiresIn time.Duration
 	// RefreshTokenExpiresIn is the life of a refresh token; zero is unknown.
 	RefreshTokenExpiresIn time.Duration
-	// ScopeOnRefresh: a refresh repeats the scope that was consented to.
-	ScopeOnRefresh bool
+	// RepeatScope: token requests of a delegated connection repeat the scope
+	// that was consented to.
+	RepeatScope bool
 	// EarlyRefresh false: the server refuses, or repeats the old token, before expiry.
 	EarlyRefresh bool
 	// NewTokenRevokesOld: each new access token ends the one before, so that

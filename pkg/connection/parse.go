@@ -167,6 +167,7 @@ func (d declaration) consent(c *Connection, p provider.Provider) {
 		return
 	}
 	c.PKCE = d.flag(mPKCE, true)
+	c.RepeatScope = p.RepeatScope
 	c.AuthorizationParams = d.params(mAuthzParams)
 	c.RefreshTokenExpiresIn = d.seconds(mRefreshExpiresIn, p.RefreshTokenExpiresIn, maxRefreshExpiresIn)
 }

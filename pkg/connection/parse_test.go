@@ -73,6 +73,7 @@ func TestParseCompletesFromTheCatalogue(t *testing.T) {
 			TokenURL:         "https://accounts.creativeforce.io/connect/token",
 			AuthorizationURL: "https://accounts.creativeforce.io/connect/authorize",
 			Scope:            "cfgateway offline_access", DefaultExpiresIn: time.Hour, RefreshTokenExpiresIn: 30 * 24 * time.Hour,
+			RepeatScope: true,
 		}},
 		{"agile-now", agileNow, connection.Connection{
 			Provider: "agile-now", GrantType: connection.ClientCredentials, ClientAuth: provider.ClientSecretPost,

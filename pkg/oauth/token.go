@@ -118,8 +118,7 @@ func member(root map[string]any, pointer, standard string) any {
 // isAccessToken accepts what can stand in an Authorization header without
 // splitting it: VCHAR (RFC 6749 App. A.12, RFC 6750 §2.1), and not too much.
 func isAccessToken(text string) bool {
-	return text != "" && len(text) <= maxAccessToken &&
-		!strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' })
+	return len(text) <= maxAccessToken && isVisible(text)
 }
 
 // scopeOf is the server's word, or what was asked for when it is silent

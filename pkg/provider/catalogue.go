@@ -40,6 +40,7 @@ type document struct {
 	Response              Shape             `json:"response"`
 	DefaultExpiresIn      int64             `json:"default_expires_in"`
 	RefreshTokenExpiresIn int64             `json:"refresh_token_expires_in"`
+	RepeatScope           bool              `json:"repeat_scope"`
 	NewTokenRevokesOld    bool              `json:"new_token_revokes_old"`
 }
 
@@ -87,6 +88,7 @@ func (d document) provider(name string) Provider {
 		Response:              d.Response,
 		DefaultExpiresIn:      time.Duration(d.DefaultExpiresIn) * time.Second,
 		RefreshTokenExpiresIn: time.Duration(d.RefreshTokenExpiresIn) * time.Second,
+		RepeatScope:           d.RepeatScope,
 		NewTokenRevokesOld:    d.NewTokenRevokesOld,
 	}
 }

@@ -36,7 +36,8 @@ func TestCatalogue(t *testing.T) {
 			TokenURL:         "https://accounts.creativeforce.io/connect/token",
 			AuthorizationURL: "https://accounts.creativeforce.io/connect/authorize",
 			ClientAuth:       provider.ClientSecretPost, DefaultExpiresIn: time.Hour, RefreshTokenExpiresIn: 30 * 24 * time.Hour,
-			Scope: map[string]string{"client_credentials": "cfgateway", "authorization_code": "cfgateway offline_access"},
+			RepeatScope: true,
+			Scope:       map[string]string{"client_credentials": "cfgateway", "authorization_code": "cfgateway offline_access"},
 		},
 		{Name: "oauth2", ClientAuth: provider.ClientSecretBasic},
 	}

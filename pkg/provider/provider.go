@@ -58,9 +58,10 @@ type Provider struct {
 	DefaultExpiresIn time.Duration
 	// RefreshTokenExpiresIn is the documented life of a refresh token; zero is unknown.
 	RefreshTokenExpiresIn time.Duration
-	// ScopeOnRefresh: a refresh must repeat the scope that was consented to;
-	// other servers are not sent one (RFC 6749 §6).
-	ScopeOnRefresh bool
+	// RepeatScope: the requests for a code's and for a refresh token's access
+	// token repeat the scope that was consented to. RFC 6749 §4.1.3 has no scope
+	// there and §6 needs none, so that other servers are not sent one.
+	RepeatScope bool
 	// NewTokenRevokesOld: each new access token ends the one before, so that
 	// renewing ahead would pull the token from under its users.
 	NewTokenRevokesOld bool

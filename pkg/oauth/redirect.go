@@ -1,0 +1,156 @@
+package oauth
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/tokenvend/tokenvend/pkg/redact"
+)
+
+const (
+	// maxRedirect is the longest authorization response read, in bytes as sent.
+	maxRedirect = 2 << 10
+	maxCode     = 1 << 10 // bytes
+	// maxErrorCode is the longest error code that is taken for one, in bytes.
+	maxErrorCode = 64
+)
+
+// Redirect is an authorization response (RFC 6749 §4.1.2): a code, or an error.
+type Redirect struct {
+	// Code is empty when the server refused.
+	Code redact.Secret
+	// State is never empty.
+	State redact.Secret
+	// Refused: the response carries an error in the code's place.
+	Refused bool
+	// Error is the server's error code if it is a known one (RFC 6749 §4.1.2.1,
+	// OpenID Connect Core §3.1.2.6), else empty.
+	Error string
+	// ErrorDescription is the server's own explanation: at most 256 characters
+	// and no control characters. Anybody can write one into a link: it is for
+	// operators, and escaped wherever it is shown.
+	ErrorDescription string
+	// Issuer is who answers by their own word (RFC 9207 §2); empty when they do
+	// not say.
+	Issuer string
+}
+
+// RedirectError says why an authorization response is not acted upon, in fixed
+// words that hold nothing of it.
+type RedirectError struct{ Reason string }
+
+// The reasons of a RedirectError.
+const (
+	RedirectTooLong  = "is longer than 2 KiB"
+	RedirectEncoding = "is not written as a query has to be"
+	RedirectRepeated = "says one thing twice"
+	RedirectState    = "lacks a usable state"
+	RedirectCode     = "holds a code that cannot be one"
+	RedirectRefusal  = "holds an error that cannot be one"
+	RedirectBoth     = "holds a code and an error"
+	RedirectNeither  = "holds neither a code nor an error"
+	RedirectIssuer   = "does not come from the issuer that was asked"
+)
+
+// Error returns the reason in a sentence.
+func (e *RedirectError) Error() string { return "the authorization response " + e.Reason }
+
+// ReadRedirect reads the query of the redirect URI, as it was sent and without
+// the question mark. Where issuer is set and the response names one, they have
+// to be the same text; a response that names none is refused if requireIssuer
+// says that this server always does (RFC 9207 §2.4). Parameters that nobody
+// asked for are ignored (RFC 6749 §4.1.2), an id_token or access_token among
+// them; a parameter without a value counts as omitted (§3.1).
+//
+// Every error is a *RedirectError. With RedirectIssuer comes the state, and
+// nothing else, so that its session can be found; the code is not to be used.
+func ReadRedirect(rawQuery, issuer string, requireIssuer bool) (Redirect, error) {
+	params, reason := redirectParams(rawQuery)
+	if reason != "" {
+		return Redirect{}, &RedirectError{reason}
+	}
+	r, reason := redirectOf(params)
+	switch {
+	case reason != "":
+		return r, &RedirectError{reason}
+	case issuer != "" && r.Issuer != issuer && (r.Issuer != "" || requireIssuer):
+		return Redirect{State: r.State}, &RedirectError{RedirectIssuer}
+	}
+	return r, nil
+}
+
+// redirectParams decodes the parameters that matter. Two of one name are
+// refused even if one is empty: which of them counts is a matter of taste, and
+// attacks live on taste.
+func redirectParams(rawQuery string) (map[string]string, string) {
+	if len(rawQuery) > maxRedirect {
+		return nil, RedirectTooLong
+	}
+	if strings.ContainsFunc(rawQuery, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, RedirectEncoding
+	}
+	params := map[string]string{}
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		rawName, rawValue, _ := strings.Cut(pair, "=")
+		name, nameErr := url.QueryUnescape(rawName)
+		value, valueErr := url.QueryUnescape(rawValue)
+		if nameErr != nil || valueErr != nil {
+			return nil, RedirectEncoding
+		}
+		switch name {
+		case "code", "state", "error", "error_description", "iss":
+		default:
+			continue
+		}
+		if _, twice := params[name]; twice {
+			return nil, RedirectRepeated
+		}
+		params[name] = value
+	}
+	return params, ""
+}
+
+func redirectOf(params map[string]string) (Redirect, string) {
+	code, refusal, state, issuer := params["code"], params["error"], params["state"], params["iss"]
+	switch {
+	case !isVisible(state):
+		return Redirect{}, RedirectState
+	case code != "" && refusal != "":
+		return Redirect{}, RedirectBoth
+	case code == "" && refusal == "":
+		return Redirect{}, RedirectNeither
+	case code != "" && (len(code) > maxCode || !isPrintable(code)):
+		return Redirect{}, RedirectCode
+	case refusal != "" && !isErrorCode(refusal):
+		return Redirect{}, RedirectRefusal
+	case issuer != "" && !isVisible(issuer):
+		return Redirect{State: redact.New(state)}, RedirectIssuer
+	}
+	return Redirect{
+		Code:             redact.New(code),
+		State:            redact.New(state),
+		Refused:          refusal != "",
+		Error:            knownRefusal(refusal),
+		ErrorDescription: sent{}.clean(params["error_description"]),
+		Issuer:           issuer,
+	}, ""
+}
+
+// isVisible accepts VCHAR, of which states of ours and URLs consist.
+func isVisible(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' })
+}
+
+// isPrintable accepts VSCHAR, of which codes and refresh tokens consist
+// (RFC 6749 App. A.11, A.17).
+func isPrintable(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// isErrorCode accepts one word. RFC 6749 §4.1.2.1 would allow most of ASCII,
+// markup included, but no server sends that.
+func isErrorCode(text string) bool {
+	return len(text) <= maxErrorCode && !strings.ContainsFunc(text, func(r rune) bool {
+		return !isTokenRune(r)
+	})
+}

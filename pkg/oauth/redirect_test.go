@@ -1,0 +1,227 @@
+package oauth_test
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+)
+
+const issuer = "https://login.example.com/realm"
+
+// shown is a Redirect that can be compared and printed.
+type shown struct {
+	Code, State, Error, Description, Issuer string
+	Refused                                 bool
+}
+
+func show(r oauth.Redirect) shown {
+	return shown{r.Code.Reveal(), r.State.Reveal(), r.Error, r.ErrorDescription, r.Issuer, r.Refused}
+}
+
+func TestReadRedirect(t *testing.T) {
+	iss := "&iss=" + url.QueryEscape(issuer)
+	tests := []struct {
+		name, query string
+		require     bool
+		want        shown
+	}{
+		{"OC-02 code", "code=c1&state=s1", false, shown{Code: "c1", State: "s1"}},
+		{"OC-02 as the document shows it", "code=8659m1X-k&scope=cfgateway%20offline_access&state=s1&session_state=x.y", false, shown{Code: "8659m1X-k", State: "s1"}},
+		{"OC-02 escapes", "co%64e=a%2Fb%2Bc+d&state=s%31", false, shown{Code: "a/b+c d", State: "s1"}},
+		{"OC-59 tokens are not asked for", "code=c1&state=s1&id_token=x&access_token=y", false, shown{Code: "c1", State: "s1"}},
+		{"AZ-28 unknown parameters twice", "code=c1&state=s1&scope=a&scope=b&&=&x", false, shown{Code: "c1", State: "s1"}},
+		{"BI-32 error without a value", "code=c1&error=&state=s1", false, shown{Code: "c1", State: "s1"}},
+		{"OC-02 denied", "error=access_denied&error_description=No+thanks&state=s1", false,
+			shown{State: "s1", Error: "access_denied", Description: "No thanks", Refused: true}},
+		{"OC-02 denied by OpenID Connect", "error=login_required&state=s1&code=", false, shown{State: "s1", Error: "login_required", Refused: true}},
+		{"OC-02 transient", "error=temporarily_unavailable&state=s1", false, shown{State: "s1", Error: "temporarily_unavailable", Refused: true}},
+		{"OC-02 unknown error", "error=user_cancelled_login&state=s1", false, shown{State: "s1", Refused: true}},
+		{"OC-02 lines in a description", "error=access_denied&error_description=a%0D%0Ab%00%E2%80%AEc&state=s1", false,
+			shown{State: "s1", Error: "access_denied", Description: "abc", Refused: true}},
+		{"OC-02 long description", "error=access_denied&error_description=" + strings.Repeat("%C3%A9", 300) + "&state=s1", false,
+			shown{State: "s1", Error: "access_denied", Description: strings.Repeat("é", 256), Refused: true}},
+		{"BI-33 code of 1 KiB", "code=" + strings.Repeat("c", 1024) + "&state=s1", false, shown{Code: strings.Repeat("c", 1024), State: "s1"}},
+		{"BI-30 2 KiB in all", "code=c1&state=" + strings.Repeat("s", 2048-14), false, shown{Code: "c1", State: strings.Repeat("s", 2048-14)}},
+		{"OC-08 issuer", "code=c1&state=s1" + iss, true, shown{Code: "c1", State: "s1", Issuer: issuer}},
+		{"OC-08 issuer of a refusal", "error=access_denied&state=s1" + iss, true, shown{State: "s1", Error: "access_denied", Issuer: issuer, Refused: true}},
+		{"OC-08 issuer absent, not required", "code=c1&state=s1", false, shown{Code: "c1", State: "s1"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := oauth.ReadRedirect(tt.query, issuer, tt.require)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, show(got)); diff != "" {
+				t.Errorf("redirect (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReadRedirectRefuses(t *testing.T) {
+	tests := []struct{ name, query, want string }{
+		{"BI-30 no state", "code=c4n4ry", oauth.RedirectState},
+		{"BI-30 empty state", "code=c4n4ry&state=", oauth.RedirectState},
+		{"BI-30 state with a space", "code=c4n4ry&state=a+b", oauth.RedirectState},
+		{"BI-30 state with a line feed", "code=c4n4ry&state=a%0Ab", oauth.RedirectState},
+		{"BI-30 state of 4 KiB", "code=c1&state=" + strings.Repeat("c4n4ry", 700), oauth.RedirectTooLong},
+		{"AZ-28 2 KiB and a byte", "code=c1&state=" + strings.Repeat("s", 2048-13), oauth.RedirectTooLong},
+		{"BI-32 two codes", "code=c4n4ry&code=c4n4ry&state=s1", oauth.RedirectRepeated},
+		{"BI-32 two codes, one escaped", "code=c4n4ry&%63ode=d&state=s1", oauth.RedirectRepeated},
+		{"BI-32 two codes, one empty", "code=&code=c4n4ry&state=s1", oauth.RedirectRepeated},
+		{"AZ-28 two states", "code=c4n4ry&state=s1&state=s1", oauth.RedirectRepeated},
+		{"AZ-28 two issuers", "code=c4n4ry&state=s1&iss=a&iss=a", oauth.RedirectRepeated},
+		{"AZ-28 two errors", "error=c4n4ry&error=c4n4ry&state=s1", oauth.RedirectRepeated},
+		{"AZ-28 two descriptions", "error=a&error_description=c4n4ry&error_description=b&state=s1", oauth.RedirectRepeated},
+		{"BI-32 code and error", "code=c4n4ry&error=access_denied&state=s1", oauth.RedirectBoth},
+		{"BI-32 neither", "state=c4n4ry", oauth.RedirectNeither},
+		{"BI-32 both empty", "code=&error=&state=c4n4ry", oauth.RedirectNeither},
+		{"OC-54 other letters", "Code=c4n4ry&state=s1", oauth.RedirectNeither},
+		{"BI-33 CRLF", "code=c4n4ry%0D%0AX&state=s1", oauth.RedirectCode},
+		{"BI-33 NUL", "code=c4n4ry%00&state=s1", oauth.RedirectCode},
+		{"BI-33 non-ASCII", "code=c4n4ry%C3%A9&state=s1", oauth.RedirectCode},
+		{"BI-33 1 KiB and a byte", "code=" + strings.Repeat("c", 1025) + "&state=s1", oauth.RedirectCode},
+		{"BI-33 4 KiB", "code=" + strings.Repeat("c", 4096) + "&state=s1", oauth.RedirectTooLong},
+		{"BI-34 markup", "error=%3Cscript%3Ec4n4ry&state=s1", oauth.RedirectRefusal},
+		{"BI-34 long", "error=" + strings.Repeat("e", 65) + "&state=s1", oauth.RedirectRefusal},
+		{"BI-34 sentence", "error=access+denied&state=s1", oauth.RedirectRefusal},
+		{"AZ-28 bad escape", "code=c4n4ry%zz&state=s1", oauth.RedirectEncoding},
+		{"AZ-28 cut escape", "code=c4n4ry&state=s1&x=%e", oauth.RedirectEncoding},
+		{"AZ-28 bad escape in a name", "code=c4n4ry&state=s1&%=1", oauth.RedirectEncoding},
+		{"AZ-28 raw line feed", "code=c4n4ry&state=s1&x=a\nb", oauth.RedirectEncoding},
+		{"AZ-28 raw space", "code=c4n4ry&state=s 1", oauth.RedirectEncoding},
+		{"AZ-28 raw bytes", "code=c4n4ry&state=s1&x=\xff", oauth.RedirectEncoding},
+		{"BI-30 empty", "", oauth.RedirectState},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := oauth.ReadRedirect(tt.query, "", false)
+			wantRedirectError(t, err, tt.want)
+			if got != (oauth.Redirect{}) {
+				t.Errorf("with the error came %+v", got)
+			}
+		})
+	}
+}
+
+func wantRedirectError(t *testing.T, err error, reason string) {
+	t.Helper()
+	var e *oauth.RedirectError
+	if !errors.As(err, &e) {
+		t.Fatalf("error %v, want a *RedirectError", err)
+	}
+	if want := "the authorization response " + reason; e.Reason != reason || e.Error() != want {
+		t.Errorf("error %q, want %q", e, want)
+	}
+	if strings.Contains(e.Error(), "c4n4ry") {
+		t.Errorf("INV-5 the error shows a value: %s", e)
+	}
+}
+
+func TestReadRedirectIssuer(t *testing.T) {
+	tests := []struct {
+		name, iss string
+		require   bool
+	}{
+		{"BI-36 trailing slash", issuer + "/", false},
+		{"BI-36 other letters", "https://LOGIN.example.com/realm", false},
+		{"OC-08 another", "https://attacker.example", false},
+		{"OC-08 another, required", "https://attacker.example", true},
+		{"BI-36 missing when required", "", true},
+		{"BI-36 control characters", issuer + "\n", false},
+	}
+	for _, tt := range tests {
+		for _, answer := range []string{"code=c4n4ry", "error=access_denied"} {
+			t.Run(tt.name+" "+answer[:4], func(t *testing.T) {
+				got, err := oauth.ReadRedirect(answer+"&state=s1&iss="+url.QueryEscape(tt.iss), issuer, tt.require)
+				wantRedirectError(t, err, oauth.RedirectIssuer)
+				if want := (oauth.Redirect{State: redact.New("s1")}); got != want {
+					t.Errorf("OC-08 redirect %+v, want the state alone", show(got))
+				}
+			})
+		}
+	}
+	t.Run("OC-08 no issuer configured", func(t *testing.T) {
+		got, err := oauth.ReadRedirect("code=c1&state=s1&iss=https%3A%2F%2Felsewhere.example", "", true)
+		if err != nil || got.Code.Reveal() != "c1" || got.Issuer != "https://elsewhere.example" {
+			t.Errorf("ReadRedirect = %+v, %v", show(got), err)
+		}
+	})
+}
+
+func TestRedirectHidesItself(t *testing.T) {
+	got, err := oauth.ReadRedirect("code=c4n4ry&state=c4n4ry", "", false)
+	if dump := fmt.Sprintf("%v %+v %#v", got, got, got); err != nil || strings.Contains(dump, "c4n4ry") {
+		t.Errorf("INV-5 %s, %v", dump, err)
+	}
+}
+
+// FuzzReadRedirect (OC-71): what is accepted is one code or one refusal with a
+// state, all of it fit for a header or a page, and reads the same when written
+// again; what is refused gives no code away.
+func FuzzReadRedirect(f *testing.F) {
+	for _, seed := range []string{
+		"code=c1&state=s1", "code=a%2Fb+c&state=s1&iss=https%3A%2F%2Flogin.example.com%2Frealm", "error=access_denied&error_description=No%0D%0A&state=s1",
+		"code=c&code=d&state=s", "code=c&error=e&state=s", "state=s", "", "&&=&%", "code=%zz&state=s", "code=c%00&state=s", "c%6fde=c&state=s;x",
+		"error=%3Cscript%3E&state=s", "code=&error=x&state=s", "iss=&iss=&code=c&state=s", "code=c&state=\xff", strings.Repeat("a=b&", 600),
+	} {
+		f.Add(seed, true)
+		f.Add(seed, false)
+	}
+	f.Fuzz(func(t *testing.T, query string, require bool) {
+		got, err := oauth.ReadRedirect(query, issuer, require)
+		if err != nil {
+			var e *oauth.RedirectError
+			if !errors.As(err, &e) || !got.Code.IsZero() || got.Refused {
+				t.Fatalf("AZ-28 refused with %T, and %+v came along", err, show(got))
+			}
+			return
+		}
+		checkRedirect(t, got, require)
+		written := rewrite(got)
+		if len(written) > 2<<10 {
+			return // escaped it is too long
+		}
+		again, err := oauth.ReadRedirect(written, issuer, require)
+		got.ErrorDescription = ""
+		if err != nil || again != got {
+			t.Errorf("AZ-28 written again it reads %+v, %v; before %+v", show(again), err, show(got))
+		}
+	})
+}
+
+func checkRedirect(t *testing.T, r oauth.Redirect, require bool) {
+	t.Helper()
+	s := show(r)
+	if s.State == "" || s.Refused == (s.Code != "") || len(s.Code) > 1024 || s.Error != "" && !s.Refused {
+		t.Errorf("BI-32 %+v", s)
+	}
+	if require && s.Issuer != issuer || s.Issuer != "" && s.Issuer != issuer {
+		t.Errorf("OC-08 issuer %q", s.Issuer)
+	}
+	for _, text := range []string{s.Code, s.State, s.Error, s.Issuer, s.Description} {
+		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			t.Errorf("BI-33 control characters in %+v", s)
+		}
+	}
+}
+
+// rewrite is the query of a response that says the same without a description.
+func rewrite(r oauth.Redirect) string {
+	params := url.Values{"state": {r.State.Reveal()}, "code": {r.Code.Reveal()}, "iss": {r.Issuer}}
+	if r.Refused {
+		params.Set("error", r.Error)
+		if r.Error == "" {
+			params.Set("error", "unknown")
+		}
+	}
+	return params.Encode()
+}
