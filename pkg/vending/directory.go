@@ -37,6 +37,26 @@ type Status struct {
 	// LastError and NextAttemptAt describe a failing one.
 	LastError     problem.Code
 	NextAttemptAt time.Time
+	// Subjects are those of a delegated connection that somebody consented for, one
+	// page of them, and Next is the cursor of the next page, empty on the last.
+	Subjects []SubjectStatus
+	Next     string
+}
+
+// SubjectStatus is how one subject of a delegated connection stands.
+type SubjectStatus struct {
+	Subject string
+	State   State
+	// ConsentedBy is who consented, where the provider says so; nothing decides
+	// by it. ConsentedAt is when.
+	ConsentedBy string
+	ConsentedAt time.Time
+	// RenewBy is when the refresh token ends, so that somebody has to consent
+	// anew; zero is unknown.
+	RenewBy time.Time
+	// LastError and NextAttemptAt describe a failing one.
+	LastError     problem.Code
+	NextAttemptAt time.Time
 }
 
 // Lister lists secrets. Errors are those of clientsecret.
@@ -72,9 +92,13 @@ func NewDirectory(c DirectoryConfig) *Directory {
 	}
 }
 
-// Status tells how one connection stands. A misconfigured one has a status; one
-// that does not exist is a *problem.Error, as is every other error.
-func (d *Directory) Status(ctx context.Context, name connection.Name) (Status, error) {
+// Status tells how one connection stands, with up to limit of its subjects after
+// the cursor next. A misconfigured one has a status; one that does not exist is
+// a *problem.Error, as is every other error.
+func (d *Directory) Status(ctx context.Context, name connection.Name, limit int, next string) (Status, error) {
+	if next != "" {
+		return Status{}, badCursor(nil)
+	}
 	conn, err := d.declarations.load(ctx, name, false)
 	if problem.Is(err, problem.ConnectionMisconfigured) {
 		return misconfigured(string(name), errors.Unwrap(err)), nil

@@ -63,23 +63,23 @@ func TestStatus(t *testing.T) {
 			LastError: problem.ProviderTimeout, NextAttemptAt: f.item("sick").Failure.NextAttemptAt}},
 	}
 	for _, tt := range tests {
-		got, err := d.Status(t.Context(), connection.Name(tt.name))
+		got, err := d.Status(t.Context(), connection.Name(tt.name), 10, "")
 		if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", tt.name, err, diff)
 		}
 	}
 	t.Run("a misconfigured one says what is wrong", func(t *testing.T) {
-		got, err := d.Status(t.Context(), "broken")
+		got, err := d.Status(t.Context(), "broken", 10, "")
 		if err != nil || got.State != vending.Misconfigured || !strings.Contains(got.Problem, `"clientid"`) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	})
 	t.Run("one that does not exist is an error", func(t *testing.T) {
-		wantCode(t, second(d.Status(t.Context(), "nobody")), problem.ConnectionNotFound)
+		wantCode(t, second(d.Status(t.Context(), "nobody", 10, "")), problem.ConnectionNotFound)
 	})
 	t.Run("CR-19 a failure of another secret version is forgotten", func(t *testing.T) {
 		f.declare("sick", valid)
-		if got, _ := d.Status(t.Context(), "sick"); got.State != vending.Ready {
+		if got, _ := d.Status(t.Context(), "sick", 10, ""); got.State != vending.Ready {
 			t.Errorf("state %s, want ready", got.State)
 		}
 	})
