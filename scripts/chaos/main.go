@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/chaos/internal/engine"
+	"github.com/tokenvend/tokenvend/scripts/internal/engine"
 	"github.com/tokenvend/tokenvend/scripts/chaos/internal/figure"
 	"github.com/tokenvend/tokenvend/scripts/chaos/internal/scenario"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"

@@ -1,8 +1,9 @@
-// Package engine finds the DynamoDB that make chaos runs against: one that is
-// running already, or dynalite out of scripts/engines.
+// Package engine finds and starts engines that share no code with ours: a
+// DynamoDB for make chaos (one that is running already, or dynalite out of
+// scripts/engines), and for make test-aws DynamoDB Local and moto.
 //
-// The engine in this process will not do there: whoever wrote the table's
-// stand-in and the store over it may have misread the same sentence twice.
+// The engines in this process will not do there: whoever wrote the stand-in and
+// the store over it may have misread the same sentence twice.
 package engine
 
 import (
