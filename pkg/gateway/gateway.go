@@ -25,6 +25,10 @@ type Handler struct {
 	audit        *audit.Writer
 	routes       map[string]route
 	invocationID func(context.Context) string
+	// refuse turns an error into a response.
+	refuse func(*audit.Entry, error) response
+	// anonymous: its callers have no identity.
+	anonymous bool
 }
 
 // route is one resource of the API: the methods it has.
@@ -36,8 +40,12 @@ type operation struct {
 	action string
 	// query names the parameters it understands.
 	query []string
-	// body: it reads a JSON body; without it a body is refused.
+	// anyQuery: it reads the query itself.
+	anyQuery bool
+	// body: it reads a JSON body; form: it reads a form with exactly these fields.
+	// Without either a body is refused.
 	body bool
+	form []string
 	run  func(context.Context, *request) (response, error)
 }
 
@@ -60,16 +68,16 @@ func (h *Handler) answer(ctx context.Context, payload []byte, entry *audit.Entry
 	defer func() {
 		if p := recover(); p != nil {
 			// The value of a panic may hold anything; its type and place do not.
-			res = failure(entry, fmt.Errorf("panic of %T at %s", p, panicSite(debug.Stack())))
+			res = h.refuse(entry, fmt.Errorf("panic of %T at %s", p, panicSite(debug.Stack())))
 		}
 	}()
 	e, err := decodeEvent(payload)
 	if err != nil {
-		return failure(entry, err)
+		return h.refuse(entry, err)
 	}
 	res, err = h.serve(ctx, e, entry)
 	if err != nil {
-		return failure(entry, err)
+		return h.refuse(entry, err)
 	}
 	entry.Outcome = "ok"
 	return res
@@ -86,7 +94,7 @@ func (h *Handler) serve(ctx context.Context, e *event, entry *audit.Entry) (resp
 		return response{}, &methodError{allow: methods.allow()}
 	}
 	entry.Action = op.action
-	r, err := parseRequest(e, op, entry)
+	r, err := h.parseRequest(e, op, entry)
 	if err != nil {
 		return response{}, err
 	}

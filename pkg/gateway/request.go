@@ -3,11 +3,13 @@ package gateway
 import (
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/consent"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
@@ -21,24 +23,40 @@ type request struct {
 	// name and subject are empty where the resource has none.
 	name    connection.Name
 	subject connection.Subject
-	caller  string
-	query   map[string]string
+	// session is a consent session's id, which opens its page: for no log.
+	session string
+	// caller is the ARN of who asks, callerID IAM's own name of them.
+	caller, callerID string
+	// domain is the host that was called, mount what stands before the resource's
+	// path there: the stage, or a custom domain's base path. Mounted tells that
+	// the event says so.
+	domain, mount string
+	mounted       bool
+	headers       headers
+	query         map[string]string
+	// rawQuery is what an operation gets that reads the query itself.
+	rawQuery string
 	// body is the JSON object sent; nil when there was none.
 	body map[string]any
+	form url.Values
 }
 
-func parseRequest(e *event, op operation, entry *audit.Entry) (*request, error) {
-	r := new(request)
-	if err := r.identify(e, entry); err != nil {
-		return nil, err
+func (h *Handler) parseRequest(e *event, op operation, entry *audit.Entry) (*request, error) {
+	r := &request{headers: e.headers}
+	if !h.anonymous {
+		if err := r.identify(e, entry); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.readPath(e, entry); err != nil {
 		return nil, err
 	}
-	if err := r.readQuery(e, op.query); err != nil {
+	if op.anyQuery {
+		r.rawQuery = encodedQuery(e.query)
+	} else if err := r.readQuery(e, op.query); err != nil {
 		return nil, err
 	}
-	if err := r.readBody(e, op.body); err != nil {
+	if err := r.readBody(e, op); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -51,8 +69,12 @@ func (r *request) identify(e *event, entry *audit.Entry) error {
 	if id.userARN == "" || id.caller == "" || id.accountID == "" {
 		return problem.New(problem.AccessDenied, "the request carries no IAM identity; sign it with Signature Version 4")
 	}
-	r.caller = id.userARN
+	r.caller, r.callerID = id.userARN, id.caller
 	return nil
+}
+
+func (r *request) principal() consent.Principal {
+	return consent.Principal{ARN: r.caller, UniqueID: r.callerID}
 }
 
 // isPrefix reports whether prefix may stand before a resource's own path:
@@ -96,10 +118,21 @@ func (r *request) readPath(e *event, entry *audit.Entry) (err error) {
 		entry.Subject = string(r.subject)
 		canonical = strings.Replace(canonical, "{subject}", string(r.subject), 1)
 	}
+	if raw, ok := e.pathParameters["session"]; ok {
+		if r.session, err = parseSession(raw); err != nil {
+			return err
+		}
+		canonical = strings.Replace(canonical, "{session}", r.session, 1)
+	}
 	prefix, ok := strings.CutSuffix(e.path, canonical)
 	if !ok || !isPrefix(prefix) || strings.Contains(canonical, "{") {
+		if r.session != "" {
+			return errIncomplete // and repeats no session's id
+		}
 		return problem.New(problem.InvalidRequest, "the path is not written canonically; use "+canonical)
 	}
+	r.domain = e.domain
+	r.mount, r.mounted = strings.CutSuffix(e.fullPath, canonical)
 	return nil
 }
 
@@ -112,6 +145,20 @@ func parseSubject(raw string) (connection.Subject, error) {
 		return "", problem.New(problem.InvalidRequest, "the default subject has the path without /subjects/"+string(s))
 	}
 	return s, nil
+}
+
+// maxSession bounds the id of a consent session.
+const maxSession = 128
+
+var errIncomplete = problem.New(problem.InvalidRequest, "this is not the whole address of a page of ours")
+
+// parseSession accepts what an id may be made of; which ids there are is the
+// flow's business.
+func parseSession(raw string) (string, error) {
+	if len(raw) > maxSession || !consistsOf(raw, unreserved) {
+		return "", errIncomplete
+	}
+	return raw, nil
 }
 
 // readQuery accepts each parameter the operation knows, once and not empty.
@@ -140,9 +187,9 @@ func expected(what string, known []string) string {
 	return "this request takes the " + what + " " + strings.Join(known, ", ")
 }
 
-// readBody reads a strict JSON object where the operation takes one.
-func (r *request) readBody(e *event, wanted bool) error {
-	if len(e.body) == 0 {
+// readBody reads the body that the operation takes, and no other.
+func (r *request) readBody(e *event, op operation) error {
+	if len(e.body) == 0 && op.form == nil {
 		return nil
 	}
 	body, err := e.bytes()
@@ -151,10 +198,18 @@ func (r *request) readBody(e *event, wanted bool) error {
 		return problem.New(problem.InvalidRequest, "the body is not valid base64")
 	case len(body) > maxBody:
 		return &statusError{status: http.StatusRequestEntityTooLarge, problem: problem.New(problem.InvalidRequest, "the body is larger than 10 KiB")}
-	case !wanted:
-		return problem.New(problem.InvalidRequest, "this request takes no body")
-	case !isJSON(e.headers.contentType):
-		return &statusError{status: http.StatusUnsupportedMediaType, problem: problem.New(problem.InvalidRequest, "the body must be sent as application/json")}
+	case op.form != nil:
+		return r.readForm(body, e.headers.contentType, op.form)
+	case op.body:
+		return r.readJSON(body, e.headers.contentType)
+	}
+	return problem.New(problem.InvalidRequest, "this request takes no body")
+}
+
+// readJSON reads a strict JSON object.
+func (r *request) readJSON(body []byte, contentType string) error {
+	if !isMedia(contentType, "application/json") {
+		return unsupported("application/json")
 	}
 	value, err := strictjson.Parse(body)
 	if err != nil {
@@ -168,9 +223,49 @@ func (r *request) readBody(e *event, wanted bool) error {
 	return nil
 }
 
-func isJSON(contentType string) bool {
+// readForm reads a form that has each of its fields once, and no other.
+func (r *request) readForm(body []byte, contentType string, fields []string) error {
+	if !isMedia(contentType, "application/x-www-form-urlencoded") {
+		return unsupported("application/x-www-form-urlencoded")
+	}
+	form, err := url.ParseQuery(string(body))
+	whole := err == nil && len(form) == len(fields)
+	for _, name := range fields {
+		whole = whole && len(form[name]) == 1 && form[name][0] != ""
+	}
+	if !whole {
+		return problem.New(problem.InvalidRequest, "the form did not arrive as this page sends it; open the page again and press Continue")
+	}
+	r.form = form
+	return nil
+}
+
+func unsupported(wanted string) error {
+	return &statusError{status: http.StatusUnsupportedMediaType, problem: problem.New(problem.InvalidRequest, "the body must be sent as "+wanted)}
+}
+
+// texts returns the body's members where all that the operation knows are
+// strings. Errors do not repeat a value: these are the bodies with secrets.
+func (r *request) texts(known ...string) (map[string]string, error) {
+	given := make(map[string]string, len(r.body))
+	for name, value := range r.body {
+		text, isText := value.(string)
+		switch {
+		case !slices.Contains(known, name):
+			return nil, problem.New(problem.InvalidRequest, "unknown body member "+shown(name)+"; "+expected("members", known))
+		case !isText:
+			return nil, problem.New(problem.InvalidRequest, "body member "+name+" must be a string")
+		case text == "":
+			return nil, problem.New(problem.InvalidRequest, "body member "+name+" is empty; give it a value or leave it out")
+		}
+		given[name] = text
+	}
+	return given, nil
+}
+
+func isMedia(contentType, wanted string) bool {
 	media, params, err := mime.ParseMediaType(contentType)
-	if err != nil || media != "application/json" {
+	if err != nil || media != wanted {
 		return false
 	}
 	charset, ok := params["charset"]

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,32 +14,67 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// response is what a function answers to API Gateway. A nil body is none.
+// response is what a function answers to API Gateway.
 type response struct {
 	status      int
 	contentType string
-	body        any
-	allow       string
-	retryAfter  time.Duration
+	// body is sent as JSON; nil is none, and then html is sent, if any.
+	body       any
+	html       []byte
+	allow      string
+	retryAfter time.Duration
+	// header is what else an answer carries.
+	header []field
 }
+
+// field is a header. Its value need not be plain text of ours.
+type field struct{ name, value string }
 
 // encode writes the response in API Gateway's form.
 func (r response) encode() ([]byte, error) {
-	var body []byte
-	if r.body != nil {
-		var err error
-		if body, err = json.Marshal(r.body); err != nil {
-			return nil, fmt.Errorf("encode a response body: %w", err)
-		}
+	body, err := r.encodeBody()
+	if err != nil {
+		return nil, fmt.Errorf("encode a response body: %w", err)
 	}
 	out := make([]byte, 0, len(body)+len(body)/4+256)
 	out = append(out, `{"statusCode":`...)
 	out = strconv.AppendInt(out, int64(r.status), 10)
 	out = append(out, `,"headers":{`...)
 	out = r.appendHeaders(out)
-	out = append(out, `},"body":"`...)
-	out = appendEscaped(out, body)
-	return append(out, `"}`...), nil
+	out = append(out, `},"body":`...)
+	if r.body == nil {
+		out = appendText(out, string(r.html))
+	} else {
+		out = append(appendEscaped(append(out, '"'), body), '"')
+	}
+	return append(out, '}'), nil
+}
+
+// encodeBody writes the body as JSON, if there is one.
+func (r response) encodeBody() ([]byte, error) {
+	if r.body == nil {
+		return nil, nil
+	}
+	return encodeJSON(r.body)
+}
+
+// encodeJSON writes JSON. Nothing shows it as HTML, so an & in an address is an
+// & also for those who read it without a parser.
+func encodeJSON(value any) ([]byte, error) {
+	var text bytes.Buffer
+	in := json.NewEncoder(&text)
+	in.SetEscapeHTML(false)
+	err := in.Encode(value)
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
+}
+
+// appendText writes any text as a JSON string.
+func appendText(out []byte, text string) []byte {
+	encoded, err := encodeJSON(text)
+	if err != nil {
+		return append(out, `""`...) // a string is always encoded
+	}
+	return append(out, encoded...)
 }
 
 // appendHeaders writes the headers. The last three are on all of our answers:
@@ -48,6 +84,10 @@ func (r response) appendHeaders(out []byte) []byte {
 	out = appendHeader(out, "Content-Type", r.contentType)
 	if r.retryAfter > 0 {
 		out = appendHeader(out, "Retry-After", strconv.FormatInt(wholeSeconds(r.retryAfter), 10))
+	}
+	for _, f := range r.header {
+		out = append(append(append(out, '"'), f.name...), `":`...)
+		out = append(appendText(out, f.value), ',')
 	}
 	return append(out, `"Cache-Control":"no-store","Pragma":"no-cache","X-Content-Type-Options":"nosniff"`...)
 }
@@ -60,7 +100,7 @@ func appendHeader(out []byte, name, value string) []byte {
 	return append(append(append(append(append(out, '"'), name...), `":"`...), value...), `",`...)
 }
 
-// appendEscaped writes JSON text into a JSON string. What json.Marshal made has
+// appendEscaped writes JSON text into a JSON string. What encoding/json made has
 // no control characters and is valid UTF-8, so two characters are all there is
 // to escape.
 func appendEscaped(out, text []byte) []byte {
@@ -140,25 +180,39 @@ var appearance = map[problem.Code]struct {
 	problem.RefreshInProgress:       {http.StatusServiceUnavailable, "A refresh is in progress"},
 }
 
-// failure is the one place where errors become responses. What the caller reads
-// is the problem's detail; its cause goes to the audit line.
-func failure(entry *audit.Entry, err error) response {
+// failed is an error on its way to a response.
+type failed struct {
+	problem    *problem.Error
+	status     int
+	allow      string
+	retryAfter time.Duration
+}
+
+// settle is the one place where errors become answers. What the caller reads is
+// the problem's detail; its cause goes to the audit line.
+func settle(entry *audit.Entry, err error) failed {
 	p, status, allow := classify(err)
 	entry.Outcome = string(p.Code)
 	entry.Explain(p.Cause)
-	look := appearance[p.Code]
 	if status == 0 {
-		status = look.status
+		status = appearance[p.Code].status
 	}
+	return failed{problem: p, status: status, allow: allow, retryAfter: retryAfter(status, p)}
+}
+
+// failure answers an error with a problem document.
+func failure(entry *audit.Entry, err error) response {
+	f := settle(entry, err)
+	p := f.problem
 	d := problemDocument{
-		Type: "urn:tokenvend:error:" + string(p.Code), Title: look.title, Status: status, Detail: p.Detail,
+		Type: "urn:tokenvend:error:" + string(p.Code), Title: appearance[p.Code].title, Status: f.status, Detail: p.Detail,
 		Instance: entry.RequestID, Error: p.Code, ErrorDescription: p.Detail,
 		Retryable: p.Code.Retryable(), Connection: entry.Connection,
 	}
 	if p.Provider != nil {
 		d.Provider = &providerSection{Status: p.Provider.Status, Error: p.Provider.Error}
 	}
-	return response{status: status, contentType: "application/problem+json", body: d, allow: allow, retryAfter: retryAfter(status, p)}
+	return response{status: f.status, contentType: "application/problem+json", body: d, allow: f.allow, retryAfter: f.retryAfter}
 }
 
 // retryAfter is never missing where the contract promises it.

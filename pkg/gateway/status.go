@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -15,40 +16,72 @@ import (
 // Directory is the core as the status routes use it; *vending.Directory is one.
 // Its errors are *problem.Error.
 type Directory interface {
-	Status(ctx context.Context, name connection.Name) (vending.Status, error)
+	// Status comes with up to limit subjects after the cursor next.
+	Status(ctx context.Context, name connection.Name, limit int, next string) (vending.Status, error)
 	List(ctx context.Context, limit int, next string) ([]vending.Status, string, error)
 }
 
 // ConnectionsConfig is what the connections function is made of.
 type ConnectionsConfig struct {
 	Directory Directory
-	Audit     *audit.Writer
+	Consents  Consents
+	Grants    Grants
+	// PublicBaseURL is the public base of the consent page and the callback,
+	// without a slash at its end; empty takes it from the call that starts a consent.
+	PublicBaseURL string
+	Audit         *audit.Writer
 	// InvocationID names an invocation whose event names no request; nil when
 	// there is no such name.
 	InvocationID func(context.Context) string
+	// Now is the wall clock; nil means time.Now.
+	Now func() time.Time
 }
 
-// Connections returns the handler of the status routes.
+// Connections returns the handler of the status and …/authorization routes.
 func Connections(c ConnectionsConfig) *Handler {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	s := statusRoutes{directory: c.Directory}
-	return &Handler{audit: c.Audit, invocationID: c.InvocationID, routes: map[string]route{
+	authorization, complete := authorizationRoutes{
+		status: s, consents: c.Consents, grants: c.Grants, publicBaseURL: c.PublicBaseURL, now: c.Now,
+	}.methods()
+	return &Handler{audit: c.Audit, invocationID: c.InvocationID, refuse: failure, routes: map[string]route{
 		"/connections": {
 			http.MethodGet: {action: "list", query: []string{"limit", "next"}, run: s.list},
 		},
 		"/connections/{connection}": {
 			http.MethodGet: {action: "status", query: []string{"limit", "next"}, run: s.get},
 		},
+		"/connections/{connection}/authorization":                             authorization,
+		"/connections/{connection}/authorization/complete":                    complete,
+		"/connections/{connection}/subjects/{subject}/authorization":          authorization,
+		"/connections/{connection}/subjects/{subject}/authorization/complete": complete,
 	}}
 }
 
 type statusRoutes struct{ directory Directory }
 
+// statusBody has a list of subjects, be it empty, for a delegated connection,
+// and none for one that knows no subjects.
 type statusBody struct {
-	Connection    string     `json:"connection"`
-	Provider      string     `json:"provider,omitempty"`
-	GrantType     string     `json:"grant_type,omitempty"`
+	Connection    string         `json:"connection"`
+	Provider      string         `json:"provider,omitempty"`
+	GrantType     string         `json:"grant_type,omitempty"`
+	State         string         `json:"state"`
+	Problem       string         `json:"problem,omitempty"`
+	LastError     string         `json:"last_error,omitempty"`
+	NextAttemptAt *time.Time     `json:"next_attempt_at,omitempty"`
+	Subjects      *[]subjectBody `json:"subjects,omitempty"`
+	Next          string         `json:"next,omitempty"`
+}
+
+type subjectBody struct {
+	Subject       string     `json:"subject"`
 	State         string     `json:"state"`
-	Problem       string     `json:"problem,omitempty"`
+	ConsentedBy   string     `json:"consented_by,omitempty"`
+	ConsentedAt   *time.Time `json:"consented_at,omitempty"`
+	RenewBy       *time.Time `json:"renew_by,omitempty"`
 	LastError     string     `json:"last_error,omitempty"`
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 }
@@ -80,28 +113,73 @@ func (s statusRoutes) list(ctx context.Context, r *request) (response, error) {
 }
 
 func (s statusRoutes) get(ctx context.Context, r *request) (response, error) {
-	if _, err := parseLimit(r.query); err != nil {
-		return response{}, err
-	}
-	if r.query["next"] != "" {
-		return response{}, problem.New(problem.InvalidRequest, "next is not a cursor that this connection returned; start again without it")
-	}
-	status, err := s.directory.Status(ctx, r.name)
+	limit, err := parseLimit(r.query)
 	if err != nil {
 		return response{}, err
 	}
-	return ok(describe(status)), nil
+	status, err := s.directory.Status(ctx, r.name, limit, r.query["next"])
+	if err != nil {
+		return response{}, err
+	}
+	return ok(describeAll(status)), nil
 }
 
+// of reads how the connection of a request stands; with a subject in its path,
+// that subject alone is shown.
+func (s statusRoutes) of(ctx context.Context, r *request) (vending.Status, error) {
+	if r.subject == "" {
+		return s.directory.Status(ctx, r.name, defaultLimit, "")
+	}
+	for next, first := "", true; first || next != ""; first = false {
+		status, err := s.directory.Status(ctx, r.name, maxLimit, next)
+		if err != nil {
+			return vending.Status{}, err
+		}
+		for _, one := range status.Subjects {
+			if one.Subject == string(r.subject) {
+				status.Subjects, status.Next = []vending.SubjectStatus{one}, ""
+				return status, nil
+			}
+		}
+		next = status.Next
+	}
+	return vending.Status{}, fmt.Errorf("subject %s is not listed", r.subject)
+}
+
+// describe shows a status without its subjects, as a list of connections does:
+// they are a page of their own.
 func describe(s vending.Status) statusBody {
-	body := statusBody{
+	return statusBody{
 		Connection: s.Connection, Provider: s.Provider, GrantType: string(s.GrantType),
-		State: string(s.State), Problem: s.Problem, LastError: string(s.LastError),
+		State: string(s.State), Problem: s.Problem, LastError: string(s.LastError), NextAttemptAt: instant(s.NextAttemptAt),
 	}
-	if !s.NextAttemptAt.IsZero() {
-		body.NextAttemptAt = &s.NextAttemptAt
+}
+
+// describeAll shows a status with its subjects.
+func describeAll(s vending.Status) statusBody {
+	body := describe(s)
+	if s.GrantType != connection.AuthorizationCode {
+		return body
 	}
+	subjects := make([]subjectBody, 0, len(s.Subjects))
+	for _, one := range s.Subjects {
+		subjects = append(subjects, subjectBody{
+			Subject: one.Subject, State: string(one.State), ConsentedBy: one.ConsentedBy,
+			ConsentedAt: instant(one.ConsentedAt), RenewBy: instant(one.RenewBy),
+			LastError: string(one.LastError), NextAttemptAt: instant(one.NextAttemptAt),
+		})
+	}
+	body.Subjects, body.Next = &subjects, s.Next
 	return body
+}
+
+// instant shows whole seconds; the zero instant is left out.
+func instant(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	at = at.UTC().Truncate(time.Second)
+	return &at
 }
 
 func parseLimit(query map[string]string) (int, error) {

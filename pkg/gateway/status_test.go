@@ -20,9 +20,15 @@ import (
 type directory struct {
 	limit int
 	next  string
+	// studio is how the delegated connection of that name stands.
+	studio vending.Status
 }
 
-func (d *directory) Status(_ context.Context, name connection.Name) (vending.Status, error) {
+func (d *directory) Status(_ context.Context, name connection.Name, limit int, next string) (vending.Status, error) {
+	d.limit, d.next = limit, next
+	if name == "studio" {
+		return d.studio, nil
+	}
 	if name != "crm" {
 		return vending.Status{}, problem.New(problem.ConnectionNotFound, "there is no connection "+string(name))
 	}
@@ -64,9 +70,10 @@ func TestStatusRoutes(t *testing.T) {
 		{"BI-10 POST", list(set("httpMethod", "POST")), 405, nil, 0},
 		{"BI-17 no identity", list(identity("userArn", "")), 403, nil, 0},
 		{"one", one("crm"), 200, map[string]any{"connection": "crm", "provider": "oauth2", "grant_type": "client_credentials",
-			"state": "failing", "last_error": "provider_timeout", "next_attempt_at": "2026-01-01T12:01:00Z"}, 0},
-		{"BI-09 unknown", one("nobody"), 404, nil, 0},
-		{"a cursor it never gave out", one("crm", query("next", "x")), 400, nil, 0},
+			"state": "failing", "last_error": "provider_timeout", "next_attempt_at": "2026-01-01T12:01:00Z"}, 100},
+		{"BI-09 unknown", one("nobody"), 404, nil, 100},
+		{"a page of subjects", one("studio", query("limit", "7", "next", "joe")), 200, nil, 7},
+		{"BI-13 a limit of subjects that is none", one("studio", query("limit", "many")), 400, nil, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

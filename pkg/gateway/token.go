@@ -43,7 +43,7 @@ func Vend(c VendConfig) *Handler {
 		http.MethodPost:   {action: "vend", body: true, run: t.post},
 		http.MethodDelete: {action: "forget", query: []string{"revoke"}, run: t.delete},
 	}
-	return &Handler{audit: c.Audit, invocationID: c.InvocationID, routes: map[string]route{
+	return &Handler{audit: c.Audit, invocationID: c.InvocationID, refuse: failure, routes: map[string]route{
 		"/connections/{connection}/token":                    methods,
 		"/connections/{connection}/subjects/{subject}/token": methods,
 	}}

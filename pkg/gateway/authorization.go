@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// Consents is the signed side of the consent flow; *consent.Flow is one. Its
+// errors are *problem.Error.
+type Consents interface {
+	Start(ctx context.Context, r consent.StartRequest) (consent.Started, error)
+	Complete(ctx context.Context, r consent.CompleteRequest) error
+}
+
+// Grants is the core as the routes use it that need no browser; *vending.Core
+// is one. Its errors are *problem.Error.
+type Grants interface {
+	// Import tries a grant made elsewhere and stores it; a dead one is refused.
+	Import(ctx context.Context, i vending.Import) error
+	// Disconnect revokes a grant and forgets it.
+	Disconnect(ctx context.Context, r vending.Request) error
+}
+
+type authorizationRoutes struct {
+	status        statusRoutes
+	consents      Consents
+	grants        Grants
+	publicBaseURL string
+	now           func() time.Time
+}
+
+func (a authorizationRoutes) methods() (authorization, complete route) {
+	return route{
+			http.MethodPost:   {action: "authorize", body: true, run: a.start},
+			http.MethodPut:    {action: "import", body: true, run: a.put},
+			http.MethodDelete: {action: "disconnect", run: a.delete},
+		}, route{
+			http.MethodPost: {action: "complete", body: true, run: a.complete},
+		}
+}
+
+// startedBody is the answer to a start. The session id is a capability, so it
+// is for the principal that started and is written to no log.
+type startedBody struct {
+	ConsentURL       string `json:"consent_url"`
+	AuthorizationURL string `json:"authorization_url"`
+	SessionID        string `json:"session_id"`
+	ExpiresIn        int64  `json:"expires_in"`
+}
+
+func (a authorizationRoutes) start(ctx context.Context, r *request) (response, error) {
+	if _, err := r.texts(); err != nil {
+		return response{}, err
+	}
+	base, err := a.base(r)
+	if err != nil {
+		return response{}, err
+	}
+	s, err := a.consents.Start(ctx, consent.StartRequest{
+		Connection: r.name, Subject: r.subject, Principal: r.principal(), BaseURL: base,
+	})
+	if err != nil {
+		return response{}, err
+	}
+	res := ok(startedBody{ConsentURL: s.ConsentURL, AuthorizationURL: s.AuthorizationURL, SessionID: s.SessionID,
+		ExpiresIn: int64(s.ExpiresIn / time.Second)})
+	res.status = http.StatusCreated
+	return res, nil
+}
+
+// hostCharacters are those of a host's name in lower case (RFC 1123 §2.1).
+const hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-."
+
+// base is the public base of our pages: the one that is configured, or where
+// this very call went. API Gateway serves https only.
+func (a authorizationRoutes) base(r *request) (string, error) {
+	if a.publicBaseURL != "" {
+		return a.publicBaseURL, nil
+	}
+	domain := strings.ToLower(r.domain)
+	if !r.mounted || !isPrefix(r.mount) || !consistsOf(domain, hostCharacters) {
+		return "", fmt.Errorf("the event's domainName and path do not tell where our public pages are; set PUBLIC_BASE_URL")
+	}
+	return "https://" + domain + r.mount, nil
+}
+
+// The members of the request that completes a consent.
+const (
+	sessionID        = "session_id"
+	confirmationCode = "confirmation_code"
+	redirectURL      = "redirect_url"
+	code             = "code"
+	state            = "state"
+)
+
+func (a authorizationRoutes) complete(ctx context.Context, r *request) (response, error) {
+	given, err := r.texts(sessionID, confirmationCode, redirectURL, code, state)
+	if err != nil {
+		return response{}, err
+	}
+	if !isOneWay(given) {
+		return response{}, problem.New(problem.InvalidRequest,
+			"send session_id with confirmation_code; or, by hand, redirect_url, or code with state, to either of which session_id may be added")
+	}
+	err = a.consents.Complete(ctx, consent.CompleteRequest{
+		Connection: r.name, Subject: r.subject, Principal: r.principal(),
+		SessionID: redact.New(given[sessionID]), ConfirmationCode: redact.New(given[confirmationCode]),
+		RedirectURL: redact.New(given[redirectURL]), Code: redact.New(given[code]), State: redact.New(given[state]),
+	})
+	if err != nil {
+		return response{}, err
+	}
+	return a.stands(ctx, r), nil
+}
+
+// isOneWay reports whether the members given are those of one way to complete.
+func isOneWay(given map[string]string) bool {
+	has := func(names ...string) bool {
+		return len(given) == len(names) && !slices.ContainsFunc(names, func(name string) bool { return given[name] == "" })
+	}
+	return has(sessionID, confirmationCode) || has(redirectURL) || has(redirectURL, sessionID) ||
+		has(code, state) || has(code, state, sessionID)
+}
+
+func (a authorizationRoutes) put(ctx context.Context, r *request) (response, error) {
+	given, err := r.texts("refresh_token", "scope", "expires_at")
+	if err != nil {
+		return response{}, err
+	}
+	i := vending.Import{Request: vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller}}
+	if i.RefreshToken, err = parseRefreshToken(given["refresh_token"]); err != nil {
+		return response{}, err
+	}
+	if scope, ok := given["scope"]; ok {
+		if i.Scope, err = parseScope(scope); err != nil {
+			return response{}, err
+		}
+	}
+	if at, ok := given["expires_at"]; ok {
+		if i.ExpiresAt, err = parseExpiry(at, a.now()); err != nil {
+			return response{}, err
+		}
+	}
+	if err := a.grants.Import(ctx, i); err != nil {
+		return response{}, err
+	}
+	return a.stands(ctx, r), nil
+}
+
+// parseRefreshToken accepts what RFC 6749 §A.17 calls a refresh token.
+func parseRefreshToken(raw string) (redact.Secret, error) {
+	if raw == "" {
+		return redact.Secret{}, problem.New(problem.InvalidRequest, "body member refresh_token is missing; it is the refresh token to import")
+	}
+	if strings.ContainsFunc(raw, func(c rune) bool { return c < ' ' || c > '~' }) || strings.TrimSpace(raw) != raw {
+		return redact.Secret{}, problem.New(problem.InvalidRequest,
+			"refresh_token holds a character that no refresh token has, or white space at an end; was it copied whole?")
+	}
+	return redact.New(raw), nil
+}
+
+func parseExpiry(raw string, now time.Time) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, raw)
+	if err != nil {
+		return time.Time{}, problem.New(problem.InvalidRequest, "expires_at is an instant of RFC 3339, such as 2026-01-31T12:00:00Z")
+	}
+	if !at.After(now) {
+		return time.Time{}, problem.New(problem.InvalidRequest, "expires_at has passed; a refresh token that has ended cannot be imported")
+	}
+	return at.UTC(), nil
+}
+
+func (a authorizationRoutes) delete(ctx context.Context, r *request) (response, error) {
+	err := a.grants.Disconnect(ctx, vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller})
+	if err != nil {
+		return response{}, err
+	}
+	return response{status: http.StatusNoContent}, nil
+}
+
+// stands tells how a connection stands after a consent has been stored. Nothing
+// that goes wrong from here on may look as if the consent had: it cannot be
+// completed again.
+func (a authorizationRoutes) stands(ctx context.Context, r *request) response {
+	status, err := a.status.of(ctx, r)
+	if err != nil {
+		audit.From(ctx).Warn("status_unread")
+		subject := string(cmp.Or(r.subject, connection.DefaultSubject))
+		status = vending.Status{Connection: string(r.name), GrantType: connection.AuthorizationCode, State: vending.Ready,
+			Subjects: []vending.SubjectStatus{{Subject: subject, State: vending.Ready}}}
+	}
+	return ok(describeAll(status))
+}

@@ -1,0 +1,91 @@
+package pages
+
+import (
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/gateway"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+)
+
+type consentView struct{ consent.Page }
+
+// IsDefault reports whether there is no subject worth naming.
+func (v consentView) IsDefault() bool { return v.Subject == connection.DefaultSubject }
+
+// ProviderHost is where the browser goes next. An origin is scheme and host.
+func (v consentView) ProviderHost() string {
+	_, host, _ := strings.Cut(v.ProviderOrigin, "://")
+	return host
+}
+
+type receiptView struct{ consent.Receipt }
+
+// IsDefault reports whether there is no subject worth naming.
+func (v receiptView) IsDefault() bool { return v.Subject == connection.DefaultSubject }
+
+// Code is the confirmation code, for the one page that it is meant for.
+func (v receiptView) Code() string { return v.ConfirmationCode.Reveal() }
+
+type troubleView struct {
+	gateway.Trouble
+	words
+}
+
+// StatusText is the status in words.
+func (v troubleView) StatusText() string { return http.StatusText(v.Status) }
+
+// words are what an error page says beside the detail of the error.
+type words struct{ Title, Remedy string }
+
+func viewOf(t gateway.Trouble) troubleView { return troubleView{Trouble: t, words: wordsFor(t)} }
+
+func wordsFor(t gateway.Trouble) words {
+	switch {
+	case t.OtherBrowser:
+		return words{"This is another browser", "Go back to the browser and window in which you pressed Continue, and finish there. " +
+			"Nothing has been stored, and the consent can still be given there while it is open."}
+	case t.Status == http.StatusMethodNotAllowed:
+		return words{"This address cannot be used like that", "Open the link that you were given in a browser, as it is."}
+	}
+	switch t.Code {
+	case problem.SessionExpired:
+		return words{"This consent is over", "Ask whoever you started with to start again. You will get a new link; this one stays used up."}
+	case problem.ConnectionNotFound:
+		return words{"There is nothing here", "Check that you opened the whole link that you were given, or ask whoever sent it for another one."}
+	case problem.AccessDenied:
+		return words{"This is not allowed", "Open the link that you were given again. If that does not help, ask whoever sent it to start again."}
+	case problem.RateLimited, problem.StoreUnavailable:
+		return words{"Not possible right now", "Wait a minute, then load this page again. Nothing is lost."}
+	case problem.InvalidRequest:
+		return words{"This page cannot go on", "Open the link that you were given again, the whole of it and in one browser, and continue from there. " +
+			"If that does not help, ask whoever sent it to start again."}
+	}
+	return words{"Something went wrong here", "It is not your fault. Load this page again in a minute; if that does not help, tell whoever runs this service the request number below."}
+}
+
+// instant shows an instant to people, and to programs.
+func instant(at time.Time) template.HTML {
+	at = at.UTC()
+	// Both forms are digits, letters and signs that mean nothing to HTML.
+	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `">` + at.Format("2 January 2006, 15:04 MST") + `</time>`)
+}
+
+// sentence makes one of an error's detail.
+func sentence(detail string) string {
+	first, size := utf8.DecodeRuneInString(detail)
+	if size == 0 {
+		return ""
+	}
+	text := string(unicode.ToUpper(first)) + detail[size:]
+	if strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + "."
+}
