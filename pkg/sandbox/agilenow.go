@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -27,10 +28,10 @@ func agileNow() *server {
 		scope:        agileNowScope,
 		success: func(i issue) any {
 			return struct {
-				TokenType    string `json:"token_type"`
-				ExpiresIn    int64  `json:"expires_in"`
-				AccessToken  string `json:"access_token"`
-				RefreshToken string `json:"refresh_token"`
+				TokenType    string          `json:"token_type"`
+				ExpiresIn    int64           `json:"expires_in"`
+				AccessToken  string          `json:"access_token"`
+				RefreshToken json.RawMessage `json:"refresh_token"`
 			}{"Bearer", i.expiresIn, i.accessToken, i.refreshToken}
 		},
 		refuse: agileNowRefusal,

@@ -68,7 +68,7 @@ func (s *Sandbox) verifies(c *client, assertion string) bool {
 	if err != nil || c.key == nil || !signed(assertion, c.key.Public(), c.keyID) {
 		return false
 	}
-	issuer := s.baseURL + c.server.prefix
+	issuer := s.issuerOf(c.server)
 	meant := said.Audience == issuer || said.Audience == issuer+c.server.tokenPath
 	return meant && said.Issuer == c.id && said.Subject == c.id && said.isCurrent(s.clock()) && c.first(said, s.clock())
 }

@@ -40,6 +40,25 @@ type Client struct {
 	KeyID string
 	// Scopes are what it may ask for, and what it gets when it asks for nothing.
 	Scopes []string
+
+	// Delegated registers it for authorization_code and refresh_token in place of
+	// client_credentials. What follows is for such a client only.
+	Delegated bool
+	// RedirectURIs are where its users may be sent back to; see SetRedirectURIs.
+	RedirectURIs []string
+	// PostLogoutRedirectURI is where a browser goes that logs out half-way.
+	PostLogoutRedirectURI string
+	// RequirePKCE refuses authorization requests without a code challenge. One
+	// that is sent counts in any case.
+	RequirePKCE bool
+	// Issuer is the iss of authorization responses; unless it is absent, the
+	// connection file names the issuer to compare it with.
+	Issuer ResponseIssuer
+	// IDToken puts an id_token beside the tokens that a code is exchanged for; its
+	// sub is the user's e-mail address.
+	IDToken bool
+	// Refresh is how its refresh tokens are treated.
+	Refresh RefreshPolicy
 }
 
 // client is a registered client: what a developer portal would show of it.
@@ -58,6 +77,7 @@ type client struct {
 	grantTypes    []string
 	// user is the one it acts on behalf of; empty where the server has none.
 	user string
+	delegate
 
 	// expiresIn overrules the documented lifetime; zero does not.
 	expiresIn time.Duration
@@ -77,6 +97,9 @@ type clientKey struct {
 // wrong with the registration.
 func (s *Sandbox) Register(r Client) error {
 	c, err := r.client()
+	if err == nil {
+		err = s.delegate(&c, r)
+	}
 	if err != nil {
 		return fmt.Errorf("register %q: %w", r.Connection, err)
 	}
@@ -89,6 +112,19 @@ func (s *Sandbox) Register(r Client) error {
 		return fmt.Errorf("register %q: the client id is taken", r.Connection)
 	}
 	s.enrol(s.generic, c)
+	return nil
+}
+
+// delegate gives a client the part of its registration that concerns users.
+func (s *Sandbox) delegate(c *client, r Client) (err error) {
+	if r.Delegated {
+		c.grantTypes = []string{authorizationCode, refreshToken}
+		c.delegate, err = s.delegateOf(r)
+		return err
+	}
+	if len(r.RedirectURIs) > 0 || r.PostLogoutRedirectURI != "" || r.RequirePKCE || r.Issuer != "" || r.IDToken || r.Refresh != (RefreshPolicy{}) {
+		return errors.New("redirect URIs, PKCE, iss, id_token and a refresh policy are for delegated clients")
+	}
 	return nil
 }
 

@@ -24,6 +24,8 @@ type declaration struct {
 	BaseURL          string `json:"base_url,omitempty"`
 	TokenURL         string `json:"token_url,omitempty"`
 	AuthorizationURL string `json:"authorization_url,omitempty"`
+	RevocationURL    string `json:"revocation_url,omitempty"`
+	Issuer           string `json:"issuer,omitempty"`
 }
 
 // Connections are the connection files of all clients by connection name, as
@@ -52,8 +54,8 @@ func (s *Sandbox) WriteConnections(folder string) error {
 // file is the text of one connection's file. s.mu is held.
 func (s *Sandbox) file(c *client) []byte {
 	d := declaration{Provider: c.server.provider, ClientID: c.id}
-	if c.grantTypes[0] == authorizationCode {
-		d.GrantType = authorizationCode
+	if c.isDelegated() {
+		s.declareDelegation(&d, c)
 	}
 	if c.server == s.generic {
 		d.ClientAuth = string(c.auth[0])
@@ -66,6 +68,18 @@ func (s *Sandbox) file(c *client) []byte {
 	}
 	c.server.declare(&d, s.baseURL+c.server.prefix)
 	return indented(d)
+}
+
+// declareDelegation names what a delegated connection needs. The redirect URI
+// is the deployment's to know, and so is not in the file. s.mu is held.
+func (s *Sandbox) declareDelegation(d *declaration, c *client) {
+	base, about := s.baseURL+c.server.prefix, c.server.delegation
+	d.GrantType = authorizationCode
+	d.AuthorizationURL = base + about.authorizePath
+	d.RevocationURL = base + about.revocationPath
+	if c.issuer != IssuerAbsent {
+		d.Issuer = s.issuerOf(c.server)
+	}
 }
 
 func pemText(c *client) string {

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
@@ -28,6 +27,8 @@ type state struct {
 	LivingTokens  int      `json:"living_tokens"`
 	TokenRequests Counters `json:"token_requests"`
 	Faults        []Fault  `json:"faults"`
+	// Delegated is there for clients that act for users.
+	Delegated *delegatedState `json:"delegated,omitempty"`
 }
 
 // lever is one lever as an endpoint: it reads the request, pulls, and returns
@@ -47,6 +48,12 @@ func (s *Sandbox) controlRoutes() http.Handler {
 		"POST /control/{connection}/fault":      controlFault,
 		"DELETE /control/{connection}/fault":    controlClearFault,
 		"DELETE /control/{connection}/counters": controlResetCounters,
+		"POST /control/{connection}/redirects":  controlRedirects,
+		"POST /control/{connection}/refresh":    controlRefresh,
+		"POST /control/{connection}/issuer":     controlIssuer,
+		"POST /control/{connection}/end":        controlEnd,
+		"POST /control/{connection}/expire":     controlExpire,
+		"POST /control/{connection}/forget":     controlForget,
 		"GET /control":                          controlAll,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serveControl(w, r, pull) })
@@ -92,12 +99,16 @@ func controlState(s *Sandbox, connection string, _ *http.Request) (any, error) {
 // stateOf is a client's state. s.mu is held.
 func (s *Sandbox) stateOf(c *client, living int) state {
 	base := s.baseURL + c.server.prefix
-	return state{
+	shown := state{
 		Connection: c.connection, Provider: c.server.provider,
 		TokenURL: base + c.server.tokenPath, ResourceURL: base + resourcePath,
 		ExpiresIn: int64(c.lifetime() / time.Second), User: c.user, LivingTokens: living,
 		TokenRequests: c.counters.clone(), Faults: append([]Fault{}, c.script...),
 	}
+	if c.isDelegated() {
+		shown.Delegated = s.delegatedStateOf(c)
+	}
+	return shown
 }
 
 // livingTokens counts the tokens that open a resource now. s.mu is held.
@@ -109,21 +120,6 @@ func (s *Sandbox) livingTokens() map[*client]int {
 		}
 	}
 	return living
-}
-
-// controlRegister answers with the new client's connection file.
-func controlRegister(s *Sandbox, connection string, r *http.Request) (any, error) {
-	var body struct {
-		ClientAuth provider.ClientAuth `json:"client_auth"`
-		Scopes     []string            `json:"scopes"`
-	}
-	if err := readControl(r, &body); err != nil {
-		return nil, err
-	}
-	if err := s.Register(Client{Connection: connection, ClientAuth: body.ClientAuth, Scopes: body.Scopes}); err != nil {
-		return nil, err
-	}
-	return json.RawMessage(s.Connections()[connection]), nil
 }
 
 // controlRotate answers with the connection's new file.

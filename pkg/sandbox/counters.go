@@ -17,6 +17,31 @@ type Counters struct {
 	// the server sends none), "fault" for an answer that was replaced, and
 	// "abandoned". A request is counted before its answer is sent.
 	Outcomes map[string]int `json:"outcomes"`
+	// Refresh counts what concerns refresh tokens.
+	Refresh RefreshCounters `json:"refresh,omitzero"`
+	// Revocations counts requests to the revocation endpoint (RFC 7009), which
+	// are in no other figure.
+	Revocations int `json:"revocations,omitempty"`
+}
+
+// RefreshCounters say what became of a client's refresh tokens.
+type RefreshCounters struct {
+	// Requests counts refresh requests as they arrive, also those that a fault
+	// answers.
+	Requests int `json:"requests"`
+	// Granted counts those that were done, also where a fault then ate the answer.
+	Granted int `json:"granted"`
+	// Refused counts those that ended in invalid_grant.
+	Refused int `json:"refused"`
+	// Superseded counts the presentations of a refresh token that had a successor,
+	// within a grace or not. After a lost answer one is no fault of the client's.
+	Superseded int `json:"superseded"`
+	// Reused counts those of Superseded that came after the client had shown that
+	// it holds the successor, by presenting it or the access token that came with
+	// it. A correct client has none, whatever else went wrong.
+	Reused int `json:"reused"`
+	// Detected counts the grants that reuse detection ended.
+	Detected int `json:"detected"`
 }
 
 func (c *Counters) count(outcome string) {

@@ -1,41 +1,45 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
-// creativeForce is the server of "Getting started with Client Credentials Flow
-// for Creative Force Gateway API": the secret in the form and nowhere else,
-// the scope cfgateway, an hour, and tokens that die when a new secret is
-// generated or the on-behalf user changes. Its error answers are those of the
-// IdentityServer product behind /connect/token: 400 for invalid_client too.
+// creativeForce is the server of two documents. "Getting started with Client
+// Credentials Flow for Creative Force Gateway API": the secret in the form and
+// nowhere else, the scope cfgateway, an hour, and tokens that die when a new
+// secret is generated or the on-behalf user changes. And the one on the
+// authorization code grant, see creativeForceUsers. Its error answers and the
+// paths that the documents do not name are those of the IdentityServer product
+// behind /connect/token: 400 for invalid_client too.
 func creativeForce() *server {
 	return &server{
 		provider:       "creative-force",
 		prefix:         "/creative-force",
 		tokenPath:      "/connect/token",
 		auth:           []provider.ClientAuth{provider.ClientSecretPost},
-		grantTypes:     []string{clientCredentials},
+		grantTypes:     []string{clientCredentials, authorizationCode, refreshToken},
 		expiresIn:      time.Hour,
 		diesWithSecret: true,
+		delegation:     creativeForceUsers(),
 		newClient:      func(e entropy) (string, string) { return e.uuid(), e.hex(32) },
 		declare: func(d *declaration, base string) {
 			d.TokenURL = base + "/connect/token"
-			if d.GrantType == authorizationCode {
-				d.AuthorizationURL = base + "/connect/authorize"
-			}
 		},
 		scope: creativeForceScope,
 		success: func(i issue) any {
 			return struct {
-				AccessToken string `json:"access_token"`
-				ExpiresIn   int64  `json:"expires_in"`
-				TokenType   string `json:"token_type"`
-				Scope       string `json:"scope"`
-			}{i.accessToken, i.expiresIn, "Bearer", i.scope}
+				AccessToken           string          `json:"access_token"`
+				ExpiresIn             int64           `json:"expires_in"`
+				TokenType             string          `json:"token_type"`
+				RefreshToken          json.RawMessage `json:"refresh_token,omitempty"`
+				RefreshTokenExpiresIn int64           `json:"refresh_token_expires_in,omitempty"`
+				Scope                 string          `json:"scope"`
+			}{i.accessToken, i.expiresIn, "Bearer", i.refreshToken, i.refreshTokenExpiresIn, i.scope}
 		},
 		refuse: func(r refusal, _ credentials) answer {
 			return jsonAnswer(r.statusOr(http.StatusBadRequest), struct {
@@ -50,6 +54,42 @@ func creativeForce() *server {
 func creativeForceScope(_ *client, requested string) (string, *refusal) {
 	if requested != "cfgateway" {
 		return "", &refusal{code: invalidScope}
+	}
+	return requested, nil
+}
+
+// creativeForceUsers is the document on the authorization code grant: codes
+// for 30 minutes, refresh tokens for 30 days, one redirect URI that may not be
+// on localhost, the scope in the redirect, a refresh with the same scope, and
+// users with Developer API permissions. A refresh says nothing of a new
+// refresh token, and asks for "the refresh_token from step 3": it stays.
+func creativeForceUsers() *delegation {
+	return &delegation{
+		brand:            "Creative Force",
+		authorizePath:    "/connect/authorize",
+		revocationPath:   "/connect/revocation",
+		codeLife:         30 * time.Minute,
+		refreshLife:      30 * 24 * time.Hour,
+		offlineScope:     "offline_access",
+		sameScope:        true,
+		scopeInRedirect:  true,
+		refusesLocalhost: true,
+		people: []person{
+			{Email: "ada@studio.example", Name: "Ada, production manager"},
+			{Email: "grace@studio.example", Name: "Grace, integrations"},
+			{Email: "freelancer@studio.example", Name: "Freelance photographer", unfit: "This user lacks the Developer API permissions. An administrator can grant them in the user's role."},
+		},
+		scope: creativeForceConsentScope,
+	}
+}
+
+// creativeForceConsentScope: "cfgateway is Required to access the Creative
+// Force Gateway API", and offline_access is what else there is.
+func creativeForceConsentScope(_ *client, requested string) (string, *refusal) {
+	asked, ok := scopeTokens(requested)
+	known := !slices.ContainsFunc(asked, func(t string) bool { return t != "cfgateway" && t != "offline_access" })
+	if !ok || !known || !slices.Contains(asked, "cfgateway") {
+		return "", &refusal{code: invalidScope, description: "Ask for cfgateway, with offline_access to have a refresh token."}
 	}
 	return requested, nil
 }

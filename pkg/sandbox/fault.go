@@ -18,7 +18,13 @@ import (
 // Body together), or one of Redirect, Reset, Truncate; Hang alone, or Hang
 // after a literal answer's bytes. Latency goes with all of them. A Fault with a
 // Count and nothing else lets that many requests pass.
+//
+// The refresh whose answer is lost is Fault{Processed: true, Reset: true}: the
+// server has rotated, the client sees a connection that breaks.
 type Fault struct {
+	// On is which requests it meets: those of one grant type, or [OnRevocation];
+	// empty is every request to the token endpoint.
+	On string
 	// Count is how many requests it meets; zero is all until it is cleared.
 	Count int
 	// Latency passes before the answer.
@@ -46,6 +52,20 @@ type Fault struct {
 	Hang bool
 }
 
+// OnRevocation is the On of a fault of the revocation endpoint.
+const OnRevocation = "revocation"
+
+// meets reports whether the fault concerns such a request, by its grant type or
+// OnRevocation.
+func (f Fault) meets(kind string) bool {
+	return f.On == kind || f.On == "" && kind != OnRevocation
+}
+
+// hides reports whether f, which never ends, keeps g from ever being met.
+func (f Fault) hides(g Fault) bool {
+	return f.Count == 0 && (f.On == g.On || f.On == "" && g.On != OnRevocation)
+}
+
 // isLiteral reports whether there is an answer to send as it stands.
 func (f Fault) isLiteral() bool {
 	return f.Redirect == "" && (f.Status != 0 || f.RetryAfter != "" || f.ContentType != "" || f.Body != "")
@@ -66,6 +86,8 @@ func (f Fault) check() error {
 	}
 	_, badURL := url.Parse(f.Redirect)
 	switch {
+	case !slices.Contains([]string{"", clientCredentials, authorizationCode, refreshToken, OnRevocation}, f.On):
+		return errors.New("on must be client_credentials, authorization_code, refresh_token or revocation, or absent for the token endpoint")
 	case kinds > 1:
 		return errors.New("a fault is one of a literal answer, redirect, reset, truncate or hang")
 	case kinds == 0 && f.Latency == 0 && f.Count == 0:
@@ -84,16 +106,16 @@ func (f Fault) check() error {
 	return nil
 }
 
-// Fault gives a connection's token requests a script: the first fault until
-// its count is used up, then the next. It replaces the script before it; no
-// fault at all clears it. Errors are ErrNoConnection, and words on what is
-// wrong with a fault.
+// Fault gives a connection's requests a script: of the faults that concern a
+// request the first, until its count is used up, then the next. It replaces the
+// script before it; no fault at all clears it. Errors are ErrNoConnection, and
+// words on what is wrong with a fault.
 func (s *Sandbox) Fault(connection string, script ...Fault) error {
 	for i, f := range script {
 		if err := f.check(); err != nil {
 			return err
 		}
-		if f.Count == 0 && i < len(script)-1 {
+		if slices.ContainsFunc(script[i+1:], f.hides) {
 			return errors.New("a fault without a count never ends: it must be the last")
 		}
 	}
@@ -107,16 +129,21 @@ func (s *Sandbox) Fault(connection string, script ...Fault) error {
 	return nil
 }
 
-// nextFault takes the fault whose turn it is; the zero Fault is none. s.mu is held.
-func (c *client) nextFault() Fault {
-	if c == nil || len(c.script) == 0 {
+// nextFault takes the fault whose turn it is for such a request; the zero Fault
+// is none. s.mu is held.
+func (c *client) nextFault(kind string) Fault {
+	if c == nil {
 		return Fault{}
 	}
-	f := c.script[0]
+	at := slices.IndexFunc(c.script, func(f Fault) bool { return f.meets(kind) })
+	if at < 0 {
+		return Fault{}
+	}
+	f := c.script[at]
 	if f.Count == 1 {
-		c.script = c.script[1:]
+		c.script = slices.Delete(c.script, at, at+1)
 	} else if f.Count > 1 {
-		c.script[0].Count--
+		c.script[at].Count--
 	}
 	return f
 }
@@ -221,6 +248,7 @@ func cut(w http.ResponseWriter) {
 
 // wireFault is a Fault in JSON; latency is in seconds.
 type wireFault struct {
+	On          string  `json:"on,omitempty"`
 	Count       int     `json:"count,omitempty"`
 	Latency     float64 `json:"latency,omitempty"`
 	Processed   bool    `json:"processed,omitempty"`
@@ -237,14 +265,14 @@ type wireFault struct {
 // MarshalJSON writes the fault as the control endpoint shows it.
 func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(wireFault{
-		f.Count, f.Latency.Seconds(), f.Processed, f.Status, f.RetryAfter, f.ContentType,
+		f.On, f.Count, f.Latency.Seconds(), f.Processed, f.Status, f.RetryAfter, f.ContentType,
 		f.Body, f.Redirect, f.Reset, f.Truncate, f.Hang,
 	})
 }
 
 func (f wireFault) fault() Fault {
 	return Fault{
-		f.Count, time.Duration(f.Latency * float64(time.Second)), f.Processed, f.Status, f.RetryAfter, f.ContentType,
+		f.On, f.Count, time.Duration(f.Latency * float64(time.Second)), f.Processed, f.Status, f.RetryAfter, f.ContentType,
 		f.Body, f.Redirect, f.Reset, f.Truncate, f.Hang,
 	}
 }

@@ -18,6 +18,15 @@ Servers (token endpoint, and a resource that refuses dead tokens)
   Does a token live?
     curl -i -H "Authorization: Bearer $TOKEN" BASE/creative-force/resource
 
+For users (authorization endpoint with its pages, and revocation, RFC 7009)
+  creative-force  GET BASE/creative-force/connect/authorize       POST BASE/creative-force/connect/revocation
+  oauth2          GET BASE/oauth2/authorize                       POST BASE/oauth2/revoke
+
+  Anybody signs in with any e-mail address; freelancer@studio.example lacks the permission to allow.
+  A redirect URI must be registered first, to the letter. Creative Force takes none on localhost
+  unless the sandbox was told to (make run tells it to). Codes live 30 minutes and work once; refresh
+  tokens live 30 days, and need the scope offline_access.
+
 Control endpoints, each for one connection (creative-force, creative-force-user, agile-now, cliquify)
 
   What happened: requests to the token endpoint by outcome, living tokens, faults
@@ -51,12 +60,43 @@ Control endpoints, each for one connection (creative-force, creative-force-user,
     curl BASE/control/creative-force/fault -d '{"truncate":true,"count":1}'
     curl BASE/control/creative-force/fault -d '[{"count":3},{"status":500}]'
     curl -X DELETE BASE/control/creative-force/fault
+    curl BASE/control/creative-force-user/fault -d '{"on":"refresh_token","reset":true,"processed":true,"count":1}'
+    curl BASE/control/creative-force-user/fault -d '{"on":"revocation","status":503,"retry_after":"1"}'
   "processed" mints the token before its answer is lost; "hang" after a body leaves the answer open;
-  a count alone lets that many requests pass.
+  a count alone lets that many requests pass; "on" is one grant type, or revocation.
+
+Delegated clients (creative-force-user)
+
+  Register where users are sent back to, and where when they log out before they have allowed anything
+    curl BASE/control/creative-force-user/redirects -d '{"redirect_uris":["https://app.example/callback"]}'
+    curl BASE/control/creative-force-user/redirects -d '{"post_logout_redirect_uri":"https://app.example/"}'
+
+  What a refresh does with the refresh token. rotation: never, always, or detect (a second use ends
+  the grant). grace: seconds that one which was replaced still works. repeat: how an answer puts one
+  that stays: same, omit, empty, null. life: seconds, 0 is the documented one. state_life: answers
+  say refresh_token_expires_in. What is left out is the default.
+    curl BASE/control/creative-force-user/refresh -d '{"rotation":"detect","grace":10}'
+    curl BASE/control/creative-force-user/refresh -d '{"repeat":"null","life":3600,"state_life":true}'
+
+  Withdraw what a user, or everybody, has allowed; let all refresh tokens expire; forget the codes
+    curl BASE/control/creative-force-user/end -d '{"user":"ada@studio.example"}'
+    curl -X POST BASE/control/creative-force-user/end
+    curl -X POST BASE/control/creative-force-user/expire
+    curl -X POST BASE/control/creative-force-user/forget
+
+  The iss of authorization responses (RFC 9207): "true", "false" for another server's, "" for none
+    curl BASE/control/creative-force-user/issuer -d '{"iss":"false"}'
+
+  The counters tell how often a refresh token was presented that had a successor ("superseded"), and
+  how often although the client had shown that it holds the successor ("reused").
 
   Register another client at the oauth2 server; answers its connection file. client_auth is one of
   client_secret_post, client_secret_basic, client_secret_basic_raw, private_key_jwt, none.
     curl -X PUT BASE/control/my-crm -d '{"client_auth":"private_key_jwt","scopes":["read"]}'
+  For users: "delegated":true, with redirect_uris, post_logout_redirect_uri, require_pkce, iss,
+  id_token and refresh (as above) as wanted.
+    curl -X PUT BASE/control/my-app -d '{"delegated":true,"redirect_uris":["http://127.0.0.1:8080/v1/callback/my-app"]}'
+    curl -X PUT BASE/control/my-erp -d '{"delegated":true,"require_pkce":true,"iss":"true","refresh":{"rotation":"always"}}'
 `
 
 // Help explains the servers and every control endpoint in plain text, with

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -9,24 +10,36 @@ import (
 
 // plainOAuth2 is a server that does RFC 6749 and nothing else. Its clients
 // come through Register; each authenticates in exactly the way it is
-// registered for (RFC 6749 §2.3, RFC 7523 §2.2).
+// registered for (RFC 6749 §2.3, RFC 7523 §2.2). Delegated ones always get a
+// refresh token there, whatever the scope, and it has no end.
 func plainOAuth2() *server {
 	return &server{
 		provider:   "oauth2",
 		prefix:     "/oauth2",
 		tokenPath:  "/token",
-		grantTypes: []string{clientCredentials},
+		grantTypes: []string{clientCredentials, authorizationCode, refreshToken},
 		expiresIn:  time.Hour,
-		newClient:  func(e entropy) (string, string) { return "client " + e.opaque(9), e.awkward() },
-		declare:    func(d *declaration, base string) { d.TokenURL = base + "/token" },
-		scope:      scopeAmong,
+		delegation: &delegation{
+			brand:          "OAuth 2.0",
+			authorizePath:  "/authorize",
+			revocationPath: "/revoke",
+			codeLife:       10 * time.Minute, // RFC 6749 §4.1.2 recommends no more
+			people:         []person{{Email: "ada@crm.example", Name: "Ada"}, {Email: "grace@crm.example", Name: "Grace"}},
+			scope:          scopeAmong,
+		},
+		newClient: func(e entropy) (string, string) { return "client " + e.opaque(9), e.awkward() },
+		declare:   func(d *declaration, base string) { d.TokenURL = base + "/token" },
+		scope:     scopeAmong,
 		success: func(i issue) any {
 			return struct {
-				AccessToken string `json:"access_token"`
-				TokenType   string `json:"token_type"`
-				ExpiresIn   int64  `json:"expires_in"`
-				Scope       string `json:"scope,omitempty"`
-			}{i.accessToken, "Bearer", i.expiresIn, i.scope}
+				AccessToken           string          `json:"access_token"`
+				TokenType             string          `json:"token_type"`
+				ExpiresIn             int64           `json:"expires_in"`
+				RefreshToken          json.RawMessage `json:"refresh_token,omitempty"`
+				RefreshTokenExpiresIn int64           `json:"refresh_token_expires_in,omitempty"`
+				Scope                 string          `json:"scope,omitempty"`
+				IDToken               string          `json:"id_token,omitempty"`
+			}{i.accessToken, "Bearer", i.expiresIn, i.refreshToken, i.refreshTokenExpiresIn, i.scope, i.idToken}
 		},
 		refuse: plainRefusal,
 	}

@@ -19,6 +19,8 @@ type tokenRequest struct {
 	credentials credentials
 	// refusal is what is wrong with the request as such; nil when nothing is.
 	refusal *refusal
+	// reuse: the refresh token was known to be superseded when it arrived.
+	reuse bool
 }
 
 // readTokenRequest reads the form and the credentials. It goes on after a

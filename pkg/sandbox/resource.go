@@ -72,6 +72,7 @@ func (s *Sandbox) open(srv *server, token string) (admission, bool) {
 	if !ok || left <= 0 || i.client.server != srv {
 		return admission{}, false
 	}
+	i.handle.proveHeld()
 	return admission{Connection: i.client.connection, Scope: i.scope, OnBehalfOf: i.user, ExpiresIn: int64(left / time.Second)}, true
 }
 

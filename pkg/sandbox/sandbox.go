@@ -6,8 +6,10 @@
 // Force, Agile.Now, Cliquify, and a plain RFC 6749 server for every client
 // authentication there is. Each has a token endpoint and a resource that
 // refuses dead tokens, because "does the token still work" is the question the
-// service exists to answer. What the documents do not say, RFC 6749 and 6750
-// decide, read strictly.
+// service exists to answer. Creative Force and the plain server act for users
+// too: they have pages to sign in and to consent at, and an endpoint to revoke
+// at. What the documents do not say, RFC 6749, 6750 and 7009 decide, read
+// strictly.
 //
 // It also hurts on demand: secrets rotate, tokens die, answers come late,
 // broken, or not at all. Every such lever exists twice under one name, as a
@@ -38,6 +40,9 @@ type Config struct {
 	// Folder is where the local connection files live, for the levers that
 	// rewrite one. Empty: there are none, and such a lever is refused.
 	Folder string
+	// LocalRedirects lets redirect URIs at Creative Force be on localhost, which
+	// its document refuses: without it nobody could consent on one machine.
+	LocalRedirects bool
 	// Now is the wall clock; nil is time.Now.
 	Now func() time.Time
 	// Rand makes ids, secrets and tokens; nil is crypto/rand.Reader. A read
@@ -51,7 +56,9 @@ type Config struct {
 
 // Sandbox is the servers and their state. It is safe for concurrent use.
 type Sandbox struct {
-	folder  string
+	folder         string
+	localRedirects bool
+
 	now     func() time.Time
 	wait    func(ctx context.Context, d time.Duration) error
 	routes  map[string]http.HandlerFunc
@@ -67,6 +74,8 @@ type Sandbox struct {
 	clients   map[string]*client // by connection
 	byID      map[clientKey]*client
 	tokens    tokens
+	grants    grants
+	browsers  map[string]*browser // by the value of their cookie
 	strangers Counters
 }
 
@@ -83,7 +92,11 @@ func New(c Config) *Sandbox {
 		clients: map[string]*client{},
 		byID:    map[clientKey]*client{},
 		tokens:  tokens{living: map[string]issued{}},
+		grants:  grants{codes: map[string]*code{}, handles: map[string]*handle{}},
 		generic: plainOAuth2(),
+
+		localRedirects: c.LocalRedirects,
+		browsers:       map[string]*browser{},
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -106,9 +119,16 @@ func (s *Sandbox) openServers() {
 	for _, srv := range []*server{cf, an, cq, s.generic} {
 		s.routes[srv.prefix+srv.tokenPath] = func(w http.ResponseWriter, r *http.Request) { s.serveToken(srv, w, r) }
 		s.routes[srv.prefix+resourcePath] = func(w http.ResponseWriter, r *http.Request) { s.serveResource(srv, w, r) }
+		if d := srv.delegation; d != nil {
+			s.routes[srv.prefix+d.authorizePath] = func(w http.ResponseWriter, r *http.Request) { s.serveAuthorize(srv, w, r) }
+			s.routes[srv.prefix+d.revocationPath] = func(w http.ResponseWriter, r *http.Request) { s.serveRevocation(srv, w, r) }
+		}
 	}
 	s.enrol(cf, client{connection: "creative-force", grantTypes: []string{clientCredentials}, user: "integration@studio.example"})
-	s.enrol(cf, client{connection: "creative-force-user", grantTypes: []string{authorizationCode, refreshToken}})
+	s.enrol(cf, client{
+		connection: "creative-force-user", grantTypes: []string{authorizationCode, refreshToken},
+		delegate: delegate{policy: RefreshPolicy{Rotation: RotateNever, Repeat: RepeatSame}},
+	})
 	s.enrol(an, client{connection: "agile-now", grantTypes: []string{clientCredentials}, scopes: agileNowScopes()})
 	s.enrol(cq, client{connection: "cliquify", grantTypes: []string{clientCredentials}})
 }

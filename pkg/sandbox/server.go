@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ const (
 	invalidScope         = "invalid_scope"
 	unauthorizedClient   = "unauthorized_client"
 	unsupportedGrantType = "unsupported_grant_type"
+	invalidGrant         = "invalid_grant"
 )
 
 // server is one authorization server: what differs between the documents, as
@@ -45,8 +47,10 @@ type server struct {
 	jwt bool
 	// refreshToken: a refresh token comes even with client_credentials.
 	refreshToken bool
-	// diesWithSecret: generating a new secret kills the tokens that exist.
+	// diesWithSecret: generating a new secret kills the access tokens that exist.
 	diesWithSecret bool
+	// delegation is what it does for users; nil where it does nothing for them.
+	delegation *delegation
 
 	// newClient makes an id and a secret as this provider's portal shows them.
 	newClient func(e entropy) (id, secret string)
@@ -61,9 +65,19 @@ type server struct {
 
 // issue is a new token on its way to a client.
 type issue struct {
-	accessToken, refreshToken, scope string
-	expiresIn                        int64 // seconds
+	accessToken, scope string
+	expiresIn          int64 // seconds
+	// refreshToken is the member's JSON, because a server may also say null or
+	// nothing there; nil leaves it out.
+	refreshToken json.RawMessage
+	// refreshTokenExpiresIn is in seconds; zero leaves it out.
+	refreshTokenExpiresIn int64
+	// idToken says who consented; empty leaves it out.
+	idToken string
 }
+
+// asJSON is a text as an answer's member.
+func asJSON(text string) json.RawMessage { return json.RawMessage(strconv.Quote(text)) }
 
 // refusal is why a token request fails.
 type refusal struct {

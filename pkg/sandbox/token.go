@@ -16,6 +16,10 @@ type issued struct {
 	// user is the one the client acted for when it was minted.
 	user      string
 	expiresAt time.Time
+	// grant is what a user's consent left behind; nil where nobody consented.
+	grant *grant
+	// handle is the refresh token that came along, or stayed; nil for none.
+	handle *handle
 }
 
 // tokens are the access tokens of all servers, by their text.
@@ -55,7 +59,7 @@ func (t *tokens) kill(match func(text string, i issued) bool) int {
 // answers it, truthfully or as the connection's faults demand.
 func (s *Sandbox) serveToken(srv *server, w http.ResponseWriter, r *http.Request) {
 	req := readTokenRequest(r)
-	c, fault := s.arrive(srv, req)
+	c, fault := s.arrive(srv, &req)
 	s.perform(w, r, fault, c, func() answer {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -69,13 +73,18 @@ func (s *Sandbox) serveToken(srv *server, w http.ResponseWriter, r *http.Request
 
 // arrive counts a request before anything can go wrong with it, and takes the
 // fault whose turn it is.
-func (s *Sandbox) arrive(srv *server, req tokenRequest) (*client, Fault) {
+func (s *Sandbox) arrive(srv *server, req *tokenRequest) (*client, Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.find(srv, req.credentials)
 	counters := s.countersOf(c)
 	counters.Total++
-	fault := c.nextFault()
+	grantType := req.form.Get("grant_type")
+	if c != nil && grantType == refreshToken {
+		counters.Refresh.Requests++
+		req.reuse = s.notesReuse(c, req.form.Get("refresh_token"))
+	}
+	fault := c.nextFault(grantType)
 	if fault.replaces() {
 		counters.count(outcomeFault)
 	}
@@ -84,7 +93,7 @@ func (s *Sandbox) arrive(srv *server, req tokenRequest) (*client, Fault) {
 
 // respond does what the request asks for. s.mu is held.
 func (s *Sandbox) respond(srv *server, c *client, req tokenRequest) answer {
-	scope, bad := s.admit(srv, c, req)
+	i, bad := s.earn(srv, c, req)
 	if bad != nil {
 		a := srv.refuse(*bad, req.credentials)
 		if a.status == http.StatusMethodNotAllowed {
@@ -92,58 +101,86 @@ func (s *Sandbox) respond(srv *server, c *client, req tokenRequest) answer {
 		}
 		return a
 	}
-	return jsonAnswer(http.StatusOK, srv.success(s.issue(c, scope)), outcomeIssued)
+	return jsonAnswer(http.StatusOK, srv.success(i), outcomeIssued)
 }
 
-// admit decides whether a token is due, and with which scope. s.mu is held.
-func (s *Sandbox) admit(srv *server, c *client, req tokenRequest) (scope string, _ *refusal) {
+// earn is the token that a request is due. s.mu is held.
+func (s *Sandbox) earn(srv *server, c *client, req tokenRequest) (issue, *refusal) {
+	if bad := s.admit(srv, c, req); bad != nil {
+		return issue{}, bad
+	}
+	switch req.form.Get("grant_type") {
+	case authorizationCode:
+		return s.redeem(c, req.form)
+	case refreshToken:
+		return s.refresh(c, req)
+	}
+	scope, bad := srv.scope(c, req.form.Get("scope"))
+	if bad != nil {
+		return issue{}, bad
+	}
+	i := s.mint(c, issued{scope: scope, user: c.user})
+	if srv.refreshToken {
+		i.refreshToken = asJSON(s.entropy.opaque(16))
+	}
+	return i, nil
+}
+
+// admit decides whether the client may ask for what it asks for. s.mu is held.
+func (s *Sandbox) admit(srv *server, c *client, req tokenRequest) *refusal {
 	if req.refusal != nil {
-		return "", req.refusal
+		return req.refusal
 	}
 	if bad := s.authenticate(c, req); bad != nil {
-		return "", bad
+		return bad
 	}
 	grantType := req.form.Get("grant_type")
 	switch {
 	case grantType == "":
-		return "", malformed("The grant_type is missing.")
+		return malformed("The grant_type is missing.")
 	case !slices.Contains(srv.grantTypes, grantType):
-		return "", &refusal{code: unsupportedGrantType, description: "The grant_type is not supported."}
+		return &refusal{code: unsupportedGrantType, description: "The grant_type is not supported."}
 	case !slices.Contains(c.grantTypes, grantType):
-		return "", &refusal{code: unauthorizedClient, description: "The client may not use this grant_type."}
+		return &refusal{code: unauthorizedClient, description: "The client may not use this grant_type."}
 	}
-	return srv.scope(c, req.form.Get("scope"))
+	return nil
 }
 
-// issue mints a token. s.mu is held.
-func (s *Sandbox) issue(c *client, scope string) issue {
+// mint makes an access token for what is allowed. s.mu is held.
+func (s *Sandbox) mint(c *client, allowed issued) issue {
 	now, life := s.clock(), c.lifetime()
-	i := issue{scope: scope, expiresIn: int64(life / time.Second)}
+	i := issue{scope: allowed.scope, expiresIn: int64(life / time.Second)}
 	if c.server.jwt {
-		i.accessToken = s.jwtLookalike(c, scope, now, now.Add(life))
+		i.accessToken = s.jwtLookalike(c, allowed.scope, now, now.Add(life))
 	} else {
 		i.accessToken = s.entropy.opaque(32)
 	}
-	if c.server.refreshToken {
-		i.refreshToken = s.entropy.opaque(16)
-	}
-	s.tokens.add(i.accessToken, issued{client: c, scope: scope, user: c.user, expiresAt: now.Add(life)}, now)
+	allowed.client, allowed.expiresAt = c, now.Add(life)
+	s.tokens.add(i.accessToken, allowed, now)
 	return i
 }
 
 // lifetime is the documented one unless a lever shortened it.
 func (c *client) lifetime() time.Duration { return cmp.Or(c.expiresIn, c.server.expiresIn) }
 
-// jwtLookalike has the parts and the claims of a JSON Web Token; the signature
-// is noise, because clients must treat access tokens as opaque (RFC 6749 §1.4).
+// jwtLookalike has the parts and the claims of a JSON Web Token; clients must
+// treat access tokens as opaque (RFC 6749 §1.4).
 func (s *Sandbox) jwtLookalike(c *client, scope string, now, expiresAt time.Time) string {
-	claims, err := json.Marshal(map[string]any{
-		"iss": s.baseURL + c.server.prefix, "sub": c.id, "client_id": c.id, "scope": scope,
+	return s.unsigned(map[string]any{
+		"iss": s.issuerOf(c.server), "sub": c.id, "client_id": c.id, "scope": scope,
 		"iat": now.Unix(), "exp": expiresAt.Unix(), "jti": s.entropy.hex(16),
 	})
+}
+
+// unsigned is a JSON Web Token whose signature is noise.
+func (s *Sandbox) unsigned(claims map[string]any) string {
+	text, err := json.Marshal(claims)
 	if err != nil {
 		panic("sandbox: unmarshalable claims: " + err.Error())
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	return encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(claims) + "." + s.entropy.opaque(256)
+	return encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(text) + "." + s.entropy.opaque(256)
 }
+
+// issuerOf is a server's issuer identifier (RFC 8414 §2). s.mu is held.
+func (s *Sandbox) issuerOf(srv *server) string { return s.baseURL + srv.prefix }

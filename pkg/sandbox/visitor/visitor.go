@@ -27,6 +27,7 @@ const maxSteps = 10
 // their value there.
 var (
 	formOf      = regexp.MustCompile(`(?s)<form id="([a-z-]+)".*?</form>`)
+	firstPerson = regexp.MustCompile(`<input type="hidden" name="user" value="([^"]*)"`)
 	hiddenInput = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
 	heading     = regexp.MustCompile(`<h1>([^<]*)</h1>`)
 )
@@ -111,7 +112,7 @@ func (v *visit) step(ctx context.Context, r request) (request, error) {
 	}
 	answer, err := v.client.Do(req)
 	if err != nil {
-		return request{}, err
+		return request{}, withoutURL(err)
 	}
 	defer answer.Body.Close()
 	page, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
@@ -122,6 +123,15 @@ func (v *visit) step(ctx context.Context, r request) (request, error) {
 		return v.follow(answer)
 	}
 	return v.fill(r.url, answer.StatusCode, string(page))
+}
+
+// withoutURL takes the address out of a client's error: it holds the state.
+func withoutURL(err error) error {
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
 }
 
 // follow goes where the server sends the browser, if that is itself or the
@@ -152,14 +162,27 @@ func (v *visit) fill(at string, status int, page string) (request, error) {
 		for _, input := range hiddenInput.FindAllStringSubmatch(found[0], -1) {
 			form.Set(html.UnescapeString(input[1]), html.UnescapeString(input[2]))
 		}
-		if press == "sign-in" && v.user != "" {
-			form.Set("user", v.user)
+		if press == "sign-in" {
+			form.Set("user", v.userOf(page))
 		}
 		return request{http.MethodPost, at, form}, nil
 	}
-	says := "no heading"
-	if h := heading.FindStringSubmatch(page); h != nil {
-		says = html.UnescapeString(h[1])
+	return request{}, fmt.Errorf("a page with nothing to press: %d, %s", status, headingOf(page))
+}
+
+// userOf is who signs in.
+func (v *visit) userOf(page string) string {
+	first := firstPerson.FindStringSubmatch(page)
+	if v.user != "" || first == nil {
+		return v.user
 	}
-	return request{}, fmt.Errorf("a page with nothing to press: %d, %s", status, says)
+	return html.UnescapeString(first[1])
+}
+
+func headingOf(page string) string {
+	h := heading.FindStringSubmatch(page)
+	if h == nil {
+		return "no heading"
+	}
+	return html.UnescapeString(h[1])
 }
