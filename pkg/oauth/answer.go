@@ -133,12 +133,16 @@ func unzip(body []byte) ([]byte, *failure) {
 	return body, nil
 }
 
+// text is the body from its first character on. One byte order mark is forgiven
+// (RFC 8259 §8.1).
+func (a answer) text() []byte {
+	return bytes.TrimLeft(bytes.TrimPrefix(a.body, []byte("\ufeff")), " \t\r\n")
+}
+
 // object parses the body as JSON whatever its Content-Type, which servers get
-// wrong, as long as it is an object (RFC 6749 §5.1). One byte order mark is
-// forgiven (RFC 8259 §8.1).
+// wrong, as long as it is an object (RFC 6749 §5.1).
 func (a answer) object() (map[string]any, *failure) {
-	text := bytes.TrimPrefix(a.body, []byte("\ufeff"))
-	text = bytes.TrimLeft(text, " \t\r\n")
+	text := a.text()
 	if !bytes.HasPrefix(text, []byte("{")) {
 		return nil, malformed(ReasonNotJSON)
 	}
@@ -193,6 +197,15 @@ func (a answer) summary() Answer {
 func (a answer) about(f *failure) *failure {
 	if f != nil {
 		f.RetryAfter, f.Answer = a.retryAfter, a.summary()
+		f.conclusive = f.conclusive || concludes(a.status)
 	}
 	return f
+}
+
+// concludes reports whether a status tells that nothing was issued, whatever
+// becomes of its body. Gateways answer 502 and 504, and one large kind of them
+// 520 to 527, for a server whose own answer they do not have.
+func concludes(status int) bool {
+	byGateway := status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status >= 520 && status <= 527
+	return status >= 300 && status <= 599 && !byGateway
 }

@@ -21,10 +21,14 @@ const (
 	totalTimeout  = 10 * time.Second
 )
 
-// grantClientCredentials is the one grant whose request may be repeated: a
-// second token does no harm, whereas a code or a refresh token may be spent
-// although its answer was lost (RFC 9700 §4.14.2).
-const grantClientCredentials = "client_credentials"
+// The grant types that carry something which works once only: their request is
+// not repeated once a byte of it may have left, because a code or a refresh
+// token may be spent although the answer was lost (RFC 9700 §4.14.2). A second
+// token by client_credentials does no harm.
+const (
+	grantAuthorizationCode = "authorization_code"
+	grantRefreshToken      = "refresh_token"
+)
 
 // maxPause bounds the pause before a repeated request; the pause is drawn
 // evenly from zero to it, so that a fleet does not come back in step.
@@ -98,9 +102,10 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Token asks for an access token (RFC 6749 §4.4.2, §5). A client_credentials
-// request is repeated once when the connection broke or the server answered
-// 500, 502, 503 or 504 without Retry-After. Every error is an *Error.
+// Token asks for an access token (RFC 6749 §4.1.3, §4.4.2, §5, §6). A request is
+// repeated once when the connection broke or the server answered 500, 502, 503
+// or 504 without Retry-After; one that carries a code or a refresh token only
+// when nothing of it had left. Every error is an *Error.
 func (c *Client) Token(ctx context.Context, r Request) (Token, error) {
 	var token Token
 	attempt := func(ctx context.Context, trace *Trace) *failure {
@@ -113,9 +118,10 @@ func (c *Client) Token(ctx context.Context, r Request) (Token, error) {
 		return failure
 	}
 	trace, failure := c.attempts(ctx, attempt, func(f *failure) (time.Duration, bool) {
-		return c.pause(), r.GrantType == grantClientCredentials && f.again && f.RetryAfter == 0
+		return c.pause(), f.again && f.RetryAfter == 0 && (f.unsent || !r.spends())
 	})
 	if failure != nil {
+		failure.Ambiguous = r.spends() && !failure.unsent && !failure.conclusive
 		return Token{}, failure.with(trace)
 	}
 	token.Trace = trace

@@ -58,10 +58,11 @@ func (e *handshakeError) Error() string { return "tls handshake failed" }
 
 func (e *handshakeError) Unwrap() error { return e.err }
 
-// progress is how far an answer came. The errors of net/http do not say: to it
-// a head that was cut short is malformed. A dial may outlive its request, hence
-// the atomics.
+// progress is how far a request and its answer came. The errors of net/http do
+// not say: to it a head that was cut short is malformed. A dial may outlive its
+// request, hence the atomics.
 type progress struct {
+	sent     atomic.Bool // the request began to leave
 	answered atomic.Bool // the server sent something
 	ended    atomic.Bool // and then the connection ended, or broke
 }
@@ -85,6 +86,14 @@ func watch(ctx context.Context, conn net.Conn) net.Conn {
 type watched struct {
 	net.Conn
 	progress *progress
+}
+
+// Write notes the attempt before it is made: net/http closes a connection before
+// it gives a request up, so that whatever left by then is known by then. Under
+// TLS the handshake does not pass here.
+func (w *watched) Write(p []byte) (int, error) {
+	w.progress.sent.Store(true)
+	return w.Conn.Write(p)
 }
 
 func (w *watched) Read(p []byte) (int, error) {

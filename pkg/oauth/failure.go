@@ -3,6 +3,8 @@ package oauth
 import (
 	"fmt"
 	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
 // Kind is what a failure means to the service. Its text is the service's own
@@ -63,9 +65,21 @@ type Error struct {
 	// RetryAfter is when the server asks to be tried again: 1 s to 1 h, zero
 	// when it does not say (RFC 9110 §10.2.3).
 	RetryAfter time.Duration
-	// Ambiguous: the request was sent, and nothing came back that tells whether it
-	// was acted on: what it carried may be spent (RFC 9700 §4.14.2).
+	// Ambiguous: the request may have reached the server, and nothing came back
+	// that tells whether it was acted on: the code or refresh token that it
+	// carried may be spent (RFC 9700 §4.14.2). Always false with
+	// client_credentials, which spends nothing. It is false too when nothing was
+	// sent, when the server refused (a gateway's 502 or 504 in its place is no
+	// refusal), and when RefreshToken tells how the request ended.
 	Ambiguous bool
+	// RefreshToken is a new refresh token in an answer that is Malformed
+	// otherwise: the one that was sent is spent, and this may be the only one
+	// that lives. It has to be stored like one that came with an access token.
+	// Empty when there is none.
+	RefreshToken redact.Secret
+	// RefreshTokenExpiresAt is the end of RefreshToken where the server states
+	// one, else zero.
+	RefreshTokenExpiresAt time.Time
 	// Answer identifies an unusable answer without showing it.
 	Answer Answer
 	Trace  Trace
@@ -98,10 +112,20 @@ type failure struct {
 	Error
 	// again means that the same request may well succeed at once.
 	again bool
+	// unsent means that no byte of the request left.
+	unsent bool
+	// conclusive means that the server answered, and that what it said tells
+	// whether it acted.
+	conclusive bool
 }
 
 func fail(kind Kind, reason string) *failure {
 	return &failure{Error: Error{Kind: kind, Reason: reason}}
+}
+
+// failUnsent is the failure of a request that never left.
+func failUnsent(kind Kind, reason string) *failure {
+	return &failure{Error: Error{Kind: kind, Reason: reason}, unsent: true}
 }
 
 func failAgain(kind Kind, reason string) *failure {

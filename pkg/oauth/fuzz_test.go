@@ -8,6 +8,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/provider"
+	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
 // FuzzTokenResponse (OC-71): whatever an answer holds, what comes out is a
@@ -20,24 +21,34 @@ func FuzzTokenResponse(f *testing.F) {
 		`{"success":"true"}`, `{"success":false,"error_description":"` + secretCanary + `"}`, `{"error":"slow_down"}`, `{"error":{}}`,
 		`{"access_token":"` + jwt(`{"exp":1767270600}`) + `"}`, `{"access_token":"` + jwt(`{"exp":-1e400}`) + `"}`, `{"access_token":"a..b"}`,
 		`{"access_token":"t\r\nX: y"}`, `{"access_token":"t","\u0061ccess_token":"u"}`, `{"access_token":"t"`, `{} {}`, `[]`, `null`, ``,
+		with(`"refresh_token":"r2","id_token":"` + jwt(`{"sub":"u"}`) + `"`), with(`"refresh_token":"r 2","expires_in":0`), with(`"refresh_token":"é"`),
+		`{"refresh_token":"r2","x":1,"x":2}`, `{"refresh_token":"r2","refresh_token":"r3"}`, `{"token":{"refresh_token":"r2","end":"60","x":1,"x":2}}`,
 		`{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, "\xff\xfe{\x00", `<html>`, `a=b`,
 	} {
-		f.Add([]byte(seed), false)
-		f.Add([]byte(seed), true)
+		for _, nested := range []bool{false, true} {
+			f.Add([]byte(seed), nested, false)
+			f.Add([]byte(seed), nested, true)
+		}
 	}
-	f.Fuzz(func(t *testing.T, body []byte, nested bool) {
+	f.Fuzz(func(t *testing.T, body []byte, nested, refresh bool) {
 		r := request("https://login.example.com/token")
+		if refresh {
+			r = refreshRequest(r.TokenURL)
+		}
 		if nested {
 			r.Response = provider.Shape{
 				AccessToken: "/token/access_token", TokenType: "/token/token_type", ExpiresIn: "/token/expires_in", Success: "/success",
+				RefreshToken: "/token/refresh_token", RefreshTokenExpiresIn: "/token/end",
 			}
 		}
 		token, err := oauth.ReadToken(body, r, now)
 		if err != nil {
-			checkError(t, err)
+			e := checkError(t, err)
+			checkRefreshToken(t, e.RefreshToken, e.RefreshTokenExpiresAt, refresh && e.Kind == oauth.Malformed)
 			return
 		}
 		checkToken(t, token)
+		checkRefreshToken(t, token.RefreshToken, token.RefreshTokenExpiresAt, refresh)
 	})
 }
 
@@ -55,7 +66,19 @@ func checkToken(t *testing.T, token oauth.Token) {
 	}
 }
 
-func checkError(t *testing.T, err error) {
+// checkRefreshToken: one that is taken can be sent again, and has an end that can be believed.
+func checkRefreshToken(t *testing.T, refresh redact.Secret, end time.Time, allowed bool) {
+	t.Helper()
+	text := refresh.Reveal()
+	if text != "" && !allowed || len(text) > 16<<10 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		t.Errorf("OC-67 refresh token of %d bytes, allowed: %v", len(text), allowed)
+	}
+	if !end.IsZero() && (!allowed || !end.After(now) || end.After(now.AddDate(6, 0, 0))) {
+		t.Errorf("OC-34 refresh token ends %v", end)
+	}
+}
+
+func checkError(t *testing.T, err error) *oauth.Error {
 	t.Helper()
 	var e *oauth.Error
 	if !errors.As(err, &e) {
@@ -69,6 +92,7 @@ func checkError(t *testing.T, err error) {
 	if n := len([]rune(e.Description)); n > 256 || strings.Contains(e.Description, secretCanary) || strings.ContainsAny(e.Description, "\r\n\x00") {
 		t.Errorf("OC-44 description %q", e.Description)
 	}
+	return e
 }
 
 // FuzzRetryAfter (OC-71): whatever a server asks for, the answer is nothing or

@@ -69,25 +69,31 @@ func secondsOf(value any) (float64, bool) {
 // (RFC 7519 §4.1.4). It is read without verification, and only ever to shorten
 // a life: the resource server decides. What is no JWT has none.
 func jwtExpiry(accessToken string) (time.Time, bool) {
-	_, rest, _ := strings.Cut(accessToken, ".")
-	payload, signature, ok := strings.Cut(rest, ".")
-	if !ok || strings.Contains(signature, ".") {
-		return time.Time{}, false
-	}
-	text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(payload, "="))
-	if err != nil {
-		return time.Time{}, false
-	}
-	root, err := strictjson.Parse(text)
-	if err != nil {
-		return time.Time{}, false
-	}
-	value, _ := strictjson.Lookup(root, "/exp")
-	number, ok := value.(json.Number)
+	number, ok := jwtClaim(accessToken, "exp").(json.Number)
 	if !ok {
 		return time.Time{}, false
 	}
 	return instantOf(number)
+}
+
+// jwtClaim returns a claim of a signed JWT in compact form, unverified; nil when
+// the text is none or has no such claim.
+func jwtClaim(text, name string) any {
+	_, rest, _ := strings.Cut(text, ".")
+	payload, signature, ok := strings.Cut(rest, ".")
+	if !ok || strings.Contains(signature, ".") {
+		return nil
+	}
+	decoded, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(payload, "="))
+	if err != nil {
+		return nil
+	}
+	root, err := strictjson.Parse(decoded)
+	if err != nil {
+		return nil
+	}
+	claims, _ := root.(map[string]any)
+	return claims[name]
 }
 
 // instantOf reads a NumericDate (RFC 7519 §2), floored. One beyond the year

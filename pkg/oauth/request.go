@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/egress"
@@ -29,33 +30,58 @@ type endpoint struct {
 	form url.Values
 }
 
-// ours are the parameters that no extra parameter may set.
-var ours = []string{"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
+// ours are the parameters that no extra parameter may set, in whatever letters:
+// some servers read names without regard to case.
+var ours = []string{
+	"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type",
+	"code", "redirect_uri", "code_verifier", "refresh_token",
+}
 
 // form returns the parameters of a token request without authentication. What
-// is empty is absent (RFC 6749 §4.4.2).
+// is empty is absent (RFC 6749 §3.2).
 func (r Request) form() url.Values {
-	form := url.Values{}
-	maps.Copy(form, r.Params)
-	for _, name := range ours {
-		form.Del(name)
+	form := maps.Clone(r.Params)
+	if form == nil {
+		form = url.Values{}
 	}
+	maps.DeleteFunc(form, func(name string, _ []string) bool { return slices.Contains(ours, strings.ToLower(name)) })
 	form.Set("grant_type", r.GrantType)
-	if r.Scope != "" {
-		form.Set("scope", r.Scope)
+	for name, value := range r.own() {
+		if value != "" {
+			form.Set(name, value)
+		}
 	}
 	return form
+}
+
+// own are the parameters of the grant type. What belongs to another stays here,
+// so that no code or refresh token goes where it is not asked for.
+func (r Request) own() map[string]string {
+	switch r.GrantType {
+	case grantAuthorizationCode:
+		return map[string]string{
+			"scope": r.Scope, "code": r.Code.Reveal(), "redirect_uri": r.RedirectURI, "code_verifier": r.CodeVerifier.Reveal(),
+		}
+	case grantRefreshToken:
+		return map[string]string{"scope": r.Scope, "refresh_token": r.RefreshToken.Reveal()}
+	}
+	return map[string]string{"scope": r.Scope}
+}
+
+// spends reports whether the request carries something that works once only.
+func (r Request) spends() bool {
+	return r.GrantType == grantAuthorizationCode || r.GrantType == grantRefreshToken
 }
 
 // post sends one request and reads the answer if it is one to read.
 func (c *Client) post(ctx context.Context, e endpoint, trace *Trace) (answer, *failure) {
 	destination, err := c.egress.Parse(e.url)
 	if err != nil {
-		return answer{}, fail(Misconfigured, ReasonURL)
+		return answer{}, failUnsent(Misconfigured, ReasonURL)
 	}
 	req, sent, err := c.newRequest(ctx, destination, e)
 	if err != nil {
-		return answer{}, fail(Misconfigured, ReasonAuth)
+		return answer{}, failUnsent(Misconfigured, ReasonAuth)
 	}
 	trace.Calls++
 	resp, failure := c.send(req, destination.Inside)

@@ -30,6 +30,13 @@ func TestRevocationRequest(t *testing.T) {
 	if err := oauth.New(config()).Revoke(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
+	r.TokenTypeHint = "refresh_token"
+	if err := oauth.New(config()).Revoke(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.received()[1].body; got != "token=token-CANARY-1&token_type_hint=refresh_token" {
+		t.Errorf("OC-14 received %s", got)
+	}
 	got := server.received()[0]
 	if got.uri != "/revoke" || got.body != "token=token-CANARY-1&token_type_hint=access_token" || got.header.Get("Authorization") == "" {
 		t.Errorf("OC-14 received %+v", got)
@@ -50,6 +57,7 @@ func TestRevocationAnswers(t *testing.T) {
 		{"OC-14 503 twice", []http.HandlerFunc{says(503, "", "Retry-After", "1")}, "provider_unavailable status", []time.Duration{time.Second}},
 		{"OC-14 500 once", []http.HandlerFunc{says(500, ""), says(200, "")}, "", []time.Duration{0}},
 		{"OC-14 refused", []http.HandlerFunc{says(400, `{"error":"invalid_client"}`)}, "provider_rejected status", nil},
+		{"OC-14 kind of token not supported", []http.HandlerFunc{says(400, `{"error":"unsupported_token_type"}`)}, "provider_rejected status", nil},
 		{"OC-14 no endpoint there", []http.HandlerFunc{says(404, "")}, "provider_rejected status", nil},
 		{"OC-20 redirect", []http.HandlerFunc{says(307, "", "Location", "/other"), says(200, "")}, "provider_malformed redirect", nil},
 		{"OC-14 202", []http.HandlerFunc{says(202, "")}, "provider_malformed status", nil},

@@ -69,7 +69,8 @@ func (s sent) mask(text string) string {
 }
 
 // echoes are the texts to recognise. The grant type and the like are the
-// protocol's own words and stay readable.
+// protocol's own words and stay readable, as does the redirect URI, which an
+// operator has to compare.
 func (s sent) echoes() []string {
 	var echoes []string
 	add := func(text string, shortest int) {
@@ -83,11 +84,15 @@ func (s sent) echoes() []string {
 	_, credentials, _ := strings.Cut(s.authorization, " ")
 	add(credentials, minEcho)
 	for name, values := range s.form {
-		if name == "grant_type" || name == "client_assertion_type" {
+		shortest := minEcho
+		switch name {
+		case "grant_type", "client_assertion_type", "redirect_uri":
 			continue
+		case "code", "code_verifier", "refresh_token":
+			shortest = 1
 		}
 		for _, value := range values {
-			add(value, minEcho)
+			add(value, shortest)
 		}
 	}
 	return echoes

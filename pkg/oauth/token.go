@@ -35,19 +35,22 @@ type span struct{ requestedAt, answeredAt time.Time }
 
 // readToken reads the token out of an answer, or why there is none. Members
 // that are not asked for are ignored (RFC 6749 §5.1), among them a refresh
-// token that came with client_credentials (§4.4.3) and an id_token.
+// token that came with client_credentials (§4.4.3).
 func readToken(a answer, r Request, s span) (Token, *failure) {
 	if a.status != 200 {
 		return Token{}, a.about(a.refusal(r.Response))
 	}
+	var token Token
 	root, failure := a.object()
 	if failure == nil {
 		failure = a.declined(root, r.Response)
 	}
-	if failure != nil {
-		return Token{}, a.about(failure)
+	if failure == nil {
+		token, failure = tokenOf(root, r, s)
 	}
-	token, failure := tokenOf(root, r, s)
+	if failure != nil && failure.Kind == Malformed && r.spends() {
+		a.rescue(failure, r, s)
+	}
 	return token, a.about(failure)
 }
 
@@ -55,6 +58,7 @@ func readToken(a answer, r Request, s span) (Token, *failure) {
 // the success flag of servers that have one.
 func (a answer) declined(root map[string]any, shape provider.Shape) *failure {
 	failure := fail(Rejected, ReasonError)
+	failure.conclusive = true
 	if !saysError(member(root, shape.Error, "error")) {
 		if shape.Success == "" {
 			return nil
@@ -101,6 +105,9 @@ func tokenOf(root map[string]any, r Request, s span) (Token, *failure) {
 	}
 	if !token.ExpiresAt.After(s.answeredAt) {
 		return Token{}, malformed("expires_in")
+	}
+	if r.spends() {
+		token.readGrant(root, r.Response)
 	}
 	return token, nil
 }

@@ -49,7 +49,9 @@ func (c *Client) send(req *http.Request, inside bool) (*http.Response, *failure)
 	var seen progress
 	resp, err := transport.RoundTrip(req.WithContext(seen.watchedBy(req.Context())))
 	if err != nil {
-		return nil, seen.classify(req.Context(), err)
+		failure := seen.classify(req.Context(), err)
+		failure.unsent = !seen.sent.Load()
+		return nil, failure
 	}
 	return resp, nil
 }
@@ -66,11 +68,11 @@ func (p *progress) classify(ctx context.Context, err error) *failure {
 	case ctx.Err() != nil:
 		return outOfTime(ctx)
 	case errors.As(err, &dns):
-		return &failure{Error{Kind: Unavailable, Reason: ReasonDNS}, dns.IsTemporary && !dns.IsTimeout}
+		return &failure{Error: Error{Kind: Unavailable, Reason: ReasonDNS}, again: dns.IsTemporary && !dns.IsTimeout}
 	case errors.As(err, &handshake) && !isCut(err):
 		return fail(Unavailable, ReasonTLS)
 	case errors.As(err, &dial) && dial.Op == "dial":
-		return &failure{Error{Kind: Unavailable, Reason: ReasonDial}, !dial.Timeout()}
+		return &failure{Error: Error{Kind: Unavailable, Reason: ReasonDial}, again: !dial.Timeout()}
 	case isTimeout(err):
 		return fail(Timeout, ReasonTimeout)
 	case p.answered.Load() && !p.ended.Load():

@@ -48,9 +48,10 @@ type exchange struct {
 }
 
 type token struct {
-	AccessToken string `json:"access_token"`
-	ExpiresIn   int64  `json:"expires_in"`
-	Scope       string `json:"scope"`
+	AccessToken  string `json:"access_token"`
+	ExpiresIn    int64  `json:"expires_in"`
+	Scope        string `json:"scope"`
+	RefreshToken string `json:"refresh_token"`
 }
 
 type refusal struct {
@@ -96,14 +97,23 @@ func replay(t *testing.T, name string, x exchange) {
 	x.checkToken(t, got)
 }
 
-// request is what the service would send: everything but the client and the
-// grant's own parameters comes from the catalogue.
+// own are the parameters that the client sets by itself.
+var own = []string{
+	"grant_type", "scope", "client_id", "client_secret", "code", "redirect_uri", "code_verifier", "refresh_token",
+}
+
+// request is what the service would send: everything but the client, the code
+// and the refresh token comes from the catalogue.
 func (x exchange) request(t *testing.T, p provider.Provider, base string) oauth.Request {
 	t.Helper()
 	r := oauth.Request{
 		TokenURL:         base + x.path(t, p),
 		GrantType:        x.Request.Form.Get("grant_type"),
 		Scope:            x.scope(t, p),
+		Code:             redact.New(x.Request.Form.Get("code")),
+		RedirectURI:      x.Request.Form.Get("redirect_uri"),
+		CodeVerifier:     redact.New(x.Request.Form.Get("code_verifier")),
+		RefreshToken:     redact.New(x.Request.Form.Get("refresh_token")),
 		Params:           url.Values{},
 		Response:         p.Response,
 		DefaultExpiresIn: p.DefaultExpiresIn,
@@ -118,7 +128,7 @@ func (x exchange) request(t *testing.T, p provider.Provider, base string) oauth.
 	}
 	r.ClientID, r.ClientSecret = id, redact.New(secret)
 	for param, values := range x.Request.Form {
-		if !slices.Contains([]string{"grant_type", "scope", "client_id", "client_secret"}, param) {
+		if !slices.Contains(own, param) {
 			r.Params[param] = values
 		}
 	}
@@ -141,11 +151,14 @@ func (x exchange) path(t *testing.T, p provider.Provider) string {
 }
 
 // scope is the catalogue's for the grant; a provider without one leaves it to
-// the operator. A refresh repeats the scope of the authorization.
+// the operator. What was consented to is repeated where the catalogue says so.
 func (x exchange) scope(t *testing.T, p provider.Provider) string {
 	t.Helper()
 	grant := x.Request.Form.Get("grant_type")
-	if grant == "refresh_token" {
+	if grant == "authorization_code" || grant == "refresh_token" {
+		if !p.RepeatScope {
+			return ""
+		}
 		grant = "authorization_code"
 	}
 	if scope, ok := p.Scope[grant]; ok {
@@ -178,9 +191,10 @@ func (x exchange) checkRequest(t *testing.T, r *http.Request) {
 func (x exchange) checkToken(t *testing.T, got oauth.Token) {
 	t.Helper()
 	shown := token{
-		AccessToken: got.AccessToken.Reveal(),
-		ExpiresIn:   int64(got.ExpiresAt.Sub(got.RequestedAt) / time.Second),
-		Scope:       got.Scope,
+		AccessToken:  got.AccessToken.Reveal(),
+		ExpiresIn:    int64(got.ExpiresAt.Sub(got.RequestedAt) / time.Second),
+		Scope:        got.Scope,
+		RefreshToken: got.RefreshToken.Reveal(),
 	}
 	if x.Token == nil {
 		t.Fatal("the vector says neither which token nor which refusal comes of it")
