@@ -41,6 +41,9 @@ type Entry struct {
 	SecretVersion  string
 	SecretFallback bool
 	LeaseSeq       int64
+	// Unsaved is how long a refresh token that had been received was not stored
+	// yet: dying then would have lost it.
+	Unsaved time.Duration
 
 	StartedAt time.Time
 	Latency   time.Duration
@@ -77,6 +80,7 @@ func (e *Entry) Explain(err error) {
 func (e *Entry) Adopt(refresh *Entry) {
 	e.Provider = refresh.Provider
 	e.SecretVersion, e.SecretFallback, e.LeaseSeq = refresh.SecretVersion, refresh.SecretFallback, refresh.LeaseSeq
+	e.Unsaved = refresh.Unsaved
 	e.warnings = append(e.warnings, refresh.warnings...)
 	if refresh.cause != "" {
 		e.cause = refresh.cause

@@ -181,6 +181,7 @@ func (l *line) provider(e *Entry) {
 	l.text("provider_description", e.Provider.Description)
 	l.text("secret_version", e.SecretVersion)
 	l.count("lease_seq", e.LeaseSeq)
+	l.count("refresh_token_unsaved_ms", e.Unsaved.Milliseconds())
 }
 
 func (l *line) measures(e *Entry, now time.Time) {

@@ -27,14 +27,14 @@ func (c *Core) mintAlone(ctx context.Context, j job) (entry, error) {
 		return entry{}, &problem.Error{Code: problem.StoreUnavailable, RetryAfter: wait,
 			Detail: "the token table does not answer, and this process has asked the provider for itself already"}
 	}
-	t, err := c.mint(ctx, &j)
+	m, err := c.mint(ctx, &j)
 	if err != nil {
 		p := providerProblem(asProviderError(err))
 		p.RetryAfter = max(p.RetryAfter, aloneEvery)
 		return entry{}, p
 	}
 	known, _ := c.memory.get(j.key)
-	e := entry{item: tokenstore.Item{Key: j.key, Version: known.item.Version}, token: t, readAt: c.now(), source: FromProvider, unstored: true, slot: renewSlot(j, t)}
+	e := entry{item: tokenstore.Item{Key: j.key, Version: known.item.Version}, token: m.Token, readAt: c.now(), source: FromProvider, unstored: true, slot: renewSlot(j, m.Token)}
 	c.memory.put(j.key, e)
 	audit.From(ctx).Warn("store_unavailable")
 	return e, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
@@ -97,7 +98,10 @@ func (c *Core) reconcile(ctx context.Context, declared connection.Entry, r recon
 	}
 	own := tokenstore.Key{Connection: declared.Name}
 	e, err := c.read(ctx, own, true)
-	if err != nil {
+	switch {
+	case errors.Is(err, tokenstore.ErrGrantCorrupt):
+		return c.settleSubjects(ctx, declared, r) // nobody is served by it, and nobody else is to suffer
+	case err != nil:
 		return unavailable(err)
 	}
 	for _, v := range e.item.Variants {
@@ -110,6 +114,43 @@ func (c *Core) reconcile(ctx context.Context, declared connection.Entry, r recon
 			return err
 		}
 	}
+	if err := c.settleSubjects(ctx, declared, r); err != nil {
+		return err
+	}
+	return c.settle(ctx, declared, e, r)
+}
+
+// subjectsPage is how many subjects are read at once.
+const subjectsPage = 100
+
+// settleSubjects looks at the tokens of a connection's named subjects, whatever
+// its grant type is by now.
+func (c *Core) settleSubjects(ctx context.Context, declared connection.Entry, r reconciliation) error {
+	for after := ""; ; {
+		items, next, err := c.store.Subjects(ctx, declared.Name, subjectsPage, after)
+		if err != nil {
+			return unavailable(err)
+		}
+		for _, item := range items {
+			if err := c.settleSubject(ctx, declared, item, r); err != nil {
+				return err
+			}
+		}
+		if after = next; after == "" {
+			return nil
+		}
+	}
+}
+
+func (c *Core) settleSubject(ctx context.Context, declared connection.Entry, item tokenstore.Item, r reconciliation) error {
+	if item.Version == 0 {
+		audit.From(ctx).Warn("grant_corrupt")
+		return nil
+	}
+	e, err := c.open(ctx, item)
+	if err != nil {
+		return err
+	}
 	return c.settle(ctx, declared, e, r)
 }
 
@@ -121,7 +162,7 @@ func (c *Core) settle(ctx context.Context, declared connection.Entry, e entry, r
 	if inForce(declared, e.item) {
 		return nil
 	}
-	if declared.Err == nil && actsForItself(declared.Connection) == nil && e.item.Used && e.token.Valid(c.now()) {
+	if declared.Err == nil && e.item.Used && e.token.Valid(c.now()) && c.renewable(declared.Connection, e) {
 		reissued, err := c.reissue(ctx, declared, e)
 		if err == nil && reissued {
 			r.change.Reissued++
@@ -132,7 +173,7 @@ func (c *Core) settle(ctx context.Context, declared connection.Entry, e entry, r
 		r.failed = problem.Of(err).Provider != nil
 	}
 	r.change.Dropped++
-	return c.dropped(ctx, tokenstore.Drop{Key: e.item.Key, MustLoad: r.version, KeepFailure: r.failed})
+	return c.dropped(ctx, tokenstore.Drop{Key: e.item.Key, MustLoad: r.version, KeepFailure: r.failed, RenewSlot: aliveSlot(e.item.Key, e.item.Grant)})
 }
 
 // settleEmpty looks after an item without a token. When its secret has changed
@@ -144,7 +185,7 @@ func (c *Core) settle(ctx context.Context, declared connection.Entry, e entry, r
 func (c *Core) settleEmpty(ctx context.Context, e entry, r reconciliation) error {
 	switch {
 	case r.seen:
-		return c.drop(ctx, e.item.Key, r.version)
+		return c.drop(ctx, e.item, r.version)
 	case e.item.Lease.Owner != "" && e.item.Lease.Until.After(c.now()):
 		return inProgress("a token is being minted while its secret is looked at for the first time")
 	}
@@ -178,8 +219,8 @@ const noVersion = "none"
 
 // drop forgets a token here and in the table. Minters must use version from
 // then on; empty is a secret that is gone.
-func (c *Core) drop(ctx context.Context, key tokenstore.Key, version string) error {
-	return c.dropped(ctx, tokenstore.Drop{Key: key, MustLoad: version})
+func (c *Core) drop(ctx context.Context, item tokenstore.Item, version string) error {
+	return c.dropped(ctx, tokenstore.Drop{Key: item.Key, MustLoad: version, RenewSlot: aliveSlot(item.Key, item.Grant)})
 }
 
 func (c *Core) dropped(ctx context.Context, d tokenstore.Drop) error {
@@ -188,8 +229,15 @@ func (c *Core) dropped(ctx context.Context, d tokenstore.Drop) error {
 	}
 	d.Now = c.now()
 	before, err := c.store.Drop(ctx, d)
-	if err != nil {
+	switch {
+	case errors.Is(err, tokenstore.ErrGrantCorrupt):
+		return corruptGrant(ctx, d.Key, err)
+	case err != nil:
 		return unavailable(err)
+	}
+	if slot := aliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant && d.MustLoad != noVersion {
+		d.RenewSlot = slot // the grant came after the item was read, and must stay on the wheel
+		return c.dropped(ctx, d)
 	}
 	// Knowing the version keeps a replica that lags from bringing the token back.
 	c.memory.put(d.Key, entry{item: tokenstore.Item{Key: d.Key, Version: before.Version + 1}, readAt: c.now()})

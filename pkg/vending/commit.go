@@ -31,7 +31,7 @@ func (c *Core) commit(ctx context.Context, j job, item tokenstore.Item, owner st
 			c.memory.put(j.key, e)
 			return e, nil
 		case errors.Is(err, tokenstore.ErrSuperseded):
-			return c.overtaken(ctx, j, owner, err)
+			return c.overtaken(ctx, j, item, owner, err)
 		case c.wait(ctx, c.jittered(pause)) != nil, pause > time.Second:
 			return c.keep(ctx, j, e, err)
 		}
@@ -45,7 +45,7 @@ func (c *Core) keep(ctx context.Context, j job, e entry, err error) (entry, erro
 	account.Warn("token_not_stored")
 	account.Explain(err)
 	if j.renewal {
-		c.release(ctx, j.key, e.item.Lease.Owner)
+		c.release(ctx, e.item, e.item.Lease.Owner)
 		return entry{}, unavailable(err)
 	}
 	e.unstored, e.slot = true, renewSlot(j, e.token)
@@ -87,8 +87,8 @@ func (c *Core) storeLate(ctx context.Context, e entry, version int64) entry {
 }
 
 // overtaken looks for what moved the item on; superseded means try again.
-func (c *Core) overtaken(ctx context.Context, j job, owner string, superseded error) (entry, error) {
-	c.release(ctx, j.key, owner)
+func (c *Core) overtaken(ctx context.Context, j job, item tokenstore.Item, owner string, superseded error) (entry, error) {
+	c.release(ctx, item, owner)
 	e, err := c.read(ctx, j.key, true)
 	if err != nil {
 		return entry{}, unavailable(err)
@@ -102,23 +102,27 @@ func (c *Core) overtaken(ctx context.Context, j job, owner string, superseded er
 // fail shares a provider's failure with the fleet and returns it for the caller.
 func (c *Core) fail(ctx context.Context, j job, e entry, owner string, err error) error {
 	if p := (*problem.Error)(nil); errors.As(err, &p) {
-		c.release(ctx, j.key, owner)
+		c.release(ctx, e.item, owner)
 		return err
 	}
 	refusal, now := asProviderError(err), c.now()
-	failure := nextFailure(e.item.Failure, refusal, j.conn, failureFacts{
+	failure := nextFailure(e.item, refusal, j.conn, failureFacts{
 		now: now, served: e.token.Valid(now) && !j.rejected, jitter: c.fraction()})
+	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, RenewSlot: retrySlot(e, failure), Now: now}, refusal)
+}
+
+// remember tells the fleet of a failure, and returns it for the caller.
+func (c *Core) remember(ctx context.Context, e entry, f tokenstore.Fail, reason error) error {
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
-	err = c.store.Fail(detached, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, RenewSlot: retrySlot(e, failure), Now: now})
-	if err != nil {
+	if err := c.store.Fail(detached, f); err != nil {
 		audit.From(ctx).Warn("failure_not_stored")
 	}
-	if e.token.Valid(now) {
-		e.item.Failure, e.item.Lease = failure, tokenstore.Lease{}
-		c.memory.put(j.key, e)
+	if e.token.Valid(f.Now) {
+		e.item.Failure, e.item.Lease = f.Failure, tokenstore.Lease{}
+		c.memory.put(e.item.Key, e)
 	}
-	p := remembered(failure, now)
-	p.Cause = refusal
+	p := remembered(f.Failure, f.Now)
+	p.Cause = reason
 	return p
 }

@@ -46,6 +46,7 @@ type Core struct {
 	alone   pacer // minting while the table is down
 	looks   pacer // looking at the secret of a failing connection
 	late    pacer // storing what the table did not take before
+	unsaved attic
 }
 
 // New returns a Core.
@@ -76,6 +77,7 @@ func wallClock(now func() time.Time) func() time.Time {
 
 // Vend returns a usable token. Every error is a *problem.Error.
 func (c *Core) Vend(ctx context.Context, r Request) (Vended, error) {
+	c.saveUnsaved(ctx)
 	var v Vended
 	var err error
 	if r.RejectedTokenID != "" {

@@ -38,14 +38,14 @@ func (d declarations) load(ctx context.Context, name connection.Name, fresh bool
 // reconsider decides whether a remembered failure still holds: it is forgotten
 // when the secret has changed, so its cached copy is not taken at its word. The
 // error is the failure's.
-func (c *Core) reconsider(ctx context.Context, conn connection.Connection, f tokenstore.Failure) (connection.Connection, error) {
+func (c *Core) reconsider(ctx context.Context, conn connection.Connection, item tokenstore.Item) (connection.Connection, error) {
 	if c.looks.try(tokenstore.Key{Connection: string(conn.Name)}, c.now()) == 0 {
 		if current, err := c.declarations.load(ctx, conn.Name, true); err == nil {
 			conn = current
 		}
 	}
-	if now := c.now(); active(f, conn, now) {
-		return conn, remembered(f, now)
+	if now := c.now(); active(item, conn, now) {
+		return conn, remembered(item.Failure, now)
 	}
 	return conn, nil
 }
@@ -87,20 +87,8 @@ func permit(conn connection.Connection, r Request) error {
 	if _, err := conn.EffectiveScope(r.Scope); err != nil {
 		return &problem.Error{Code: problem.InvalidScope, Cause: err, Detail: err.Error()}
 	}
-	if err := actsForItself(conn); err != nil {
-		return err
-	}
-	if r.Subject != "" {
+	if r.Subject != "" && !delegated(conn) {
 		return problem.New(problem.InvalidRequest, "connection "+string(conn.Name)+" acts for itself and has no subjects; ask without one")
-	}
-	return nil
-}
-
-// actsForItself refuses a delegated connection, which has no token until
-// somebody has consented.
-func actsForItself(conn connection.Connection) error {
-	if conn.GrantType == connection.AuthorizationCode {
-		return problem.New(problem.AuthorizationRequired, "nobody has consented to connection "+string(conn.Name)+" yet")
 	}
 	return nil
 }

@@ -9,11 +9,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
-	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
 // State is how a connection stands.
@@ -71,6 +69,8 @@ type DirectoryConfig struct {
 	Secrets Secrets
 	Lister  Lister
 	Parser  connection.Parser
+	// Now is the wall clock; nil means time.Now.
+	Now func() time.Time
 }
 
 // Directory tells which connections there are and how they stand. It is safe
@@ -79,6 +79,7 @@ type Directory struct {
 	declarations declarations
 	store        Reader
 	lister       Lister
+	now          func() time.Time
 }
 
 // statusReads bounds how many items are read at once for one page.
@@ -88,7 +89,7 @@ const statusReads = 16
 func NewDirectory(c DirectoryConfig) *Directory {
 	return &Directory{
 		declarations: declarations{secrets: c.Secrets, parser: c.Parser},
-		store:        c.Store, lister: c.Lister,
+		store:        c.Store, lister: c.Lister, now: wallClock(c.Now),
 	}
 }
 
@@ -96,9 +97,6 @@ func NewDirectory(c DirectoryConfig) *Directory {
 // the cursor next. A misconfigured one has a status; one that does not exist is
 // a *problem.Error, as is every other error.
 func (d *Directory) Status(ctx context.Context, name connection.Name, limit int, next string) (Status, error) {
-	if next != "" {
-		return Status{}, badCursor(nil)
-	}
 	conn, err := d.declarations.load(ctx, name, false)
 	if problem.Is(err, problem.ConnectionMisconfigured) {
 		return misconfigured(string(name), errors.Unwrap(err)), nil
@@ -106,7 +104,10 @@ func (d *Directory) Status(ctx context.Context, name connection.Name, limit int,
 	if err != nil {
 		return Status{}, problem.Of(err)
 	}
-	return d.judge(ctx, conn)
+	if next != "" && !delegated(conn) {
+		return Status{}, badCursor(nil)
+	}
+	return d.judge(ctx, conn, limit, next)
 }
 
 // List returns up to limit statuses in the source's order, and the cursor of
@@ -213,7 +214,7 @@ func (d *Directory) judgeAll(ctx context.Context, found []connection.Entry) ([]S
 			continue
 		}
 		g.Go(func() (err error) {
-			statuses[i], err = d.judge(ctx, f.Connection)
+			statuses[i], err = d.judge(ctx, f.Connection, subjectsPage, "")
 			return err
 		})
 	}
@@ -222,23 +223,4 @@ func (d *Directory) judgeAll(ctx context.Context, found []connection.Entry) ([]S
 
 func misconfigured(name string, err error) Status {
 	return Status{Connection: name, State: Misconfigured, Problem: err.Error()}
-}
-
-// judge tells how a valid declaration stands.
-func (d *Directory) judge(ctx context.Context, conn connection.Connection) (Status, error) {
-	s := Status{Connection: string(conn.Name), Provider: conn.Provider, GrantType: conn.GrantType, State: Ready}
-	if conn.GrantType == connection.AuthorizationCode {
-		s.State = AuthorizationRequired
-		return s, nil
-	}
-	item, err := d.store.Get(ctx, tokenstore.Key{Connection: string(conn.Name)}, false)
-	switch {
-	case errors.Is(err, tokenstore.ErrCorrupt): // a miss: the next vend replaces it
-		audit.From(ctx).Warn("item_corrupt")
-	case err != nil:
-		return Status{}, unavailable(err)
-	case item.Failure.Count > 0 && item.Failure.Cause == cause(conn):
-		s.State, s.LastError, s.NextAttemptAt = Failing, problem.Code(item.Failure.Code), item.Failure.NextAttemptAt
-	}
-	return s, nil
 }

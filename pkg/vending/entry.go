@@ -99,6 +99,9 @@ func (c *Core) consult(ctx context.Context, key tokenstore.Key, valid bool) (ent
 // read found does not overrule a newer version that is known.
 func (c *Core) read(ctx context.Context, key tokenstore.Key, consistent bool) (entry, error) {
 	item, err := c.store.Get(ctx, key, consistent)
+	if errors.Is(err, tokenstore.ErrGrantCorrupt) {
+		return entry{}, corruptGrant(ctx, key, err)
+	}
 	if errors.Is(err, tokenstore.ErrCorrupt) {
 		audit.From(ctx).Warn("item_corrupt")
 		return entry{item: tokenstore.Item{Key: key}}, nil

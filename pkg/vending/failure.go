@@ -21,23 +21,27 @@ const (
 )
 
 // cause fingerprints what a failure is remembered against: another secret
-// version or declaration deserves a new attempt at once.
-func cause(conn connection.Connection) string {
-	sum := sha256.Sum256([]byte(conn.SecretVersion + "\x00" + conn.Hash + "\x00" + conn.Generation))
+// version, declaration or refresh token deserves a new attempt at once.
+func cause(item tokenstore.Item, conn connection.Connection) string {
+	parts := conn.SecretVersion + "\x00" + conn.Hash + "\x00" + conn.Generation
+	if delegated(conn) {
+		parts += "\x00" + item.Grant.Fingerprint
+	}
+	sum := sha256.Sum256([]byte(parts))
 	return hex.EncodeToString(sum[:8])
 }
 
-// nextFailure is what the fleet remembers after err, given what it remembered
+// nextFailure is what the fleet remembers after err, given the item as it stood
 // before. jitter is in [0, 1).
-func nextFailure(before tokenstore.Failure, err *oauth.Error, conn connection.Connection, f failureFacts) tokenstore.Failure {
+func nextFailure(item tokenstore.Item, err *oauth.Error, conn connection.Connection, f failureFacts) tokenstore.Failure {
 	count := 1
-	if before.Cause == cause(conn) {
-		count = before.Count + 1
+	if item.Failure.Cause == cause(item, conn) {
+		count = item.Failure.Count + 1
 	}
 	pause := max(backoff(count, f.served, f.jitter), err.RetryAfter)
 	return tokenstore.Failure{
 		Count: count, Code: string(codeOf(err)), Status: err.Trace.Status, ProviderCode: err.Code,
-		FailedAt: f.now, NextAttemptAt: f.now.Add(pause), Cause: cause(conn),
+		FailedAt: f.now, NextAttemptAt: f.now.Add(pause), Cause: cause(item, conn),
 	}
 }
 
@@ -58,18 +62,23 @@ func backoff(count int, served bool, jitter float64) time.Duration {
 	return min(max(time.Duration(min(pause, float64(limit))), backoffFloor), limit)
 }
 
-// active reports whether f forbids a call to the provider for conn now.
-func active(f tokenstore.Failure, conn connection.Connection, now time.Time) bool {
-	return f.Count > 0 && f.Cause == cause(conn) && f.NextAttemptAt.After(now)
+// active reports whether the item's failure forbids a call to the provider for conn now.
+func active(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
+	f := item.Failure
+	return f.Count > 0 && f.NextAttemptAt.After(now) && f.Cause == cause(item, conn)
 }
 
 // remembered is the original error again, with what remains of its pause.
 func remembered(f tokenstore.Failure, now time.Time) *problem.Error {
 	code := problem.Code(f.Code)
-	return &problem.Error{
+	p := &problem.Error{
 		Code: code, Detail: providerDetail(code), RetryAfter: f.NextAttemptAt.Sub(now),
 		Provider: &problem.Provider{Status: f.Status, Error: f.ProviderCode},
 	}
+	if code == problem.AuthorizationRequired {
+		p.RetryAfter = 0 // time mends nothing here
+	}
+	return p
 }
 
 // providerProblem is a provider's failure for the caller, when nothing remembers it.
@@ -103,6 +112,8 @@ func providerDetail(code problem.Code) string {
 		return "the provider's token endpoint gave an answer that cannot be used; check token_url and response"
 	case problem.ProviderTimeout:
 		return "the provider did not answer in time"
+	case problem.AuthorizationRequired:
+		return "the provider says that the grant has ended: somebody has to consent again, starting with POST …/authorization"
 	case problem.ConnectionMisconfigured:
 		return "the connection declares an endpoint or a key that may not be used"
 	default:

@@ -51,7 +51,11 @@ func (c *Core) forget(ctx context.Context, conn connection.Connection, key token
 			return err
 		}
 	}
-	return c.drop(ctx, key, conn.SecretVersion)
+	e, err := c.read(ctx, key, true)
+	if err != nil {
+		return unavailable(err)
+	}
+	return c.drop(ctx, e.item, conn.SecretVersion)
 }
 
 func (c *Core) revoke(ctx context.Context, conn connection.Connection, key tokenstore.Key) error {

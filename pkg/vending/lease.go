@@ -15,19 +15,24 @@ func (c *Core) turn(ctx context.Context, j *job, until time.Time) (entry, error)
 	if remaining(ctx) < providerBudget+persistBudget {
 		return entry{}, inProgress("too little of the invocation's time is left to start a refresh")
 	}
+	if c.saveUnsaved(ctx); c.unsaved.has(j.key) {
+		return entry{}, unavailable(errUnsaved)
+	}
 	owner, err := c.newOwner()
 	if err != nil {
 		return entry{}, err
 	}
-	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL})
+	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL, Spend: delegated(j.conn)})
 	switch {
+	case errors.Is(err, tokenstore.ErrGrantCorrupt):
+		return entry{}, corruptGrant(ctx, j.key, err)
 	case errors.Is(err, tokenstore.ErrHeld) && (j.impatient || j.renewal):
 		c.learn(ctx, item)
 		return entry{}, errBusy
 	case errors.Is(err, tokenstore.ErrHeld):
 		return c.await(ctx, *j, until)
 	case errors.Is(err, tokenstore.ErrUnavailable) && !j.impatient && !j.renewal:
-		return c.mintAlone(ctx, *j)
+		return c.withoutTable(ctx, *j, err)
 	case err != nil:
 		return entry{}, unavailable(err)
 	}
@@ -48,26 +53,41 @@ func (c *Core) learn(ctx context.Context, item tokenstore.Item) {
 func (c *Core) hold(ctx context.Context, j *job, item tokenstore.Item, owner string) (entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseTTL-persistBudget)
 	defer cancel()
+	was := j.conn.GrantType
 	e, err := c.announced(ctx, j, item)
 	if err == nil && j.satisfied(e.token, c.now()) {
-		c.release(ctx, j.key, owner)
+		c.release(ctx, item, owner)
 		return e, nil
 	}
-	if now := c.now(); err == nil && active(item.Failure, j.conn, now) {
+	if err == nil && j.conn.GrantType != was {
+		err = tokenstore.ErrSuperseded // the lease was taken for another kind of token
+	}
+	if now := c.now(); err == nil && active(item, j.conn, now) && !j.revived(item) {
 		err = remembered(item.Failure, now)
 	}
 	if err == nil {
 		err = c.prepare(ctx)
 	}
+	if err == nil && delegated(j.conn) {
+		err = c.takeUpGrant(ctx, j, e)
+	}
+	if errors.Is(err, errUnsettled) {
+		return entry{}, c.holdOff(ctx, *j, e, owner)
+	}
 	if err != nil {
-		c.release(ctx, j.key, owner)
+		c.release(ctx, item, owner)
 		return entry{}, err
 	}
 	m, err := c.mint(ctx, j)
-	if err != nil {
+	switch {
+	case err != nil && delegated(j.conn):
+		return entry{}, c.failGrant(ctx, *j, e, owner, err)
+	case err != nil:
 		return entry{}, c.fail(ctx, *j, e, owner, err)
+	case delegated(j.conn):
+		return c.commitGrant(ctx, *j, item, owner, m)
 	}
-	return c.commit(ctx, *j, item, owner, m)
+	return c.commit(ctx, *j, item, owner, m.Token)
 }
 
 // announced examines the item of a scope variant after the connection's own item
@@ -99,7 +119,7 @@ func (c *Core) examine(ctx context.Context, j *job, item tokenstore.Item) (entry
 	c.memory.put(j.key, e)
 	stale := item.MustLoad != "" ||
 		e.token.ID != "" && e.token.Declaration != j.conn.Hash ||
-		item.Failure.NextAttemptAt.After(c.now()) && item.Failure.Cause != cause(j.conn)
+		item.Failure.NextAttemptAt.After(c.now()) && item.Failure.Cause != cause(item, j.conn)
 	if !stale {
 		return e, nil
 	}
@@ -113,7 +133,7 @@ func (c *Core) reload(ctx context.Context, j *job) error {
 		return err
 	}
 	j.conn = conn
-	return actsForItself(conn)
+	return nil
 }
 
 // prepare makes sure, before the provider is called, that its answer can be
@@ -150,7 +170,7 @@ func (c *Core) await(ctx context.Context, j job, until time.Time) (entry, error)
 			return entry{}, unavailable(err)
 		case j.satisfied(e.token, now):
 			return e, nil
-		case active(e.item.Failure, j.conn, now):
+		case active(e.item, j.conn, now) && !j.revived(e.item):
 			return entry{}, remembered(e.item.Failure, now)
 		case e.item.Lease.Owner == "" || !e.item.Lease.Until.After(now):
 			return entry{}, errLeaseEnded
@@ -159,10 +179,10 @@ func (c *Core) await(ctx context.Context, j job, until time.Time) (entry, error)
 }
 
 // release gives the lease back. A lease that cannot be released ends by itself.
-func (c *Core) release(ctx context.Context, key tokenstore.Key, owner string) {
+func (c *Core) release(ctx context.Context, item tokenstore.Item, owner string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
-	if err := c.store.Release(ctx, tokenstore.Release{Key: key, Owner: owner}); err != nil {
+	if err := c.store.Release(ctx, tokenstore.Release{Key: item.Key, Owner: owner, Unsettled: untold(item)}); err != nil {
 		audit.From(ctx).Warn("lease_not_released")
 	}
 }

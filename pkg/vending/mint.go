@@ -1,9 +1,11 @@
 package vending
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
@@ -20,73 +22,105 @@ import (
 // nobody, whichever side moved first. A token minted with the previous version
 // counts as the current declaration's. What the job goes by afterwards is the
 // declaration that was refused, so that the refusal is remembered against it.
-func (c *Core) mint(ctx context.Context, j *job) (Token, error) {
+func (c *Core) mint(ctx context.Context, j *job) (minted, error) {
 	ctx, cancel := context.WithTimeout(ctx, providerBudget)
 	defer cancel()
-	conn, scope := j.conn, j.scope
+	conn := j.conn
 	if previous, ok := c.labelled(ctx, conn); ok {
-		if t, err := c.ask(ctx, previous, conn, scope); err == nil || !doubtsClient(err) {
+		if m, err := c.ask(ctx, previous, conn, *j); err == nil || !doubtsClient(err) {
 			audit.From(ctx).SecretFallback = err == nil
-			return t, err
+			return m, err
 		}
 		c.labels.forget(conn)
-		return c.ask(ctx, conn, conn, scope)
+		return c.ask(ctx, conn, conn, *j)
 	}
-	t, err := c.ask(ctx, conn, conn, scope)
+	m, err := c.ask(ctx, conn, conn, *j)
 	if err == nil || !doubtsClient(err) {
-		return t, err
+		return m, err
 	}
 	current, loadErr := c.declarations.load(ctx, conn.Name, true)
-	if loadErr != nil || actsForItself(current) != nil {
-		return Token{}, err
+	if loadErr != nil || !j.stillFor(current) {
+		return minted{}, err
 	}
 	if current.Hash != conn.Hash {
 		j.conn = current
-		if t, err = c.ask(ctx, current, current, scope); err == nil || !doubtsClient(err) {
-			return t, err
+		if m, err = c.ask(ctx, current, current, *j); err == nil || !doubtsClient(err) {
+			return m, err
 		}
 	}
 	previous, ok := c.previous(ctx, current)
-	if !ok || sameClient(previous, conn) {
-		return Token{}, err
+	if !ok || sameClient(previous, conn) || !j.stillFor(previous) {
+		return minted{}, err
 	}
-	if t, fallbackErr := c.ask(ctx, previous, current, scope); fallbackErr == nil {
-		return c.fellBack(ctx, current, t), nil
+	if m, fallbackErr := c.ask(ctx, previous, current, *j); fallbackErr == nil {
+		return c.fellBack(ctx, current, m), nil
 	}
-	return Token{}, err
+	return minted{}, err
+}
+
+// stillFor reports whether the job may be done with conn's client too: a code or
+// a refresh token is shown to nobody but the client that it was given to.
+func (j job) stillFor(conn connection.Connection) bool {
+	return conn.GrantType == j.conn.GrantType && (!delegated(conn) || clientOf(conn) == clientOf(j.conn))
 }
 
 // fellBack notes that the previous version is the one that works.
-func (c *Core) fellBack(ctx context.Context, conn connection.Connection, t Token) Token {
+func (c *Core) fellBack(ctx context.Context, conn connection.Connection, m minted) minted {
 	audit.From(ctx).SecretFallback = true
 	c.labels.remember(conn, c.now())
-	return t
+	return m
+}
+
+// minted is what a token request brought.
+type minted struct {
+	Token
+	// refreshToken is empty when none came along; refreshExpiresAt is zero when
+	// the server does not state its end.
+	refreshToken     redact.Secret
+	refreshExpiresAt time.Time
+	// consentedBy is who consented, where the provider says so.
+	consentedBy string
 }
 
 // ask makes one token request with the client of with, on behalf of the declaration of conn.
-func (c *Core) ask(ctx context.Context, with, conn connection.Connection, scope string) (Token, error) {
-	asked, err := conn.EffectiveScope(scope)
+func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j job) (minted, error) {
+	asked, err := j.askedScope(conn)
 	if err != nil {
-		return Token{}, &problem.Error{Code: problem.InvalidScope, Detail: err.Error(), Cause: err}
+		return minted{}, &problem.Error{Code: problem.InvalidScope, Detail: err.Error(), Cause: err}
 	}
 	account := audit.From(ctx)
 	account.SecretVersion = with.SecretVersion
-	t, err := c.minter.Token(ctx, request(with, asked))
+	t, err := c.minter.Token(ctx, request(with, asked, j))
 	if err != nil {
 		refusal := asProviderError(err)
 		note(&account.Provider, refusal.Trace, string(codeOf(refusal)))
 		account.Provider.Code, account.Provider.Description = refusal.Code, refusal.Description
 		account.Explain(refusal)
-		return Token{}, refusal
+		return minted{}, refusal
 	}
 	note(&account.Provider, t.Trace, "ok")
 	account.Warn(t.Warnings...)
-	return Token{
-		AccessToken: t.AccessToken, ID: t.ID(), Scope: t.Scope, AskedScope: asked,
-		MintedAt: t.RequestedAt, ExpiresAt: t.ExpiresAt, ExpiresInAssumed: t.ExpiresInAssumed,
-		EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers,
-		Declaration: conn.Hash, SecretVersion: conn.SecretVersion, Generation: conn.Generation,
+	return minted{
+		refreshToken: t.RefreshToken, refreshExpiresAt: t.RefreshTokenExpiresAt, consentedBy: t.Subject,
+		Token: Token{
+			AccessToken: t.AccessToken, ID: t.ID(), Scope: cmp.Or(t.Scope, asked), AskedScope: asked,
+			MintedAt: t.RequestedAt, ExpiresAt: t.ExpiresAt, ExpiresInAssumed: t.ExpiresInAssumed,
+			EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers,
+			Declaration: conn.Hash, SecretVersion: conn.SecretVersion, Generation: conn.Generation,
+		},
 	}, nil
+}
+
+// askedScope is what the token is asked for with: what was consented to, or what
+// the caller chose.
+func (j job) askedScope(conn connection.Connection) (string, error) {
+	switch {
+	case j.code != nil:
+		return j.code.Scope, nil
+	case delegated(j.conn):
+		return j.grant.scope, nil
+	}
+	return conn.EffectiveScope(j.scope)
 }
 
 // note adds a request to what the audit entry says of the provider.
@@ -96,13 +130,32 @@ func note(p *audit.Provider, t oauth.Trace, outcome string) {
 	p.Status, p.Outcome = t.Status, outcome
 }
 
-func request(conn connection.Connection, scope string) oauth.Request {
-	return oauth.Request{
-		TokenURL: conn.TokenURL, Authentication: authentication(conn),
-		GrantType: string(conn.GrantType), Scope: scope, Params: conn.TokenParams,
+// request is the token request of a job, by the client of conn. A scope is
+// repeated to those servers only that want it: to others a shorter request says
+// the same, and widens nothing (RFC 6749 §6).
+func request(conn connection.Connection, scope string, j job) oauth.Request {
+	r := oauth.Request{
+		TokenURL: conn.TokenURL, Authentication: authentication(conn), Params: conn.TokenParams,
 		Response: conn.Response, DefaultExpiresIn: conn.DefaultExpiresIn,
+		GrantType: string(connection.ClientCredentials), Scope: scope,
 	}
+	if !delegated(conn) {
+		return r
+	}
+	if !conn.RepeatScope {
+		r.Scope = ""
+	}
+	if j.code != nil {
+		r.GrantType = string(connection.AuthorizationCode)
+		r.Code, r.CodeVerifier, r.RedirectURI = j.code.Code, j.code.Verifier, j.code.RedirectURI
+		return r
+	}
+	r.GrantType, r.RefreshToken = grantRefresh, j.grant.refreshToken
+	return r
 }
+
+// grantRefresh is the grant type of a refresh (RFC 6749 §6).
+const grantRefresh = "refresh_token"
 
 func authentication(conn connection.Connection) oauth.Authentication {
 	return oauth.Authentication{

@@ -14,6 +14,10 @@ import (
 type Reader interface {
 	// Get reads one item, eventually consistent unless consistent is asked for.
 	Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error)
+	// Subjects reads the items of a connection's named subjects in the order of
+	// their names, those after a name; next is empty on the last page. An item
+	// that cannot be read comes with its key alone.
+	Subjects(ctx context.Context, connection string, limit int, after string) (items []tokenstore.Item, next string, err error)
 }
 
 // Leaser guards a refresh. Every method is one conditional write that recognises
@@ -26,6 +30,12 @@ type Leaser interface {
 	// version and ends the lease if it is still the owner's. The version alone
 	// fences it: tokenstore.ErrSuperseded when that has moved.
 	Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error)
+	// Commit with Consumed stores a grant's tokens, fenced by the refresh token that
+	// was consumed: when only that still stands, the grant alone is stored, and the
+	// item comes back with another token than the commit's.
+	// Adopt stores the grant of a new consent over whatever was there. The version
+	// fences it: tokenstore.ErrSuperseded, with the item, when that has moved.
+	Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error)
 	// Fail remembers a failure and ends the lease; a lost lease makes it a no-op.
 	Fail(ctx context.Context, f tokenstore.Fail) error
 	// Release ends the lease if it is still the owner's.

@@ -91,6 +91,16 @@ func (p *tablePort) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Ite
 	})
 }
 
+func (p *tablePort) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
+	return tableCall(ctx, p.w, "adopt", a.Key, func(verdict) (tokenstore.Item, error) {
+		return p.w.table.Adopt(unending(ctx), a)
+	})
+}
+
+func (p *tablePort) Subjects(ctx context.Context, connection string, limit int, after string) ([]tokenstore.Item, string, error) {
+	return p.w.table.Subjects(ctx, connection, limit, after)
+}
+
 func (p *tablePort) MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error {
 	return p.write(ctx, "mark used", key, func() error { return p.w.table.MarkUsed(unending(ctx), key, version) })
 }

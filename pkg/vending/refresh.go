@@ -47,10 +47,22 @@ type job struct {
 	renewal bool
 	// storeDown: the table did not answer a moment ago.
 	storeDown bool
+	// revives: the word that the grant is dead is to be doubted once.
+	revives bool
+	// grant is the opened one of a delegated connection, known under the lease.
+	grant grant
+	// code is set where the code of a consent is exchanged instead.
+	code *Adoption
 }
 
 // refresh gets r a token that is newer than e's.
 func (c *Core) refresh(ctx context.Context, r Request, e entry) (Vended, error) {
+	return c.refreshDoubting(ctx, r, e, false)
+}
+
+// refreshDoubting is refresh where the word that the grant has ended may be
+// doubted once: a caller has just reported its token dead (CR-28).
+func (c *Core) refreshDoubting(ctx context.Context, r Request, e entry, revives bool) (Vended, error) {
 	conn, err := c.declarations.load(ctx, r.Connection, false)
 	if err != nil {
 		return Vended{}, err
@@ -58,19 +70,48 @@ func (c *Core) refresh(ctx context.Context, r Request, e entry) (Vended, error) 
 	if err := permit(conn, r); err != nil {
 		return Vended{}, err
 	}
-	if active(e.item.Failure, conn, c.now()) {
-		if conn, err = c.reconsider(ctx, conn, e.item.Failure); err != nil {
-			return Vended{}, err
-		}
-	}
 	j := job{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, unwanted: r.RejectedTokenID}
 	j.rejected = j.unwanted != "" && e.token.ID == j.unwanted
+	j.revives = revives
 	usable := e.token.Usable(c.now(), r.MinTTL)
 	if j.rejected || usable {
 		j.replaces = e.token.ID
 	}
+	if e, err = c.consented(ctx, j, e); err != nil {
+		return Vended{}, err
+	}
+	if delegated(conn) && j.satisfied(e.token, c.now()) {
+		return c.deliver(r, j, e)
+	}
+	if active(e.item, conn, c.now()) && !j.revived(e.item) {
+		if j.conn, err = c.reconsider(ctx, conn, e.item); err != nil {
+			return Vended{}, err
+		}
+	}
 	j.impatient = usable && !j.rejected
 	return c.fly(ctx, r, j)
+}
+
+// consented makes sure that there is a grant to refresh with, and asks nobody to
+// consent on the word of a replica that lags. Nothing is written over a
+// connection that nobody has consented to.
+func (c *Core) consented(ctx context.Context, j job, e entry) (entry, error) {
+	if !delegated(j.conn) || requireConsent(e.item, j.conn, c.now()) == nil || j.revived(e.item) {
+		return e, nil
+	}
+	e, err := c.read(ctx, j.key, true)
+	if err != nil {
+		return entry{}, unavailable(err)
+	}
+	if j.satisfied(e.token, c.now()) || j.revived(e.item) {
+		return e, nil
+	}
+	return e, requireConsent(e.item, j.conn, c.now())
+}
+
+// revived reports whether the job may doubt that the grant of item has ended.
+func (j job) revived(item tokenstore.Item) bool {
+	return j.revives && item.Failure.Code == string(problem.AuthorizationRequired)
 }
 
 // vendAlone serves r while the table does not answer. That a caller has left
@@ -110,6 +151,11 @@ func (c *Core) fly(ctx context.Context, r Request, j job) (Vended, error) {
 	if e.token.ID == "" {
 		return Vended{}, flightProblem(errBusy) // whoever led each flight would not wait
 	}
+	return c.deliver(r, j, e)
+}
+
+// deliver hands a refresh's result to one caller.
+func (c *Core) deliver(r Request, j job, e entry) (Vended, error) {
 	if e.token.ID == j.unwanted {
 		return Vended{}, problem.New(problem.ProviderMalformed, "the provider issued the rejected token once more")
 	}
@@ -139,10 +185,19 @@ func (j job) satisfied(t Token, now time.Time) bool {
 		t.Declaration == j.conn.Hash && t.Generation == j.conn.Generation
 }
 
+// withoutTable is what is left when the table does not answer: to mint for this
+// process alone. A refresh token is not spent where its successor cannot be kept.
+func (c *Core) withoutTable(ctx context.Context, j job, cause error) (entry, error) {
+	if delegated(j.conn) {
+		return entry{}, unavailable(cause)
+	}
+	return c.mintAlone(ctx, j)
+}
+
 // run takes the lease and refreshes, or waits for the holder's result.
 func (c *Core) run(ctx context.Context, j job) (entry, error) {
 	if j.storeDown {
-		return c.mintAlone(ctx, j)
+		return c.withoutTable(ctx, j, tokenstore.ErrUnavailable)
 	}
 	until := c.now().Add(waitBudget)
 	for superseded := 0; superseded < attempts; {

@@ -45,12 +45,13 @@ func (c *Core) replaceRejected(ctx context.Context, r Request, e entry) (Vended,
 	if err := allow(r, e.token); err != nil {
 		return Vended{}, err
 	}
-	if e.item.RejectedID != e.token.ID {
+	fresh := e.item.RejectedID != e.token.ID
+	if fresh {
 		if err := c.markRejected(ctx, &e); err != nil {
 			return Vended{}, err
 		}
 	}
-	return c.refresh(ctx, r, e)
+	return c.refreshDoubting(ctx, r, e, fresh)
 }
 
 // markRejected notes the rejection for the fleet, within the limits.

@@ -32,7 +32,7 @@ func (c *Core) Visit(ctx context.Context, key tokenstore.Key, next time.Time) (*
 	if err != nil {
 		return nil, problem.Of(unavailable(err))
 	}
-	if !e.item.Used || !e.token.Valid(c.now()) || lasts(e.token, next) {
+	if !c.wanting(e, next) {
 		return nil, nil
 	}
 	name, err := connection.ParseName(key.Connection)
@@ -41,15 +41,39 @@ func (c *Core) Visit(ctx context.Context, key tokenstore.Key, next time.Time) (*
 	}
 	conn, err := c.declarations.load(ctx, name, false)
 	if problem.Is(err, problem.ConnectionNotFound) {
-		return nil, c.drop(ctx, key, "")
+		return nil, c.dropped(ctx, tokenstore.Drop{Key: key})
 	}
 	if err != nil {
 		return nil, problem.Of(err)
 	}
-	if active(e.item.Failure, conn, c.now()) {
+	if active(e.item, conn, c.now()) || !c.renewable(conn, e) {
 		return nil, nil
 	}
 	return c.renewal(conn, e, e.token.ID), nil
+}
+
+// wanting reports whether a visit has something to do: a token that is used and
+// does not last, or a refresh token that must not go unused for longer.
+func (c *Core) wanting(e entry, next time.Time) bool {
+	if e.item.Grant.Fingerprint != "" && !keptAlive(e.item.Grant, next) {
+		return true
+	}
+	return e.item.Used && e.token.Valid(c.now()) && !lasts(e.token, next)
+}
+
+// keptAlive reports whether g may wait until its next visit, though that be late.
+func keptAlive(g tokenstore.Grant, next time.Time) bool {
+	return !next.IsZero() && next.Add(wheel.Slack).Before(g.RefreshedAt.Add(aliveFor(g)))
+}
+
+// renewable reports whether the provider will give a new token for e's now
+// without pulling the old one from under somebody.
+func (c *Core) renewable(conn connection.Connection, e entry) bool {
+	if !delegated(conn) {
+		return true
+	}
+	early := conn.EarlyRefresh && !conn.NewTokenRevokesOld
+	return granted(e.item.Grant, conn) && (early || !e.token.Valid(c.now()))
 }
 
 // lasts reports whether t stays usable until its next visit, though that be late.
@@ -97,10 +121,31 @@ func renewSlot(j job, t Token) string {
 	return wheel.Slot(slotKey(j.key), t.Lifetime())
 }
 
+// grantSlot is where a grant turns: where its token does, unless that comes
+// round too seldom, or never, to keep the refresh token alive.
+func grantSlot(key tokenstore.Key, conn connection.Connection, t Token, g tokenstore.Grant) string {
+	own := renewSlot(job{key: key, conn: conn}, t)
+	if own != "" && t.Lifetime() <= aliveFor(g) {
+		return own
+	}
+	return aliveSlot(key, g)
+}
+
+// aliveSlot is where a grant turns that has no token; an item without a grant has no place.
+func aliveSlot(key tokenstore.Key, g tokenstore.Grant) string {
+	if g.Fingerprint == "" {
+		return ""
+	}
+	return wheel.Slot(slotKey(key), aliveFor(g))
+}
+
 // retrySlot is where a token that could not be renewed waits for its next
 // attempt. One that has no slot gets none, and one that will have expired by
 // then is left to its callers.
 func retrySlot(e entry, f tokenstore.Failure) string {
+	if e.item.Grant.Fingerprint != "" {
+		return RetrySlot(e.item.Key, f.NextAttemptAt) // a grant outlives its token
+	}
 	if e.item.RenewSlot == "" || !e.token.Valid(f.NextAttemptAt) {
 		return e.item.RenewSlot
 	}

@@ -1,0 +1,297 @@
+package vending
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// Delegated returns the declaration in force of a delegated connection, read
+// past every cache, if r's caller may use it for r's subject. Every error is a
+// *problem.Error.
+func (c *Core) Delegated(ctx context.Context, r Request) (connection.Connection, error) {
+	conn, err := c.declarations.load(ctx, r.Connection, true)
+	if err == nil {
+		err = permitGrant(conn, r)
+	}
+	return conn, problemOrNil(err)
+}
+
+// permitGrant is permit for what only a delegated connection has.
+func permitGrant(conn connection.Connection, r Request) error {
+	if err := judge(conn.Callers, r, conn.Scope); err != nil {
+		return err
+	}
+	if !delegated(conn) {
+		return problem.New(problem.InvalidRequest, "connection "+string(conn.Name)+
+			" acts for itself (grant_type client_credentials): there is nothing to consent to")
+	}
+	return nil
+}
+
+// Adopt exchanges the code of a consent and stores what it brings, over the
+// grant that may have been there: that one is revoked afterwards. Nothing is
+// sent before the result can be stored, and when anything fails the former
+// grant goes on working. Every error is a *problem.Error, or Consume's.
+func (c *Core) Adopt(ctx context.Context, a Adoption) error {
+	key := tokenstore.Key{Connection: string(a.Connection.Name), Subject: string(a.Subject)}
+	j := job{key: key, conn: a.Connection, code: &a}
+	return explained(c.adopt(ctx, &j, arrival{before: a.Consume, scope: a.Scope}),
+		"the provider says that the code has expired or was used; start again with POST …/authorization")
+}
+
+// Import stores a grant made elsewhere, once a refresh has proved that it lives.
+// Every error is a *problem.Error.
+func (c *Core) Import(ctx context.Context, i Import) error {
+	conn, err := c.Delegated(ctx, i.Request)
+	if err != nil {
+		return err
+	}
+	scope := cmp.Or(i.Scope, conn.Scope)
+	j := job{key: i.key(), conn: conn, grant: grant{refreshToken: i.RefreshToken, scope: scope}}
+	return explained(c.adopt(ctx, &j, arrival{scope: scope, refreshToken: i.RefreshToken, expiresAt: i.ExpiresAt}),
+		"the provider says that this refresh token is not valid for this client; nothing was stored")
+}
+
+// explained tells invalid_grant in the words of what was tried: somebody has to
+// consent, and nothing was stored.
+func explained(err error, detail string) error {
+	var p *problem.Error
+	if errors.As(err, &p) && p.Provider != nil && p.Provider.Error == invalidGrant {
+		return &problem.Error{Code: problem.AuthorizationRequired, Detail: detail, Provider: p.Provider, Cause: p.Cause}
+	}
+	return err
+}
+
+// invalidGrant is the provider's word for a code or refresh token that is dead (RFC 6749 §5.2).
+const invalidGrant = "invalid_grant"
+
+// arrival is how a new grant comes.
+type arrival struct {
+	// before is called when everything is ready for the provider to be asked.
+	before func(context.Context) error
+	// scope is what was consented to.
+	scope string
+	// refreshToken is what an import brought, expiresAt its end; what the answer
+	// brings replaces them.
+	refreshToken redact.Secret
+	expiresAt    time.Time
+}
+
+// adopt obtains a grant and stores it. The lease keeps refreshes of the former
+// one out of the way meanwhile.
+func (c *Core) adopt(ctx context.Context, j *job, a arrival) error {
+	c.saveUnsaved(ctx)
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	item, owner, err := c.awaitLease(ctx, j.key)
+	if err != nil {
+		return problem.Of(unavailable(err))
+	}
+	if a.before != nil {
+		if err := a.before(ctx); err != nil {
+			c.release(ctx, item, owner)
+			return err
+		}
+	}
+	m, err := c.mint(ctx, j)
+	if err != nil {
+		c.release(ctx, item, owner)
+		return asProblem(err)
+	}
+	if m.refreshToken == (redact.Secret{}) && a.refreshToken == (redact.Secret{}) {
+		return problemOrNil(c.storeUngranted(ctx, *j, item, owner, m))
+	}
+	return problemOrNil(c.storeArrival(ctx, *j, item, owner, m, a))
+}
+
+// asProblem is what a failed token request becomes when nothing remembers it.
+func asProblem(err error) error {
+	var p *problem.Error
+	if errors.As(err, &p) {
+		return p
+	}
+	return providerProblem(asProviderError(err))
+}
+
+// awaitLease takes the lease of an item whose grant is to be replaced, after
+// whoever is refreshing it.
+func (c *Core) awaitLease(ctx context.Context, key tokenstore.Key) (tokenstore.Item, string, error) {
+	owner, err := c.newOwner()
+	if err != nil {
+		return tokenstore.Item{}, "", err
+	}
+	for until := c.now().Add(waitBudget); ; {
+		if remaining(ctx) < providerBudget+persistBudget {
+			return tokenstore.Item{}, "", inProgress("too little of the invocation's time is left to ask the provider")
+		}
+		item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: key, Owner: owner, Now: c.now(), TTL: leaseTTL})
+		switch {
+		case errors.Is(err, tokenstore.ErrGrantCorrupt):
+			return item, "", corruptGrant(ctx, key, err)
+		case !errors.Is(err, tokenstore.ErrHeld):
+			return item, owner, err
+		case !c.now().Before(until):
+			return item, "", inProgress("this token is being refreshed; ask again")
+		}
+		if err := c.wait(ctx, c.jittered(leasePoll)); err != nil {
+			return item, "", err
+		}
+	}
+}
+
+// leasePoll is the pause between looks at a lease that somebody else has.
+const leasePoll = 200 * time.Millisecond
+
+// storeArrival stores a new grant and its token, then revokes the grant that it
+// replaced. The version fences the write; when others moved it on meanwhile the
+// new consent still is the newer one.
+func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, owner string, m minted, a arrival) error {
+	g, err := c.arrived(ctx, j, m, a)
+	if err != nil {
+		return err
+	}
+	stored, err := c.sealToken(ctx, j.key, m.Token)
+	if err != nil {
+		return err
+	}
+	adopt := tokenstore.Adopt{Key: j.key, Owner: owner, Version: item.Version, Generation: m.Generation, Token: stored,
+		Grant: g, RenewSlot: grantSlot(j.key, j.conn, m.Token, g), Now: c.now()}
+	var adopted tokenstore.Item
+	for range attempts + 1 {
+		adopted, err = c.persist(ctx, unsaved{adopt: &adopt})
+		if !errors.Is(err, tokenstore.ErrSuperseded) {
+			break
+		}
+		adopt.Version = adopted.Version
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	c.unsaved.forget(j.key)
+	c.memory.put(j.key, entry{item: adopted, token: m.Token, readAt: c.now(), source: FromProvider})
+	c.revokeFormer(ctx, j.conn, item, g)
+	return nil
+}
+
+// arrived is the stored form of the grant that m brought.
+func (c *Core) arrived(ctx context.Context, j job, m minted, a arrival) (tokenstore.Grant, error) {
+	now := c.now()
+	g := tokenstore.Grant{Generation: j.conn.Generation, Client: clientOf(j.conn),
+		ConsentedBy: m.consentedBy, ConsentedAt: now, RefreshedAt: now}
+	token := m.refreshToken
+	if token == (redact.Secret{}) || token == a.refreshToken {
+		token = a.refreshToken
+		g.ExpiresAt = later(m.refreshExpiresAt, a.expiresAt) // how old it is, only the importer knows
+	} else {
+		g.ExpiresAt = endOf(j.conn, m)
+	}
+	return c.sealGrant(ctx, j.key, g, token, a.scope)
+}
+
+// storeUngranted stores the token of a consent that left no refresh token
+// behind: it serves until it ends, and then somebody has to consent again. A
+// grant that is there stays.
+func (c *Core) storeUngranted(ctx context.Context, j job, item tokenstore.Item, owner string, m minted) error {
+	audit.From(ctx).Warn("no_refresh_token")
+	stored, err := c.sealToken(ctx, j.key, m.Token)
+	if err != nil {
+		return err
+	}
+	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, Generation: m.Generation, Token: stored,
+		RenewSlot: aliveSlot(j.key, item.Grant), Now: c.now()}
+	_, err = c.persist(ctx, unsaved{commit: &commit})
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// revokeFormer ends the grant that a new consent replaced, as well as it can be done.
+func (c *Core) revokeFormer(ctx context.Context, conn connection.Connection, former tokenstore.Item, g tokenstore.Grant) {
+	if !granted(former.Grant, conn) || former.Grant.Fingerprint == g.Fingerprint {
+		return
+	}
+	old, err := c.openGrant(ctx, former)
+	if err == nil {
+		err = c.revokeRefreshToken(ctx, conn, old.refreshToken)
+	}
+	if err != nil {
+		audit.From(ctx).Warn("refresh_token_not_revoked")
+	}
+}
+
+// revokeRefreshToken tells the provider that a grant is not wanted any more (RFC
+// 7009 §2.1), where it has an endpoint for that.
+func (c *Core) revokeRefreshToken(ctx context.Context, conn connection.Connection, token redact.Secret) error {
+	if conn.RevocationURL == "" {
+		return nil
+	}
+	return c.revoker.Revoke(ctx, oauth.Revocation{RevocationURL: conn.RevocationURL,
+		Authentication: authentication(conn), Token: token, TokenTypeHint: "refresh_token"})
+}
+
+// Disconnect revokes a grant at the provider and forgets it, with its tokens.
+// While the provider cannot be reached the grant stays, so that it can be tried
+// again; one that refuses to revoke, or cannot, keeps nobody from forgetting.
+// Every error is a *problem.Error.
+func (c *Core) Disconnect(ctx context.Context, r Request) error {
+	conn, err := c.Delegated(ctx, r)
+	if err != nil {
+		return err
+	}
+	key := r.key()
+	item, err := c.store.Get(ctx, key, true)
+	if err != nil && !errors.Is(err, tokenstore.ErrCorrupt) {
+		return problem.Of(unavailable(err))
+	}
+	if err == nil {
+		if err := c.endAtProvider(ctx, conn, item); err != nil {
+			return problem.Of(err)
+		}
+	}
+	c.unsaved.forget(key)
+	return problemOrNil(c.dropped(ctx, tokenstore.Drop{Key: key, MustLoad: conn.SecretVersion, Grant: true}))
+}
+
+func problemOrNil(err error) error {
+	if err == nil {
+		return nil
+	}
+	return problem.Of(err)
+}
+
+// endAtProvider revokes the refresh token of an item, if it has one that can be read.
+func (c *Core) endAtProvider(ctx context.Context, conn connection.Connection, item tokenstore.Item) error {
+	if !granted(item.Grant, conn) {
+		return nil
+	}
+	g, err := c.openGrant(ctx, item)
+	if problem.Is(err, problem.InternalError) {
+		audit.From(ctx).Warn("refresh_token_not_revoked")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = c.revokeRefreshToken(ctx, conn, g.refreshToken)
+	if err == nil {
+		return nil
+	}
+	refusal := asProviderError(err)
+	note(&audit.From(ctx).Provider, refusal.Trace, string(codeOf(refusal)))
+	if refusal.Kind == oauth.Unavailable || refusal.Kind == oauth.Timeout {
+		return providerProblem(refusal)
+	}
+	audit.From(ctx).Warn("refresh_token_not_revoked")
+	return nil
+}

@@ -1,0 +1,233 @@
+package vending_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// rotation is what a server does with the refresh token that was presented.
+type rotation int
+
+const (
+	keeps       rotation = iota // it stays in force and is not repeated
+	repeats                     // it stays in force and is sent again
+	rotates                     // each refresh brings another; the one before is dead
+	rotatesSoft                 // the same, but the one before works until its successor is used
+)
+
+// consentServer is an authorization server with refresh tokens: it numbers them,
+// knows which is the living one, and kills the family when a dead one comes.
+type consentServer struct {
+	now      func() time.Time
+	rotation rotation
+	lifetime time.Duration
+	// refreshLife, when set, is stated with each new refresh token.
+	refreshLife time.Duration
+	// during runs while a request is under way; after, when the server has done
+	// what was asked for and before its answer arrives: an error is what arrives.
+	during func(oauth.Request)
+	after  func(oauth.Request) *oauth.Error
+
+	mu       sync.Mutex
+	requests []oauth.Request
+	// living are the refresh tokens in force; forgiven those whose successor has
+	// not been used yet, by that successor.
+	living   map[string]bool
+	forgiven map[string]string
+	issued   int
+	dead     bool
+	revoked  []string
+	// refuseRevocation, when set, is what revocation answers.
+	refuseRevocation error
+	reused           int
+}
+
+func (s *consentServer) Token(_ context.Context, r oauth.Request) (oauth.Token, error) {
+	s.mu.Lock()
+	during, after := s.during, s.after
+	s.requests = append(s.requests, r)
+	s.mu.Unlock()
+	at := s.now().Round(0)
+	if during != nil {
+		during(r)
+	}
+	t, refusal := s.answer(r, at)
+	if after != nil {
+		if err := after(r); err != nil {
+			return oauth.Token{}, err
+		}
+	}
+	if refusal != nil {
+		return oauth.Token{}, refusal
+	}
+	return t, nil
+}
+
+func (s *consentServer) answer(r oauth.Request, at time.Time) (oauth.Token, *oauth.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := oauth.Token{TokenType: "Bearer", Scope: r.Scope, RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200}}
+	switch r.GrantType {
+	case "authorization_code":
+		s.dead = false
+		t.RefreshToken, t.Subject = s.nextRefreshToken(), "somebody"
+	case "refresh_token":
+		presented := r.RefreshToken.Reveal()
+		if s.dead || !s.living[presented] {
+			s.reused++
+			s.dead = s.dead || s.rotation == rotates // a family whose dead member comes back is stolen
+			return t, invalidGrant()
+		}
+		delete(s.living, s.forgiven[presented])
+		switch s.rotation {
+		case repeats:
+			t.RefreshToken = redact.New(presented)
+		case rotates:
+			delete(s.living, presented)
+			t.RefreshToken = s.nextRefreshToken()
+		case rotatesSoft:
+			t.RefreshToken = s.nextRefreshToken()
+			s.forgiven[t.RefreshToken.Reveal()] = presented
+		}
+	default:
+		return t, &oauth.Error{Kind: oauth.Rejected, Code: "unsupported_grant_type", Trace: oauth.Trace{Calls: 1, Status: 400}}
+	}
+	if s.refreshLife > 0 && t.RefreshToken.Reveal() != "" {
+		t.RefreshTokenExpiresAt = at.Add(s.refreshLife)
+	}
+	t.AccessToken = redact.New(fmt.Sprintf("access_%d", len(s.requests)))
+	return t, nil
+}
+
+func (s *consentServer) nextRefreshToken() redact.Secret {
+	s.issued++
+	return s.knows(fmt.Sprintf("refresh_%d", s.issued))
+}
+
+// knows makes a refresh token one that is in force.
+func (s *consentServer) knows(token string) redact.Secret {
+	if s.living == nil {
+		s.living, s.forgiven = map[string]bool{}, map[string]string{}
+	}
+	s.living[token] = true
+	return redact.New(token)
+}
+
+func (s *consentServer) Revoke(_ context.Context, r oauth.Revocation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoked = append(s.revoked, r.Token.Reveal())
+	return s.refuseRevocation
+}
+
+func (s *consentServer) calls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.requests)
+}
+
+func (s *consentServer) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dead = true
+}
+
+func invalidGrant() *oauth.Error {
+	return &oauth.Error{Kind: oauth.Rejected, Reason: "error", Code: "invalid_grant", Trace: oauth.Trace{Calls: 1, Status: 400}}
+}
+
+// unanswered is a request whose answer never came.
+func unanswered() *oauth.Error {
+	return &oauth.Error{Kind: oauth.Timeout, Reason: "timeout", Ambiguous: true, Trace: oauth.Trace{Calls: 1}}
+}
+
+// delegation is a fleet whose connection "user" acts for somebody.
+type delegation struct {
+	*fleet
+	idp *consentServer
+}
+
+const userConnection = `{"provider":"oauth2","grant_type":"authorization_code","client_id":"app","client_secret":"%s",
+	"token_url":"https://idp.example.com/token","authorization_url":"https://idp.example.com/authorize",
+	"revocation_url":"https://idp.example.com/revoke","scope":"files offline_access"}`
+
+func newDelegation(t *testing.T, r rotation) *delegation {
+	f := newFleet(t)
+	d := &delegation{fleet: f, idp: &consentServer{now: f.clock.Now, rotation: r, lifetime: time.Hour}}
+	f.declare("user", fmt.Sprintf(userConnection, "hush"))
+	return d
+}
+
+func (d *delegation) process() *vending.Core {
+	return vending.New(vending.Config{
+		Store: d.store, Secrets: d.secrets, Minter: d.idp, Revoker: d.idp, Sealer: d.sealer, Now: d.now, Wait: d.wait,
+	})
+}
+
+func user() vending.Request { return vending.Request{Connection: "user", Caller: principal} }
+
+func of(subject string) vending.Request {
+	r := user()
+	r.Subject = connection.Subject(subject)
+	return r
+}
+
+// consent brings a new grant for r.
+func (d *delegation) consent(core *vending.Core, r vending.Request) {
+	d.t.Helper()
+	if err := d.tryConsent(core, r, nil); err != nil {
+		d.t.Fatalf("consent: %v", err)
+	}
+}
+
+func (d *delegation) tryConsent(core *vending.Core, r vending.Request, consume func(context.Context) error) error {
+	conn, err := core.Delegated(d.t.Context(), r)
+	if err != nil {
+		return err
+	}
+	return core.Adopt(d.t.Context(), vending.Adoption{Connection: conn, Subject: r.Subject, Code: redact.New("code"),
+		Verifier: redact.New("verifier"), RedirectURI: "https://example.com/callback/user", Scope: conn.Scope, Consume: consume})
+}
+
+// consented is a delegation whose default subject has consented, with a process.
+func consented(t *testing.T, r rotation) (*delegation, *vending.Core) {
+	d := newDelegation(t, r)
+	core := d.process()
+	d.consent(core, user())
+	return d, core
+}
+
+// grantOf is what the table holds for r.
+func (d *delegation) grantOf(r vending.Request) tokenstore.Item {
+	d.t.Helper()
+	item, err := d.store.Get(d.t.Context(), tokenstore.Key{Connection: string(r.Connection), Subject: string(r.Subject)}, true)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return item
+}
+
+func (s *flakyStore) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
+	if err := s.reach("adopt"); err != nil {
+		return tokenstore.Item{}, err
+	}
+	return s.Store.Adopt(ctx, a)
+}
+
+// warned reports whether the audit line of an entry has the word.
+func warned(e *audit.Entry, word string) bool {
+	var line strings.Builder
+	audit.NewWriter(audit.Config{Output: &line}).Write(e)
+	return strings.Contains(line.String(), word)
+}

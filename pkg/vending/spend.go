@@ -1,0 +1,202 @@
+package vending
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// errUnsettled: an earlier attempt to spend the refresh token never told how it
+// ended, and the access token that came before it still lives.
+var errUnsettled = errors.New("the outcome of an earlier refresh is not known")
+
+// never is when a grant that has ended is tried again unasked.
+var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// untold reports whether somebody before this holder began to spend the refresh
+// token that the item still has, and nobody knows how that ended.
+func untold(item tokenstore.Item) bool {
+	return item.Inflight.Before != "" && item.Inflight.Before == item.Grant.Fingerprint
+}
+
+// takeUpGrant opens the grant that the job will spend. After an attempt without
+// an outcome the old access token is served to its end first: the refresh token
+// may be spent, and showing it again may cost the whole grant (CR-14). A token
+// that a caller reported dead is nothing to wait for.
+func (c *Core) takeUpGrant(ctx context.Context, j *job, e entry) error {
+	if err := requireConsent(e.item, j.conn, c.now()); err != nil && !j.revived(e.item) {
+		return err
+	}
+	if untold(e.item) && e.token.Valid(c.now()) && !j.rejected {
+		return errUnsettled
+	}
+	g, err := c.openGrant(ctx, e.item)
+	j.grant = g
+	return err
+}
+
+// holdOff leaves the refresh token alone until the access token has ended.
+func (c *Core) holdOff(ctx context.Context, j job, e entry, owner string) error {
+	audit.From(ctx).Warn("refresh_ambiguous")
+	now := c.now()
+	failure := tokenstore.Failure{
+		Count: e.item.Failure.Count + 1, Code: string(problem.ProviderTimeout),
+		FailedAt: now, NextAttemptAt: e.token.ExpiresAt, Cause: cause(e.item, j.conn),
+	}
+	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, Unsettled: true,
+		RenewSlot: retrySlot(e, failure), Now: now}, errUnsettled)
+}
+
+// failGrant settles a refresh that brought no access token. What is certain is
+// told to the fleet; what is not leaves the mark that the token may be spent.
+func (c *Core) failGrant(ctx context.Context, j job, e entry, owner string, err error) error {
+	if p := (*problem.Error)(nil); errors.As(err, &p) {
+		c.release(ctx, e.item, owner)
+		return err
+	}
+	refusal, now := asProviderError(err), c.now()
+	if saved, ok := c.saveSuccessor(ctx, j, e, owner, refusal); ok {
+		e = saved
+	}
+	if refusal.Kind == oauth.Rejected && refusal.Code == invalidGrant {
+		return c.disbelieve(ctx, j, e, owner, refusal)
+	}
+	valid := e.token.Valid(now) && !j.rejected
+	failure := nextFailure(e.item, refusal, j.conn, failureFacts{now: now, served: valid, jitter: c.fraction()})
+	unsettled := refusal.Ambiguous || untold(e.item)
+	if refusal.Ambiguous {
+		audit.From(ctx).Warn("refresh_ambiguous")
+	}
+	if unsettled && valid {
+		failure.NextAttemptAt = later(failure.NextAttemptAt, e.token.ExpiresAt)
+	}
+	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, Unsettled: unsettled,
+		RenewSlot: retrySlot(e, failure), Now: now}, refusal)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+const (
+	// rereads and rereadEvery bound how long a confirmed end is looked for: a
+	// former holder may be about to store the refresh token that replaced ours.
+	rereads     = 4
+	rereadEvery = 500 * time.Millisecond
+)
+
+// disbelieve takes the provider's invalid_grant at its word only when the stored
+// refresh token is still the one that was presented (CR-15). When it is not,
+// tokenstore.ErrSuperseded asks for another turn with the newer one.
+func (c *Core) disbelieve(ctx context.Context, j job, e entry, owner string, refusal *oauth.Error) error {
+	looks := 1
+	if untold(e.item) {
+		looks = rereads
+	}
+	for look := range looks {
+		if look > 0 && c.wait(ctx, rereadEvery) != nil {
+			break
+		}
+		now, err := c.store.Get(ctx, j.key, true)
+		if err != nil {
+			c.release(ctx, e.item, owner)
+			return unavailable(err)
+		}
+		if now.Grant.Fingerprint != j.grant.Fingerprint {
+			c.release(ctx, e.item, owner)
+			return tokenstore.ErrSuperseded
+		}
+	}
+	audit.From(ctx).Warn("grant_ended")
+	failure := tokenstore.Failure{
+		Count: e.item.Failure.Count + 1, Code: string(problem.AuthorizationRequired), Status: refusal.Trace.Status,
+		ProviderCode: refusal.Code, FailedAt: c.now(), NextAttemptAt: never, Cause: cause(e.item, j.conn),
+	}
+	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, Now: c.now()}, refusal)
+}
+
+// saveSuccessor stores a refresh token that came with an answer which is
+// otherwise of no use: it may be the only one that lives.
+func (c *Core) saveSuccessor(ctx context.Context, j job, e entry, owner string, refusal *oauth.Error) (entry, bool) {
+	if refusal.RefreshToken == (redact.Secret{}) {
+		return e, false
+	}
+	m := minted{refreshToken: refusal.RefreshToken, Token: Token{MintedAt: c.now()}}
+	next, err := c.renewed(ctx, j.key, j.grant, j.conn, m)
+	if err != nil {
+		return e, false
+	}
+	item, err := c.persist(ctx, unsaved{commit: &tokenstore.Commit{
+		Key: j.key, Owner: owner, Version: grantOnly, Consumed: j.grant.Fingerprint, Grant: next, Now: c.now()}})
+	if err != nil {
+		return e, false
+	}
+	refusal.Ambiguous = false
+	e.item = item
+	// The failure that goes with it is written under the lease.
+	if held, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL}); err == nil {
+		e.item = held
+	}
+	return e, true
+}
+
+// grantOnly is a version that no item has: a commit fenced by it stores the grant.
+const grantOnly = -1
+
+// commitGrant stores what a refresh brought: both tokens in one write, before
+// any caller sees the access token. It no longer depends on the caller.
+func (c *Core) commitGrant(ctx context.Context, j job, item tokenstore.Item, owner string, m minted) (entry, error) {
+	receivedAt := c.now()
+	next, err := c.renewed(ctx, j.key, j.grant, j.conn, m)
+	if err != nil {
+		return entry{}, err // the keyset was at hand a moment ago; the in-flight mark stays
+	}
+	stored, err := c.sealToken(ctx, j.key, m.Token)
+	if err != nil {
+		return entry{}, err
+	}
+	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, Generation: m.Generation, Token: stored,
+		Used: !j.renewal, RenewSlot: grantSlot(j.key, j.conn, m.Token, next), Consumed: j.grant.Fingerprint, Grant: next, Now: c.now()}
+	committed, err := c.persist(ctx, unsaved{commit: &commit})
+	account := audit.From(ctx)
+	account.Unsaved = c.now().Sub(receivedAt)
+	warnOfEnd(ctx, next, c.now())
+	switch {
+	case errors.Is(err, tokenstore.ErrSuperseded):
+		c.discard(ctx, j, committed, m)
+	case err != nil:
+		return entry{}, unavailable(err)
+	case committed.Token.ID != m.ID:
+		err = tokenstore.ErrSuperseded // the grant is saved; the item has moved on
+	}
+	if err != nil {
+		c.release(ctx, committed, owner)
+		return entry{}, err
+	}
+	e := entry{item: committed, token: m.Token, readAt: c.now(), source: FromProvider}
+	c.memory.put(j.key, e)
+	return e, nil
+}
+
+// discard revokes, as well as it can be done, a refresh token that came for a
+// grant which was disconnected or replaced meanwhile: nothing comes back (FI-49).
+func (c *Core) discard(ctx context.Context, j job, stands tokenstore.Item, m minted) {
+	account := audit.From(ctx)
+	account.Warn("refresh_superseded")
+	sameConsent := stands.Grant.Fingerprint != "" && stands.Grant.ConsentedAt.Equal(j.grant.ConsentedAt)
+	if sameConsent || m.refreshToken == (redact.Secret{}) {
+		return
+	}
+	if err := c.revokeRefreshToken(ctx, j.conn, m.refreshToken); err != nil {
+		account.Warn("refresh_token_not_revoked")
+	}
+}
