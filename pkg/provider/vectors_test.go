@@ -68,6 +68,25 @@ func TestDocumentedExchanges(t *testing.T) {
 	}
 }
 
+// TestDocumentedAuthorizationURL (OC-02): the address that Creative Force's
+// document has a person put together.
+func TestDocumentedAuthorizationURL(t *testing.T) {
+	p, _ := provider.Lookup("creative-force")
+	got, err := oauth.AuthorizationURL(oauth.AuthorizationRequest{
+		AuthorizationURL: p.AuthorizationURL,
+		ClientID:         "717ed07d-xxxxxxxxxx",
+		RedirectURI:      "https://vend.example.com/v1/callback/creative-force-user",
+		Scope:            p.Scope["authorization_code"],
+		State:            "7",
+	})
+	const want = "https://accounts.creativeforce.io/connect/authorize?client_id=717ed07d-xxxxxxxxxx" +
+		"&redirect_uri=https%3A%2F%2Fvend.example.com%2Fv1%2Fcallback%2Fcreative-force-user" +
+		"&response_type=code&scope=cfgateway%20offline_access&state=7"
+	if err != nil || got != want {
+		t.Errorf("AuthorizationURL = %s, %v; want %s", got, err, want)
+	}
+}
+
 // replay makes the catalogue's request of a loopback server that gives the
 // documented answer, and compares what went over the wire with the documents.
 func replay(t *testing.T, name string, x exchange) {
