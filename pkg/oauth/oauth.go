@@ -1,5 +1,6 @@
-// Package oauth is a strict OAuth 2.0 client for the token and revocation
-// endpoints (RFC 6749, 7009, 7523).
+// Package oauth is a strict OAuth 2.0 client: for the token and revocation
+// endpoints (RFC 6749, 7009, 7523), and for the two addresses that a browser
+// carries between us and the authorization endpoint (RFC 6749 §4.1, 7636, 9207).
 //
 // It is ours because it is what the service exists for. It never follows a
 // redirect, never repeats a request whose effect is unknown, reads a bounded
@@ -33,7 +34,8 @@ type Authentication struct {
 type Request struct {
 	TokenURL string
 	Authentication
-	// GrantType is the grant_type parameter. Only client_credentials is ever retried.
+	// GrantType is the grant_type parameter: client_credentials, authorization_code
+	// or refresh_token.
 	GrantType string
 	// Code, RedirectURI and CodeVerifier go with authorization_code (RFC 6749
 	// §4.1.3, RFC 7636 §4.5); an empty verifier is not sent.
