@@ -6,3 +6,11 @@ func (s *Sandbox) Remembered() int {
 	defer s.mu.Unlock()
 	return len(s.tokens.living)
 }
+
+// RememberedGrants is how many codes and refresh tokens are kept, the expired
+// among them included.
+func (s *Sandbox) RememberedGrants() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.grants.codes) + len(s.grants.handles)
+}

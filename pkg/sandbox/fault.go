@@ -169,8 +169,8 @@ func (s *Sandbox) perform(w http.ResponseWriter, r *http.Request, f Fault, c *cl
 
 // abandon counts a request whose client went away before anything was done.
 func (s *Sandbox) abandon(c *client, f Fault) {
-	if f.Processed || f.replaces() {
-		return // counted already
+	if f.Processed || f.replaces() || f.On == OnRevocation {
+		return // counted already, or in another figure
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,385 @@
+package sandbox_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/sandbox"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+)
+
+// surfer is a browser that follows no redirect, so that each step is seen.
+type surfer struct {
+	*rig
+	client *http.Client
+}
+
+func (g *rig) surfer() surfer {
+	client := g.person()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return surfer{g, client}
+}
+
+func (s surfer) send(req *http.Request) reply {
+	s.t.Helper()
+	answer, err := s.client.Do(req)
+	must(s.t, err)
+	defer answer.Body.Close()
+	var body strings.Builder
+	_ = answer.Write(&body)
+	return reply{answer.StatusCode, answer.Header, body.String()}
+}
+
+// open opens an address of the sandbox.
+func (s surfer) open(at string) reply {
+	s.t.Helper()
+	return s.send(s.request("GET", strings.TrimPrefix(at, s.url), ""))
+}
+
+// press sends the form that stands at an address.
+func (s surfer) press(at string, fields ...string) reply {
+	s.t.Helper()
+	form := changed(url.Values{}, fields)
+	return s.send(s.formRequest(strings.TrimPrefix(at, s.url), form))
+}
+
+var guardInput = regexp.MustCompile(`<input type="hidden" name="guard" value="([^"]+)">`)
+
+// guard is the hidden input of the page that stands at an address.
+func (s surfer) guard(at string) string {
+	s.t.Helper()
+	found := guardInput.FindStringSubmatch(s.open(at).body)
+	if found == nil {
+		s.t.Fatal("the page has no guard")
+	}
+	return found[1]
+}
+
+// signIn signs a user in and returns the guard of the page that follows.
+func (s surfer) signIn(at, user string) string {
+	s.t.Helper()
+	wantStatus(s.t, s.press(at, "guard", s.guard(at), "press", "sign-in", "user", user), http.StatusSeeOther)
+	return s.guard(at)
+}
+
+// queryOf is the query of the address that an answer leads to, at the redirect URI.
+func queryOf(t *testing.T, got reply) url.Values {
+	t.Helper()
+	wantStatus(t, got, http.StatusSeeOther)
+	query, ok := strings.CutPrefix(got.header.Get("Location"), callback+"?")
+	if !ok {
+		t.Fatalf("leads to %q", got.header.Get("Location"))
+	}
+	v, err := url.ParseQuery(query)
+	must(t, err)
+	return v
+}
+
+func TestWhoeverCannotBeAnsweredIsSentNowhere(t *testing.T) {
+	for name, changes := range map[string][]string{
+		"an unknown client":             {"client_id", "717ed07d"},
+		"no client":                     {"client_id", "-"},
+		"no redirect_uri":               {"redirect_uri", "-"},
+		"another path":                  {"redirect_uri", callback + "/"},
+		"another case":                  {"redirect_uri", strings.ToUpper(callback)},
+		"a query more":                  {"redirect_uri", callback + "?x=y"},
+		"an escaped letter":             {"redirect_uri", strings.Replace(callback, "callback", "%63allback", 1)},
+		"another host":                  {"redirect_uri", "https://attacker.example/callback/creative-force-user"},
+		"another host, and bad besides": {"redirect_uri", "https://attacker.example/", "response_type", "token"},
+	} {
+		t.Run("OC-02 "+name, func(t *testing.T) {
+			s := newUserRig(t).surfer()
+			got := s.open(s.invitation(changes...))
+			wantStatus(t, got, http.StatusBadRequest)
+			if got.header.Get("Location") != "" || !strings.Contains(got.body, "<h1>This did not work</h1>") || strings.Contains(got.body, "attacker") {
+				t.Errorf("Location %q, page %s", got.header.Get("Location"), got.body)
+			}
+		})
+	}
+	for name, suffix := range map[string]string{
+		"redirect_uri twice": "&redirect_uri=" + url.QueryEscape(callback), "client_id twice": "&client_id=x", "no query": "&%zz",
+	} {
+		t.Run("OC-02 "+name, func(t *testing.T) {
+			s := newUserRig(t).surfer()
+			got := s.open(s.invitation() + suffix)
+			if got.status != http.StatusBadRequest || got.header.Get("Location") != "" {
+				t.Errorf("%d, Location %q", got.status, got.header.Get("Location"))
+			}
+		})
+	}
+	t.Run("OC-02 a client of client_credentials has no users", func(t *testing.T) {
+		s := newUserRig(t).surfer()
+		wantStatus(t, s.open(s.invitation("client_id", s.declared("creative-force")["client_id"])), http.StatusBadRequest)
+	})
+	t.Run("OC-02 a client of another server is unknown", func(t *testing.T) {
+		s := newUserRig(t).surfer()
+		must(t, s.Register(sandbox.Client{Connection: "app", Delegated: true, RedirectURIs: []string{callback}}))
+		wantStatus(t, s.open(s.invitation("client_id", s.declared("app")["client_id"])), http.StatusBadRequest)
+	})
+	t.Run("OC-02 another method is refused", func(t *testing.T) {
+		s := newUserRig(t).surfer()
+		wantStatus(t, s.send(s.request("PUT", strings.TrimPrefix(s.invitation(), s.url), "")), http.StatusMethodNotAllowed)
+	})
+}
+
+func TestBadRequestsGoBackToTheApp(t *testing.T) {
+	for name, row := range map[string]struct {
+		changes []string
+		want    string
+	}{
+		"OC-02 no response_type":           {[]string{"response_type", "-"}, "invalid_request"},
+		"OC-02 another response_type":      {[]string{"response_type", "token"}, "unsupported_response_type"},
+		"OC-02 no scope":                   {[]string{"scope", "-"}, "invalid_scope"},
+		"OC-02 an unknown scope":           {[]string{"scope", "cfgateway openid"}, "invalid_scope"},
+		"doc cfgateway is required":        {[]string{"scope", "offline_access"}, "invalid_scope"},
+		"OC-02 doubled spaces":             {[]string{"scope", "cfgateway  offline_access"}, "invalid_scope"},
+		"OC-06 plain":                      {[]string{"code_challenge_method", "plain"}, "invalid_request"},
+		"OC-06 no method, which is plain":  {[]string{"code_challenge_method", "-"}, "invalid_request"},
+		"OC-06 a method without challenge": {[]string{"code_challenge", "-"}, "invalid_request"},
+		"OC-06 a padded challenge":         {[]string{"code_challenge", challenge + "="}, "invalid_request"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newUserRig(t).surfer()
+			got := queryOf(t, s.open(s.invitation(row.changes...)))
+			if got.Get("error") != row.want || got.Get("state") != "s1" || got.Has("code") {
+				t.Errorf("answer %v", got)
+			}
+		})
+	}
+	t.Run("OC-02 a parameter that is repeated", func(t *testing.T) {
+		s := newUserRig(t).surfer()
+		if got := queryOf(t, s.open(s.invitation()+"&state=s2")); got.Get("error") != "invalid_request" || got.Has("state") {
+			t.Errorf("answer %v", got)
+		}
+	})
+	t.Run("OC-06 a client that must use PKCE", func(t *testing.T) {
+		s := newUserRig(t).surfer()
+		must(t, s.Register(sandbox.Client{Connection: "app", Delegated: true, RedirectURIs: []string{callback}, RequirePKCE: true}))
+		d := s.declared("app")
+		at := d["authorization_url"] + "?" + url.Values{"client_id": {d["client_id"]}, "redirect_uri": {callback}, "response_type": {"code"}}.Encode()
+		if got := queryOf(t, s.open(at)); got.Get("error") != "invalid_request" {
+			t.Errorf("answer %v", got)
+		}
+		wantStatus(t, s.open(at+"&code_challenge_method=S256&code_challenge="+challenge), http.StatusOK)
+	})
+}
+
+func TestStateComesBackAsItWas(t *testing.T) {
+	for _, state := range []string{"a.b-c_d~", "a b+c%20&d=e#f", `"<script>é`, strings.Repeat("x", 2000)} {
+		t.Run("doc "+state[:5], func(t *testing.T) {
+			g := newUserRig(t)
+			for _, allow := range []bool{true, false} {
+				if got := g.consents(g.invitation("state", state), "", allow); got.Get("state") != state {
+					t.Errorf("state %q", got.Get("state"))
+				}
+			}
+		})
+	}
+	t.Run("doc none stays none", func(t *testing.T) {
+		g := newUserRig(t)
+		if got := g.consents(g.invitation("state", "-"), "", true); got.Has("state") {
+			t.Errorf("answer %v", got)
+		}
+	})
+}
+
+func TestTheUserDecides(t *testing.T) {
+	t.Run("OC-02 No, Deny", func(t *testing.T) {
+		g := newUserRig(t)
+		got := g.consents(g.invitation(), "ada@studio.example", false)
+		if got.Get("error") != "access_denied" || got.Has("code") || got.Get("state") != "s1" {
+			t.Errorf("answer %v", got)
+		}
+	})
+	t.Run("doc any e-mail address signs in", func(t *testing.T) {
+		g := newUserRig(t)
+		token := pairOf(t, g.exchange(g.consents(g.invitation(), "Zoë@elsewhere.example", true).Get("code")))
+		if got := g.knock("creative-force", token.access).json(t)["on_behalf_of"]; got != "Zoë@elsewhere.example" {
+			t.Errorf("acts for %v", got)
+		}
+	})
+	t.Run("doc a user without Developer API permissions can only go back", func(t *testing.T) {
+		g := newUserRig(t)
+		s := g.surfer()
+		guard := s.signIn(g.invitation(), "freelancer@studio.example")
+		if page := s.open(g.invitation()).body; !strings.Contains(page, "Developer API permissions") || strings.Contains(page, `value="allow"`) {
+			t.Errorf("page %s", page)
+		}
+		wantStatus(t, s.press(g.invitation(), "guard", guard, "press", "allow"), http.StatusBadRequest)
+		if got := queryOf(t, s.press(g.invitation(), "guard", guard, "press", "deny")); got.Get("error") != "access_denied" {
+			t.Errorf("answer %v", got)
+		}
+	})
+	t.Run("doc who is signed in is asked for consent at once", func(t *testing.T) {
+		g := newUserRig(t)
+		browser := g.person()
+		for _, user := range []string{"ada@studio.example", "somebody.else@studio.example"} {
+			redirect, err := visitor.Consent(t.Context(), browser, g.invitation(), user, true)
+			must(t, err)
+			u, _ := url.Parse(redirect)
+			token := pairOf(t, g.exchange(u.Query().Get("code")))
+			if got := g.knock("creative-force", token.access).json(t)["on_behalf_of"]; got != "ada@studio.example" {
+				t.Errorf("acts for %v", got)
+			}
+		}
+		g.advance(12 * time.Hour)
+		if page := (surfer{g, browser}).open(g.invitation()).body; !strings.Contains(page, "<h1>Sign in</h1>") {
+			t.Error("still signed in after twelve hours")
+		}
+	})
+	for _, user := range []string{"", "ada", "@studio.example", "a@b@c", "a@b c", "a@b\n", "<a@b>", strings.Repeat("a", 250) + "@b.cd"} {
+		t.Run("doc no e-mail address: "+user[:min(8, len(user))], func(t *testing.T) {
+			s := newUserRig(t).surfer()
+			at := s.invitation()
+			wantStatus(t, s.press(at, "guard", s.guard(at), "press", "sign-in", "user", user), http.StatusBadRequest)
+			if !strings.Contains(s.open(at).body, "<h1>Sign in</h1>") {
+				t.Error("signed in")
+			}
+		})
+	}
+}
+
+func TestLogOutBeforeAnythingWasAllowed(t *testing.T) {
+	logOut := func(t *testing.T, g *rig) reply {
+		s := g.surfer()
+		guard := s.signIn(g.invitation(), "ada@studio.example")
+		got := s.press(g.invitation(), "guard", guard, "press", "log-out")
+		if !strings.Contains(s.open(g.invitation()).body, "<h1>Sign in</h1>") {
+			t.Error("still signed in")
+		}
+		return got
+	}
+	t.Run("doc to the Post Logout Redirect URI", func(t *testing.T) {
+		g := newUserRig(t)
+		must(t, g.SetPostLogoutRedirectURI(delegatedApp, "https://app.example/bye"))
+		got := logOut(t, g)
+		if got.status != http.StatusSeeOther || got.header.Get("Location") != "https://app.example/bye" {
+			t.Errorf("%d to %q", got.status, got.header.Get("Location"))
+		}
+	})
+	t.Run("doc it is not mandatory", func(t *testing.T) {
+		got := logOut(t, newUserRig(t))
+		wantStatus(t, got, http.StatusOK)
+		if !strings.Contains(got.body, "You are logged out") {
+			t.Errorf("page %s", got.body)
+		}
+	})
+}
+
+func TestFormsComeFromOurOwnPages(t *testing.T) {
+	g := newUserRig(t)
+	at := g.invitation()
+	ada, mallory := g.surfer(), g.surfer()
+	guard, foreign := ada.signIn(at, "ada@studio.example"), mallory.signIn(at, "mallory@studio.example")
+	for name, fields := range map[string][]string{
+		"no guard": {"press", "allow"}, "an empty guard": {"press", "allow", "guard", ""}, "another browser's guard": {"press", "allow", "guard", foreign},
+	} {
+		t.Run("doc refused: "+name, func(t *testing.T) {
+			wantStatus(t, ada.press(at, fields...), http.StatusForbidden)
+		})
+	}
+	t.Run("doc refused: the guard without its browser", func(t *testing.T) {
+		wantStatus(t, g.surfer().press(at, "press", "allow", "guard", guard), http.StatusForbidden)
+	})
+	t.Run("doc refused: an unknown button", func(t *testing.T) {
+		wantStatus(t, ada.press(at, "press", "explode", "guard", guard), http.StatusBadRequest)
+	})
+	t.Run("doc refused: allowing before signing in", func(t *testing.T) {
+		s := g.surfer()
+		wantStatus(t, s.press(at, "press", "allow", "guard", s.guard(at)), http.StatusBadRequest)
+	})
+	t.Run("doc refused: a form that cannot be read", func(t *testing.T) {
+		wantStatus(t, ada.send(g.request("POST", strings.TrimPrefix(at, g.url), "%zz")), http.StatusBadRequest)
+	})
+	t.Run("doc refused: another server's session", func(t *testing.T) {
+		must(t, g.Register(sandbox.Client{Connection: "app", Delegated: true, RedirectURIs: []string{callback}}))
+		d := g.declared("app")
+		elsewhere := d["authorization_url"] + "?" + url.Values{"client_id": {d["client_id"]}, "redirect_uri": {callback}, "response_type": {"code"}}.Encode()
+		if !strings.Contains(ada.open(elsewhere).body, "<h1>Sign in</h1>") {
+			t.Error("signed in at the other server too")
+		}
+	})
+	t.Run("doc signing in changes the browser's identity", func(t *testing.T) {
+		s := g.surfer()
+		first := s.open(at)
+		planted := first.header.Get("Set-Cookie")
+		guard := guardInput.FindStringSubmatch(first.body)[1]
+		got := s.press(at, "press", "sign-in", "user", "ada@studio.example", "guard", guard)
+		after := got.header.Get("Set-Cookie")
+		if planted == "" || after == "" || planted == after || !strings.Contains(after, "HttpOnly") || !strings.Contains(after, "SameSite=Lax") {
+			t.Errorf("cookies %q and %q", planted, after)
+		}
+		old := g.request("GET", strings.TrimPrefix(at, g.url), "", "Cookie", strings.Split(planted, ";")[0])
+		if !strings.Contains(g.send(old).body, "<h1>Sign in</h1>") {
+			t.Error("the planted identity is signed in")
+		}
+	})
+}
+
+func TestPagesAreSafeToShow(t *testing.T) {
+	g := newUserRig(t)
+	s := g.surfer()
+	at := g.invitation("state", `"><script>alert(1)</script>`)
+	signIn := s.open(at)
+	s.signIn(at, "ada@studio.example")
+	consent := s.open(at)
+	problem := s.open(g.invitation("client_id", `"><script>`))
+	for name, got := range map[string]reply{"sign-in": signIn, "consent": consent, "problem": problem} {
+		t.Run("doc "+name, func(t *testing.T) {
+			if strings.Contains(got.body, "<script") || strings.Contains(got.body, "http://") || strings.Contains(got.body, "https://") {
+				t.Error("the page holds a script or an address")
+			}
+			css := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(got.body)[1]
+			digest := sha256.Sum256([]byte(css))
+			policy := got.header.Get("Content-Security-Policy")
+			for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'"} {
+				if !strings.Contains(policy, want) {
+					t.Errorf("policy %q lacks %s", policy, want)
+				}
+			}
+			if got.header.Get("Cache-Control") != "no-store" || got.header.Get("Referrer-Policy") != "no-referrer" {
+				t.Errorf("headers %v", got.header)
+			}
+			if !strings.Contains(got.body, "Stand-in for Creative Force") {
+				t.Error("nothing says that this is a stand-in")
+			}
+		})
+	}
+	t.Run("doc the consent page says what is asked", func(t *testing.T) {
+		for _, want := range []string{delegatedApp, "cfgateway", "offline_access", "Yes, Allow", "No, Deny", "Log out", "ada@studio.example"} {
+			if !strings.Contains(html.UnescapeString(consent.body), want) {
+				t.Errorf("lacks %q", want)
+			}
+		}
+	})
+}
+
+func TestResponseIssuer(t *testing.T) {
+	for iss, want := range map[sandbox.ResponseIssuer]string{
+		sandbox.IssuerAbsent: "", sandbox.IssuerTrue: "/oauth2", sandbox.IssuerFalse: "https://another.example",
+	} {
+		t.Run("OC-08 iss "+string(iss), func(t *testing.T) {
+			g := newRig(t)
+			must(t, g.Register(sandbox.Client{Connection: "app", Delegated: true, RedirectURIs: []string{callback + "?tenant=1"}, Issuer: sandbox.IssuerTrue}))
+			d := g.declared("app")
+			must(t, g.SetResponseIssuer("app", iss))
+			at := d["authorization_url"] + "?" + url.Values{"client_id": {d["client_id"]}, "redirect_uri": {callback + "?tenant=1"}, "response_type": {"code"}}.Encode()
+			for _, allow := range []bool{true, false} {
+				got := g.consents(at, "", allow)
+				if strings.TrimPrefix(got.Get("iss"), g.url) != want || got.Has("iss") != (want != "") || got.Get("tenant") != "1" || got.Has("scope") {
+					t.Errorf("answer %v", got)
+				}
+			}
+			if d["issuer"] != g.url+"/oauth2" {
+				t.Errorf("the file names the issuer %q", d["issuer"])
+			}
+		})
+	}
+}
