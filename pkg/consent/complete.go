@@ -173,10 +173,14 @@ func (f *Flow) adopt(ctx context.Context, session record, conn connection.Connec
 			return err
 		},
 	})
-	if used {
-		f.roster.leave(ctx, session.Origin.PrincipalID, key)
+	if !used {
+		return err
 	}
-	return err
+	f.roster.leave(ctx, session.Origin.PrincipalID, key)
+	if err != nil {
+		return burnt(err)
+	}
+	return nil
 }
 
 // consume ends the session if it is still in the phase that was judged.

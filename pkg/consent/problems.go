@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"errors"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/problem"
@@ -25,3 +26,25 @@ func noKeyset(err error) error {
 }
 
 func internal(err error) error { return problem.Of(err) }
+
+var errOtherBrowser = errors.New("the browser has not the session's cookie")
+
+// IsOtherBrowser reports whether an error of Door.Receive says that it is not
+// the browser that continued from the consent page.
+func IsOtherBrowser(err error) bool { return errors.Is(err, errOtherBrowser) }
+
+func otherBrowser() error {
+	return &problem.Error{Code: problem.InvalidRequest, Cause: errOtherBrowser,
+		Detail: "this is not the browser that continued from the consent page, or it keeps no cookies; " +
+			"open the consent page in this browser and continue there"}
+}
+
+// burnt says of a failure that the code was sent and the session is over, so
+// that nobody tries the same again in vain.
+func burnt(err error) error {
+	p := *problem.Of(err)
+	if p.Code != problem.AuthorizationRequired { // says so already
+		p.Detail += "; the code has been used" + again
+	}
+	return &p
+}

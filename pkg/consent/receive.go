@@ -68,8 +68,7 @@ func (d *Door) judge(ctx context.Context, r record, back Return, answer oauth.Re
 	}
 	if !r.Origin.cameBack(left, back.Cookies) {
 		mismatch(ctx)
-		return invalid("this is not the browser that continued from the consent page, or it keeps no cookies; " +
-			"open the consent page in this browser and continue there")
+		return otherBrowser()
 	}
 	return r.Origin.checkIssuer(back.RawQuery)
 }

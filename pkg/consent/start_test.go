@@ -1,0 +1,194 @@
+package consent_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+func TestStart(t *testing.T) {
+	w := newWorld()
+	s := w.start(t)
+	t.Run("OC-06 OC-07 the authorization request for consent by hand", func(t *testing.T) {
+		q := parse(t, s.AuthorizationURL).Query()
+		state, challenge := q.Get("state"), q.Get("code_challenge")
+		q.Del("state")
+		q.Del("code_challenge")
+		want := "client_id=client-of-crm&code_challenge_method=S256&prompt=consent&redirect_uri=https%3A%2F%2Fapi.example.com%2Fv1%2Fcallback%2Fcrm" +
+			"&response_type=code&scope=read+offline_access&tenant=7"
+		if diff := cmp.Diff(want, q.Encode()); diff != "" || !strings.HasPrefix(s.AuthorizationURL, "https://as.example.com/authorize?") {
+			t.Errorf("request (-want +got):\n%s", diff)
+		}
+		if len(challenge) != 43 {
+			t.Errorf("a challenge of %d characters is no SHA-256", len(challenge))
+		}
+		if key, random, _ := strings.Cut(state, "."); key != hash(s.SessionID) || len(random) < 26 {
+			t.Error("the state is not the session's key with 128 random bits or more")
+		}
+	})
+	t.Run("AZ-20 the session's id has 128 random bits or more, and its page is ours", func(t *testing.T) {
+		if len(s.SessionID) < 26 || s.ConsentURL != base+"/consent/"+s.SessionID || s.ExpiresIn != 10*time.Minute {
+			t.Errorf("started %+v", s)
+		}
+	})
+	t.Run("AZ-20 two starts share nothing", func(t *testing.T) {
+		again := w.start(t)
+		one, two := parse(t, s.AuthorizationURL).Query(), parse(t, again.AuthorizationURL).Query()
+		if again.SessionID == s.SessionID || one.Get("state") == two.Get("state") || one.Get("code_challenge") == two.Get("code_challenge") {
+			t.Error("a word is used twice")
+		}
+	})
+	t.Run("AZ-20 the store may sweep it when it is over", func(t *testing.T) {
+		at := w.tables.sessions[hash(s.SessionID)].SweepAt
+		if at.Before(noon.Add(10*time.Minute)) || at.After(noon.Add(2*time.Hour)) {
+			t.Errorf("sweep at %v", at)
+		}
+	})
+}
+
+func TestStartVariants(t *testing.T) {
+	t.Run("OC-06 without PKCE only where it is declared, with a warning", func(t *testing.T) {
+		w := newWorld()
+		if w.start(t); strings.Contains(w.line(), "pkce_off") {
+			t.Error("warned although PKCE is on")
+		}
+		w.change(func(c *connection.Connection) { c.PKCE = false })
+		s := w.start(t)
+		if q := parse(t, s.AuthorizationURL).Query(); q.Has("code_challenge") || q.Has("code_challenge_method") {
+			t.Error("a challenge is sent")
+		}
+		if !strings.Contains(w.line(), "pkce_off") {
+			t.Error("no warning in the audit line")
+		}
+	})
+	t.Run("OC-09 the redirect URI is the connection's own", func(t *testing.T) {
+		w := newWorld()
+		s, err := w.flow.Start(w.ctx, consent.StartRequest{Connection: "erp", Principal: owner, BaseURL: base})
+		if got := parse(t, s.AuthorizationURL).Query().Get("redirect_uri"); err != nil || got != base+"/callback/erp" {
+			t.Errorf("redirect URI %s, %v", got, err)
+		}
+	})
+	t.Run("OC-02 a declared redirect URI goes out as it is", func(t *testing.T) {
+		w := newWorld()
+		const declared = "https://Apps.example.com/Cb%2fx?a=b"
+		w.change(func(c *connection.Connection) { c.RedirectURI = declared })
+		if got := parse(t, w.start(t).AuthorizationURL).Query().Get("redirect_uri"); got != declared {
+			t.Errorf("redirect URI %s", got)
+		}
+	})
+}
+
+func TestStartRefused(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*world, *consent.StartRequest)
+		code   problem.Code
+	}{
+		{"BI-22 a connection that acts for itself", func(w *world, _ *consent.StartRequest) {
+			w.change(func(c *connection.Connection) { c.GrantType = connection.ClientCredentials })
+		}, problem.InvalidRequest},
+		{"BI-22 a connection that is none", func(_ *world, r *consent.StartRequest) { r.Connection = "nothing" }, problem.ConnectionNotFound},
+		{"AZ-05 nobody", func(_ *world, r *consent.StartRequest) { r.Principal = consent.Principal{} }, problem.AccessDenied},
+		{"AZ-05 an ARN without an id", func(_ *world, r *consent.StartRequest) { r.Principal.UniqueID = "" }, problem.AccessDenied},
+		{"AZ-05 a session without a role", func(_ *world, r *consent.StartRequest) { r.Principal.UniqueID = ":one" }, problem.AccessDenied},
+		{"AZ-31 a caller that the declaration does not let in", func(w *world, _ *consent.StartRequest) {
+			w.change(func(c *connection.Connection) {
+				c.Callers = connection.Callers{{Principal: "arn:aws:iam::111122223333:role/else"}}
+			})
+		}, problem.AccessDenied},
+		{"AZ-42 an endpoint that states a parameter of ours", func(w *world, _ *consent.StartRequest) {
+			w.change(func(c *connection.Connection) { c.AuthorizationURL += "&state=mine" })
+		}, problem.ConnectionMisconfigured},
+		{"FI-27 a table that is down", func(w *world, _ *consent.StartRequest) { w.tables.down = tokenstore.ErrUnavailable }, problem.StoreUnavailable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld()
+			r := consent.StartRequest{Connection: crm, Principal: owner, BaseURL: base}
+			tt.change(w, &r)
+			s, err := w.flow.Start(w.ctx, r)
+			expect(t, err, tt.code, "")
+			if len(w.tables.sessions) > 0 || s != (consent.Started{}) {
+				t.Error("a session was started")
+			}
+		})
+	}
+}
+
+func TestPending(t *testing.T) {
+	full := func(t *testing.T) (*world, []consent.Started) {
+		w := newWorld()
+		var all []consent.Started
+		for range 20 {
+			all = append(all, w.start(t))
+		}
+		return w, all
+	}
+	start := func(w *world, p consent.Principal) error {
+		_, err := w.flow.Start(w.ctx, consent.StartRequest{Connection: crm, Principal: p, BaseURL: base})
+		return err
+	}
+	t.Run("AZ-31 the 21st waits for the first to expire", func(t *testing.T) {
+		w, _ := full(t)
+		w.now = noon.Add(4 * time.Minute)
+		err := start(w, owner)
+		expect(t, err, problem.RateLimited, "20 consent sessions")
+		if p := problem.Of(err); p.RetryAfter != 6*time.Minute {
+			t.Errorf("retry after %v", p.RetryAfter)
+		}
+		w.now = noon.Add(10 * time.Minute)
+		expect(t, start(w, owner), "", "")
+	})
+	t.Run("AZ-06 AZ-31 another session name is the same principal", func(t *testing.T) {
+		w, _ := full(t)
+		expect(t, start(w, consent.Principal{ARN: owner.ARN, UniqueID: "AROAOWNER:two"}), problem.RateLimited, "")
+		expect(t, start(w, other), "", "")
+	})
+	t.Run("AZ-06 AZ-31 federated users of one account are several", func(t *testing.T) {
+		w, _ := full(t)
+		for range 20 {
+			expect(t, start(w, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:ann"}), "", "")
+		}
+		expect(t, start(w, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:ann"}), problem.RateLimited, "")
+		expect(t, start(w, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:bob"}), "", "")
+	})
+	t.Run("AZ-31 who completes has room again", func(t *testing.T) {
+		w, all := full(t)
+		b := w.leave(t, all[3].SessionID)
+		receipt, err := w.arrive(b, answer(b.state))
+		expect(t, err, "", "")
+		expect(t, w.complete(all[3].SessionID, receipt.ConfirmationCode.Reveal()), "", "")
+		expect(t, start(w, owner), "", "")
+		expect(t, start(w, owner), problem.RateLimited, "")
+	})
+	t.Run("AZ-31 a start that fails takes no room", func(t *testing.T) {
+		w := newWorld()
+		w.tables.sessionsDown = tokenstore.ErrUnavailable
+		for range 30 {
+			expect(t, start(w, owner), problem.StoreUnavailable, "")
+		}
+		w.tables.sessionsDown = nil
+		expect(t, start(w, owner), "", "")
+	})
+	t.Run("AZ-31 a roster that cannot be read stops, one that makes no sense does not", func(t *testing.T) {
+		w := newWorld()
+		w.start(t)
+		for name, n := range w.tables.notes {
+			n.Text = []byte("{")
+			w.tables.notes[name] = n
+		}
+		expect(t, start(w, owner), "", "")
+		if !strings.Contains(w.line(), "consent_roster_corrupt") {
+			t.Error("nothing says so")
+		}
+		w.tables.down = tokenstore.ErrUnavailable
+		expect(t, start(w, owner), problem.StoreUnavailable, "roster")
+	})
+}
