@@ -201,5 +201,5 @@ func (a authorizationRoutes) stands(ctx context.Context, r *request) response {
 		status = vending.Status{Connection: string(r.name), GrantType: connection.AuthorizationCode, State: vending.Ready,
 			Subjects: []vending.SubjectStatus{{Subject: subject, State: vending.Ready}}}
 	}
-	return ok(describeAll(status))
+	return ok(describe(status))
 }

@@ -121,7 +121,7 @@ func (s statusRoutes) get(ctx context.Context, r *request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	return ok(describeAll(status)), nil
+	return ok(describe(status)), nil
 }
 
 // of reads how the connection of a request stands; with a subject in its path,
@@ -146,18 +146,11 @@ func (s statusRoutes) of(ctx context.Context, r *request) (vending.Status, error
 	return vending.Status{}, fmt.Errorf("subject %s is not listed", r.subject)
 }
 
-// describe shows a status without its subjects, as a list of connections does:
-// they are a page of their own.
 func describe(s vending.Status) statusBody {
-	return statusBody{
+	body := statusBody{
 		Connection: s.Connection, Provider: s.Provider, GrantType: string(s.GrantType),
 		State: string(s.State), Problem: s.Problem, LastError: string(s.LastError), NextAttemptAt: instant(s.NextAttemptAt),
 	}
-}
-
-// describeAll shows a status with its subjects.
-func describeAll(s vending.Status) statusBody {
-	body := describe(s)
 	if s.GrantType != connection.AuthorizationCode {
 		return body
 	}

@@ -48,7 +48,7 @@ func parse() (parsed, error) {
 	sum := sha256.Sum256(style)
 	templates, err := template.New("pages").Funcs(template.FuncMap{
 		"style":   func() template.HTML { return template.HTML("<style>" + string(style) + "</style>") },
-		"instant": instant, "sentence": sentence,
+		"instant": instant, "hour": hour, "breakable": breakable, "sentence": sentence,
 	}).ParseFS(files, "html/*.html")
 	if err != nil {
 		return parsed{}, fmt.Errorf("parse the pages: %w", err)
@@ -56,7 +56,10 @@ func parse() (parsed, error) {
 	return parsed{templates: templates, style: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"}, nil
 }
 
-// Consent writes the consent page.
+// Consent writes the consent page. Its form leads to the provider by a redirect,
+// and Chromium holds every hop of that to form-action: the provider's own and,
+// where it sends people on to sign in elsewhere, ones that nobody can foresee. So
+// any https goes; the form has nothing of use to a stranger in it.
 func (p *Pages) Consent(c consent.Page) (gateway.Document, error) {
 	return p.write("consent", consentView{c}, "'self' "+c.ProviderOrigin+" https:")
 }

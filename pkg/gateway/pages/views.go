@@ -25,10 +25,29 @@ func (v consentView) ProviderHost() string {
 	return host
 }
 
+// ProviderName is the catalogue's name, if that says anything.
+func (v consentView) ProviderName() string {
+	if v.Provider == anyServer {
+		return v.ProviderHost()
+	}
+	return v.Provider
+}
+
+// anyServer is what the catalogue calls servers that it does not know.
+const anyServer = "oauth2"
+
 type receiptView struct{ consent.Receipt }
 
 // IsDefault reports whether there is no subject worth naming.
 func (v receiptView) IsDefault() bool { return v.Subject == connection.DefaultSubject }
+
+// ProviderName is the catalogue's name, if that says anything.
+func (v receiptView) ProviderName() string {
+	if v.Provider == anyServer {
+		return "The provider"
+	}
+	return v.Provider
+}
 
 // Code is the confirmation code, for the one page that it is meant for.
 func (v receiptView) Code() string { return v.ConfirmationCode.Reveal() }
@@ -49,8 +68,8 @@ func viewOf(t gateway.Trouble) troubleView { return troubleView{Trouble: t, word
 func wordsFor(t gateway.Trouble) words {
 	switch {
 	case t.OtherBrowser:
-		return words{"This is another browser", "Go back to the browser and window in which you pressed Continue, and finish there. " +
-			"Nothing has been stored, and the consent can still be given there while it is open."}
+		return words{"This is another browser", "Nothing has been stored. Go back to the browser in which you pressed Continue and finish there, " +
+			"or open your link in this one and begin anew."}
 	case t.Status == http.StatusMethodNotAllowed:
 		return words{"This address cannot be used like that", "Open the link that you were given in a browser, as it is."}
 	}
@@ -71,10 +90,22 @@ func wordsFor(t gateway.Trouble) words {
 }
 
 // instant shows an instant to people, and to programs.
-func instant(at time.Time) template.HTML {
+func instant(at time.Time) template.HTML { return timeElement(at, "2 January 2006, 15:04 MST") }
+
+// hour shows an instant where the day has been said.
+func hour(at time.Time) template.HTML { return timeElement(at, "15:04 MST") }
+
+func timeElement(at time.Time, layout string) template.HTML {
 	at = at.UTC()
 	// Both forms are digits, letters and signs that mean nothing to HTML.
-	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `">` + at.Format("2 January 2006, 15:04 MST") + `</time>`)
+	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `">` + at.Format(layout) + `</time>`)
+}
+
+// breakable lets a long name, such as a host or an ARN, go on in the next line
+// where a reader expects it, and not in the middle of a word.
+func breakable(name string) template.HTML {
+	escaped := template.HTMLEscapeString(name)
+	return template.HTML(strings.NewReplacer(".", ".<wbr>", ":", ":<wbr>", "/", "/<wbr>").Replace(escaped))
 }
 
 // sentence makes one of an error's detail.
