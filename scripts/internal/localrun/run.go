@@ -97,7 +97,7 @@ func serve(ctx context.Context, l listeners, p place, w World) error {
 	if err != nil {
 		return err
 	}
-	all, err := compose(p.connections, w)
+	all, err := compose(p, w)
 	if err != nil {
 		return err
 	}

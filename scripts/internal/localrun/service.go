@@ -10,8 +10,10 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/folder"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/consent"
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
+	"github.com/tokenvend/tokenvend/pkg/gateway/pages"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/renewal"
@@ -41,8 +43,8 @@ type composed struct {
 // are two processes over one table: what one of them remembers the other must
 // find out, by lease and version. One core for both would work here and hide
 // whatever fails there.
-func compose(connections string, w World) (composed, error) {
-	source := folder.New(folder.Config{Path: connections})
+func compose(p place, w World) (composed, error) {
+	source := folder.New(folder.Config{Path: p.connections})
 	store, parser := memory.New(), connection.Parser{Egress: loopback}
 	provider := oauth.New(oauth.Config{Egress: loopback, Now: w.Now})
 	sealer := seal.New(seal.Config{Keyset: keyset(rand.Text() + rand.Text())})
@@ -51,15 +53,21 @@ func compose(connections string, w World) (composed, error) {
 		return vending.New(vending.Config{Store: store, Secrets: source, Parser: parser,
 			Minter: provider, Revoker: provider, Sealer: sealer, Now: w.Now})
 	}
-	directory := vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: source, Lister: source, Parser: parser})
+	directory := vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: source, Lister: source, Parser: parser, Now: w.Now})
+	consenting := core()
 	api, err := restapi.New(restapi.Config{
 		Verifier: sigv4.New(sigv4.Config{Keys: keys(), Region: region, Service: service, Now: w.Now}),
 		Callers:  callers(),
 		Stage:    stage,
 		Now:      w.Now,
 		Functions: map[string]restapi.Function{
-			"vend":        gateway.Vend(gateway.VendConfig{Tokens: core(), Audit: writer, Now: w.Now}),
-			"connections": gateway.Connections(gateway.ConnectionsConfig{Directory: directory, Audit: writer}),
+			"vend": gateway.Vend(gateway.VendConfig{Tokens: core(), Audit: writer, Now: w.Now}),
+			"connections": gateway.Connections(gateway.ConnectionsConfig{Directory: directory, Audit: writer, Now: w.Now,
+				PublicBaseURL: p.url, Grants: consenting,
+				Consents: consent.New(consent.Config{Sessions: store, Pending: store, Grants: consenting, Sealer: sealer, Now: w.Now})}),
+			"consent": gateway.Consent(gateway.ConsentConfig{Audit: writer, Pages: pages.New(),
+				Door: consent.NewDoor(consent.DoorConfig{Sessions: store, Now: w.Now,
+					Sealer: seal.New(seal.Config{Keyset: keyset(rand.Text() + rand.Text())})})}),
 		},
 		Failed: func(requestID, function string, err error) {
 			fmt.Fprintf(w.Log, "request %s: function %s gave no answer: %v\n", requestID, function, err)

@@ -8,17 +8,36 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/sigv4"
 )
 
-// exchange is one verified request on its way to a function.
+// exchange is one admitted request on its way to a function.
 type exchange struct {
-	r      *http.Request
-	body   []byte
-	query  url.Values
+	r     *http.Request
+	body  []byte
+	query url.Values
+	// caller and keyID are who signed; empty on a public route, where a signature
+	// means nothing.
 	caller Caller
 	keyID  string
 	path   location
 	ids    ids
+}
+
+// open reads a request that needs no signature. Errors are a *sigv4.Refusal.
+func (x *exchange) open() (err error) {
+	if x.query, err = url.ParseQuery(x.r.URL.RawQuery); err != nil {
+		return &sigv4.Refusal{Status: http.StatusBadRequest, Type: "BadRequestException", Message: "Bad Request"}
+	}
+	x.body, err = io.ReadAll(io.LimitReader(x.r.Body, sigv4.MaxBody+1))
+	switch {
+	case err != nil:
+		return &sigv4.Refusal{Status: http.StatusBadRequest, Type: "BadRequestException", Message: "Bad Request"}
+	case len(x.body) > sigv4.MaxBody:
+		return &sigv4.Refusal{Status: http.StatusRequestEntityTooLarge, Type: "RequestTooLargeException", Message: "Request Too Long"}
+	}
+	return nil
 }
 
 // ids are what API Gateway calls one request.
@@ -77,14 +96,19 @@ func (a *API) requestContext(e object, x exchange) object {
 	return x.identity(e.name("identity")).close()
 }
 
-// identity shows who signed. The members that are null for an IAM caller are
-// spelt out, because they are in a real event.
+// identity shows who signed, if that was asked for. The members that are null
+// are spelt out, because they are in a real event.
 func (x exchange) identity(e object) object {
 	e = e.open().
 		null("cognitoIdentityPoolId").null("cognitoIdentityId").null("principalOrgId").
-		null("cognitoAuthenticationType").null("cognitoAuthenticationProvider").
-		text("accountId", x.caller.AccountID).text("caller", x.caller.UniqueID).text("user", x.caller.UniqueID).
-		text("userArn", x.caller.ARN).text("accessKey", x.keyID).text("sourceIp", sourceIP(x.r))
+		null("cognitoAuthenticationType").null("cognitoAuthenticationProvider")
+	if x.path.route.public {
+		e = e.null("accountId").null("caller").null("user").null("userArn").null("accessKey")
+	} else {
+		e = e.text("accountId", x.caller.AccountID).text("caller", x.caller.UniqueID).text("user", x.caller.UniqueID).
+			text("userArn", x.caller.ARN).text("accessKey", x.keyID)
+	}
+	e = e.text("sourceIp", sourceIP(x.r))
 	if agent, sent := x.r.Header["User-Agent"]; sent {
 		return e.text("userAgent", agent[0]).close()
 	}

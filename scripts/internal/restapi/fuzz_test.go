@@ -52,7 +52,7 @@ func FuzzEvent(f *testing.F) {
 		f.Add(text, text, text, text)
 	}
 	api, err := restapi.New(restapi.Config{
-		Functions: map[string]restapi.Function{"vend": echo("vend"), "connections": echo("connections")}, Stage: "v1", Rand: zeros{},
+		Functions: map[string]restapi.Function{"vend": echo("vend"), "connections": echo("connections"), "consent": echo("consent")}, Stage: "v1", Rand: zeros{},
 		Callers: map[string]restapi.Caller{"local": {AccountID: "1", UniqueID: "2", ARN: "3"}},
 	})
 	if err != nil {

@@ -6,7 +6,7 @@
 // Gateway words its own, with one difference: a path that matches no resource
 // answers 404, or 400 when its form is wrong, where API Gateway says 403 to
 // everybody. Who is allowed what is IAM's, and is not played: here every known
-// caller may call every route.
+// caller may call every route, and everybody the public pages.
 package restapi
 
 import (
@@ -83,22 +83,37 @@ func New(c Config) (*API, error) {
 	return &API{c}, nil
 }
 
-// ServeHTTP answers one request. Whoever is not a known caller learns nothing
-// of the routes: the signature is checked first.
+// ServeHTTP answers one request. But for the public pages, whoever is not a
+// known caller learns nothing of the routes: the signature is checked first.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ids := a.newIDs()
 	setHeaders(w.Header(), ids)
-	verified, err := a.Verifier.Verify(r)
+	path, mistake := a.locate(r)
+	x, err := exchange{r: r, path: path, ids: ids}, error(nil)
+	if path.route.public {
+		err = x.open()
+	} else {
+		err = a.verify(&x)
+	}
 	if refusal := (*sigv4.Refusal)(nil); errors.As(err, &refusal) {
 		writeGatewayError(w, refusal.Status, refusal.Type, refusal.Message, ids.request)
 		return
 	}
-	path, mistake := a.locate(r)
 	if mistake != nil {
 		mistake.write(w, ids.request)
 		return
 	}
-	a.integrate(w, exchange{r: r, body: verified.Body, query: verified.Query, caller: a.Callers[verified.KeyID], keyID: verified.KeyID, path: path, ids: ids})
+	a.integrate(w, x)
+}
+
+// verify takes over what a valid signature vouches for.
+func (a *API) verify(x *exchange) error {
+	verified, err := a.Verifier.Verify(x.r)
+	if err != nil {
+		return err
+	}
+	x.body, x.query, x.keyID, x.caller = verified.Body, verified.Query, verified.KeyID, a.Callers[verified.KeyID]
+	return nil
 }
 
 // integrate asks the function. A caller that hangs up does not stop it, as it

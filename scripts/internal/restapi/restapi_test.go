@@ -54,7 +54,7 @@ func newAPI(t *testing.T, vend, connections restapi.Function, log *strings.Build
 		Callers: map[string]restapi.Caller{
 			"local": {AccountID: "111122223333", UniqueID: "AIDAEXAMPLE", ARN: "arn:aws:iam::111122223333:user/local"},
 		},
-		Functions: map[string]restapi.Function{"vend": vend, "connections": connections},
+		Functions: map[string]restapi.Function{"vend": vend, "connections": connections, "consent": echo("consent")},
 		Stage:     "v1", Now: clock, Rand: zeros{},
 		Failed: func(id, name string, err error) { log.WriteString(id + " " + name + ": " + err.Error()) },
 	})

@@ -17,6 +17,8 @@ type route struct {
 	resource string
 	segments []string
 	function string
+	// public: it has no authorizer.
+	public bool
 }
 
 var routes = []route{
@@ -24,10 +26,22 @@ var routes = []route{
 	newRoute("conn00", "/connections/{connection}", "connections"),
 	newRoute("token0", "/connections/{connection}/token", "vend"),
 	newRoute("token1", "/connections/{connection}/subjects/{subject}/token", "vend"),
+	newRoute("autho0", "/connections/{connection}/authorization", "connections"),
+	newRoute("autho1", "/connections/{connection}/subjects/{subject}/authorization", "connections"),
+	newRoute("compl0", "/connections/{connection}/authorization/complete", "connections"),
+	newRoute("compl1", "/connections/{connection}/subjects/{subject}/authorization/complete", "connections"),
+	newPublicRoute("consnt", "/consent/{session}", "consent"),
+	newPublicRoute("callbk", "/callback/{connection}", "consent"),
 }
 
 func newRoute(id, resource, function string) route {
 	return route{id: id, resource: resource, segments: strings.Split(resource[1:], "/"), function: function}
+}
+
+func newPublicRoute(id, resource, function string) route {
+	r := newRoute(id, resource, function)
+	r.public = true
+	return r
 }
 
 // match returns the path parameters, decoded, when the raw segments are this
