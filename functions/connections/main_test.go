@@ -19,8 +19,8 @@ const canary = "canary-4xQ7vT2m"
 // environment is a good one, changed as a test likes: an empty value unsets.
 func environment(endpoint string, changes map[string]string) map[string]string {
 	env := map[string]string{
-		"TOKEN_TABLE": "tokens",
-		"AWS_REGION":  "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": canary, "AWS_SESSION_TOKEN": canary,
+		"TOKEN_TABLE": "tokens", "SEALING_SECRET_ID": "tokenvend-keyset",
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": canary, "AWS_SESSION_TOKEN": canary,
 		"AWS_ENDPOINT_URL": endpoint, "AWS_MAX_ATTEMPTS": "1",
 	}
 	maps.Copy(env, changes)
@@ -48,6 +48,9 @@ func badEnvironments() map[string]map[string]string {
 	return map[string]map[string]string{
 		"TOKEN_TABLE":           {"TOKEN_TABLE": ""},
 		"SECRET_PREFIX":         {"SECRET_PREFIX": canary},
+		"SEALING_SECRET_ID":     {"SEALING_SECRET_ID": ""},
+		"PUBLIC_BASE_URL":       {"PUBLIC_BASE_URL": "http://" + canary + ".example.com"},
+		"LOG_LEVEL":             {"LOG_LEVEL": canary},
 		"PROVIDER_ALLOW_CIDRS":  {"PROVIDER_ALLOW_CIDRS": canary},
 		"AWS_REGION":            {"AWS_REGION": ""},
 		"AWS_ACCESS_KEY_ID":     {"AWS_ACCESS_KEY_ID": ""},

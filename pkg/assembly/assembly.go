@@ -35,9 +35,11 @@ type Parts struct {
 	// Secrets reads and lists connections, uncached.
 	Secrets *awssecretsmanager.Source
 	// Table is the store; the methods of its wheel need permission to query.
-	Table  *awsdynamodb.Wheel
-	Parser connection.Parser
-	Sealer *seal.Sealer
+	Table *awsdynamodb.Wheel
+	// Sessions are those of consents, in the same table, and reach nothing else of it.
+	Sessions *awsdynamodb.Sessions
+	Parser   connection.Parser
+	Sealer   *seal.Sealer
 }
 
 // Load reads the variables a function needs and builds its parts. Errors name
@@ -49,14 +51,15 @@ func Load(lookup func(string) (string, bool), output io.Writer, needs ...config.
 		return Parts{}, err
 	}
 	secrets, table := aws.SecretsManager(), aws.DynamoDB()
+	records := awsdynamodb.Config{Client: table, Table: settings.TokenTable}
 	return Parts{
 		Settings: settings,
 		Log:      slog.New(slog.NewJSONHandler(output, &slog.HandlerOptions{Level: settings.LogLevel})),
 		Audit:    audit.NewWriter(audit.Config{Output: output}),
 		Secrets:  awssecretsmanager.New(awssecretsmanager.Config{Client: secrets, Prefix: settings.SecretPrefix}),
-		Table: awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: table,
-			Store: awsdynamodb.New(awsdynamodb.Config{Client: table, Table: settings.TokenTable})}),
-		Parser: connection.Parser{Egress: egress.Policy{Allow: settings.ProviderAllowCIDRs}},
+		Table:    awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: table, Store: awsdynamodb.New(records)}),
+		Sessions: awsdynamodb.NewSessions(records),
+		Parser:   connection.Parser{Egress: egress.Policy{Allow: settings.ProviderAllowCIDRs}},
 		Sealer: seal.New(seal.Config{Keyset: func(ctx context.Context) (redact.Secret, error) {
 			return awssecretsmanager.ReadText(ctx, secrets, settings.SealingSecretID)
 		}}),
