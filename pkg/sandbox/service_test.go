@@ -1,7 +1,10 @@
 package sandbox_test
 
 import (
+	"crypto/rand"
 	"net/netip"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
 )
 
 // loopback lets the service reach the sandbox, as the local run does.
@@ -33,7 +37,16 @@ func (g *rig) parsed(name string) connection.Connection {
 
 // obtain asks for a connection's token the way the service does.
 func (g *rig) obtain(c connection.Connection) (oauth.Token, error) {
-	return oauth.New(oauth.Config{Egress: loopback, Now: g.clock, Wait: g.wait}).Token(g.t.Context(), oauth.Request{
+	return g.oauth().Token(g.t.Context(), request(c))
+}
+
+func (g *rig) oauth() *oauth.Client {
+	return oauth.New(oauth.Config{Egress: loopback, Now: g.clock, Wait: g.wait})
+}
+
+// request is a connection's token request, as far as the connection decides it.
+func request(c connection.Connection) oauth.Request {
+	return oauth.Request{
 		TokenURL: c.TokenURL,
 		Authentication: oauth.Authentication{
 			Method: c.ClientAuth, ClientID: c.ClientID, ClientSecret: c.ClientSecret,
@@ -41,7 +54,69 @@ func (g *rig) obtain(c connection.Connection) (oauth.Token, error) {
 		},
 		GrantType: string(c.GrantType), Scope: c.Scope, Params: c.TokenParams,
 		Response: c.Response, DefaultExpiresIn: c.DefaultExpiresIn,
+	}
+}
+
+// consented is what a user's consent gets the service, by its own client.
+func (g *rig) consented(c connection.Connection, user string) oauth.Token {
+	g.t.Helper()
+	verifier, err := oauth.NewVerifier(rand.Reader)
+	must(g.t, err)
+	at, err := oauth.AuthorizationURL(oauth.AuthorizationRequest{
+		AuthorizationURL: c.AuthorizationURL, ClientID: c.ClientID, RedirectURI: callback, Scope: c.Scope,
+		State: "a.b", Challenge: oauth.Challenge(verifier), Params: c.AuthorizationParams,
 	})
+	must(g.t, err)
+	redirect, err := visitor.Consent(g.t.Context(), g.person(), at, user, true)
+	must(g.t, err)
+	back, err := url.Parse(redirect)
+	must(g.t, err)
+	response, err := oauth.ReadRedirect(back.RawQuery, c.Issuer, c.Issuer != "")
+	must(g.t, err)
+	r := request(c)
+	r.Code, r.RedirectURI, r.CodeVerifier = response.Code, callback, verifier
+	got, err := g.oauth().Token(g.t.Context(), r)
+	must(g.t, err)
+	return got
+}
+
+func TestTheServiceActsForUsersOfEveryServer(t *testing.T) {
+	g := newUserRig(t)
+	for _, method := range []provider.ClientAuth{provider.ClientSecretPost, provider.ClientSecretBasic, provider.NoClientAuth, provider.PrivateKeyJWT} {
+		must(t, g.Register(sandbox.Client{
+			Connection: strings.ReplaceAll(string(method), "_", "-"), ClientAuth: method, Scopes: []string{"openid", "read"}, Delegated: true,
+			RedirectURIs: []string{callback}, RequirePKCE: true, Issuer: sandbox.IssuerTrue, IDToken: true,
+			Refresh: sandbox.RefreshPolicy{Rotation: sandbox.RotateAndDetect},
+		}))
+	}
+	for name := range g.Connections() {
+		c := g.parsed(name)
+		if c.GrantType != connection.AuthorizationCode {
+			continue
+		}
+		t.Run("§0.3 "+name, func(t *testing.T) {
+			first := g.consented(c, "grace@studio.example")
+			if want := map[bool]string{true: "grace@studio.example"}[c.Provider == "oauth2"]; first.Subject != want {
+				t.Errorf("OC-03 consented by %q, want %q", first.Subject, want)
+			}
+			r := request(c)
+			r.GrantType, r.RefreshToken = "refresh_token", first.RefreshToken
+			next, err := g.oauth().Token(t.Context(), r)
+			must(t, err)
+			if !g.lives(c.Provider, next.AccessToken.Reveal()) {
+				t.Error("OC-03 the refreshed token is dead")
+			}
+			if rotated := next.RefreshToken.Reveal() != first.RefreshToken.Reveal(); rotated != (c.Provider == "oauth2") {
+				t.Errorf("OC-03 rotated: %v", rotated)
+			}
+			must(t, g.oauth().Revoke(t.Context(), oauth.Revocation{
+				RevocationURL: c.RevocationURL, Authentication: r.Authentication, Token: next.RefreshToken, TokenTypeHint: "refresh_token",
+			}))
+			if g.lives(c.Provider, next.AccessToken.Reveal()) {
+				t.Error("OC-14 the access token outlived its grant")
+			}
+		})
+	}
 }
 
 func TestTheServiceGetsATokenFromEveryServer(t *testing.T) {
@@ -83,10 +158,11 @@ func TestTheServiceGetsATokenFromEveryServer(t *testing.T) {
 func TestTheDelegatedConnectionIsDeclaredInFull(t *testing.T) {
 	g := newRig(t)
 	c := g.parsed("creative-force-user")
-	got := []string{string(c.GrantType), c.Scope, c.TokenURL, c.AuthorizationURL, string(c.ClientAuth)}
+	got := []string{string(c.GrantType), c.Scope, c.TokenURL, c.AuthorizationURL, c.RevocationURL, string(c.ClientAuth), c.RedirectURI}
 	want := []string{
 		"authorization_code", "cfgateway offline_access",
-		g.url + "/creative-force/connect/token", g.url + "/creative-force/connect/authorize", "client_secret_post",
+		g.url + "/creative-force/connect/token", g.url + "/creative-force/connect/authorize",
+		g.url + "/creative-force/connect/revocation", "client_secret_post", "",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("§0.3 (-want +got):\n%s", diff)
