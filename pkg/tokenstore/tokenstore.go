@@ -26,7 +26,8 @@ type Key struct {
 // does not exist.
 type Item struct {
 	Key Key
-	// Version moves on commit, reject, drop and delete; never on lease, mark or failure.
+	// Version moves on commit, adopt, reject, drop and delete; never on lease, mark
+	// or failure, nor when a commit stores the grant alone.
 	Version int64
 	// Generation is the hash of the secret's ARN that the token was minted under.
 	Generation string
@@ -76,9 +77,11 @@ type Grant struct {
 
 // Inflight marks a refresh token as being presented to the provider. The mark
 // is written with the lease, before anything is sent, so that whoever comes
-// after a holder that died knows that the token may be spent.
+// after a holder that died knows that the token may be spent. Only the attempt
+// that set it takes it away; a new consent and the end of a grant do so too.
 type Inflight struct {
-	// Fingerprint is the refresh token's; empty when none is under way.
+	// Fingerprint is the refresh token's; empty when none is under way, also
+	// when the item held no grant to mark.
 	Fingerprint string
 	// Attempt is the owner of the lease it was marked under, StartedAt when.
 	Attempt   string
@@ -153,7 +156,9 @@ type Commit struct {
 	RenewSlot string
 	// Consumed, when set, is the fingerprint of the refresh token that this
 	// commit's tokens came for; Grant is then what replaces it. It fences the
-	// grant by itself: a version that has moved costs the access token only.
+	// grant by itself: a version that has moved costs the access token only, and
+	// the item then comes back with another Token.ID than this commit's and the
+	// version that stands. Without it a grant stays as it is.
 	Consumed string
 	Grant    Grant
 	Now      time.Time
@@ -180,6 +185,7 @@ type Fail struct {
 	// RenewSlot replaces the item's slot: the minute of the next attempt.
 	RenewSlot string
 	// Unsettled leaves the in-flight mark: the refresh token may have been spent.
+	// Otherwise the mark goes, if Owner set it.
 	Unsettled bool
 	Now       time.Time
 }
@@ -188,7 +194,8 @@ type Fail struct {
 type Release struct {
 	Key   Key
 	Owner string
-	// Unsettled leaves the in-flight mark, which an earlier holder set.
+	// Unsettled leaves the in-flight mark: an earlier holder never told what
+	// became of the refresh token. Otherwise the mark goes, if Owner set it.
 	Unsettled bool
 }
 
@@ -225,7 +232,7 @@ type Session struct {
 	// Version moves with each write; 0 is a session that does not exist.
 	Version int64
 	Text    []byte
-	// SweepAt is when the store may forget it.
+	// SweepAt is when the store may forget it, to the second.
 	SweepAt time.Time
 }
 

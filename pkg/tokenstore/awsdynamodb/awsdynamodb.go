@@ -14,16 +14,22 @@
 // milliseconds since the epoch; ttl alone is in seconds, because DynamoDB wants
 // it so. An item carries schema 1. Whatever does not read as schema 1 says,
 // down to the type and range of each attribute, is corrupt: a miss to readers,
-// mended by the next Acquire. An item of a subject is never mended, because it
-// also holds the grant: it stays as it is until an operator has looked.
+// mended by the next Acquire. An item that holds a grant, and any of a subject,
+// is never mended: it may have the only living refresh token, and stays as it is
+// until the grant is dropped. Only its lease is replaced like any other.
+//
+// A session of a consent is an item of its own under "session/<id>", so that a
+// policy on the leading key can confine the public function to sessions.
 //
 // # Deletion by TTL
 //
 // ttl is a day past everything that an item is still good for, so that the
 // sweeper never takes an item in use. Two kinds of item are kept out of its
-// reach: those of a subject (a refresh token must outlive every TTL), and a
-// connection's own item once it lists variants, whose tokens may live longer
-// than it does and would be forgotten with it by a drop.
+// reach. Those that hold a grant, or are a subject's, have no ttl at all: each
+// write that sets one requires that there is no grant, and what finds one takes
+// the form that sets none. A connection's own item that lists variants has one
+// that never comes, since their tokens may live longer than its own and would
+// be forgotten with it by a drop.
 package awsdynamodb
 
 import (
@@ -40,6 +46,7 @@ import (
 type Client interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
+	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 }
 
 // Config is what a Store is made of.
@@ -70,7 +77,8 @@ func New(cfg Config) *Store {
 }
 
 // Get reads one item with one GetItem. A missing item is the zero Item with
-// its Key set. Errors are tokenstore.ErrUnavailable and tokenstore.ErrCorrupt.
+// its Key set. Errors are tokenstore.ErrUnavailable, tokenstore.ErrCorrupt, which
+// the next Acquire mends, and tokenstore.ErrGrantCorrupt, which nothing mends.
 func (s *Store) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
 	found, err := s.read(ctx, "get", key, consistent)
 	if err != nil {

@@ -31,3 +31,5 @@ func newClient(endpoint string, transport http.RoundTripper) *dynamodb.Client {
 	}
 	return dynamodb.New(options)
 }
+
+func fromMillis(n int64) time.Time { return time.UnixMilli(n).UTC() }

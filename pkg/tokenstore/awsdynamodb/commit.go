@@ -2,6 +2,8 @@ package awsdynamodb
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -10,53 +12,102 @@ import (
 )
 
 // Commit stores a token and ends the lease, in one write if the lease is still
-// the owner's, else in a second that leaves the other's lease alone. The
-// version alone decides: tokenstore.ErrSuperseded, with the item, when it has
-// moved, unless this very commit moved it.
+// the owner's, else in a second that leaves the other's lease alone. Where no
+// refresh token was consumed, the version alone decides:
+// tokenstore.ErrSuperseded, with the item, when it has moved, unless this very
+// commit moved it.
+//
+// Where one was, its fingerprint decides (CR-07): while the item holds it, the
+// grant that came for it is stored, and the token too if the version stands.
+// tokenstore.ErrSuperseded, with the item, says that it holds another or none,
+// and that nothing was written.
 func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
-	u := committing(c, c.Now)
-	u.forget(leaseAttributes...)
-	u.require("#lease_owner = :owner")
-	u.value(":owner", text(c.Owner))
-	item, again, err := s.commit(ctx, c, u)
-	if again {
-		item, again, err = s.commit(ctx, c, committing(c, item.Lease.Until))
+	form := commitForm{token: true, lease: true, settle: true, sweep: c.Consumed == "" && swept(c.Key)}
+	for range writeTries {
+		found, applied, err := s.apply(ctx, form.update(c))
+		if err != nil {
+			return tokenstore.Item{Key: c.Key}, err
+		}
+		item, bad := decode(c.Key, found)
+		next := commitFormFor(c, item, found, bad)
+		switch {
+		case applied || c.Landed(item):
+			return item, nil
+		case c.Consumed == "" && (!next.token || next == form), c.Consumed != "" && item.Grant.Fingerprint != c.Consumed:
+			return item, tokenstore.ErrSuperseded
+		}
+		form = next
 	}
-	if again {
-		// The version stood before the write and after it, yet not under it.
-		return item, tokenstore.ErrSuperseded
-	}
-	return item, err
+	return tokenstore.Item{Key: c.Key}, fmt.Errorf("commit token item: %w: others keep changing it", tokenstore.ErrUnavailable)
 }
 
-// commit sends one form of the commit. again is true when nothing was written
-// although the version still stands. What else of the item cannot be read does
-// not matter: the version alone fences.
-func (s *Store) commit(ctx context.Context, c tokenstore.Commit, u *update) (item tokenstore.Item, again bool, err error) {
-	found, applied, err := s.apply(ctx, u)
-	if err != nil {
-		return tokenstore.Item{Key: c.Key}, false, err
-	}
-	item, _ = decode(c.Key, found)
-	switch {
-	case applied, item.Version == c.Version+1 && item.Token.ID == c.Token.ID:
-		return item, false, nil
-	case item.Version == c.Version:
-		return item, true, nil
-	}
-	return item, false, tokenstore.ErrSuperseded
+// commitForm is what of a commit may be written to the item as it stands, and
+// what it requires to still be so.
+type commitForm struct {
+	// token: the version stands, so that the token is stored.
+	token bool
+	// lease is the owner's and ends; otherwise leaseEnd is when another's does.
+	lease    bool
+	leaseEnd time.Time
+	// settle: the in-flight mark is that of this attempt, or there is none, and goes.
+	settle bool
+	// sweep: the item holds no grant and gets none, so that a ttl stands on it.
+	sweep bool
 }
 
-// committing is the part of the write that does not depend on the lease, which
-// ends at leaseEnd if it is another's.
-func committing(c tokenstore.Commit, leaseEnd time.Time) *update {
+// commitFormFor is the form for the item as it was found. What else of it cannot
+// be read does not matter: the fence alone decides.
+func commitFormFor(c tokenstore.Commit, item tokenstore.Item, found attributes, bad []string) commitForm {
+	f := commitForm{
+		token:  item.Version == c.Version && !slices.Contains(bad, attrVersion),
+		lease:  textOf(found[attrLeaseOwner]) == c.Owner,
+		settle: found[attrSpendAttempt] == nil || textOf(found[attrSpendAttempt]) == c.Owner,
+		sweep:  c.Consumed == "" && swept(c.Key) && !holdsGrant(c.Key, found),
+	}
+	if !f.lease {
+		f.leaseEnd = item.Lease.Until
+	}
+	return f
+}
+
+func (f commitForm) update(c tokenstore.Commit) *update {
 	u := newUpdate("commit", c.Key)
 	u.answer = types.ReturnValueAllNew
-	u.assign(attrSchema, number(schemaVersion))
-	u.assign(attrVersion, number(c.Version+1))
-	requireVersion(u, c.Version)
-	u.text(attrGeneration, c.Generation)
-	putToken(u, c.Token)
+	u.end(c.Owner, f.lease, f.settle)
+	if f.token {
+		requireVersion(u, c.Version)
+		putCommitted(u, c)
+	}
+	if c.Consumed != "" {
+		u.require("#grant_fp = :consumed")
+		u.value(":consumed", text(c.Consumed))
+		putGrant(u, c.Grant)
+		u.forget(attrTTL)
+	}
+	if f.sweep {
+		u.require(withoutGrant)
+		u.sweep(sweepAt(c.Token.ExpiresAt, c.Now, f.leaseEnd))
+	}
+	return u
+}
+
+// end ends owner's lease, takes away its mark, or both.
+func (u *update) end(owner string, lease, settle bool) {
+	if lease {
+		u.forget(leaseAttributes...)
+		u.require("#lease_owner = :owner")
+	}
+	if settle {
+		u.settle()
+	}
+	if lease || settle {
+		u.value(":owner", text(owner))
+	}
+}
+
+// putCommitted stores a commit's token and forgets what the one before left.
+func putCommitted(u *update, c tokenstore.Commit) {
+	putToken(u, c.Token, c.Generation, c.Version+1)
 	if c.Used {
 		u.assign(attrUsed, &types.AttributeValueMemberBOOL{Value: true})
 	} else {
@@ -65,13 +116,14 @@ func committing(c tokenstore.Commit, leaseEnd time.Time) *update {
 	u.text(attrRenewSlot, c.RenewSlot)
 	u.forget(attrRejectedID, attrMustLoad)
 	u.forget(failureAttributes...)
-	u.sweep(sweepAt(c.Token.ExpiresAt, leaseEnd))
-	return u
 }
 
-func putToken(u *update, t tokenstore.Token) {
-	u.assign(attrTokenID, text(t.ID))
-	u.assign(attrSealed, &types.AttributeValueMemberB{Value: t.Sealed})
+func putToken(u *update, t tokenstore.Token, generation string, version int64) {
+	u.assign(attrSchema, number(schemaVersion))
+	u.assign(attrVersion, number(version))
+	u.text(attrGeneration, generation)
+	u.text(attrTokenID, t.ID)
+	u.bytes(attrSealed, t.Sealed)
 	u.instant(attrMintedAt, t.MintedAt)
 	u.instant(attrExpiresAt, t.ExpiresAt)
 	u.text(attrDeclaration, t.Declaration)

@@ -16,14 +16,23 @@ import (
 func understood(key tokenstore.Key, found attributes) (tokenstore.Item, error) {
 	item, bad := decode(key, found)
 	if len(bad) > 0 {
-		return tokenstore.Item{Key: key}, corrupt(bad)
+		return tokenstore.Item{Key: key}, unreadable(key, found, bad)
 	}
 	return item, nil
 }
 
+// unreadable is the error of an item with bad attributes. That the lease alone
+// is bad does not touch a grant: the next Acquire replaces it.
+func unreadable(key tokenstore.Key, found attributes, bad []string) error {
+	if beyondLease(bad) && holdsGrant(key, found) {
+		return corrupt(tokenstore.ErrGrantCorrupt, bad)
+	}
+	return corrupt(tokenstore.ErrCorrupt, bad)
+}
+
 // corrupt names the attributes that cannot be read, never what stands in them.
-func corrupt(bad []string) error {
-	return fmt.Errorf("%w: unusable %s", tokenstore.ErrCorrupt, strings.Join(bad, ", "))
+func corrupt(kind error, bad []string) error {
+	return fmt.Errorf("%w: unusable %s", kind, strings.Join(bad, ", "))
 }
 
 // decode reads what it can of an item, and names the attributes that are
@@ -46,11 +55,13 @@ func decode(key tokenstore.Key, found attributes) (tokenstore.Item, []string) {
 		Used:       r.flag(attrUsed),
 		RenewSlot:  r.text(attrRenewSlot),
 		Variants:   r.set(attrVariants),
+		Grant:      r.grant(),
 	}
+	item.Inflight = r.inflight(item.Grant.Fingerprint)
 	if schema := r.number(attrSchema, maxCount); schema != schemaVersion {
 		r.fault(attrSchema)
 	}
-	if item.Token.ID != "" && item.Version == 0 {
+	if (item.Token.ID != "" || item.Grant.Fingerprint != "") && item.Version == 0 {
 		r.fault(attrVersion)
 	}
 	return item, r.bad
@@ -116,6 +127,43 @@ func (r *reader) failure() tokenstore.Failure {
 		FailedAt:      r.instant(attrFailedAt),
 		NextAttemptAt: r.instant(attrNextAttemptAt),
 		Cause:         r.text(attrFailCause),
+	}
+}
+
+func (r *reader) grant() tokenstore.Grant {
+	r.require(grantAttributes, attrGrant, attrGrantPrint)
+	return tokenstore.Grant{
+		Fingerprint: r.text(attrGrantPrint),
+		Sealed:      r.bytes(attrGrant),
+		Generation:  r.text(attrGrantGeneration),
+		Client:      r.text(attrGrantClient),
+		ConsentedBy: r.text(attrConsentedBy),
+		ConsentedAt: r.instant(attrConsentedAt),
+		RefreshedAt: r.instant(attrRefreshedAt),
+		ExpiresAt:   r.instant(attrGrantExpiresAt),
+	}
+}
+
+// inflight reads the mark. What cannot be read of it counts as the mark of the
+// refresh token that stands, which is the cautious reading, and is no fault: it
+// is replaced at the next occasion, and the grant beside it is as good as ever.
+func (r *reader) inflight(stands string) tokenstore.Inflight {
+	mark := &reader{found: r.found}
+	print := func(name string) string {
+		s := mark.text(name)
+		switch {
+		case slices.Contains(mark.bad, name):
+			return stands
+		case s == nothing:
+			return ""
+		}
+		return s
+	}
+	return tokenstore.Inflight{
+		Fingerprint: print(attrSpendPrint),
+		Attempt:     mark.text(attrSpendAttempt),
+		StartedAt:   mark.instant(attrSpendAt),
+		Before:      print(attrSpendBefore),
 	}
 }
 

@@ -50,67 +50,6 @@ func reported(item tokenstore.Item, r tokenstore.Reject) bool {
 		item.Token.ID == r.TokenID && slices.EqualFunc(item.Forced, r.Forced, sameInstant)
 }
 
-// Drop forgets token, failure, rejection and renewal slot, moves the version,
-// and returns the item as it stood before; one that could not be understood
-// counts as having held nothing. A missing item is created. A subject's item
-// whose schema or version cannot be read is tokenstore.ErrCorrupt.
-func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
-	for _, form := range []func(tokenstore.Drop) *update{droppingNext, droppingReset, droppingNext} {
-		found, applied, err := s.apply(ctx, form(d))
-		if err != nil {
-			return tokenstore.Item{Key: d.Key}, err
-		}
-		if applied {
-			item, _ := understood(d.Key, found)
-			return item, nil
-		}
-		if d.Key.Subject != "" {
-			break
-		}
-	}
-	return tokenstore.Item{Key: d.Key}, corrupt([]string{attrSchema, attrVersion})
-}
-
-const versionCounts = "attribute_not_exists(#version) OR #version BETWEEN :zero AND :most"
-
-// droppingNext moves a version that can be counted on.
-func droppingNext(d tokenstore.Drop) *update {
-	u := dropping(d)
-	u.require(versionCounts)
-	u.compute(attrVersion, "if_not_exists(#version, :zero) + :one")
-	u.value(":one", number(1))
-	return u
-}
-
-// droppingReset sets a version that cannot past every one counted so far.
-func droppingReset(d tokenstore.Drop) *update {
-	u := dropping(d)
-	u.require("NOT (" + versionCounts + ")")
-	u.assign(attrVersion, instant(d.Now))
-	return u
-}
-
-func dropping(d tokenstore.Drop) *update {
-	u := newUpdate("drop", d.Key)
-	u.answer = types.ReturnValueAllOld
-	u.blind = true
-	u.stamp()
-	if d.Key.Subject != "" {
-		u.requireSchema()
-	}
-	u.value(":zero", number(0))
-	u.value(":most", number(maxCount-1))
-	u.forget(tokenAttributes...)
-	if !d.KeepFailure {
-		u.forget(failureAttributes...)
-	}
-	if d.MustLoad != "" {
-		u.assign(attrMustLoad, text(d.MustLoad))
-	}
-	u.sweep(sweepAt(d.Now))
-	return u
-}
-
 // MarkUsed notes that the token of that version was served; a version that has
 // moved makes it a no-op.
 func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error {
@@ -173,6 +112,23 @@ func (s *Store) RemoveVariant(ctx context.Context, key tokenstore.Key, variant s
 // its variants cannot be read.
 func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
 	key.Variant = ""
+	u := addingVariant(key, variant)
+	if swept(key) {
+		u.assign(attrTTL, number(never))
+		u.require(withoutGrant)
+	}
+	_, applied, err := s.apply(ctx, u)
+	if err == nil && !applied && swept(key) {
+		// Beside a grant there is no ttl.
+		_, applied, err = s.apply(ctx, addingVariant(key, variant))
+	}
+	if err == nil && !applied {
+		return corrupt(tokenstore.ErrCorrupt, []string{attrSchema, attrVariants})
+	}
+	return err
+}
+
+func addingVariant(key tokenstore.Key, variant string) *update {
 	u := newUpdate("add variant", key)
 	u.blind = true
 	u.stamp()
@@ -182,12 +138,7 @@ func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant stri
 	u.add = append(u.add, "#variants :variant")
 	u.value(":variant", &types.AttributeValueMemberSS{Value: []string{variant}})
 	if swept(key) {
-		u.assign(attrTTL, number(never))
 		u.assign(attrTTLPin, number(never))
 	}
-	_, applied, err := s.apply(ctx, u)
-	if err == nil && !applied {
-		return corrupt([]string{attrSchema, attrVariants})
-	}
-	return err
+	return u
 }

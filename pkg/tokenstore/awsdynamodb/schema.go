@@ -3,6 +3,7 @@ package awsdynamodb
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -46,6 +47,20 @@ const (
 	attrRenewSlot  = "renew_slot"
 	attrVariants   = "variants"
 
+	attrGrant           = "grant"
+	attrGrantPrint      = "grant_fp"
+	attrGrantGeneration = "grant_generation"
+	attrGrantClient     = "grant_client"
+	attrGrantExpiresAt  = "grant_expires_at"
+	attrConsentedBy     = "consented_by"
+	attrConsentedAt     = "consented_at"
+	attrRefreshedAt     = "refreshed_at"
+
+	attrSpendPrint   = "spend_fp"
+	attrSpendAttempt = "spend_by"
+	attrSpendAt      = "spend_at"
+	attrSpendBefore  = "spend_before"
+
 	attrTTL    = "ttl"
 	attrTTLPin = "ttl_pin"
 )
@@ -54,12 +69,17 @@ const (
 var (
 	tokenAttributes = []string{
 		attrGeneration, attrTokenID, attrSealed, attrMintedAt, attrExpiresAt, attrDeclaration,
-		attrSecretVersion, attrUsed, attrRejectedID, attrRenewSlot,
+		attrSecretVersion, attrUsed, attrRejectedID,
 	}
 	failureAttributes = []string{
 		attrFailCount, attrFailCode, attrFailStatus, attrFailProvider, attrFailCause, attrFailedAt, attrNextAttemptAt,
 	}
 	leaseAttributes = []string{attrLeaseOwner, attrLeaseUntil}
+	grantAttributes = []string{
+		attrGrant, attrGrantPrint, attrGrantGeneration, attrGrantClient, attrGrantExpiresAt,
+		attrConsentedBy, attrConsentedAt, attrRefreshedAt,
+	}
+	spendAttributes = []string{attrSpendPrint, attrSpendAttempt, attrSpendAt, attrSpendBefore}
 )
 
 const (
@@ -74,7 +94,14 @@ const (
 	grace = 24 * time.Hour
 	// never is a ttl that no sweeper reaches, in seconds.
 	never = maxMillis / 1000
+	// nothing stands for a refresh token where there is none: a computed
+	// attribute cannot be left out.
+	nothing = "-"
 )
+
+// withoutGrant holds of an item that a ttl may stand on: there is no trace of a
+// grant.
+var withoutGrant = "attribute_not_exists(#" + strings.Join(grantAttributes, ") AND attribute_not_exists(#") + ")"
 
 type attributes = map[string]types.AttributeValue
 
@@ -95,9 +122,19 @@ func sortKey(key tokenstore.Key) string {
 	return sk
 }
 
-// swept says whether DynamoDB may delete the item by its ttl. A subject's item
-// holds a refresh token, which nothing but its owner ends.
+// swept says whether DynamoDB may delete the item by its ttl, unless it holds a
+// grant. A subject's item is there for its refresh token, which nothing but its
+// owner ends.
 func swept(key tokenstore.Key) bool { return key.Subject == "" }
+
+// holdsGrant says whether the item that stands under key holds a refresh token,
+// or may be meant to: any trace of one counts.
+func holdsGrant(key tokenstore.Key, found attributes) bool {
+	if len(found) == 0 {
+		return false
+	}
+	return key.Subject != "" || slices.ContainsFunc(grantAttributes, func(name string) bool { return found[name] != nil })
+}
 
 // sweepAt is the ttl of an item that is good for something until the latest of
 // the instants, in seconds since the epoch.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -121,41 +120,6 @@ func TestEngineDropsCorruptItems(t *testing.T) {
 	}
 }
 
-func TestEngineLeavesCorruptGrantsAlone(t *testing.T) {
-	e := newEngine(t)
-	store := e.store()
-	for i, tc := range corruptions {
-		t.Run(tc.name, func(t *testing.T) {
-			k := tokenstore.Key{Connection: fmt.Sprint("grant-", i), Subject: "default"}
-			item := maps.Clone(tc.item)
-			item["grant"] = bin("a sealed refresh token")
-			e.put(t, k, item)
-			a := acquire("holder")
-			a.Key = k
-			_, err := store.Acquire(t.Context(), a)
-			if tc.keepsToken {
-				if err != nil {
-					t.Fatalf("Acquire of an item whose lease alone is bad: %v", err)
-				}
-			} else if !errors.Is(err, tokenstore.ErrCorrupt) {
-				t.Fatalf("Acquire: %v, want ErrCorrupt", err)
-			}
-			if item := e.raw(t, k); !tc.keepsToken && cmp.Equal(item["lease_owner"], str("holder"), sameAttributes) {
-				t.Error("the lease was kept although it guards nothing")
-			}
-			ignoring := []string{"lease_owner", "lease_until", "lease_seq"}
-			want, got := under(k, item), e.raw(t, k)
-			for _, name := range ignoring {
-				delete(want, name)
-				delete(got, name)
-			}
-			if d := cmp.Diff(want, got, sameAttributes); d != "" {
-				t.Errorf("BI-72 the item was overwritten (-want +got):\n%s", d)
-			}
-		})
-	}
-}
-
 func TestEngineTTL(t *testing.T) {
 	e := newEngine(t)
 	store := e.store()
@@ -167,10 +131,25 @@ func TestEngineTTL(t *testing.T) {
 		_, err := store.Acquire(ctx, a)
 		return err
 	}
-	save := func(k tokenstore.Key, owner string) error {
-		c := commit(owner, 0)
+	saveAt := func(k tokenstore.Key, owner string, version int64) error {
+		c := commit(owner, version)
 		c.Key = k
 		_, err := store.Commit(ctx, c)
+		return err
+	}
+	save := func(k tokenstore.Key, owner string) error {
+		if err := saveAt(k, owner, 0); !errors.Is(err, tokenstore.ErrSuperseded) {
+			return err
+		}
+		return nil
+	}
+	adopt := func(k tokenstore.Key, owner string, version int64) error {
+		grant := tokenstore.Grant{Fingerprint: "rt_1", Sealed: []byte("sealed")}
+		_, err := store.Adopt(ctx, tokenstore.Adopt{Key: k, Owner: owner, Version: version, Grant: grant, Now: now})
+		return err
+	}
+	drop := func(k tokenstore.Key, grant bool) error {
+		_, err := store.Drop(ctx, tokenstore.Drop{Key: k, Grant: grant, Now: now})
 		return err
 	}
 	fail := func(k tokenstore.Key, owner string, next time.Time) error {
@@ -212,6 +191,29 @@ func TestEngineTTL(t *testing.T) {
 		{"CR-16 an item that lists variants is not swept", "", nil, func(k tokenstore.Key) error {
 			return errors.Join(store.AddVariant(ctx, k, "v1"), take(k, "a"), save(k, "a"), take(k, "b"), fail(k, "b", now))
 		}, time.Unix(253402300799, 0)},
+		{"CR-16 an item with a grant has none, whatever is done to it", "", nil, func(k tokenstore.Key) error {
+			return errors.Join(take(k, "a"), save(k, "a"), store.AddVariant(ctx, k, "v1"), adopt(k, "b", 1), take(k, "c"),
+				fail(k, "c", now), store.AddVariant(ctx, k, "v2"), drop(k, false), take(k, "d"), saveAt(k, "d", 3), save(k, "late"))
+		}, time.Time{}},
+		{"CR-16 an item whose grant was dropped is swept again", "", nil, func(k tokenstore.Key) error {
+			return errors.Join(adopt(k, "a", 0), drop(k, true))
+		}, now.Add(day)},
+		{"CR-16 a pinned ttl comes back when the grant goes", "", nil, func(k tokenstore.Key) error {
+			return errors.Join(store.AddVariant(ctx, k, "v1"), adopt(k, "a", 0), drop(k, true))
+		}, time.Unix(253402300799, 0)},
+		{"CR-16 a subject's item without its grant is swept", "joe", nil, func(k tokenstore.Key) error {
+			return errors.Join(adopt(k, "a", 0), drop(k, true))
+		}, now.Add(day)},
+		{"CR-16 a lease on what is left of a subject keeps it", "joe", nil, func(k tokenstore.Key) error {
+			return errors.Join(adopt(k, "a", 0), drop(k, true), take(k, "b"))
+		}, time.Time{}},
+		{"CR-16 a lease to spend a refresh token keeps an item about to be swept", "", with(attributes{"ttl": num(strconv.FormatInt(now.Unix()+1, 10)), "ttl_pin": nil}),
+			func(k tokenstore.Key) error {
+				a := acquire("a")
+				a.Key, a.Spend = k, true
+				_, err := store.Acquire(ctx, a)
+				return err
+			}, time.Time{}},
 		{"CR-16 a subject's item has none", "default", nil, func(k tokenstore.Key) error {
 			_, err := store.Drop(ctx, tokenstore.Drop{Key: k, Now: now})
 			late := commit("b", 1)

@@ -26,7 +26,7 @@ type update struct {
 	values attributes
 	// answer is what comes back of an update that was applied; empty is nothing.
 	answer types.ReturnValue
-	// blind says that nobody asks how the item stands when the condition fails.
+	// blind says that a failed condition is worth no read of how the item stands.
 	blind bool
 }
 
@@ -47,6 +47,15 @@ func (u *update) text(name, s string) {
 		return
 	}
 	u.assign(name, text(s))
+}
+
+// bytes sets a binary attribute, or removes it when b is empty.
+func (u *update) bytes(name string, b []byte) {
+	if len(b) == 0 {
+		u.forget(name)
+		return
+	}
+	u.assign(name, &types.AttributeValueMemberB{Value: b})
 }
 
 // instant sets an instant, or removes it when at is zero.
@@ -88,9 +97,14 @@ func (u *update) requireSchema() { u.require("attribute_not_exists(#pk) OR #sche
 // sweep sets the ttl, where one may stand.
 func (u *update) sweep(at types.AttributeValue) {
 	if swept(u.key) {
-		u.compute(attrTTL, "if_not_exists(#ttl_pin, :ttl)")
-		u.value(":ttl", at)
+		u.expire(at)
 	}
+}
+
+// expire sets the ttl, or keeps it where it is pinned.
+func (u *update) expire(at types.AttributeValue) {
+	u.compute(attrTTL, "if_not_exists(#ttl_pin, :ttl)")
+	u.value(":ttl", at)
 }
 
 func (u *update) input(table *string) *dynamodb.UpdateItemInput {
@@ -100,9 +114,7 @@ func (u *update) input(table *string) *dynamodb.UpdateItemInput {
 	}
 	if len(u.when) > 0 {
 		in.ConditionExpression = aws.String(strings.Join(u.when, " AND "))
-		if !u.blind {
-			in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
-		}
+		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 	}
 	in.ExpressionAttributeNames = names(*in.UpdateExpression, aws.ToString(in.ConditionExpression))
 	if len(u.values) > 0 {
@@ -146,7 +158,7 @@ func names(expressions ...string) map[string]string {
 }
 
 // apply sends u. When its condition fails, applied is false and the attributes
-// are the item as it stands (nothing when u is blind): the engine's word, or a
+// are the item as it stands: the engine's word, or, unless u is blind, a
 // consistent read where the engine does not say.
 func (s *Store) apply(ctx context.Context, u *update) (found attributes, applied bool, err error) {
 	out, err := s.client.UpdateItem(ctx, u.input(s.table))

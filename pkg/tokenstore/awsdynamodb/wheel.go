@@ -19,25 +19,19 @@ import (
 // leaves the slot as it is writes nothing to it.
 const RenewIndex = "renew"
 
-// WheelClient is what is used of *dynamodb.Client by who renews.
-type WheelClient interface {
-	Client
-	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
-}
-
 // WheelConfig is what a Wheel is made of.
 type WheelConfig struct {
 	// Store is the store of the same table.
 	Store *Store
 	// Client is required.
-	Client WheelClient
+	Client Client
 }
 
 // Wheel is a Store that also finds what is due and keeps the renewer's notes.
-// Only the renewer needs the permission to query.
+// Only the renewer needs the permission to query the index.
 type Wheel struct {
 	*Store
-	client WheelClient
+	client Client
 }
 
 // NewWheel returns the wheel over cfg.Store. It sends nothing.

@@ -26,14 +26,17 @@ type Store struct {
 	items map[tokenstore.Key]tokenstore.Item
 	slots slots
 	notes map[string]tokenstore.Note
+	// sessions are by id; nothing sweeps them.
+	sessions map[string]tokenstore.Session
 }
 
 // New returns an empty store.
 func New() *Store {
 	return &Store{
-		items: make(map[tokenstore.Key]tokenstore.Item),
-		slots: make(slots),
-		notes: make(map[string]tokenstore.Note),
+		items:    make(map[tokenstore.Key]tokenstore.Item),
+		slots:    make(slots),
+		notes:    make(map[string]tokenstore.Note),
+		sessions: make(map[string]tokenstore.Session),
 	}
 }
 
@@ -49,7 +52,8 @@ func (s *Store) Get(ctx context.Context, key tokenstore.Key, _ bool) (tokenstore
 }
 
 // Acquire takes the lease when it is free, lapsed, absurd, or a.Owner's
-// already. tokenstore.ErrHeld comes with the item.
+// already; to spend a refresh token it takes it once, and a repetition changes
+// nothing. tokenstore.ErrHeld comes with the item.
 func (s *Store) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
 	if err := alive(ctx, "acquire"); err != nil {
 		return tokenstore.Item{Key: a.Key}, err
@@ -57,15 +61,22 @@ func (s *Store) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.I
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	item := s.read(a.Key)
-	if !takeable(item.Lease, a) {
+	switch {
+	case !ended(item.Lease, a) && item.Lease.Owner != a.Owner:
 		return item, tokenstore.ErrHeld
+	case !ended(item.Lease, a) && a.Spend && item.Inflight.Attempt == a.Owner:
+		return item, nil
 	}
 	item.Lease = tokenstore.Lease{Owner: a.Owner, Until: instant(a.Now.Add(a.TTL)), Seq: item.Lease.Seq + 1}
+	if a.Spend {
+		item.Inflight = marked(item, a)
+	}
 	return s.write(item), nil
 }
 
-// Commit stores a token under its version fence, and ends the lease if it is
-// c.Owner's. A repeated commit of the same token at the same version succeeds.
+// Commit stores a token under its version fence, a grant under that of the
+// refresh token consumed, and ends the lease if it is c.Owner's. A repeated
+// commit succeeds and changes nothing.
 func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
 	if err := alive(ctx, "commit"); err != nil {
 		return tokenstore.Item{Key: c.Key}, err
@@ -74,15 +85,21 @@ func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Ite
 	defer s.mu.Unlock()
 	item := s.read(c.Key)
 	switch {
-	case item.Version == c.Version+1 && item.Token.ID == c.Token.ID:
+	case c.Landed(item):
 		return item, nil
-	case item.Version != c.Version:
+	case c.Consumed != "" && item.Grant.Fingerprint != c.Consumed, c.Consumed == "" && item.Version != c.Version:
 		return item, tokenstore.ErrSuperseded
 	}
-	item.Version++
-	item.Generation, item.Token = c.Generation, c.Token
-	item.Used, item.RenewSlot = c.Used, c.RenewSlot
-	item.Failure, item.RejectedID, item.MustLoad = tokenstore.Failure{}, "", ""
+	if c.Consumed != "" {
+		item.Grant = c.Grant
+	}
+	if item.Version == c.Version {
+		item.Version++
+		item.Generation, item.Token = c.Generation, c.Token
+		item.Used, item.RenewSlot = c.Used, c.RenewSlot
+		item.Failure, item.RejectedID, item.MustLoad = tokenstore.Failure{}, "", ""
+	}
+	item.Inflight = settled(item.Inflight, c.Owner)
 	item.Lease = released(item.Lease, c.Owner)
 	return s.write(item), nil
 }
@@ -92,12 +109,19 @@ func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Ite
 func (s *Store) Fail(ctx context.Context, f tokenstore.Fail) error {
 	return s.underLease(ctx, "fail", f.Key, f.Owner, func(item *tokenstore.Item) {
 		item.Failure, item.RenewSlot = f.Failure, f.RenewSlot
+		if !f.Unsettled {
+			item.Inflight = settled(item.Inflight, f.Owner)
+		}
 	})
 }
 
 // Release ends the lease if it is r.Owner's.
 func (s *Store) Release(ctx context.Context, r tokenstore.Release) error {
-	return s.underLease(ctx, "release", r.Key, r.Owner, func(*tokenstore.Item) {})
+	return s.underLease(ctx, "release", r.Key, r.Owner, func(item *tokenstore.Item) {
+		if !r.Unsettled {
+			item.Inflight = settled(item.Inflight, r.Owner)
+		}
+	})
 }
 
 // Reject marks the current token as reported dead and moves the version.
@@ -122,9 +146,9 @@ func (s *Store) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Ite
 	return s.write(item), nil
 }
 
-// Drop forgets token, failure, rejection and renewal slot, and returns the item
-// as it stood before. A missing item is created, so that whoever is about to
-// commit to it is fenced.
+// Drop forgets token, failure and rejection, the grant only when told to, and
+// returns the item as it stood before. A missing item is created, so that
+// whoever is about to commit to it is fenced.
 func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
 	if err := alive(ctx, "drop"); err != nil {
 		return tokenstore.Item{Key: d.Key}, err
@@ -135,6 +159,10 @@ func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, e
 	after := tokenstore.Item{
 		Key: d.Key, Version: before.Version + 1, Lease: before.Lease,
 		Forced: before.Forced, MustLoad: before.MustLoad, Variants: before.Variants,
+		RenewSlot: d.RenewSlot,
+	}
+	if !d.Grant {
+		after.Grant, after.Inflight = before.Grant, before.Inflight
 	}
 	if d.MustLoad != "" {
 		after.MustLoad = d.MustLoad
@@ -239,8 +267,9 @@ func (s *Store) write(item tokenstore.Item) tokenstore.Item {
 	return s.read(item.Key)
 }
 
-func takeable(l tokenstore.Lease, a tokenstore.Acquire) bool {
-	return l.Owner == "" || l.Owner == a.Owner ||
+// ended says whether a lease binds nobody any more.
+func ended(l tokenstore.Lease, a tokenstore.Acquire) bool {
+	return l.Owner == "" ||
 		l.Until.Before(instant(a.Now)) || l.Until.After(instant(a.Now.Add(a.TTL+absurdAfter)))
 }
 
@@ -254,6 +283,7 @@ func released(l tokenstore.Lease, owner string) tokenstore.Lease {
 
 func clone(item tokenstore.Item) tokenstore.Item {
 	item.Token.Sealed = slices.Clone(item.Token.Sealed)
+	item.Grant.Sealed = slices.Clone(item.Grant.Sealed)
 	item.Forced = slices.Clone(item.Forced)
 	item.Variants = slices.Clone(item.Variants)
 	return item
@@ -264,7 +294,8 @@ func clone(item tokenstore.Item) tokenstore.Item {
 func normal(item tokenstore.Item) tokenstore.Item {
 	for _, at := range []*time.Time{
 		&item.Token.MintedAt, &item.Token.ExpiresAt, &item.Lease.Until,
-		&item.Failure.FailedAt, &item.Failure.NextAttemptAt,
+		&item.Failure.FailedAt, &item.Failure.NextAttemptAt, &item.Inflight.StartedAt,
+		&item.Grant.ConsentedAt, &item.Grant.RefreshedAt, &item.Grant.ExpiresAt,
 	} {
 		*at = instant(*at)
 	}

@@ -24,6 +24,7 @@ type Store interface {
 	Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error)
 	Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error)
 	Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error)
+	Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error)
 	Fail(ctx context.Context, f tokenstore.Fail) error
 	Release(ctx context.Context, r tokenstore.Release) error
 	Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error)
@@ -32,6 +33,7 @@ type Store interface {
 	SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error
 	AddVariant(ctx context.Context, key tokenstore.Key, variant string) error
 	RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error
+	Subjects(ctx context.Context, connection string, limit int, after string) ([]tokenstore.Item, string, error)
 	Due(ctx context.Context, slot, next string) ([]tokenstore.Key, string, error)
 	Reslot(ctx context.Context, key tokenstore.Key, from, to string) error
 	ReadNote(ctx context.Context, name string) (tokenstore.Note, error)
@@ -67,6 +69,14 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"variants", variants},
 		{"variants taken back", variantsTakenBack},
 		{"forced", forcedInstants},
+		{"adopt", adopt},
+		{"spend", spend},
+		{"spend races", spendRaces},
+		{"commit of a grant", commitGrant},
+		{"commit races of a grant", commitGrantRaces},
+		{"outcome of a refresh", outcome},
+		{"grant dropped", dropGrant},
+		{"subjects", subjects},
 		{"due", due},
 		{"reslot", reslot},
 		{"notes", notes},

@@ -108,6 +108,25 @@ func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (item tokenstor
 	return item, err
 }
 
+// Adopt stores the grant of a consent.
+func (s *Store) Adopt(ctx context.Context, a tokenstore.Adopt) (item tokenstore.Item, err error) {
+	failed := s.change(ctx, a.Key, "adopt", func() { item, err = s.Table.Adopt(ctx, a) })
+	if failed != nil {
+		return tokenstore.Item{Key: a.Key}, failed
+	}
+	s.Life.hold(a.Key.Connection, -1)
+	return item, err
+}
+
+// Subjects lists a connection's named subjects.
+func (s *Store) Subjects(ctx context.Context, connection string, limit int, after string) (items []tokenstore.Item, next string, err error) {
+	failed := s.call(ctx, connection, "list subjects", func() { items, next, err = s.Table.Subjects(ctx, connection, limit, after) })
+	if failed != nil {
+		return nil, "", failed
+	}
+	return items, next, err
+}
+
 // Fail remembers a failure.
 func (s *Store) Fail(ctx context.Context, f tokenstore.Fail) (err error) {
 	failed := s.change(ctx, f.Key, "fail", func() { err = s.Table.Fail(ctx, f) })

@@ -125,6 +125,19 @@ func (t *Table) Commit(ctx context.Context, c tokenstore.Commit) (item tokenstor
 	return item, err
 }
 
+// Adopt is one write, and a second one when the lease is no longer the owner's.
+func (t *Table) Adopt(ctx context.Context, a tokenstore.Adopt) (item tokenstore.Item, err error) {
+	t.write(ctx, a.Key, func() int {
+		before, _ := t.store.Get(ctx, a.Key, true)
+		item, err = t.store.Adopt(ctx, a)
+		if before.Version == a.Version && before.Lease.Owner != a.Owner {
+			return 2
+		}
+		return 1
+	})
+	return item, err
+}
+
 // Fail is one write when the failure outlives everything else of the item, and
 // two otherwise: the adapter moves the item's end first where that is needed.
 func (t *Table) Fail(ctx context.Context, f tokenstore.Fail) (err error) {
@@ -208,6 +221,20 @@ func (t *Table) Due(ctx context.Context, slot, next string) ([]tokenstore.Key, s
 	}
 	t.usage.Index.Read += readCost(read, false)
 	return page, next, nil
+}
+
+// Subjects is one query of a connection's items.
+func (t *Table) Subjects(ctx context.Context, connection string, limit int, after string) ([]tokenstore.Item, string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	items, next, err := t.store.Subjects(ctx, connection, limit, after)
+	t.usage.Requests++
+	read := 0
+	for _, item := range items {
+		read += itemSize(item)
+	}
+	t.usage.Items.Read += readCost(read, true)
+	return items, next, err
 }
 
 // ReadNote is one consistent read.

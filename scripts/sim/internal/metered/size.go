@@ -1,6 +1,7 @@
 package metered
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +71,9 @@ func itemSize(item tokenstore.Item) int {
 	}
 	w.text("renew_slot", item.RenewSlot)
 	w.text("variants", strings.Join(item.Variants, ""))
-	if item.Key.Subject == "" {
+	w.grant(item.Grant)
+	w.inflight(item.Inflight)
+	if item.Key.Subject == "" && item.Grant.Fingerprint == "" {
 		w += weight(len("ttl") + 6) // ten digits of seconds
 	}
 	return int(w)
@@ -83,6 +86,27 @@ func (w *weight) token(t tokenstore.Token) {
 	w.instant("expires_at", t.ExpiresAt)
 	w.text("declaration", t.Declaration)
 	w.text("secret_version", t.SecretVersion)
+}
+
+func (w *weight) grant(g tokenstore.Grant) {
+	w.text("grant", string(g.Sealed))
+	w.text("grant_fp", g.Fingerprint)
+	w.text("grant_generation", g.Generation)
+	w.text("grant_client", g.Client)
+	w.instant("grant_expires_at", g.ExpiresAt)
+	w.text("consented_by", g.ConsentedBy)
+	w.instant("consented_at", g.ConsentedAt)
+	w.instant("refreshed_at", g.RefreshedAt)
+}
+
+func (w *weight) inflight(mark tokenstore.Inflight) {
+	if mark.Attempt == "" {
+		return
+	}
+	w.text("spend_fp", cmp.Or(mark.Fingerprint, "-"))
+	w.text("spend_before", cmp.Or(mark.Before, "-"))
+	w.text("spend_by", mark.Attempt)
+	w.instant("spend_at", mark.StartedAt)
 }
 
 func (w *weight) failure(f tokenstore.Failure) {

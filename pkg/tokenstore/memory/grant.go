@@ -1,0 +1,68 @@
+package memory
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// Adopt stores grant and token of a new consent over whatever grant was there,
+// under its version fence, and ends the lease if it is a.Owner's. A repeated
+// adoption succeeds and changes nothing.
+func (s *Store) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
+	if err := alive(ctx, "adopt"); err != nil {
+		return tokenstore.Item{Key: a.Key}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	item := s.read(a.Key)
+	switch {
+	case a.Landed(item):
+		return item, nil
+	case item.Version != a.Version:
+		return item, tokenstore.ErrSuperseded
+	}
+	return s.write(tokenstore.Item{
+		Key: a.Key, Version: item.Version + 1, Generation: a.Generation, Token: a.Token, Grant: a.Grant,
+		RenewSlot: a.RenewSlot, Lease: released(item.Lease, a.Owner), Variants: item.Variants,
+	}), nil
+}
+
+// Subjects returns up to limit items of a connection's named subjects in the
+// order of their names, those after after, and the after of the next page,
+// empty on the last. Items that were never committed to are left out.
+func (s *Store) Subjects(ctx context.Context, connection string, limit int, after string) ([]tokenstore.Item, string, error) {
+	if err := alive(ctx, "list subjects"); err != nil {
+		return nil, "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var items []tokenstore.Item
+	for key, item := range s.items {
+		if key.Connection == connection && key.Subject > after && key.Variant == "" && item.Version > 0 {
+			items = append(items, clone(item))
+		}
+	}
+	slices.SortFunc(items, func(a, b tokenstore.Item) int { return strings.Compare(a.Key.Subject, b.Key.Subject) })
+	if limit = max(limit, 1); len(items) <= limit {
+		return items, "", nil
+	}
+	return items[:limit], items[limit-1].Key.Subject, nil
+}
+
+// marked is the mark of a's attempt to spend the item's refresh token.
+func marked(item tokenstore.Item, a tokenstore.Acquire) tokenstore.Inflight {
+	return tokenstore.Inflight{
+		Fingerprint: item.Grant.Fingerprint, Attempt: a.Owner, StartedAt: a.Now, Before: item.Inflight.Fingerprint,
+	}
+}
+
+// settled takes the mark away if it is owner's.
+func settled(mark tokenstore.Inflight, owner string) tokenstore.Inflight {
+	if mark.Attempt != owner {
+		return mark
+	}
+	return tokenstore.Inflight{}
+}

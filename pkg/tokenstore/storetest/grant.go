@@ -1,0 +1,423 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// grantOf is the grant of a refresh token that names itself after id, with
+// every field filled in.
+func grantOf(id string) tokenstore.Grant {
+	return tokenstore.Grant{
+		Fingerprint: id, Sealed: []byte("\xff\x00sealed-" + id), Generation: "generation-" + id, Client: "client-" + id,
+		ConsentedBy: "joe of " + id, ConsentedAt: start.Add(-time.Hour), RefreshedAt: start, ExpiresAt: start.Add(24 * time.Hour),
+	}
+}
+
+// storedGrant is that grant as a store gives it back.
+func storedGrant(id string) tokenstore.Grant {
+	g := grantOf(id)
+	g.ConsentedAt, g.RefreshedAt, g.ExpiresAt = stored(g.ConsentedAt), stored(g.RefreshedAt), stored(g.ExpiresAt)
+	return g
+}
+
+func storedToken(t tokenstore.Token) tokenstore.Token {
+	t.MintedAt, t.ExpiresAt = stored(t.MintedAt), stored(t.ExpiresAt)
+	return t
+}
+
+func adopted(k tokenstore.Key, owner string, version int64, refresh, access string) tokenstore.Adopt {
+	c := committed(k, owner, version, access)
+	return tokenstore.Adopt{
+		Key: k, Owner: owner, Version: version, Generation: c.Generation, Token: c.Token,
+		Grant: grantOf(refresh), RenewSlot: c.RenewSlot, Now: start,
+	}
+}
+
+// mustAdopt gives an item its first grant, and returns it as it then stands.
+func mustAdopt(t *testing.T, f *fixture, k tokenstore.Key, refresh, access string) tokenstore.Item {
+	t.Helper()
+	held := mustAcquire(t, f, k, "adopter-of-"+refresh, start)
+	item, err := f.Adopt(t.Context(), adopted(k, "adopter-of-"+refresh, held.Version, refresh, access))
+	if err != nil {
+		t.Fatalf("Adopt: %v", err)
+	}
+	return item
+}
+
+func spending(k tokenstore.Key, owner string, now time.Time) tokenstore.Acquire {
+	a := acquire(k, owner, now)
+	a.Spend = true
+	return a
+}
+
+func mustSpend(t *testing.T, f *fixture, k tokenstore.Key, owner string, now time.Time) tokenstore.Item {
+	t.Helper()
+	item, err := f.Acquire(t.Context(), spending(k, owner, now))
+	if err != nil {
+		t.Fatalf("Acquire by %s: %v", owner, err)
+	}
+	return item
+}
+
+// refreshed is the commit of what came for a refresh token.
+func refreshed(k tokenstore.Key, owner string, version int64, consumed, refresh, access string) tokenstore.Commit {
+	c := committed(k, owner, version, access)
+	c.Consumed, c.Grant = consumed, grantOf(refresh)
+	return c
+}
+
+func mark(fingerprint, attempt string, at time.Time, before string) tokenstore.Inflight {
+	return tokenstore.Inflight{Fingerprint: fingerprint, Attempt: attempt, StartedAt: stored(at), Before: before}
+}
+
+func adopt(t *testing.T, f *fixture) {
+	t.Run("CR-33 stores grant and token and comes back whole", func(t *testing.T) {
+		k := key(t)
+		got := mustAdopt(t, f, k, "rt_1", "token_1")
+		c := committed(k, "", 0, "token_1")
+		want := tokenstore.Item{
+			Key: k, Version: 1, Generation: c.Generation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: 1},
+			Grant: storedGrant("rt_1"), RenewSlot: c.RenewSlot,
+		}
+		diff(t, "item", want, got)
+		diff(t, "stored", want, get(t, f, k))
+		got.Grant.Sealed[0] = 'x'
+		diff(t, "what was returned is the caller's", want, get(t, f, k))
+	})
+	t.Run("CR-33 replaces an earlier grant and all that was noted beside it", func(t *testing.T) {
+		k := key(t)
+		was := adoptAfterTrouble(t, f, k)
+		item, err := f.Adopt(t.Context(), adopted(k, "adopter", was.Version, "rt_2", "token_2"))
+		if err != nil {
+			t.Fatalf("Adopt: %v", err)
+		}
+		c := committed(k, "", 0, "token_2")
+		want := tokenstore.Item{
+			Key: k, Version: was.Version + 1, Generation: c.Generation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: was.Lease.Seq},
+			Grant: storedGrant("rt_2"), RenewSlot: c.RenewSlot, Variants: []string{"0badcafe"},
+		}
+		diff(t, "item", want, item)
+		diff(t, "stored", want, get(t, f, k))
+	})
+	t.Run("CR-33 a grant with as little as its refresh token", func(t *testing.T) {
+		k := key(t)
+		g := tokenstore.Grant{Fingerprint: "rt_1", Sealed: []byte("sealed")}
+		item, err := f.Adopt(t.Context(), tokenstore.Adopt{Key: k, Owner: "adopter", Grant: g, Now: start})
+		if err != nil {
+			t.Fatalf("Adopt: %v", err)
+		}
+		diff(t, "item", tokenstore.Item{Key: k, Version: 1, Grant: g}, item)
+		diff(t, "stored", item, get(t, f, k))
+	})
+	t.Run("CR-07 another's lease is left alone", func(t *testing.T) {
+		k := key(t)
+		mustAcquire(t, f, k, "slow", start)
+		next := mustAcquire(t, f, k, "next", start.Add(time.Hour))
+		item, err := f.Adopt(t.Context(), adopted(k, "slow", 0, "rt_1", "token_1"))
+		if err != nil {
+			t.Fatalf("Adopt: %v", err)
+		}
+		diff(t, "lease", next.Lease, item.Lease)
+		diff(t, "stored", item, get(t, f, k))
+	})
+	t.Run("CR-07 a moved version fences it", func(t *testing.T) {
+		k := key(t)
+		want := mustAdopt(t, f, k, "rt_1", "token_1")
+		for _, version := range []int64{0, 2} {
+			item, err := f.Adopt(t.Context(), adopted(k, "late", version, "rt_2", "token_2"))
+			if !errors.Is(err, tokenstore.ErrSuperseded) {
+				t.Fatalf("Adopt at version %d: %v, want ErrSuperseded", version, err)
+			}
+			diff(t, "returned", want, item)
+		}
+		diff(t, "stored", want, get(t, f, k))
+	})
+	t.Run("FI-30 CR-36 repeated, it succeeds and moves the version once", func(t *testing.T) {
+		k := key(t)
+		want := mustAdopt(t, f, k, "rt_1", "token_1")
+		item, err := f.Adopt(t.Context(), adopted(k, "adopter-of-rt_1", 0, "rt_1", "token_1"))
+		if err != nil {
+			t.Fatalf("Adopt: %v", err)
+		}
+		diff(t, "item", want, item)
+		diff(t, "stored", want, get(t, f, k))
+	})
+}
+
+// adoptAfterTrouble is an item with everything on it that a new consent ends,
+// and the lease of "adopter".
+func adoptAfterTrouble(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.Item {
+	t.Helper()
+	mustAdopt(t, f, k, "rt_1", "token_1")
+	if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
+		t.Fatalf("AddVariant: %v", err)
+	}
+	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", Forced: []time.Time{start}}); err != nil {
+		t.Fatalf("Reject: %v", err)
+	}
+	mustSpend(t, f, k, "unlucky", start)
+	unlucky := failed(k, "unlucky", 1)
+	unlucky.Unsettled = true
+	if err := f.Fail(t.Context(), unlucky); err != nil {
+		t.Fatalf("Fail: %v", err)
+	}
+	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, MustLoad: "secret-2", KeepFailure: true, Now: start}); err != nil {
+		t.Fatalf("Drop: %v", err)
+	}
+	was := mustAcquire(t, f, k, "adopter", start)
+	if was.Failure.Count == 0 || was.MustLoad == "" || was.Inflight.Fingerprint == "" || len(was.Forced) == 0 || was.Grant.Fingerprint == "" {
+		t.Fatalf("not everything is on the item: %+v", was)
+	}
+	return was
+}
+
+func spend(t *testing.T, f *fixture) {
+	t.Run("CR-12 the lease and the mark are there together", func(t *testing.T) {
+		k := key(t)
+		want := mustAdopt(t, f, k, "rt_1", "token_1")
+		want.Lease = tokenstore.Lease{Owner: "holder", Until: stored(start.Add(leaseTTL)), Seq: 2}
+		want.Inflight = mark("rt_1", "holder", start, "")
+		diff(t, "item", want, mustSpend(t, f, k, "holder", start))
+		diff(t, "stored", want, get(t, f, k))
+	})
+	t.Run("CR-12 without a grant nothing is under way", func(t *testing.T) {
+		k := key(t)
+		for _, owner := range []string{"first", "second"} {
+			item := mustSpend(t, f, k, owner, start.Add(time.Hour))
+			diff(t, "mark", mark("", owner, start.Add(time.Hour), ""), item.Inflight)
+			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, Unsettled: true}); err != nil {
+				t.Fatalf("Release: %v", err)
+			}
+		}
+	})
+	t.Run("CR-12 FI-06 what an attempt that died had marked is told to the next, and the next", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_1", "token_1")
+		now, before := start, ""
+		for i := range 3 {
+			owner := fmt.Sprint("attempt-", i)
+			item := mustSpend(t, f, k, owner, now)
+			diff(t, "mark", mark("rt_1", owner, now, before), item.Inflight)
+			now, before = now.Add(time.Hour), "rt_1"
+		}
+	})
+	for _, after := range []time.Duration{0, time.Second, leaseTTL} {
+		t.Run("FI-29 CR-36 repeated by its own holder, it does not see its own mark, "+after.String(), func(t *testing.T) {
+			k := key(t)
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			want := mustSpend(t, f, k, "holder", start)
+			diff(t, "item", want, mustSpend(t, f, k, "holder", start.Add(after)))
+			diff(t, "stored", want, get(t, f, k))
+		})
+	}
+	t.Run("CR-12 a lease of one's own that was not for spending is marked", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_1", "token_1")
+		mustAcquire(t, f, k, "holder", start)
+		item := mustSpend(t, f, k, "holder", start)
+		diff(t, "mark", mark("rt_1", "holder", start, ""), item.Inflight)
+	})
+	t.Run("CR-12 an acquisition for something else leaves the mark", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_1", "token_1")
+		want := mustSpend(t, f, k, "died", start).Inflight
+		item := mustAcquire(t, f, k, "other", start.Add(time.Hour))
+		diff(t, "mark", want, item.Inflight)
+	})
+	t.Run("CR-04 who is refused marks nothing", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_1", "token_1")
+		want := mustSpend(t, f, k, "holder", start)
+		item, err := f.Acquire(t.Context(), spending(k, "loser", start))
+		if !errors.Is(err, tokenstore.ErrHeld) {
+			t.Fatalf("Acquire: %v, want ErrHeld", err)
+		}
+		diff(t, "returned", want, item)
+		diff(t, "stored", want, get(t, f, k))
+	})
+}
+
+func spendRaces(t *testing.T, f *fixture) {
+	for _, tc := range []struct {
+		name   string
+		now    time.Time
+		before string
+	}{
+		{"FI-01 CR-12 of 100 that would spend one may, and nobody did before", start, ""},
+		{"FI-06 CR-12 of 100 after one that died one may, and is told", start.Add(time.Hour), "rt_1"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			k := key(t)
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			if tc.before != "" {
+				mustSpend(t, f, k, "died", start)
+			}
+			won := make([]tokenstore.Item, 100)
+			winners := 0
+			for i, err := range race(100, func(i int) (err error) {
+				won[i], err = f.Acquire(t.Context(), spending(k, fmt.Sprint("owner-", i), tc.now))
+				return err
+			}) {
+				switch {
+				case err == nil:
+					winners++
+					diff(t, "mark", mark("rt_1", fmt.Sprint("owner-", i), tc.now, tc.before), won[i].Inflight)
+					diff(t, "stored", won[i], get(t, f, k))
+				case !errors.Is(err, tokenstore.ErrHeld):
+					t.Errorf("loser: %v, want ErrHeld", err)
+				}
+			}
+			if winners != 1 {
+				t.Errorf("%d winners, want 1", winners)
+			}
+		})
+	}
+}
+
+func outcome(t *testing.T, f *fixture) {
+	fail := func(t *testing.T, k tokenstore.Key, owner string, unsettled bool) error {
+		e := failed(k, owner, 1)
+		e.Unsettled = unsettled
+		return f.Fail(t.Context(), e)
+	}
+	release := func(t *testing.T, k tokenstore.Key, owner string, unsettled bool) error {
+		return f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, Unsettled: unsettled})
+	}
+	for name, end := range map[string]func(*testing.T, tokenstore.Key, string, bool) error{"fail": fail, "release": release} {
+		for _, unsettled := range []bool{true, false} {
+			t.Run(fmt.Sprintf("CR-12 CR-14 %s, unsettled %v", name, unsettled), func(t *testing.T) {
+				k := key(t)
+				mustAdopt(t, f, k, "rt_1", "token_1")
+				want := mustSpend(t, f, k, "holder", start)
+				if err := end(t, k, "holder", unsettled); err != nil {
+					t.Fatal(err)
+				}
+				if !unsettled {
+					want.Inflight = tokenstore.Inflight{}
+				}
+				got := get(t, f, k)
+				diff(t, "mark", want.Inflight, got.Inflight)
+				diff(t, "lease", tokenstore.Lease{Seq: want.Lease.Seq}, got.Lease)
+				diff(t, "grant", want.Grant, got.Grant)
+			})
+		}
+		t.Run("CR-12 "+name+" of one who marked nothing leaves another's mark", func(t *testing.T) {
+			k := key(t)
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			want := mustSpend(t, f, k, "died", start).Inflight
+			mustAcquire(t, f, k, "other", start.Add(time.Hour))
+			if err := end(t, k, "other", false); err != nil {
+				t.Fatal(err)
+			}
+			got := get(t, f, k)
+			diff(t, "mark", want, got.Inflight)
+			diff(t, "lease", tokenstore.Lease{Seq: 3}, got.Lease)
+		})
+		t.Run("CR-12 "+name+" under a lost lease changes nothing", func(t *testing.T) {
+			k := key(t)
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustSpend(t, f, k, "slow", start)
+			want := mustSpend(t, f, k, "next", start.Add(time.Hour))
+			if err := end(t, k, "slow", false); err != nil {
+				t.Fatal(err)
+			}
+			diff(t, "stored", want, get(t, f, k))
+		})
+	}
+}
+
+func dropGrant(t *testing.T, f *fixture) {
+	const slot = "45/alive/3"
+	t.Run("CR-21 a drop leaves the grant and its mark, and takes the slot it is given", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_1", "token_1")
+		was := mustSpend(t, f, k, "holder", start)
+		got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RenewSlot: slot, Now: start})
+		if err != nil {
+			t.Fatalf("Drop: %v", err)
+		}
+		diff(t, "returned", was, got)
+		want := tokenstore.Item{
+			Key: k, Version: 2, Lease: was.Lease, Grant: was.Grant, Inflight: was.Inflight, RenewSlot: slot,
+		}
+		diff(t, "stored", want, get(t, f, k))
+	})
+	for _, subject := range []string{"", "joe"} {
+		t.Run("CR-33 disconnecting forgets grant and mark, subject "+subject, func(t *testing.T) {
+			k := key(t)
+			k.Subject = subject
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			was := mustSpend(t, f, k, "holder", start)
+			got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Grant: true, Now: start})
+			if err != nil {
+				t.Fatalf("Drop: %v", err)
+			}
+			diff(t, "returned", was, got)
+			diff(t, "stored", tokenstore.Item{Key: k, Version: 2, Lease: was.Lease}, get(t, f, k))
+			late := refreshed(k, "holder", was.Version, "rt_1", "rt_2", "token_2")
+			if _, err := f.Commit(t.Context(), late); !errors.Is(err, tokenstore.ErrSuperseded) {
+				t.Errorf("FI-49 Commit after it: %v, want ErrSuperseded", err)
+			}
+		})
+	}
+	t.Run("CR-33 disconnecting what is not connected creates an item without a grant", func(t *testing.T) {
+		k := key(t)
+		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Grant: true, Now: start}); err != nil {
+			t.Fatalf("Drop: %v", err)
+		}
+		diff(t, "stored", tokenstore.Item{Key: k, Version: 1}, get(t, f, k))
+	})
+}
+
+func subjects(t *testing.T, f *fixture) {
+	k := key(t)
+	names := []string{"a", "a-b", "a0", "b", "joe"}
+	mustAdopt(t, f, k, "rt_0", "token_0")
+	for i, name := range names {
+		k.Subject = name
+		mustAdopt(t, f, k, fmt.Sprint("rt_", name), fmt.Sprint("token_", i))
+	}
+	asked, variant, other := k, k, k
+	asked.Subject, variant.Variant, other.Connection = "a1", "0badcafe", k.Connection+"-x"
+	mustSpend(t, f, asked, "nobody consented", start)
+	mustMint(t, f, variant, "token_v")
+	mustAdopt(t, f, other, "rt_o", "token_o")
+	for limit := 1; limit <= 6; limit++ {
+		t.Run(fmt.Sprintf("DESIGN §2.2 named subjects in order, %d at a time", limit), func(t *testing.T) {
+			after := ""
+			var got []string
+			for range len(names) {
+				items, next, err := f.Subjects(t.Context(), k.Connection, limit, after)
+				if err != nil || len(items) > limit || len(items) == 0 {
+					t.Fatalf("Subjects after %q: %d items, %v", after, len(items), err)
+				}
+				for _, item := range items {
+					got = append(got, item.Key.Subject)
+					diff(t, "item", get(t, f, item.Key), item)
+				}
+				if after = next; next == "" {
+					break
+				}
+			}
+			diff(t, "names", names, got)
+			diff(t, "next of the last page", "", after)
+		})
+	}
+	t.Run("DESIGN §2.2 after a name that is no subject", func(t *testing.T) {
+		items, next, err := f.Subjects(t.Context(), k.Connection, 1, "a5")
+		if err != nil || len(items) != 1 || items[0].Key.Subject != "b" || next != "b" {
+			t.Errorf("Subjects: %+v, next %q, %v; want b", items, next, err)
+		}
+	})
+	t.Run("DESIGN §2.2 a connection without subjects has none", func(t *testing.T) {
+		items, next, err := f.Subjects(t.Context(), k.Connection+"-y", 10, "")
+		if err != nil || len(items) != 0 || next != "" {
+			t.Errorf("Subjects: %+v, next %q, %v", items, next, err)
+		}
+	})
+}

@@ -1,0 +1,269 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+func commitGrant(t *testing.T, f *fixture) {
+	for _, next := range []string{"rt_2", "rt_1"} {
+		t.Run("CR-12 both tokens at once, the mark gone, refresh token then "+next, func(t *testing.T) {
+			k := key(t)
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			held := mustSpend(t, f, k, "holder", start)
+			c := refreshed(k, "holder", held.Version, "rt_1", next, "token_2")
+			got, err := f.Commit(t.Context(), c)
+			if err != nil {
+				t.Fatalf("Commit: %v", err)
+			}
+			want := tokenstore.Item{
+				Key: k, Version: 2, Generation: c.Generation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: 2},
+				Used: true, RenewSlot: c.RenewSlot, Grant: storedGrant(next),
+			}
+			diff(t, "item", want, got)
+			diff(t, "stored", want, get(t, f, k))
+		})
+		t.Run("FI-30 CR-36 repeated, it succeeds and moves the version once, refresh token then "+next, func(t *testing.T) {
+			k := key(t)
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			held := mustSpend(t, f, k, "holder", start)
+			c := refreshed(k, "holder", held.Version, "rt_1", next, "token_2")
+			if _, err := f.Commit(t.Context(), c); err != nil {
+				t.Fatalf("Commit: %v", err)
+			}
+			want := mustSpend(t, f, k, "after", start)
+			got, err := f.Commit(t.Context(), c)
+			if err != nil {
+				t.Fatalf("Commit again: %v", err)
+			}
+			diff(t, "item", want, got)
+			diff(t, "stored", want, get(t, f, k))
+		})
+		t.Run("CR-07 a lost lease costs neither token, and its holder keeps lease and mark, refresh token then "+next, func(t *testing.T) {
+			k := key(t)
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			held := mustSpend(t, f, k, "slow", start)
+			after := mustSpend(t, f, k, "next", start.Add(time.Hour))
+			c := refreshed(k, "slow", held.Version, "rt_1", next, "token_2")
+			got, err := f.Commit(t.Context(), c)
+			if err != nil {
+				t.Fatalf("Commit: %v", err)
+			}
+			want := after
+			want.Version, want.Generation, want.Token, want.Grant = 2, c.Generation, storedToken(c.Token), storedGrant(next)
+			want.Used = true
+			diff(t, "item", want, got)
+			diff(t, "stored", want, get(t, f, k))
+		})
+		t.Run("CR-07 FI-08 a moved version costs the access token alone, refresh token then "+next, func(t *testing.T) {
+			k := key(t)
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			held := mustSpend(t, f, k, "holder", start)
+			if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1"}); err != nil {
+				t.Fatalf("Reject: %v", err)
+			}
+			want := get(t, f, k)
+			want.Grant, want.Inflight, want.Lease = storedGrant(next), tokenstore.Inflight{}, tokenstore.Lease{Seq: 2}
+			for i := range 2 {
+				got, err := f.Commit(t.Context(), refreshed(k, "holder", held.Version, "rt_1", next, "token_2"))
+				if err != nil {
+					t.Fatalf("Commit %d: %v", i, err)
+				}
+				diff(t, "item", want, got)
+			}
+			diff(t, "stored", want, get(t, f, k))
+		})
+	}
+	t.Run("CR-07 with lease and version lost the refresh token is saved all the same", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_1", "token_1")
+		held := mustSpend(t, f, k, "slow", start)
+		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
+			t.Fatalf("Drop: %v", err)
+		}
+		want := mustSpend(t, f, k, "next", start.Add(time.Hour))
+		got, err := f.Commit(t.Context(), refreshed(k, "slow", held.Version, "rt_1", "rt_2", "token_2"))
+		if err != nil {
+			t.Fatalf("Commit: %v", err)
+		}
+		want.Grant = storedGrant("rt_2")
+		diff(t, "item", want, got)
+		diff(t, "stored", want, get(t, f, k))
+	})
+	t.Run("CR-18 forgets failure, rejection and MustLoad", func(t *testing.T) {
+		k := key(t)
+		was := adoptAfterTrouble(t, f, k)
+		got, err := f.Commit(t.Context(), refreshed(k, "adopter", was.Version, "rt_1", "rt_2", "token_2"))
+		if err != nil {
+			t.Fatalf("Commit: %v", err)
+		}
+		if got.Failure.Count != 0 || got.RejectedID != "" || got.MustLoad != "" {
+			t.Errorf("item %+v", got)
+		}
+		diff(t, "another attempt's mark", was.Inflight, got.Inflight)
+	})
+	superseded(t, f)
+	t.Run("CR-16 a commit without a refresh token keeps the grant and another's mark", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_1", "token_1")
+		was := mustSpend(t, f, k, "died", start)
+		held := mustAcquire(t, f, k, "holder", start.Add(time.Hour))
+		got, err := f.Commit(t.Context(), committed(k, "holder", held.Version, "token_2"))
+		if err != nil {
+			t.Fatalf("Commit: %v", err)
+		}
+		if got.Token.ID != "token_2" || got.Lease.Owner != "" || got.Version != 2 {
+			t.Errorf("item %+v", got)
+		}
+		diff(t, "grant", was.Grant, got.Grant)
+		diff(t, "mark", was.Inflight, got.Inflight)
+		diff(t, "stored", got, get(t, f, k))
+	})
+}
+
+// superseded are the commits of a refresh token that the item holds no more.
+func superseded(t *testing.T, f *fixture) {
+	for _, tc := range []struct {
+		name   string
+		change func(t *testing.T, k tokenstore.Key)
+	}{
+		{"FI-08 replaced by another refresh", func(t *testing.T, k tokenstore.Key) {
+			held := mustSpend(t, f, k, "next", start.Add(time.Hour))
+			if _, err := f.Commit(t.Context(), refreshed(k, "next", held.Version, "rt_1", "rt_3", "token_3")); err != nil {
+				t.Fatalf("Commit: %v", err)
+			}
+		}},
+		{"CR-07 replaced by a new consent", func(t *testing.T, k tokenstore.Key) { mustAdoptOver(t, f, k) }},
+		{"FI-49 dropped", func(t *testing.T, k tokenstore.Key) {
+			if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Grant: true, Now: start}); err != nil {
+				t.Fatalf("Drop: %v", err)
+			}
+		}},
+	} {
+		t.Run(tc.name+": nothing is written", func(t *testing.T) {
+			k := key(t)
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			held := mustSpend(t, f, k, "slow", start)
+			tc.change(t, k)
+			want := get(t, f, k)
+			got, err := f.Commit(t.Context(), refreshed(k, "slow", held.Version, "rt_1", "rt_2", "token_2"))
+			if !errors.Is(err, tokenstore.ErrSuperseded) {
+				t.Fatalf("Commit: %v, want ErrSuperseded", err)
+			}
+			diff(t, "returned", want, got)
+			diff(t, "stored", want, get(t, f, k))
+		})
+	}
+	t.Run("FI-33 of an item that is gone creates none", func(t *testing.T) {
+		k := key(t)
+		for _, version := range []int64{0, 3} {
+			_, err := f.Commit(t.Context(), refreshed(k, "holder", version, "rt_1", "rt_2", "token_2"))
+			if !errors.Is(err, tokenstore.ErrSuperseded) {
+				t.Errorf("Commit at version %d: %v, want ErrSuperseded", version, err)
+			}
+		}
+		diff(t, "stored", tokenstore.Item{Key: k}, get(t, f, k))
+	})
+	t.Run("CR-07 the same new refresh token, given to two by a server with grace, is success for both", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_1", "token_1")
+		slow := mustSpend(t, f, k, "slow", start)
+		next := mustSpend(t, f, k, "next", start.Add(time.Hour))
+		want, err := f.Commit(t.Context(), refreshed(k, "next", next.Version, "rt_1", "rt_2", "token_3"))
+		if err != nil {
+			t.Fatalf("Commit: %v", err)
+		}
+		got, err := f.Commit(t.Context(), refreshed(k, "slow", slow.Version, "rt_1", "rt_2", "token_2"))
+		if err != nil {
+			t.Fatalf("Commit of the slow one: %v", err)
+		}
+		diff(t, "item", want, got)
+		diff(t, "stored", want, get(t, f, k))
+	})
+}
+
+func mustAdoptOver(t *testing.T, f *fixture, k tokenstore.Key) {
+	t.Helper()
+	held := mustAcquire(t, f, k, "adopter", start.Add(time.Hour))
+	if _, err := f.Adopt(t.Context(), adopted(k, "adopter", held.Version, "rt_new", "token_new")); err != nil {
+		t.Fatalf("Adopt: %v", err)
+	}
+}
+
+func commitGrantRaces(t *testing.T, f *fixture) {
+	t.Run("CR-07 FI-08 of 50 that consumed the same refresh token one is stored, whole", func(t *testing.T) {
+		k := key(t)
+		held := mustAdopt(t, f, k, "rt_0", "token_0")
+		errs := race(50, func(i int) error {
+			id := fmt.Sprint(i + 1)
+			_, err := f.Commit(t.Context(), refreshed(k, "owner-"+id, held.Version, "rt_0", "rt_"+id, "token_"+id))
+			return err
+		})
+		item := get(t, f, k)
+		for i, err := range errs {
+			won := item.Grant.Fingerprint == fmt.Sprint("rt_", i+1)
+			if won && err != nil || !won && !errors.Is(err, tokenstore.ErrSuperseded) {
+				t.Errorf("commit %d: %v, and the item holds %s", i+1, err, item.Grant.Fingerprint)
+			}
+		}
+		if item.Version != 2 || "rt_"+item.Token.ID[len("token_"):] != item.Grant.Fingerprint {
+			t.Errorf("version %d with %s beside %s", item.Version, item.Token.ID, item.Grant.Fingerprint)
+		}
+	})
+	t.Run("CR-07 whatever moves the version meanwhile, the refresh token is saved", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_0", "token_0")
+		for i := range 20 {
+			owner, next := fmt.Sprint("owner-", i), fmt.Sprint("rt_", i+1)
+			held := mustSpend(t, f, k, owner, start)
+			errs := race(3, func(j int) error {
+				switch j {
+				case 0:
+					_, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RenewSlot: "kept", Now: start})
+					return err
+				case 1:
+					return f.MarkUsed(t.Context(), k, held.Version)
+				}
+				_, err := f.Commit(t.Context(), refreshed(k, owner, held.Version, held.Grant.Fingerprint, next, "token"))
+				return err
+			})
+			item := get(t, f, k)
+			if !cmp.Equal(errs, make([]error, 3)) || item.Grant.Fingerprint != next || item.Inflight.Fingerprint != "" || item.Lease.Owner != "" || item.Token.ID != "" {
+				t.Fatalf("%v, then %+v", errs, item)
+			}
+		}
+	})
+	t.Run("CR-07 a refresh against a new consent: the consent stands", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_0", "token_0")
+		for i := range 20 {
+			held := mustSpend(t, f, k, fmt.Sprint("slow-", i), start.Add(time.Duration(2*i)*time.Hour))
+			taken := mustAcquire(t, f, k, "adopter", start.Add(time.Duration(2*i+1)*time.Hour))
+			consent := fmt.Sprint("rt_consent_", i)
+			errs := race(2, func(j int) error {
+				if j == 0 {
+					_, err := f.Adopt(t.Context(), adopted(k, "adopter", taken.Version, consent, consent))
+					return err
+				}
+				_, err := f.Commit(t.Context(), refreshed(k, fmt.Sprint("slow-", i), held.Version, held.Grant.Fingerprint, fmt.Sprint("rt_", i), "token"))
+				return err
+			})
+			// Whoever came second lost: the consent to a version that the commit moved,
+			// or the commit to a grant that is gone.
+			item := get(t, f, k)
+			adopted := errs[0] == nil
+			if adopted != (item.Grant.Fingerprint == consent) || adopted == (errs[1] == nil) {
+				t.Fatalf("adopt %v, commit %v, then %s", errs[0], errs[1], item.Grant.Fingerprint)
+			}
+			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: "adopter"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
