@@ -19,11 +19,6 @@ type Run struct {
 	Duration          time.Duration
 }
 
-const directiveRun = `{"Namespace":"tokenvend","Dimensions":[["action"]],"Metrics":[` +
-	`{"Name":"RenewalsDue","Unit":"Count"},{"Name":"Renewed","Unit":"Count"},{"Name":"RenewalsSkipped","Unit":"Count"},` +
-	`{"Name":"RenewalsFailed","Unit":"Count"},{"Name":"RenewalsLeftOver","Unit":"Count"},` +
-	`{"Name":"TokensReissued","Unit":"Count"},{"Name":"TokensDropped","Unit":"Count"},{"Name":"RunDuration","Unit":"Milliseconds"}]}`
-
 // WriteRun writes the one line that sums up a run.
 func (w *Writer) WriteRun(r Run) {
 	failed := 0

@@ -10,24 +10,6 @@ import (
 	"time"
 )
 
-// Namespace is the CloudWatch namespace of every metric.
-const Namespace = "tokenvend"
-
-// The metric directives. Their dimensions are bounded: outcomes and sources are
-// closed sets; a connection's name is in the line, never a dimension. They are
-// constants and written as they are: encoding them anew was a third of a line's
-// cost.
-const (
-	directiveRequest = `{"Namespace":"tokenvend","Dimensions":[["action","outcome"],["action","source"]],` +
-		`"Metrics":[{"Name":"Requests","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds"}]}`
-	directiveProvider = `{"Namespace":"tokenvend","Dimensions":[["provider_outcome"]],` +
-		`"Metrics":[{"Name":"ProviderCalls","Unit":"Count"},{"Name":"ProviderLatency","Unit":"Milliseconds"}]}`
-	directiveExpiry = `{"Namespace":"tokenvend","Dimensions":[[]],` +
-		`"Metrics":[{"Name":"SecondsToExpiry","Unit":"Seconds"}]}`
-	directiveFallback = `{"Namespace":"tokenvend","Dimensions":[[]],` +
-		`"Metrics":[{"Name":"SecretFallbacks","Unit":"Count"}]}`
-)
-
 // Config says where lines go.
 type Config struct {
 	// Output receives one JSON line per entry, each with one call of Write.
@@ -114,20 +96,6 @@ func (w *Writer) emit(now time.Time, message string, l line, directives ...strin
 	_, _ = w.output.Write(d.line) // there is nowhere left to say that it failed
 }
 
-func directives(e *Entry) []string {
-	ds := append(make([]string, 0, 4), directiveRequest)
-	if e.Provider.Outcome != "" {
-		ds = append(ds, directiveProvider)
-	}
-	if !e.ExpiresAt.IsZero() {
-		ds = append(ds, directiveExpiry)
-	}
-	if e.SecretFallback {
-		ds = append(ds, directiveFallback)
-	}
-	return ds
-}
-
 // line leaves out what is empty: a log is read by people too.
 type line struct{ attrs []slog.Attr }
 
@@ -184,28 +152,9 @@ func (l *line) provider(e *Entry) {
 	l.count("refresh_token_unsaved_ms", e.Unsaved.Milliseconds())
 }
 
-func (l *line) measures(e *Entry, now time.Time) {
-	l.add(slog.Int("Requests", 1))
-	l.add(slog.Float64("Latency", milliseconds(e.Latency)))
-	if e.Provider.Outcome != "" {
-		l.add(slog.Int("ProviderCalls", e.Provider.Calls))
-		l.add(slog.Float64("ProviderLatency", milliseconds(e.Provider.Latency)))
-	}
-	if !e.ExpiresAt.IsZero() {
-		l.add(slog.Int64("SecondsToExpiry", int64(max(e.ExpiresAt.Sub(now), 0)/time.Second)))
-	}
-	if e.SecretFallback {
-		l.add(slog.Int("SecretFallbacks", 1))
-	}
-}
-
 func orNone(source string) string {
 	if source == "" {
 		return "none"
 	}
 	return source
-}
-
-func milliseconds(d time.Duration) float64 {
-	return float64(d.Microseconds()) / 1000
 }

@@ -1,0 +1,124 @@
+package audit_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+)
+
+// warnOfAll adds every warning that is a metric, one of them twice, and one that is none.
+func warnOfAll(e *audit.Entry) {
+	e.Warn("grant_expires_7d", "grant_expires_1d", "refresh_token_unsaved", "refresh_ambiguous", "refresh_ambiguous", "grant_corrupt", "item_corrupt")
+}
+
+func TestAlarmingWarnings(t *testing.T) {
+	for warning, metric := range map[string]string{
+		"grant_expires_7d": "GrantsExpiringIn7Days", "grant_expires_1d": "GrantsExpiringIn1Day", "refresh_token_unsaved": "RefreshTokensUnsaved",
+		"refresh_ambiguous": "RefreshesAmbiguous", "grant_corrupt": "GrantsUnreadable",
+	} {
+		t.Run("AZ-57 "+warning, func(t *testing.T) {
+			said := line(t, func(e *audit.Entry) { e.Warn("item_corrupt", warning, warning) })
+			if said[metric] != 1.0 {
+				t.Errorf("%s is %v, want 1", metric, said[metric])
+			}
+			if silent := line(t, func(e *audit.Entry) { e.Warn("item_corrupt") }); silent[metric] != nil {
+				t.Errorf("%s is %v without the warning", metric, silent[metric])
+			}
+		})
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for status, want := range map[int]float64{0: 0, 200: 0, 204: 0, 409: 0, 429: 0, 499: 0, 500: 1, 503: 1, 504: 1} {
+		t.Run(fmt.Sprintf("AZ-57 status %d", status), func(t *testing.T) {
+			if got := line(t, func(e *audit.Entry) { e.Status = status })["Faults"]; got != want {
+				t.Errorf("Faults %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// TestReadmeTellsEveryMetric: whoever builds a dashboard or an alarm goes by the
+// README's table, so each row of it is a metric as it is published, and each
+// metric has a row.
+func TestReadmeTellsEveryMetric(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "\n## Metrics")
+	if !found {
+		t.Fatal("AZ-57 the README has no section Metrics")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	told := map[string]string{}
+	for row := range strings.Lines(section) {
+		cells := strings.Split(strings.TrimSpace(row), "|")
+		if len(cells) != 6 || !strings.Contains(cells[1], "`") {
+			continue
+		}
+		if strings.TrimSpace(cells[4]) == "" {
+			t.Errorf("AZ-57 the README does not say what %s means", cells[1])
+		}
+		told[strings.Trim(cells[1], " `")] = strings.TrimSpace(cells[2]) + "; " + strings.TrimSpace(strings.ReplaceAll(cells[3], "`", ""))
+	}
+	if diff := cmp.Diff(published(t), told); diff != "" {
+		t.Errorf("AZ-57 what is published differs from the README's table (-published +told):\n%s", diff)
+	}
+}
+
+// published are unit and dimensions of every metric, from lines with everything in them.
+func published(t *testing.T) map[string]string {
+	t.Helper()
+	var out bytes.Buffer
+	w := audit.NewWriter(audit.Config{Output: &out, Now: func() time.Time { return noon }})
+	w.Write(everything(w))
+	w.WriteRun(audit.Run{Action: "tick"})
+	all := map[string]string{}
+	for text := range strings.Lines(out.String()) {
+		var members struct {
+			AWS struct {
+				CloudWatchMetrics []struct {
+					Dimensions [][]string
+					Metrics    []struct{ Name, Unit string }
+				}
+			} `json:"_aws"`
+		}
+		if err := json.Unmarshal([]byte(text), &members); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range members.AWS.CloudWatchMetrics {
+			for _, m := range d.Metrics {
+				all[m.Name] = m.Unit + "; " + dimensions(d.Dimensions)
+			}
+		}
+	}
+	return all
+}
+
+func everything(w *audit.Writer) *audit.Entry {
+	e := w.Begin()
+	e.ExpiresAt, e.SecretFallback, e.Provider.Outcome = noon.Add(time.Hour), true, "ok"
+	warnOfAll(e)
+	return e
+}
+
+// dimensions writes sets of dimensions as the README does.
+func dimensions(sets [][]string) string {
+	var all []string
+	for _, set := range sets {
+		all = append(all, strings.Join(set, " + "))
+	}
+	if len(sets) == 1 && len(sets[0]) == 0 {
+		return "none"
+	}
+	return strings.Join(all, ", ")
+}
