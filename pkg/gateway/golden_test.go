@@ -79,7 +79,8 @@ func compare(t *testing.T, golden string, got []byte) {
 }
 
 // readable indents an answer, sorts its headers, and shows a body that is JSON
-// as JSON, its members in their order. Nothing is left out.
+// as JSON, its members in their order, and a page by its lines. Nothing but the
+// pages' style is left out.
 func readable(t *testing.T, answer []byte) []byte {
 	t.Helper()
 	var response struct {
@@ -111,5 +112,10 @@ func body(text string) any {
 	if json.Valid([]byte(text)) {
 		return json.RawMessage(text)
 	}
-	return text
+	before, rest, styled := strings.Cut(text, "<style>")
+	_, after, ended := strings.Cut(rest, "</style>")
+	if !styled || !ended {
+		return text
+	}
+	return strings.Split(before+"<style>…</style>"+after, "\n") // the style has a test of its own
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/folder"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/consent"
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
@@ -42,6 +43,10 @@ type world struct {
 	source *folder.Source
 	parser connection.Parser
 	sealer *seal.Sealer
+
+	// What is known of each consent session, by its name.
+	started                map[string]consent.Started
+	states, cookies, codes map[string]string
 }
 
 // newWorld tells the same story each time: creative-force and former were
@@ -49,7 +54,8 @@ type world struct {
 // a minute ago and asked to be left alone for two; the renewer last ran a
 // minute ago; then erp's secret was replaced and former deleted.
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, folder: t.TempDir(), store: memory.New(), server: &numbering{last: map[string]int{}}}
+	w := &world{t: t, folder: t.TempDir(), store: memory.New(), server: &numbering{last: map[string]int{}},
+		started: map[string]consent.Started{}, states: map[string]string{}, cookies: map[string]string{}, codes: map[string]string{}}
 	provider := httptest.NewServer(w.server)
 	t.Cleanup(provider.Close)
 	w.source = folder.New(folder.Config{Path: w.folder})
@@ -60,12 +66,16 @@ func newWorld(t *testing.T) *world {
 	for name, declaration := range declarations(provider.URL) {
 		w.write(name, declaration)
 	}
+	for name, declaration := range delegatedDeclarations(provider.URL) {
+		w.write(name, declaration)
+	}
 	w.vend(1285*time.Second, "creative-force")
 	w.vend(1285*time.Second, "former")
 	w.vend(10*time.Minute, "crm")
 	w.tick(time.Minute)
 	w.vend(30*time.Second, "down")
 	w.vend(10*time.Second, "erp")
+	w.sessions()
 	w.now = noon
 	w.write("erp", fmt.Sprintf(`{"provider":"oauth2","client_id":"erp","client_secret":"replaced","token_url":"%s/erp/token"}`, provider.URL))
 	if err := os.Remove(filepath.Join(w.folder, "former.json")); err != nil {
@@ -83,8 +93,6 @@ func declarations(provider string) map[string]string {
 		"creative-force": fmt.Sprintf(`{"provider":"creative-force","client_id":"x","client_secret":"hush","token_url":"%s/creative-force/token"}`, provider),
 		"agile-now":      fmt.Sprintf(`{"provider":"agile-now","client_id":"x","client_secret":"hush","base_url":"%s/agile-now"}`, provider),
 		"cliquify":       fmt.Sprintf(`{"provider":"cliquify","client_id":"x","client_secret":"hush","token_url":"%s/cliquify/token"}`, provider),
-		"studio": fmt.Sprintf(`{"provider":"creative-force","grant_type":"authorization_code","client_id":"x","client_secret":"hush",
-			"token_url":"%s/studio/token","authorization_url":"%[1]s/studio/authorize"}`, provider),
 		"crm": plain("crm", fmt.Sprintf(`,"scope":"contacts.read","allowed_scopes":["contacts.read","contacts.write"],
 			"revocation_url":"%s/crm/revoke","callers":[{"principal":"arn:aws:iam::111122223333:role/app"}]`, provider)),
 		"erp": plain("erp", ""), "former": plain("former", ""), "down": plain("down", ""),
@@ -146,8 +154,11 @@ func (w *world) function(name string) interface {
 	case "vend":
 		return gateway.Vend(gateway.VendConfig{Tokens: w.core(), Audit: w.audit(), Now: w.clock})
 	case "connections":
-		return gateway.Connections(gateway.ConnectionsConfig{Audit: w.audit(), Directory: vending.NewDirectory(vending.DirectoryConfig{
-			Store: w.store, Secrets: w.source, Lister: w.source, Parser: w.parser})})
+		return gateway.Connections(gateway.ConnectionsConfig{Audit: w.audit(), Now: w.clock, Grants: w.core(), Consents: w.flow("flow"),
+			Directory: vending.NewDirectory(vending.DirectoryConfig{
+				Store: w.store, Secrets: w.source, Lister: w.source, Parser: w.parser, Now: w.clock})})
+	case "consent":
+		return w.consentFunction()
 	case "renew":
 		return &renewal.Handler{SecretPrefix: "tokenvend/", Refused: func(string) {}, Renewer: w.renewer()}
 	}
@@ -180,9 +191,14 @@ func (n *numbering) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"error":"invalid_client","error_description":"no such client"}`)
 	case name == "garbled":
 		_, _ = io.WriteString(w, `<html>maintenance</html>`)
+	case name == "lapsed":
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":"invalid_grant"}`)
 	case name == "down":
 		w.Header().Set("Retry-After", "120")
 		w.WriteHeader(http.StatusServiceUnavailable)
+	case name == "studio" || name == "gallery" || name == "abroad":
+		fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"%s","refresh_token":"synthetic-refresh-token"}`, n.next(name))
 	case name == "cliquify":
 		fmt.Fprintf(w, `{"success":true,"token":{"token_type":"Bearer","expires_in":2592000,"access_token":"%s"}}`, n.next(name))
 	case name == "agile-now":
