@@ -41,6 +41,8 @@ type Notes interface {
 // Core renews; *vending.Core is one. Errors are *problem.Error.
 type Core interface {
 	Visit(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error)
+	// Home is the slot of a token that has no more to do in its retry slot.
+	Home(ctx context.Context, key tokenstore.Key) (string, error)
 	Reconcile(ctx context.Context, c vending.Changed) (vending.Change, error)
 }
 

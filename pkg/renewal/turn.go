@@ -126,6 +126,7 @@ func (r *Renewer) visit(ctx context.Context, v visit, lanes *lanes, run *tally) 
 		r.retry(ctx, v, err, run)
 	case plan == nil:
 		run.skipped()
+		r.goHome(ctx, v, run)
 	default:
 		lanes.add(v, plan)
 	}
@@ -154,11 +155,32 @@ func (r *Renewer) postpone(ctx context.Context, v visit, run *tally) {
 func (r *Renewer) retry(ctx context.Context, v visit, err error, run *tally) {
 	if code := problem.Of(err).Code; code == problem.StoreUnavailable || code == problem.RefreshInProgress {
 		r.reslot(ctx, v, run)
+		return
+	}
+	r.goHome(ctx, v, run)
+}
+
+// goHome returns what has nothing more to do in a retry slot, which never has
+// its turn again, to its own: above all a grant, which is kept alive from there.
+func (r *Renewer) goHome(ctx context.Context, v visit, run *tally) {
+	if !v.next.IsZero() {
+		return
+	}
+	home, err := r.core.Home(ctx, v.key)
+	switch {
+	case err != nil:
+		run.failed(err)
+		r.reslot(ctx, v, run)
+	case home != "":
+		r.move(ctx, v, home, run)
 	}
 }
 
 func (r *Renewer) reslot(ctx context.Context, v visit, run *tally) {
-	to := vending.RetrySlot(v.key, (wheel.MinuteOf(v.now) + 1).Start())
+	r.move(ctx, v, vending.RetrySlot(v.key, (wheel.MinuteOf(v.now)+1).Start()), run)
+}
+
+func (r *Renewer) move(ctx context.Context, v visit, to string, run *tally) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := r.index.Reslot(ctx, v.key, v.slot, to); err != nil {

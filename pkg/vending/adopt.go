@@ -106,12 +106,25 @@ func (c *Core) adopt(ctx context.Context, j *job, a arrival) error {
 	m, err := c.mint(ctx, j)
 	if err != nil {
 		c.release(ctx, item, owner)
+		c.letGo(ctx, j.conn, err)
 		return asProblem(err)
 	}
 	if m.refreshToken == (redact.Secret{}) && a.refreshToken == (redact.Secret{}) {
 		return problemOrNil(c.storeUngranted(ctx, *j, item, owner, m))
 	}
 	return problemOrNil(c.storeArrival(ctx, *j, item, owner, m, a))
+}
+
+// letGo revokes the refresh token of an answer that cannot be used otherwise:
+// nobody would know of it.
+func (c *Core) letGo(ctx context.Context, conn connection.Connection, err error) {
+	var refusal *oauth.Error
+	if !errors.As(err, &refusal) || refusal.RefreshToken == (redact.Secret{}) {
+		return
+	}
+	if err := c.revokeRefreshToken(ctx, conn, refusal.RefreshToken); err != nil {
+		audit.From(ctx).Warn("refresh_token_not_revoked")
+	}
 }
 
 // asProblem is what a failed token request becomes when nothing remembers it.

@@ -47,7 +47,9 @@ type consentServer struct {
 	forgiven map[string]string
 	issued   int
 	dead     bool
-	revoked  []string
+	// unavailable: every request is answered with 503.
+	unavailable bool
+	revoked     []string
 	// refuseRevocation, when set, is what revocation answers.
 	refuseRevocation error
 	reused           int
@@ -78,11 +80,13 @@ func (s *consentServer) answer(r oauth.Request, at time.Time) (oauth.Token, *oau
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := oauth.Token{TokenType: "Bearer", Scope: r.Scope, RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200}}
-	switch r.GrantType {
-	case "authorization_code":
+	switch {
+	case s.unavailable:
+		return t, unavailable
+	case r.GrantType == "authorization_code":
 		s.dead = false
 		t.RefreshToken, t.Subject = s.nextRefreshToken(), "somebody"
-	case "refresh_token":
+	case r.GrantType == "refresh_token":
 		presented := r.RefreshToken.Reveal()
 		if s.dead || !s.living[presented] {
 			s.reused++

@@ -76,6 +76,23 @@ func (c *Core) renewable(conn connection.Connection, e entry) bool {
 	return granted(e.item.Grant, conn) && (early || !e.token.Valid(c.now()))
 }
 
+// Home is the slot that the token of key belongs to when it has nothing to do in
+// the retry slot where it is; empty when it has none. Every error is a *problem.Error.
+func (c *Core) Home(ctx context.Context, key tokenstore.Key) (string, error) {
+	e, err := c.read(ctx, key, false)
+	if err != nil {
+		return "", problem.Of(unavailable(err))
+	}
+	if e.item.Failure.NextAttemptAt.Equal(never) {
+		return "", nil
+	}
+	own, g := wheel.Slot(slotKey(key), e.token.Lifetime()), e.item.Grant
+	if g.Fingerprint != "" && (own == "" || e.token.Lifetime() > aliveFor(g)) {
+		return aliveSlot(key, g), nil
+	}
+	return own, nil
+}
+
 // lasts reports whether t stays usable until its next visit, though that be late.
 func lasts(t Token, next time.Time) bool {
 	return !next.IsZero() && t.Usable(next.Add(wheel.Slack), 0)

@@ -130,7 +130,7 @@ func (c *Core) saveSuccessor(ctx context.Context, j job, e entry, owner string, 
 	if refusal.RefreshToken == (redact.Secret{}) {
 		return e, false
 	}
-	m := minted{refreshToken: refusal.RefreshToken, Token: Token{MintedAt: c.now()}}
+	m := minted{refreshToken: refusal.RefreshToken, refreshExpiresAt: refusal.RefreshTokenExpiresAt, Token: Token{MintedAt: c.now()}}
 	next, err := c.renewed(ctx, j.key, j.grant, j.conn, m)
 	if err != nil {
 		return e, false
