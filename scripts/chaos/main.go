@@ -16,9 +16,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/engine"
 	"github.com/tokenvend/tokenvend/scripts/chaos/internal/figure"
 	"github.com/tokenvend/tokenvend/scripts/chaos/internal/scenario"
+	"github.com/tokenvend/tokenvend/scripts/internal/engine"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 

@@ -78,7 +78,7 @@ func (c Config) install(ctx context.Context) error {
 }
 
 func (c Config) start(ctx context.Context, node string) (string, func(), error) {
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return "", nil, err
 	}
@@ -118,8 +118,8 @@ func listening(out io.Reader) error {
 	return errors.New("it ended before it listened")
 }
 
-// freePort finds a port; dynalite takes 0 for its default.
-func freePort() (string, error) {
+// FreePort finds a port for a program that cannot be told to take any.
+func FreePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
