@@ -38,6 +38,19 @@ func (d declaration) params(name string) url.Values {
 	return values
 }
 
+// authorizationParams are the extra parameters of the authorization request. Its
+// answer is read from the query and from nowhere else, so that is the one mode
+// that may be asked for.
+func (d declaration) authorizationParams() url.Values {
+	values := d.params(mAuthzParams)
+	for name, modes := range values {
+		if strings.EqualFold(name, "response_mode") && !slices.Equal(modes, []string{"query"}) {
+			d.note(mAuthzParams+"/"+name, "has to be query, or be left out: the service reads the answer from the redirect's query")
+		}
+	}
+	return values
+}
+
 func (d declaration) param(name string) []string {
 	list, isList := d.members[name].([]any)
 	shown := strictjson.PrintableName(name)

@@ -168,7 +168,7 @@ func (d declaration) consent(c *Connection, p provider.Provider) {
 	}
 	c.PKCE = d.flag(mPKCE, true)
 	c.RepeatScope = p.RepeatScope
-	c.AuthorizationParams = d.params(mAuthzParams)
+	c.AuthorizationParams = d.authorizationParams()
 	c.RefreshTokenExpiresIn = d.seconds(mRefreshExpiresIn, p.RefreshTokenExpiresIn, maxRefreshExpiresIn)
 }
 

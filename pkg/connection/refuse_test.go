@@ -132,6 +132,7 @@ func TestRefusesMember(t *testing.T) {
 		{"BI-46 pkce", generic, "pkce", `true`, "", "authorization_code only"},
 		{"BI-46 refresh_token_expires_in", generic, "refresh_token_expires_in", `3600`, "", "authorization_code only"},
 		{"BI-46 allowed_scopes", delegated, "allowed_scopes", `["a"]`, "", "client_credentials only"},
+		{"BI-37 response_mode", delegated, "authorization_params", `{"response_mode":"form_post"}`, "authorization_params/response_mode", "has to be query"},
 		{"redirect_uri http", delegated, "redirect_uri", `"http://x.example.com/c4n4ry"`, "", "http"},
 		{"redirect_uri relative", delegated, "redirect_uri", `"/c4n4ry"`, "", "https://"},
 		{"redirect_uri without a host", delegated, "redirect_uri", `"https:///c4n4ry"`, "", "no host"},
