@@ -238,6 +238,15 @@ func TestOnce(t *testing.T) {
 			t.Errorf("%d adoptions", len(w.core.adopted))
 		}
 	})
+	t.Run("AZ-21 a writer does not take another's write for its own", func(t *testing.T) {
+		w := newWorld()
+		s, code := w.received(t)
+		w.tables.before = func() { expect(t, w.complete(s.SessionID, code), "", "") }
+		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "used")
+		if len(w.core.adopted) != 1 {
+			t.Errorf("%d adoptions", len(w.core.adopted))
+		}
+	})
 	t.Run("AZ-21 what fails before the code is sent uses nothing up", func(t *testing.T) {
 		w := newWorld()
 		s, code := w.received(t)
@@ -330,5 +339,12 @@ func TestAltered(t *testing.T) {
 		if err := errors.Unwrap(err); err == nil {
 			t.Error("the log is not told why")
 		}
+		waiting := w.start(t)
+		csrf := csrfOf(t, w, waiting.SessionID)
+		door := consent.NewDoor(consent.DoorConfig{Sessions: w.tables, Sealer: noSealer{}, Now: func() time.Time { return noon }})
+		_, err = door.Show(w.ctx, waiting.SessionID)
+		expect(t, err, problem.StoreUnavailable, "keyset")
+		_, err = door.Continue(w.ctx, consent.ContinueRequest{SessionID: waiting.SessionID, CSRF: csrf})
+		expect(t, err, problem.StoreUnavailable, "keyset")
 	})
 }

@@ -105,6 +105,18 @@ func TestContinue(t *testing.T) {
 		_, err := w.arrive(first, answer(first.state))
 		expect(t, err, "", "")
 	})
+	t.Run("AZ-22 of more than four the first is forgotten", func(t *testing.T) {
+		w := newWorld()
+		s := w.start(t)
+		first, second := w.leave(t, s.SessionID), w.leave(t, s.SessionID)
+		for range 3 {
+			w.leave(t, s.SessionID)
+		}
+		_, err := w.arrive(first, answer(first.state))
+		expect(t, err, problem.InvalidRequest, "does not know")
+		_, err = w.arrive(second, answer(second.state))
+		expect(t, err, "", "")
+	})
 	t.Run("AZ-25 a forged or stale form is refused", func(t *testing.T) {
 		w := newWorld()
 		mine, theirs := w.start(t), w.start(t)
@@ -168,6 +180,18 @@ func TestSite(t *testing.T) {
 	}
 }
 
+func TestSiteWithPort(t *testing.T) {
+	w := newWorld()
+	s, err := w.flow.Start(w.ctx, consent.StartRequest{Connection: crm, Principal: owner, BaseURL: "https://API.example.com:443/v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("AZ-25 browsers leave out the usual port", func(t *testing.T) {
+		_, err := w.door.Continue(w.ctx, consent.ContinueRequest{SessionID: s.SessionID, CSRF: csrfOf(t, w, s.SessionID), Origin: "https://api.example.com"})
+		expect(t, err, "", "")
+	})
+}
+
 func TestReceive(t *testing.T) {
 	t.Run("AZ-22 AZ-23 a code is kept, and a confirmation code shown", func(t *testing.T) {
 		w := newWorld()
@@ -188,6 +212,11 @@ func TestReceive(t *testing.T) {
 		}
 		if len(w.core.adopted) > 0 {
 			t.Error("AZ-23 the code was exchanged")
+		}
+		for _, member := range []string{"hand", "departed", "key"} {
+			if strings.Contains(w.tables.text(), `"`+member+`"`) {
+				t.Errorf("AZ-20 the record still has %s", member)
+			}
 		}
 	})
 	t.Run("FI-43 a browser that reloads", func(t *testing.T) {
@@ -273,6 +302,9 @@ func TestReceiveRefused(t *testing.T) {
 		}, "not the browser"},
 		{"BI-31 a planted cookie beside the right one", func(a *attempt, b browser, _ consent.Started) {
 			a.cookies = []string{ownCookie + "=planted; " + b.cookies[0]}
+		}, "not the browser"},
+		{"BI-31 a planted cookie behind the right one", func(a *attempt, b browser, _ consent.Started) {
+			a.cookies = []string{b.cookies[0], ownCookie + "=planted"}
 		}, "not the browser"},
 		{"BI-31 the state for consent by hand", func(a *attempt, _ browser, s consent.Started) {
 			a.query = url.Values{"code": {theCode}, "state": {parseState(s)}}.Encode()

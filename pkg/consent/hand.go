@@ -108,12 +108,11 @@ func (r record) handsOut(state string) bool {
 }
 
 // arrivesAt compares an address with the redirect URI as browsers show it: the
-// host in lower case, an empty path as a slash.
+// host in lower case, a usual port left out, an empty path as a slash.
 func (o origin) arrivesAt(address string) bool {
 	got, err := url.Parse(address)
 	want, wantErr := url.Parse(o.RedirectURI)
-	return err == nil && wantErr == nil && got.Scheme == strings.ToLower(want.Scheme) &&
-		strings.EqualFold(got.Host, want.Host) && rooted(got) == rooted(want)
+	return err == nil && wantErr == nil && site(got) == site(want) && rooted(got) == rooted(want)
 }
 
 func rooted(u *url.URL) string {

@@ -41,7 +41,7 @@ func TestByHand(t *testing.T) {
 	}
 	t.Run("OC-02 the whole address", func(t *testing.T) {
 		w := newWorld()
-		once(t, w, consent.CompleteRequest{RedirectURL: redact.New(" " + ended(w.start(t)) + "&scope=read&session_state=x#_=_\n")})
+		once(t, w, consent.CompleteRequest{RedirectURL: redact.New(" " + strings.Replace(ended(w.start(t)), "?", "?scope=read&session_state=x&", 1) + "#_=_\n")})
 	})
 	t.Run("OC-02 the address with the session's id", func(t *testing.T) {
 		w := newWorld()
@@ -63,14 +63,14 @@ func TestByHand(t *testing.T) {
 	t.Run("OC-02 a redirect URI elsewhere, by either state", func(t *testing.T) {
 		for _, byPage := range []bool{false, true} {
 			w := newWorld()
-			w.change(func(c *connection.Connection) { c.RedirectURI = "https://Apps.example.com?tenant=7" })
+			w.change(func(c *connection.Connection) { c.RedirectURI = "https://Apps.example.com:443?tenant=7" })
 			s := w.start(t)
 			state := parseState(s)
 			if byPage {
 				state = w.leave(t, s.SessionID).state
 			}
 			once(t, w, consent.CompleteRequest{RedirectURL: redact.New("https://apps.example.com/?tenant=7&" + answer(state).Encode())})
-			if w.core.adopted[0].RedirectURI != "https://Apps.example.com?tenant=7" {
+			if w.core.adopted[0].RedirectURI != "https://Apps.example.com:443?tenant=7" {
 				t.Error("the redirect URI has changed")
 			}
 		}

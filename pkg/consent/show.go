@@ -127,7 +127,7 @@ func (d *Door) Continue(ctx context.Context, c ContinueRequest) (Departure, erro
 // "null" (Fetch, "append a request Origin header"), which therefore says nothing.
 func (o origin) checkSite(c ContinueRequest) error {
 	foreign := c.FetchSite != "" && c.FetchSite != "same-origin"
-	if c.Origin != "" && c.Origin != "null" && !strings.EqualFold(c.Origin, siteOf(o.BaseURL)) {
+	if c.Origin != "" && c.Origin != "null" && c.Origin != siteOf(o.BaseURL) {
 		foreign = true
 	}
 	if foreign {

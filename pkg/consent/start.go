@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
@@ -128,13 +129,26 @@ func (o origin) address(state string) (string, error) {
 // providerOrigin is scheme and host of the provider's page.
 func (o origin) providerOrigin() string { return siteOf(o.AuthorizationURL) }
 
-// siteOf returns scheme and host of an address, or nothing.
+// siteOf returns scheme and host of an address as browsers write an origin, or
+// nothing.
 func siteOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return ""
 	}
-	return u.Scheme + "://" + u.Host
+	return site(u)
+}
+
+// site leaves out the port that a scheme has by itself (RFC 6454 §6.1).
+func site(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return u.Scheme + "://" + host
 }
 
 // keep makes the session's key pair and seals what completing will need.

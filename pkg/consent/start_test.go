@@ -177,6 +177,11 @@ func TestPending(t *testing.T) {
 		w.tables.sessionsDown = nil
 		expect(t, start(w, owner), "", "")
 	})
+	t.Run("AZ-31 what a clock far ahead wrote does not count", func(t *testing.T) {
+		w, _ := full(t)
+		w.now = noon.Add(-time.Hour)
+		expect(t, start(w, owner), "", "")
+	})
 	t.Run("AZ-31 a roster that cannot be read stops, one that makes no sense does not", func(t *testing.T) {
 		w := newWorld()
 		w.start(t)
