@@ -168,7 +168,9 @@ func mending(a tokenstore.Acquire, found attributes) *update {
 	u.answer = types.ReturnValueAllNew
 	u.assign(attrSchema, number(schemaVersion))
 	unmoved(u, found)
-	if item.Lease.Owner != a.Owner || item.Lease.Seq == 0 {
+	// One's own lease was taken a moment ago, by acquisition; but that takes none
+	// beside a grant.
+	if item.Lease.Owner != a.Owner || item.Lease.Seq == 0 || holdsGrant(a.Key, found) {
 		item.Lease.Seq++
 	}
 	u.assign(attrLeaseSeq, number(item.Lease.Seq))

@@ -10,3 +10,7 @@ import (
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) storetest.Store { return memory.New() })
 }
+
+func TestSessions(t *testing.T) {
+	storetest.RunSessions(t, func(*testing.T) storetest.Sessions { return memory.New() })
+}

@@ -30,7 +30,8 @@ func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now
 	owner := rapid.SampledFrom([]string{"ann", "bob"}).Draw(rt, "owner")
 	id := rapid.SampledFrom([]string{"token_1", "token_2"}).Draw(rt, "token")
 	version := max(0, current.Version+rapid.SampledFrom([]int64{0, 0, 0, -1, 1}).Draw(rt, "offset"))
-	ops := []operation{
+	unsettled := rapid.Bool().Draw(rt, "unsettled")
+	ops := append(grantOperations(rt, committed(k, owner, version, id), current, now), []operation{
 		{"acquire", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return s.Acquire(ctx, acquire(k, owner, now))
 		}},
@@ -40,16 +41,18 @@ func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now
 			return s.Commit(ctx, c)
 		}},
 		{"fail", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return tokenstore.Item{}, s.Fail(ctx, failed(k, owner, int(version%3)))
+			f := failed(k, owner, int(version%3))
+			f.Unsettled = unsettled
+			return tokenstore.Item{}, s.Fail(ctx, f)
 		}},
 		{"release", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return tokenstore.Item{}, s.Release(ctx, tokenstore.Release{Key: k, Owner: owner})
+			return tokenstore.Item{}, s.Release(ctx, tokenstore.Release{Key: k, Owner: owner, Unsettled: unsettled})
 		}},
 		{"reject", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return s.Reject(ctx, tokenstore.Reject{Key: k, Version: version, TokenID: id, Forced: []time.Time{now}})
 		}},
 		{"drop", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return s.Drop(ctx, tokenstore.Drop{Key: k, MustLoad: owner, Now: now})
+			return s.Drop(ctx, tokenstore.Drop{Key: k, MustLoad: owner, RenewSlot: id, Now: now})
 		}},
 		{"mark used", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return tokenstore.Item{}, s.MarkUsed(ctx, k, version)
@@ -57,8 +60,31 @@ func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now
 		{"add variant", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return tokenstore.Item{}, s.AddVariant(ctx, k, id)
 		}},
-	}
+	}...)
 	return ops[rapid.IntRange(0, len(ops)-1).Draw(rt, "operation")]
+}
+
+// grantOperations are those on a grant, with the token, version and owner of c.
+func grantOperations(rt *rapid.T, c tokenstore.Commit, current tokenstore.Item, now time.Time) []operation {
+	refresh := rapid.SampledFrom([]string{"rt_1", "rt_2", "rt_3"}).Draw(rt, "refresh token")
+	consumed := rapid.SampledFrom([]string{"rt_1", current.Grant.Fingerprint, current.Grant.Fingerprint}).Draw(rt, "consumed")
+	if consumed == "" {
+		consumed = "rt_2"
+	}
+	return []operation{
+		{"spend", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return s.Acquire(ctx, spending(c.Key, c.Owner, now))
+		}},
+		{"adopt", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return s.Adopt(ctx, adopted(c.Key, c.Owner, c.Version, refresh, c.Token.ID))
+		}},
+		{"refresh", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return s.Commit(ctx, refreshed(c.Key, c.Owner, c.Version, consumed, refresh, c.Token.ID))
+		}},
+		{"disconnect", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return s.Drop(ctx, tokenstore.Drop{Key: c.Key, Grant: true, Now: now})
+		}},
+	}
 }
 
 // randomOperations checks on random histories what holds of every operation,
@@ -92,25 +118,48 @@ func checkStep(rt *rapid.T, op operation, before, after, returned tokenstore.Ite
 		rt.Fatalf("%s: %v", op.name, err)
 	case err != nil && !unchanged:
 		rt.Errorf("%s: %v, yet the item changed:\n%s", op.name, err, cmp.Diff(before, after))
-	case op.moves && err == nil && !unchanged && after.Version != before.Version+1,
-		!op.moves && after.Version != before.Version:
-		rt.Errorf("%s moved the version from %d to %d", op.name, before.Version, after.Version)
 	}
+	checkVersion(rt, op, before, after, err == nil && !unchanged)
+	checkKept(rt, op, before, after)
 	switch op.name {
-	case "drop":
+	case "drop", "disconnect":
 		if !cmp.Equal(before, returned) {
-			rt.Errorf("drop did not return the item as it stood before:\n%s", cmp.Diff(before, returned))
+			rt.Errorf("%s did not return the item as it stood before:\n%s", op.name, cmp.Diff(before, returned))
 		}
-	case "acquire", "commit", "reject":
+	case "acquire", "spend", "commit", "refresh", "adopt", "reject":
 		if !cmp.Equal(after, returned) {
 			rt.Errorf("%s did not return the item as it stands:\n%s", op.name, cmp.Diff(after, returned))
 		}
 	}
-	if op.name != "commit" && op.name != "drop" && !cmp.Equal(before.Token, after.Token) {
+	taken := (op.name == "acquire" || op.name == "spend") && err == nil && !unchanged
+	if taken != (after.Lease.Seq == before.Lease.Seq+1) {
+		rt.Errorf("%s moved the count of acquisitions from %d to %d", op.name, before.Lease.Seq, after.Lease.Seq)
+	}
+}
+
+// checkVersion checks how far the version moved. A refresh whose version had
+// moved saves its grant and leaves token and version.
+func checkVersion(rt *rapid.T, op operation, before, after tokenstore.Item, changed bool) {
+	moved := after.Version - before.Version
+	grantAlone := op.name == "refresh" && moved == 0 && cmp.Equal(before.Token, after.Token)
+	if op.moves && changed && moved != 1 && !grantAlone || !op.moves && moved != 0 {
+		rt.Errorf("%s moved the version from %d to %d", op.name, before.Version, after.Version)
+	}
+}
+
+// checkKept checks that token and grant change by nothing but what is for it.
+func checkKept(rt *rapid.T, op operation, before, after tokenstore.Item) {
+	brings := map[string]bool{"adopt": true, "refresh": true, "disconnect": true}
+	if !brings[op.name] && op.name != "commit" && op.name != "drop" && !cmp.Equal(before.Token, after.Token) {
 		rt.Errorf("%s changed the token:\n%s", op.name, cmp.Diff(before.Token, after.Token))
 	}
-	if taken := op.name == "acquire" && err == nil; taken != (after.Lease.Seq == before.Lease.Seq+1) {
-		rt.Errorf("%s moved the count of acquisitions from %d to %d", op.name, before.Lease.Seq, after.Lease.Seq)
+	if !brings[op.name] && !cmp.Equal(before.Grant, after.Grant) {
+		rt.Errorf("CR-33 %s changed the grant:\n%s", op.name, cmp.Diff(before.Grant, after.Grant))
+	}
+	cleared := before.Inflight.Fingerprint != "" && after.Inflight.Fingerprint == ""
+	if cleared && op.name != "adopt" && op.name != "disconnect" && before.Inflight.Attempt != before.Lease.Owner &&
+		before.Lease.Owner != "" && after.Lease.Owner == "" {
+		rt.Errorf("CR-12 %s by %s took away the mark of %s", op.name, before.Lease.Owner, before.Inflight.Attempt)
 	}
 }
 
@@ -144,7 +193,7 @@ func Compare(t *testing.T, want, got Store) {
 }
 
 func sameKind(a, b error) bool {
-	for _, kind := range []error{tokenstore.ErrHeld, tokenstore.ErrSuperseded, tokenstore.ErrCorrupt, tokenstore.ErrUnavailable} {
+	for _, kind := range []error{tokenstore.ErrHeld, tokenstore.ErrSuperseded, tokenstore.ErrCorrupt, tokenstore.ErrGrantCorrupt, tokenstore.ErrUnavailable} {
 		if errors.Is(a, kind) != errors.Is(b, kind) {
 			return false
 		}

@@ -24,3 +24,8 @@ func TestStoreOverTheEngine(t *testing.T) {
 func TestStoreOverTheEngineAgainstMemory(t *testing.T) {
 	storetest.Compare(t, memory.New(), store(t))
 }
+
+func TestSessionsOverTheEngine(t *testing.T) {
+	s := awsdynamodb.NewSessions(awsdynamodb.Config{Client: start(t).tokens(t), Table: "tokens"})
+	storetest.RunSessions(t, func(*testing.T) storetest.Sessions { return s })
+}

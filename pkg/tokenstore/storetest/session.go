@@ -1,0 +1,123 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// Sessions is what a store of consent sessions must do.
+type Sessions interface {
+	Session(ctx context.Context, id string) (tokenstore.Session, error)
+	WriteSession(ctx context.Context, s tokenstore.Session) (tokenstore.Session, error)
+}
+
+// RunSessions runs the suite of sessions. No two tests share an id.
+func RunSessions(t *testing.T, open func(t *testing.T) Sessions) {
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, s Sessions)
+	}{
+		{"a session that does not exist has no version", missingSession},
+		{"each write moves the version, and only the next one is accepted", sessionVersions},
+		{"CR-36 the same write repeated succeeds once", repeatedSession},
+		{"FI-43 of 50 writers one is heard", sessionRace},
+		{"sessions do not share", sessionsApart},
+		{"ended context", sessionEndedContext},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
+	}
+}
+
+func sessionID(t *testing.T) string { return key(t).Connection }
+
+func session(t *testing.T, s Sessions, id string) tokenstore.Session {
+	t.Helper()
+	got, err := s.Session(t.Context(), id)
+	if err != nil {
+		t.Fatalf("Session: %v", err)
+	}
+	return got
+}
+
+func missingSession(t *testing.T, s Sessions) {
+	diff(t, "session", tokenstore.Session{ID: sessionID(t)}, session(t, s, sessionID(t)))
+}
+
+func sessionVersions(t *testing.T, s Sessions) {
+	stands := tokenstore.Session{ID: sessionID(t)}
+	for i := range 3 {
+		stands.Text, stands.SweepAt = []byte{0, byte(i)}, start.Add(time.Duration(i)*time.Hour)
+		want := stands
+		want.Version, want.SweepAt = int64(i+1), stands.SweepAt.Truncate(time.Second).UTC()
+		written, err := s.WriteSession(t.Context(), stands)
+		if err != nil {
+			t.Fatalf("WriteSession: %v", err)
+		}
+		diff(t, "written", want, written)
+		diff(t, "stored", want, session(t, s, want.ID))
+		stands = written
+	}
+	for _, version := range []int64{0, 1, 2, 4} {
+		stale := tokenstore.Session{ID: stands.ID, Version: version, Text: []byte("stale"), SweepAt: start}
+		if _, err := s.WriteSession(t.Context(), stale); !errors.Is(err, tokenstore.ErrSuperseded) {
+			t.Errorf("WriteSession at version %d: %v, want ErrSuperseded", version, err)
+		}
+	}
+	diff(t, "stored", stands, session(t, s, stands.ID))
+	stands.Text[0] = 'x'
+	diff(t, "what was returned is the caller's", []byte{0, 2}, session(t, s, stands.ID).Text)
+}
+
+func repeatedSession(t *testing.T, s Sessions) {
+	w := tokenstore.Session{ID: sessionID(t), Text: []byte("x"), SweepAt: start}
+	for range 2 {
+		if got, err := s.WriteSession(t.Context(), w); err != nil || got.Version != 1 {
+			t.Errorf("WriteSession: version %d, %v, want 1", got.Version, err)
+		}
+	}
+}
+
+func sessionRace(t *testing.T, s Sessions) {
+	heard := 0
+	for _, err := range race(50, func(i int) error {
+		_, err := s.WriteSession(t.Context(), tokenstore.Session{ID: sessionID(t), Text: fmt.Append(nil, i), SweepAt: start})
+		return err
+	}) {
+		if err == nil {
+			heard++
+		} else if !errors.Is(err, tokenstore.ErrSuperseded) {
+			t.Errorf("WriteSession: %v, want ErrSuperseded", err)
+		}
+	}
+	if heard != 1 {
+		t.Errorf("%d were heard", heard)
+	}
+}
+
+func sessionsApart(t *testing.T, s Sessions) {
+	for _, suffix := range []string{"a", "b"} {
+		w := tokenstore.Session{ID: sessionID(t) + suffix, Text: []byte(suffix), SweepAt: start}
+		if _, err := s.WriteSession(t.Context(), w); err != nil {
+			t.Fatalf("WriteSession: %v", err)
+		}
+	}
+	diff(t, "first", []byte("a"), session(t, s, sessionID(t)+"a").Text)
+}
+
+func sessionEndedContext(t *testing.T, s Sessions) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, readErr := s.Session(ctx, sessionID(t))
+	_, writeErr := s.WriteSession(ctx, tokenstore.Session{ID: sessionID(t), Text: []byte("x"), SweepAt: start})
+	for _, err := range []error{readErr, writeErr} {
+		if !errors.Is(err, tokenstore.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want ErrUnavailable because the context was canceled", err)
+		}
+	}
+	diff(t, "session", tokenstore.Session{ID: sessionID(t)}, session(t, s, sessionID(t)))
+}
