@@ -10,13 +10,13 @@ import (
 // The prefix makes browsers refuse the cookie from anybody but this very host
 // over https; over plain http, as in a local run, they refuse the prefix.
 const (
-	cookieName      = "tokenvend-consent"
-	cookieSecurePre = "__Host-"
+	cookieName = "tokenvend-consent"
+	hostPrefix = "__Host-"
 )
 
 func (o origin) cookieName() string {
 	if o.secure() {
-		return cookieSecurePre + cookieName
+		return hostPrefix + cookieName
 	}
 	return cookieName
 }

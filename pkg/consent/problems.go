@@ -10,6 +10,7 @@ import (
 // again is what helps after a session that is over.
 const again = "; the consent has to be started again"
 
+// gone is a session that is over.
 func gone(text string) error { return problem.New(problem.SessionExpired, text+again) }
 
 func invalid(text string) error { return problem.New(problem.InvalidRequest, text) }
@@ -21,10 +22,12 @@ func unavailable(what string, err error) error {
 	return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second, Detail: what}
 }
 
+// noKeyset is no damage: a later try may succeed.
 func noKeyset(err error) error {
 	return unavailable("the keyset that seals consent sessions cannot be had", err)
 }
 
+// internal is what nobody outside can mend.
 func internal(err error) error { return problem.Of(err) }
 
 var errOtherBrowser = errors.New("the browser has not the session's cookie")

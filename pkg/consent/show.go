@@ -72,12 +72,14 @@ func (d *Door) newCSRF(ctx context.Context, key string, until time.Time) (string
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-var errStaleForm = invalid("this form is not the one that the page showed, or is too old; open the consent page again and continue there")
+func staleForm() error {
+	return invalid("this form is not the one that the page showed, or is too old; open the consent page again and continue there")
+}
 
 func (d *Door) checkCSRF(ctx context.Context, key, csrf string) error {
 	sealed, err := base64.RawURLEncoding.DecodeString(csrf)
 	if err != nil {
-		return errStaleForm
+		return staleForm()
 	}
 	text, err := d.sealer.Open(ctx, sealed, csrfPurpose, key)
 	if err != nil && !errors.Is(err, seal.ErrCorrupt) {
@@ -85,7 +87,7 @@ func (d *Door) checkCSRF(ctx context.Context, key, csrf string) error {
 	}
 	until, parseErr := strconv.ParseInt(string(text), 10, 64)
 	if err != nil || parseErr != nil || d.now().Unix() >= until {
-		return errStaleForm
+		return staleForm()
 	}
 	return nil
 }
