@@ -175,5 +175,5 @@ func isLocal(host string) bool {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	return err == nil && (addr.Unmap().IsLoopback() || addr.IsUnspecified())
+	return err == nil && (addr.IsLoopback() || addr.IsUnspecified())
 }

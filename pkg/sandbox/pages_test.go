@@ -69,6 +69,23 @@ func (s surfer) signIn(at, user string) string {
 	return s.guard(at)
 }
 
+// signedIn signs Ada in and returns the cookie that says so.
+func (s surfer) signedIn(at string) string {
+	s.t.Helper()
+	got := s.press(at, "guard", s.guard(at), "press", "sign-in", "user", "ada@studio.example")
+	wantStatus(s.t, got, http.StatusSeeOther)
+	return got.header.Get("Set-Cookie")
+}
+
+// cookieOf is a Set-Cookie as a browser sends it back.
+func cookieOf(set string) string { return strings.Split(set, ";")[0] }
+
+// show is the page at an address for whoever has the cookie.
+func (g *rig) show(at, set string) string {
+	g.t.Helper()
+	return g.send(g.request("GET", strings.TrimPrefix(at, g.url), "", "Cookie", cookieOf(set))).body
+}
+
 // queryOf is the query of the address that an answer leads to, at the redirect URI.
 func queryOf(t *testing.T, got reply) url.Values {
 	t.Helper()
@@ -116,7 +133,10 @@ func TestWhoeverCannotBeAnsweredIsSentNowhere(t *testing.T) {
 	}
 	t.Run("OC-02 a client of client_credentials has no users", func(t *testing.T) {
 		s := newUserRig(t).surfer()
-		wantStatus(t, s.open(s.invitation("client_id", s.declared("creative-force")["client_id"])), http.StatusBadRequest)
+		got := s.open(s.invitation("client_id", s.declared("creative-force")["client_id"]))
+		if got.status != http.StatusBadRequest || !strings.Contains(got.body, "No registered app for users") {
+			t.Errorf("%d, page %s", got.status, got.body)
+		}
 	})
 	t.Run("OC-02 a client of another server is unknown", func(t *testing.T) {
 		s := newUserRig(t).surfer()
@@ -249,8 +269,11 @@ func TestTheUserDecides(t *testing.T) {
 func TestLogOutBeforeAnythingWasAllowed(t *testing.T) {
 	logOut := func(t *testing.T, g *rig) reply {
 		s := g.surfer()
-		guard := s.signIn(g.invitation(), "ada@studio.example")
-		got := s.press(g.invitation(), "guard", guard, "press", "log-out")
+		session := s.signedIn(g.invitation())
+		got := s.press(g.invitation(), "guard", s.guard(g.invitation()), "press", "log-out")
+		if !strings.Contains(g.show(g.invitation(), session), "<h1>Sign in</h1>") {
+			t.Error("the session outlived the log-out")
+		}
 		if !strings.Contains(s.open(g.invitation()).body, "<h1>Sign in</h1>") {
 			t.Error("still signed in")
 		}
@@ -291,10 +314,12 @@ func TestFormsComeFromOurOwnPages(t *testing.T) {
 	t.Run("doc refused: an unknown button", func(t *testing.T) {
 		wantStatus(t, ada.press(at, "press", "explode", "guard", guard), http.StatusBadRequest)
 	})
-	t.Run("doc refused: allowing before signing in", func(t *testing.T) {
-		s := g.surfer()
-		wantStatus(t, s.press(at, "press", "allow", "guard", s.guard(at)), http.StatusBadRequest)
-	})
+	for _, button := range []string{"allow", "deny"} {
+		t.Run("doc refused: before signing in, "+button, func(t *testing.T) {
+			s := g.surfer()
+			wantStatus(t, s.press(at, "press", button, "guard", s.guard(at)), http.StatusBadRequest)
+		})
+	}
 	t.Run("doc refused: a form that cannot be read", func(t *testing.T) {
 		wantStatus(t, ada.send(g.request("POST", strings.TrimPrefix(at, g.url), "%zz")), http.StatusBadRequest)
 	})
@@ -304,6 +329,14 @@ func TestFormsComeFromOurOwnPages(t *testing.T) {
 		elsewhere := d["authorization_url"] + "?" + url.Values{"client_id": {d["client_id"]}, "redirect_uri": {callback}, "response_type": {"code"}}.Encode()
 		if !strings.Contains(ada.open(elsewhere).body, "<h1>Sign in</h1>") {
 			t.Error("signed in at the other server too")
+		}
+		s := g.surfer()
+		session := s.signedIn(at)
+		if !strings.Contains(session, "; Path=/creative-force/;") {
+			t.Errorf("the cookie goes elsewhere too: %s", session)
+		}
+		if !strings.Contains(g.show(elsewhere, session), "<h1>Sign in</h1>") {
+			t.Error("the other server believes the session")
 		}
 	})
 	t.Run("doc signing in changes the browser's identity", func(t *testing.T) {
@@ -316,10 +349,11 @@ func TestFormsComeFromOurOwnPages(t *testing.T) {
 		if planted == "" || after == "" || planted == after || !strings.Contains(after, "HttpOnly") || !strings.Contains(after, "SameSite=Lax") {
 			t.Errorf("cookies %q and %q", planted, after)
 		}
-		old := g.request("GET", strings.TrimPrefix(at, g.url), "", "Cookie", strings.Split(planted, ";")[0])
-		if !strings.Contains(g.send(old).body, "<h1>Sign in</h1>") {
+		if !strings.Contains(g.show(at, planted), "<h1>Sign in</h1>") {
 			t.Error("the planted identity is signed in")
 		}
+		again := g.formRequest(strings.TrimPrefix(at, g.url), url.Values{"press": {"sign-in"}, "user": {"x@y.example"}, "guard": {guard}}, "Cookie", cookieOf(planted))
+		wantStatus(t, g.send(again), http.StatusForbidden)
 	})
 }
 

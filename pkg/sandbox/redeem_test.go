@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
@@ -27,6 +28,12 @@ func TestACodeIsGoodOnceAndForWhatItWasMadeFor(t *testing.T) {
 			wantDead(t, g.exchange(g.code(), changes...))
 		})
 	}
+	t.Run("OC-06 a verifier that is too short is refused, though it matches", func(t *testing.T) {
+		g := newUserRig(t)
+		digest := sha256.Sum256([]byte("short"))
+		code := g.code("code_challenge", base64.RawURLEncoding.EncodeToString(digest[:]))
+		wantDead(t, g.exchange(code, "code_verifier", "short"))
+	})
 	t.Run("OC-06 a verifier without a challenge is refused", func(t *testing.T) {
 		g := newUserRig(t)
 		wantDead(t, g.exchange(g.code("code_challenge", "-", "code_challenge_method", "-")))

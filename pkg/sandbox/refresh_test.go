@@ -1,8 +1,10 @@
 package sandbox_test
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net/http/httptest"
 	"net/url"
 	"sync"
 	"syscall"
@@ -37,6 +39,11 @@ func TestRefreshScope(t *testing.T) {
 			}
 		})
 	}
+	t.Run("OC-03 the same scope is the same set, in whatever order it was asked for", func(t *testing.T) {
+		g := newUserRig(t)
+		token := pairOf(t, g.exchange(g.code("scope", "offline_access cfgateway")))
+		pairOf(t, g.renew(token.refresh))
+	})
 	for scope, want := range map[string]string{"-": "read write", "read": "read", "read admin": "", "read  write": ""} {
 		t.Run("OC-03 a plain server takes any part of it: "+scope, func(t *testing.T) {
 			g := newRig(t)
@@ -199,6 +206,62 @@ func TestReuseIsCountedOnceTheSuccessorIsKnownToBeHeld(t *testing.T) {
 		all.Wait()
 		wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 20, Granted: 1, Refused: 19, Superseded: 19})
 	})
+}
+
+func TestARefreshThatIsOvertakenCountsAsReuse(t *testing.T) {
+	g := newUserRig(t)
+	var s *sandbox.Sandbox
+	form := g.form(delegatedApp, "grant_type", "refresh_token", "scope", cfScope)
+	refresh := func() int {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, g.formRequest(tokenPaths[delegatedApp], form))
+		return w.Code
+	}
+	overtaking := 0
+	s = sandbox.New(sandbox.Config{Now: g.clock, BaseURL: g.url, Wait: func(context.Context, time.Duration) error {
+		overtaking = refresh()
+		return nil
+	}})
+	g.Sandbox, g.url = s, serve(t, s)
+	g.SetBaseURL(g.url)
+	must(t, g.SetRedirectURIs(delegatedApp, callback))
+	g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways})
+	token := g.granted()
+	form = g.form(delegatedApp, "grant_type", "refresh_token", "scope", cfScope, "refresh_token", token.refresh)
+	must(t, g.Fault(delegatedApp, sandbox.Fault{Latency: time.Second, Count: 1}))
+	if slow := refresh(); slow != 400 || overtaking != 200 {
+		t.Errorf("FI-06 answers %d and %d", slow, overtaking)
+	}
+	wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 2, Granted: 1, Refused: 1, Superseded: 1})
+}
+
+func serve(t *testing.T, s *sandbox.Sandbox) string {
+	t.Helper()
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestARefreshTokenIsItsOwnClientsAlone(t *testing.T) {
+	g := newUserRig(t)
+	g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways})
+	must(t, g.Register(sandbox.Client{Connection: "other", Delegated: true}))
+	d := g.declared("other")
+	first := g.granted()
+	second := pairOf(t, g.renew(first.refresh))
+	for _, text := range []string{first.refresh, second.refresh} {
+		req := g.formRequest("/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {text}})
+		req.SetBasicAuth(url.QueryEscape(d["client_id"]), url.QueryEscape(d["client_secret"]))
+		if got := g.send(req); got.status != 400 || got.json(t)["error"] != "invalid_grant" {
+			t.Errorf("FI-24 another client's: %d %s", got.status, got.body)
+		}
+	}
+	other, err := g.Counters("other")
+	must(t, err)
+	if diff := cmp.Diff(sandbox.RefreshCounters{Requests: 2, Refused: 2}, other.Refresh); diff != "" {
+		t.Errorf("FI-24 counters of the other (-want +got):\n%s", diff)
+	}
+	pairOf(t, g.renew(second.refresh))
 }
 
 func TestFaultsOfARefresh(t *testing.T) {

@@ -1,8 +1,10 @@
 package sandbox_test
 
 import (
+	"context"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -90,6 +92,23 @@ func TestRevocation(t *testing.T) {
 		must(t, err)
 		if diff := cmp.Diff(sandbox.Counters{Total: 1, Outcomes: map[string]int{"issued": 1}, Revocations: 2}, got); diff != "" {
 			t.Errorf("counters (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("OC-14 faults of the token endpoint are not for it", func(t *testing.T) {
+		g := newUserRig(t)
+		must(t, g.Fault(delegatedApp, sandbox.Fault{Status: 503}))
+		wantStatus(t, g.revoke("x"), 200)
+	})
+	t.Run("OC-14 one that nobody waited for counts as nothing else", func(t *testing.T) {
+		g := newUserRig(t)
+		must(t, g.Fault(delegatedApp, sandbox.Fault{On: sandbox.OnRevocation, Latency: time.Minute}))
+		g.waitErr = context.Canceled
+		d := g.declared(delegatedApp)
+		_, err := g.try(g.formRequest("/creative-force/connect/revocation", url.Values{"client_id": {d["client_id"]}, "token": {"x"}}))
+		got, errCounters := g.Counters(delegatedApp)
+		must(t, errCounters)
+		if diff := cmp.Diff(sandbox.Counters{Outcomes: map[string]int{}, Revocations: 1}, got); diff != "" || err == nil {
+			t.Errorf("error %v, counters (-want +got):\n%s", err, diff)
 		}
 	})
 }
