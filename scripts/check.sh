@@ -59,6 +59,36 @@ vulnerabilities() {
 	failed=1
 }
 
+# get_linter NAME puts a Python linter, pinned with all that it takes along, into
+# an environment of its own; one that is there already stays.
+get_linter() {
+	pins=scripts/tools/template/$1.txt home=build/tools/$1
+	cmp -s "$pins" "$home/pins.txt" && return
+	rm -rf "$home"
+	python3 -m venv "$home" &&
+		"$home/bin/pip" install -q --disable-pip-version-check --no-deps -r "$pins" &&
+		cp "$pins" "$home/pins.txt"
+}
+
+# linter NAME ARGUMENT… runs it. A machine without Python, or out of PyPI's
+# reach, is told, loudly, and passes: the Go test of the template is always run.
+linter() {
+	name=$1
+	shift
+	if cmp -s "scripts/tools/template/$name.txt" "build/tools/$name/pins.txt"; then
+		step "$name" "build/tools/$name/bin/$name" "$@"
+		return
+	fi
+	echo "NOT CHECKED  $name: it needs python3 with venv, and to get its packages from PyPI"
+	sed 's/^/      /' "build/tools/$name.log" | tail -n 5
+}
+
+# Fetching takes longer than anything else here, once; it goes on beside the rest.
+mkdir -p build/tools
+for name in cfn-lint checkov; do
+	get_linter "$name" >"build/tools/$name.log" 2>&1
+done &
+
 step 'format' formatted
 step 'vet' in_modules go vet ./...
 step 'tools' go -C scripts/tools build -o ../../build/tools/ tool
@@ -66,5 +96,8 @@ step 'lint' in_modules "$PWD/build/tools/staticcheck" ./...
 vulnerabilities
 step 'go.mod is tidy' in_modules go mod tidy -diff
 step 'import rules' go test -count=1 ./scripts/internal/house
-step 'template' go -C scripts/tools test -count=1 ./template
+step 'template' go -C scripts/tools test -count=1 ./template/...
+wait
+linter cfn-lint template.yaml
+linter checkov --config-file scripts/tools/template/checkov.yaml -f template.yaml
 exit $failed

@@ -12,51 +12,66 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-const functionType = "AWS::Serverless::Function"
+// The types of resource that are read.
+const (
+	functionType = "AWS::Serverless::Function"
+	roleType     = "AWS::IAM::Role"
+	apiType      = "AWS::Serverless::Api"
+)
 
 // Template is the part of a SAM template that is compared.
 type Template struct {
-	Transform string `yaml:"Transform"`
-	Globals   struct {
+	Transform  string               `yaml:"Transform"`
+	Parameters map[string]Parameter `yaml:"Parameters"`
+	Globals    struct {
 		Function Function `yaml:"Function"`
 	} `yaml:"Globals"`
 	Resources map[string]Resource `yaml:"Resources"`
+	// Unexplained are the resources without a comment of their own, or of the one
+	// of the same type before them.
+	Unexplained []string `yaml:"-"`
 }
 
-// Resource is one resource; Properties are read for functions alone.
+// Parameter is one parameter.
+type Parameter struct {
+	Type           string    `yaml:"Type"`
+	Default        yaml.Node `yaml:"Default"`
+	Description    string    `yaml:"Description"`
+	AllowedValues  []string  `yaml:"AllowedValues"`
+	AllowedPattern string    `yaml:"AllowedPattern"`
+	MinValue       *int      `yaml:"MinValue"`
+	Constraint     string    `yaml:"ConstraintDescription"`
+}
+
+// Resource is one resource.
 type Resource struct {
-	Type       string    `yaml:"Type"`
-	Properties yaml.Node `yaml:"Properties"`
-	Metadata   struct {
+	Type                string    `yaml:"Type"`
+	DeletionPolicy      string    `yaml:"DeletionPolicy"`
+	UpdateReplacePolicy string    `yaml:"UpdateReplacePolicy"`
+	Properties          yaml.Node `yaml:"Properties"`
+	Metadata            struct {
 		BuildMethod string `yaml:"BuildMethod"`
 	} `yaml:"Metadata"`
 }
 
 // Function is the part of a function's properties that is compared.
 type Function struct {
-	Runtime     string `yaml:"Runtime"`
-	Handler     string `yaml:"Handler"`
-	CodeURI     string `yaml:"CodeUri"`
-	Timeout     int    `yaml:"Timeout"`
+	Runtime     string    `yaml:"Runtime"`
+	Handler     string    `yaml:"Handler"`
+	CodeURI     string    `yaml:"CodeUri"`
+	Timeout     int       `yaml:"Timeout"`
+	Role        yaml.Node `yaml:"Role"`
+	Policies    yaml.Node `yaml:"Policies"`
+	URL         yaml.Node `yaml:"FunctionUrlConfig"`
 	Environment struct {
 		Variables map[string]yaml.Node `yaml:"Variables"`
 	} `yaml:"Environment"`
-	Policies []struct {
-		Statement []Statement `yaml:"Statement"`
-	} `yaml:"Policies"`
-	ReservedConcurrentExecutions int `yaml:"ReservedConcurrentExecutions"`
+	ReservedConcurrentExecutions yaml.Node `yaml:"ReservedConcurrentExecutions"`
 	// EventInvokeConfig bounds what is repeated once Lambda has an event.
 	EventInvokeConfig Retry            `yaml:"EventInvokeConfig"`
 	DeadLetterQueue   yaml.Node        `yaml:"DeadLetterQueue"`
 	LoggingConfig     yaml.Node        `yaml:"LoggingConfig"`
 	Events            map[string]Event `yaml:"Events"`
-}
-
-// Statement is one statement of a function's policy.
-type Statement struct {
-	Effect   string    `yaml:"Effect"`
-	Action   yaml.Node `yaml:"Action"`
-	Resource yaml.Node `yaml:"Resource"`
 }
 
 // Retry bounds the repetition of an event. The zero value of the attempts is
@@ -70,8 +85,10 @@ type Retry struct {
 type Event struct {
 	Type       string `yaml:"Type"`
 	Properties struct {
+		RestAPIID        string    `yaml:"RestApiId"`
 		Path             string    `yaml:"Path"`
 		Method           string    `yaml:"Method"`
+		Auth             yaml.Node `yaml:"Auth"`
 		Schedule         string    `yaml:"Schedule"`
 		Pattern          yaml.Node `yaml:"Pattern"`
 		RetryPolicy      Retry     `yaml:"RetryPolicy"`
@@ -82,10 +99,31 @@ type Event struct {
 // Parse reads a template. A key given twice is an error.
 func Parse(text []byte) (Template, error) {
 	var t Template
+	var whole struct {
+		Resources yaml.Node `yaml:"Resources"`
+	}
 	if err := yaml.Unmarshal(text, &t); err != nil {
 		return Template{}, fmt.Errorf("parse the template: %w", err)
 	}
+	if err := yaml.Unmarshal(text, &whole); err != nil {
+		return Template{}, fmt.Errorf("parse the template: %w", err)
+	}
+	t.Unexplained = unexplained(whole.Resources.Content, t.Resources)
 	return t, nil
+}
+
+func unexplained(pairs []*yaml.Node, resources map[string]Resource) (names []string) {
+	before := ""
+	for i := 0; i+1 < len(pairs); i += 2 {
+		key := pairs[i]
+		if kind := resources[key.Value].Type; key.HeadComment != "" || kind == before {
+			before = kind
+			continue
+		}
+		before = ""
+		names = append(names, key.Value)
+	}
+	return names
 }
 
 // Functions are the functions by the folder they are built from.
@@ -112,35 +150,39 @@ func (t Template) Functions() (map[string]Function, error) {
 	return functions, nil
 }
 
-// Permissions are what the function's policies allow, each "action on resource",
-// sorted. A statement that does not allow is shown with its effect.
-func (f Function) Permissions() []string {
-	var all []string
-	for _, policy := range f.Policies {
-		for _, s := range policy.Statement {
-			for _, action := range words(s.Action) {
-				for _, resource := range words(s.Resource) {
-					all = append(all, strings.TrimPrefix(s.Effect+" ", "Allow ")+action+" on "+resource)
-				}
-			}
-		}
+// Show writes a value with CloudFormation's tags as they are written, and maps
+// with their keys in order, so that two can be compared as text.
+func Show(n yaml.Node) string {
+	tag := ""
+	if !strings.HasPrefix(n.Tag, "!!") && n.Tag != "" {
+		tag = n.Tag + " "
 	}
-	slices.Sort(all)
-	return all
-}
-
-// words are the texts of one value or a list of them, CloudFormation's tags
-// included.
-func words(n yaml.Node) []string {
-	if n.Kind == yaml.SequenceNode {
+	switch n.Kind {
+	case yaml.SequenceNode:
 		var all []string
 		for _, one := range n.Content {
-			all = append(all, words(*one)...)
+			all = append(all, Show(*one))
 		}
-		return all
+		return tag + "[" + strings.Join(all, ", ") + "]"
+	case yaml.MappingNode:
+		var all []string
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			all = append(all, n.Content[i].Value+": "+Show(*n.Content[i+1]))
+		}
+		slices.Sort(all)
+		return tag + "{" + strings.Join(all, ", ") + "}"
 	}
-	if strings.HasPrefix(n.Tag, "!!") || n.Tag == "" {
-		return []string{n.Value}
+	return tag + n.Value
+}
+
+// words are the texts of one value or a list of them.
+func words(n yaml.Node) []string {
+	if n.Kind != yaml.SequenceNode || !strings.HasPrefix(n.Tag, "!!") {
+		return []string{Show(n)}
 	}
-	return []string{n.Tag + " " + n.Value}
+	var all []string
+	for _, one := range n.Content {
+		all = append(all, words(*one)...)
+	}
+	return all
 }

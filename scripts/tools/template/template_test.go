@@ -56,18 +56,6 @@ func TestEveryFunctionIsDeployed(t *testing.T) {
 	}
 }
 
-// The gateway hands every method on: which exist, and the 405 for the others,
-// is the function's to say.
-func TestRoutesTakeEveryMethod(t *testing.T) {
-	for uri, f := range parse(t) {
-		for name, e := range f.Events {
-			if e.Type == "Api" && e.Properties.Method != "ANY" {
-				t.Errorf("%s event %s: method %q, want ANY", uri, name, e.Properties.Method)
-			}
-		}
-	}
-}
-
 func TestParseRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"not YAML":       {"a: [", "parse the template"},

@@ -1,0 +1,197 @@
+package template_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tokenvend/tokenvend/scripts/tools/template"
+)
+
+// methods are all that API Gateway knows, ANY being all of them.
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+// routeProblems: API Gateway hands to each function what its code has routes
+// for, with every method (which of them exist, and the 405 for the others, is the
+// function's to say), and to anybody unsigned but the two public pages.
+func routeProblems(t *testing.T, functions map[string]template.Function) (found []string) {
+	t.Helper()
+	var open []string
+	for uri, f := range functions {
+		var paths []string
+		for name, e := range f.Events {
+			if e.Type != "Api" {
+				continue
+			}
+			paths = append(paths, e.Properties.Path)
+			if e.Properties.Method != "ANY" || e.Properties.RestAPIID != "Api" {
+				found = append(found, fmt.Sprintf("§2.2 %s event %s does not take every method of the API", uri, name))
+			}
+			if !e.Properties.Auth.IsZero() {
+				open = append(open, e.Properties.Path+" "+template.Show(e.Properties.Auth))
+			}
+		}
+		slices.Sort(paths)
+		if want := reached(t, uri).Keys(module + "pkg/gateway.route"); !slices.Equal(paths, want) {
+			found = append(found, fmt.Sprintf("§2.2 %s is given %q, and has routes for %q", uri, paths, want))
+		}
+		if !f.URL.IsZero() {
+			found = append(found, "AZ-11 "+uri+" can be called past the API")
+		}
+	}
+	slices.Sort(open)
+	if want := []string{"/callback/{connection} {Authorizer: NONE}", "/consent/{session} {Authorizer: NONE}"}; !slices.Equal(open, want) {
+		found = append(found, fmt.Sprintf("AZ-11 without a signature anybody may call %q, want %q", open, want))
+	}
+	return found
+}
+
+// logged are the variables that the access log may hold.
+var logged = []string{
+	"requestId", "extendedRequestId", "requestTimeEpoch", "httpMethod", "resourcePath", "status", "error.responseType",
+	"identity.userArn", "identity.accountId", "identity.sourceIp", "identity.vpceId", "responseLatency", "integrationLatency", "responseLength",
+}
+
+var contextVariable = regexp.MustCompile(`\$[\w.]+`)
+
+// apiProblems are about who gets in, how often, and what is written down of it.
+func apiProblems(api template.API) (found []string) {
+	if api.Auth.DefaultAuthorizer != "AWS_IAM" || api.Auth.InvokeRole != "NONE" || api.StageName != "v1" {
+		found = append(found, "AZ-11 the API is open, or calls functions with its callers' credentials")
+	}
+	if !api.Cors.IsZero() {
+		found = append(found, "AZ-14 pages of others may read tokens")
+	}
+	if !api.CacheClusterEnabled.IsZero() || !api.TracingEnabled.IsZero() || template.Show(api.DisableOwnName) != "!If [HasDomain, true, false]" {
+		found = append(found, "AZ-12 the API caches, traces, or keeps its own name beside another")
+	}
+	for _, v := range contextVariable.FindAllString(api.AccessLogSetting.Format, -1) {
+		if !slices.Contains(logged, strings.TrimPrefix(v, "$context.")) {
+			found = append(found, "AZ-12 the access log holds "+v)
+		}
+	}
+	if template.Show(api.AccessLogSetting.DestinationArn) != "!GetAtt AccessLog.Arn" || !json.Valid([]byte(api.AccessLogSetting.Format)) {
+		found = append(found, "AZ-12 there is no access log of JSON lines")
+	}
+	return append(found, throttleProblems(api.MethodSettings)...)
+}
+
+func throttleProblems(settings []template.MethodSetting) (found []string) {
+	rates := map[string]string{}
+	for _, s := range settings {
+		rates[s.HTTPMethod+" "+strings.ReplaceAll(strings.TrimPrefix(s.ResourcePath, "/"), "~1", "/")] = template.Show(s.Rate) + " " + template.Show(s.Burst)
+		if s.DataTraceEnabled == nil || *s.DataTraceEnabled || s.CachingEnabled == nil || *s.CachingEnabled || s.LoggingLevel != "OFF" {
+			found = append(found, "AZ-12 bodies are logged or cached for "+s.ResourcePath)
+		}
+	}
+	want := map[string]string{
+		"* *":                        "!Ref RequestsPerSecond !Ref RequestsPerSecond",
+		"GET /consent/{session}":     "10 10",
+		"POST /consent/{session}":    "10 10",
+		"GET /callback/{connection}": "10 10",
+		"POST /connections/{connection}/authorization":                    "10 10",
+		"POST /connections/{connection}/subjects/{subject}/authorization": "10 10",
+	}
+	if !maps.Equal(rates, want) {
+		found = append(found, fmt.Sprintf("AZ-15 requests a second and at once are %q, want %q", rates, want))
+	}
+	return found
+}
+
+// policyProblems: the resource policy allows the public pages, named exactly, and
+// denies; an Allow of it would be enough without IAM's.
+func policyProblems(api template.API) (found []string) {
+	said, err := api.Policy()
+	if err != nil {
+		return []string{"AZ-09 " + err.Error()}
+	}
+	var pages, connections []string
+	for _, m := range methods {
+		pages = append(pages, "execute-api:/v1/"+m+"/callback/*", "execute-api:/v1/"+m+"/consent/*")
+		connections = append(connections, "execute-api:/v1/"+m+"/connections*")
+	}
+	want := []struct {
+		effect, when, condition string
+		resources               []string
+	}{
+		{"Allow", "", "", pages},
+		{"Deny", "HasOrganization", "{StringNotEquals: {aws:PrincipalOrgID: !Ref OrganizationId}}", connections},
+		{"Deny", "IsPrivate", "{StringNotEquals: {aws:SourceVpce: !Ref VpcEndpointId}}", connections},
+	}
+	if len(said) != len(want) {
+		return []string{fmt.Sprintf("AZ-09 the resource policy says %d things, want %d", len(said), len(want))}
+	}
+	for i, s := range said {
+		resources := slices.Sorted(slices.Values(s.Resources()))
+		slices.Sort(want[i].resources)
+		if s.Effect != want[i].effect || s.When != want[i].when || template.Show(s.Condition) != want[i].condition ||
+			template.Show(s.Action) != "execute-api:Invoke" || template.Show(s.Principal) != "*" || !slices.Equal(resources, want[i].resources) {
+			found = append(found, fmt.Sprintf("AZ-09 statement %d: %s %s %q if %s", i+1, s.When, s.Effect, resources, template.Show(s.Condition)))
+		}
+	}
+	return found
+}
+
+// answers are the answers of API Gateway's own that a caller of ours can meet,
+// by the codes of the API.
+var answers = map[string]string{
+	"MISSING_AUTHENTICATION_TOKEN": "access_denied", "ACCESS_DENIED": "access_denied", "INVALID_SIGNATURE": "access_denied", "EXPIRED_TOKEN": "access_denied",
+	"RESOURCE_NOT_FOUND": "connection_not_found", "REQUEST_TOO_LARGE": "invalid_request", "UNSUPPORTED_MEDIA_TYPE": "invalid_request",
+	"THROTTLED": "rate_limited", "WAF_FILTERED": "rate_limited", "INTEGRATION_TIMEOUT": "provider_timeout",
+	"DEFAULT_4XX": "invalid_request", "DEFAULT_5XX": "internal_error",
+}
+
+// answerProblems: API Gateway's own answers are like the functions'.
+func answerProblems(t *testing.T, api template.API) (found []string) {
+	t.Helper()
+	looks := code(t).Table(module+"pkg/gateway", "appearance")
+	if got, want := slices.Sorted(maps.Keys(api.GatewayResponses)), slices.Sorted(maps.Keys(answers)); !slices.Equal(got, want) {
+		found = append(found, fmt.Sprintf("AZ-13 API Gateway's own answers are %q, want %q", got, want))
+	}
+	for kind, r := range api.GatewayResponses {
+		if problem := answerProblem(r, answers[kind], looks[answers[kind]]); problem != "" {
+			found = append(found, "AZ-13 "+kind+": "+problem)
+		}
+	}
+	return found
+}
+
+// answerProblem holds one answer against a code and how that looks over HTTP:
+// its status and title.
+func answerProblem(r template.GatewayResponse, code string, look []string) string {
+	headers := maps.Clone(r.ResponseParameters.Headers)
+	if _, waits := headers["Retry-After"]; waits != (r.StatusCode == 429) {
+		return "Retry-After is for 429"
+	}
+	delete(headers, "Retry-After")
+	if !maps.Equal(headers, map[string]string{"Content-Type": "'application/problem+json'", "Cache-Control": "'no-store'", "Pragma": "'no-cache'", "X-Content-Type-Options": "'nosniff'"}) {
+		return fmt.Sprintf("its headers are %q", headers)
+	}
+	text, only := r.ResponseTemplates["application/json"]
+	if !only || len(r.ResponseTemplates) != 1 {
+		return "it has not the one template that is taken whatever the caller accepts"
+	}
+	if v := contextVariable.FindAllString(text, -1); !slices.Equal(v, []string{"$context.extendedRequestId"}) {
+		return fmt.Sprintf("it inserts %q unescaped", v)
+	}
+	var d map[string]any
+	if err := json.Unmarshal([]byte(text), &d); err != nil || len(look) != 2 {
+		return fmt.Sprintf("it is no problem document of a known code (%v)", err)
+	}
+	want := map[string]any{
+		"type": "urn:tokenvend:error:" + code, "title": look[1], "status": float64(r.StatusCode), "detail": d["detail"], "instance": "$context.extendedRequestId",
+		"error": code, "error_description": d["detail"], "retryable": code == "rate_limited" || code == "provider_timeout",
+	}
+	if !maps.Equal(d, want) || d["detail"] == "" {
+		return fmt.Sprintf("it says %v, want %v", d, want)
+	}
+	if s := strconv.Itoa(r.StatusCode); s != look[0] && !(code == "invalid_request" && (s == "413" || s == "415")) {
+		return "its status is " + s
+	}
+	return ""
+}

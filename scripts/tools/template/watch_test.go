@@ -1,0 +1,88 @@
+package template_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/tokenvend/tokenvend/scripts/tools/template"
+)
+
+const namespace = "tokenvend"
+
+// published are the metrics that there are.
+func published(t *testing.T, parsed template.Template) map[string]bool {
+	t.Helper()
+	directives := code(t).Texts(module+"pkg/audit", "directive")
+	all, err := parsed.Published(namespace, directives)
+	if err != nil || len(directives) == 0 {
+		t.Fatalf("%d metric directives in pkg/audit, %v", len(directives), err)
+	}
+	return all
+}
+
+// watched is what there must be an alarm about.
+var watched = []string{
+	"tokenvend Faults{action}", "tokenvend RenewalsFailed{action}", "tokenvend Requests{action,outcome}", "tokenvend GrantsExpiringIn7Days{}",
+	"tokenvend GrantsExpiringIn1Day{}", "tokenvend RefreshTokensUnsaved{}", "tokenvend GrantsUnreadable{}", "tokenvend ThrottledRequests{}",
+	"AWS/SQS ApproximateNumberOfMessagesVisible{QueueName}", "AWS/Lambda Errors{FunctionName}", "AWS/Lambda Throttles{FunctionName}",
+	"AWS/DynamoDB WriteThrottleEvents{TableName}",
+}
+
+// alarmProblems: every alarm is about something that is published, is told to
+// whoever wants to know, and says how it takes silence.
+func alarmProblems(t *testing.T, parsed template.Template) (found []string) {
+	t.Helper()
+	alarms, err := parsed.Alarms()
+	if err != nil {
+		return []string{"AZ-57 " + err.Error()}
+	}
+	exists, about := published(t, parsed), map[string]bool{}
+	for name, a := range alarms {
+		for _, m := range a.Measures(namespace) {
+			if about[namespace+" "+m] = true; !exists[m] {
+				found = append(found, fmt.Sprintf("AZ-57 alarm %s is about %s, which nobody publishes", name, m))
+			}
+		}
+		for _, other := range []string{"AWS/SQS", "AWS/Lambda", "AWS/DynamoDB"} {
+			for _, m := range a.Measures(other) {
+				about[other+" "+m] = true
+			}
+		}
+		if a.Description == "" || a.TreatMissingData == "" || template.Show(a.AlarmActions) != "!If [HasAlarmTopic, [!Ref AlarmTopicArn], !Ref AWS::NoValue]" {
+			found = append(found, "AZ-57 alarm "+name+" tells nobody, or not what it is about")
+		}
+	}
+	for _, w := range watched {
+		if !about[w] {
+			found = append(found, "AZ-57 there is no alarm about "+w)
+		}
+	}
+	return found
+}
+
+// dashboardProblems: the dashboard shows every alarm, and metrics that exist.
+func dashboardProblems(t *testing.T, parsed template.Template) (found []string) {
+	t.Helper()
+	measures, references, err := parsed.Shown(namespace)
+	if err != nil {
+		return []string{"AZ-57 " + err.Error()}
+	}
+	exists := published(t, parsed)
+	for _, m := range measures {
+		if !exists[m] {
+			found = append(found, "AZ-57 the dashboard shows "+m+", which nobody publishes")
+		}
+	}
+	alarms, err := parsed.Alarms()
+	if err != nil {
+		return append(found, "AZ-57 "+err.Error())
+	}
+	for _, name := range slices.Sorted(maps.Keys(alarms)) {
+		if !slices.Contains(references, "${"+name+".Arn}") {
+			found = append(found, "AZ-57 the dashboard does not show the alarm "+name)
+		}
+	}
+	return found
+}
