@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
@@ -157,4 +158,37 @@ func (w *world) grant(subject connection.Subject, life time.Duration) {
 	w.must(w.core().Import(w.t.Context(), vending.Import{
 		Request:      vending.Request{Connection: "gallery", Subject: subject, Caller: app.ARN},
 		RefreshToken: redact.New("synthetic-refresh-token"), ExpiresAt: noon.Add(life)}))
+}
+
+// checkLog looks for what no audit line may hold, that of the event included.
+func (w *world) checkLog(event []byte) {
+	w.t.Helper()
+	log := w.log.String()
+	for _, secret := range w.secrets(event) {
+		if strings.Contains(log, secret) {
+			w.t.Errorf("INV-5 the audit line holds %q:\n%s", secret, log)
+		}
+	}
+}
+
+// secrets are what the story and the event hold that is for nobody's log.
+func (w *world) secrets(event []byte) []string {
+	secrets := []string{"synthetic-code", "synthetic-refresh-token", "fedcba9876543210", "0123456789abcdef0123"}
+	for name, s := range w.started {
+		secrets = append(secrets, s.SessionID)
+		address, err := url.Parse(s.AuthorizationURL)
+		w.must(err)
+		secrets = append(secrets, address.Query().Get("state"))
+		for _, known := range []map[string]string{w.states, w.cookies, w.codes} {
+			if known[name] != "" {
+				secrets = append(secrets, known[name])
+			}
+		}
+	}
+	var e struct{ Body string }
+	w.must(json.Unmarshal(event, &e))
+	if form, err := url.ParseQuery(e.Body); err == nil && form.Get("csrf") != "" {
+		secrets = append(secrets, form.Get("csrf"))
+	}
+	return secrets
 }

@@ -38,9 +38,14 @@ func TestEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			function, _, _ := strings.Cut(name, "-")
-			answer, err := newWorld(t).function(function).Invoke(t.Context(), payload)
+			w := newWorld(t)
+			answer, err := w.function(function).Invoke(t.Context(), payload)
 			if err != nil {
 				t.Fatalf("no answer: %v", err)
+			}
+			w.checkLog(payload)
+			if lines := strings.Count(w.log.String(), "\n"); lines != 1 && function != "renew" {
+				t.Errorf("AZ-56 %d audit lines, want 1", lines)
 			}
 			compare(t, filepath.Join(eventFolder, "golden", name+".json"), readable(t, answer))
 		})
@@ -96,7 +101,7 @@ func readable(t *testing.T, answer []byte) []byte {
 			StatusCode int               `json:"statusCode"`
 			Headers    map[string]string `json:"headers"`
 			Body       any               `json:"body"`
-		}{response.StatusCode, response.Headers, body(response.Body)}
+		}{response.StatusCode, response.Headers, shownBody(response.Body)}
 	}
 	var text bytes.Buffer
 	out := json.NewEncoder(&text)
@@ -108,7 +113,7 @@ func readable(t *testing.T, answer []byte) []byte {
 	return text.Bytes()
 }
 
-func body(text string) any {
+func shownBody(text string) any {
 	if json.Valid([]byte(text)) {
 		return json.RawMessage(text)
 	}

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -43,6 +44,8 @@ type world struct {
 	source *folder.Source
 	parser connection.Parser
 	sealer *seal.Sealer
+	// log holds the audit lines of the event.
+	log bytes.Buffer
 
 	// What is known of each consent session, by its name.
 	started                map[string]consent.Started
@@ -81,6 +84,7 @@ func newWorld(t *testing.T) *world {
 	if err := os.Remove(filepath.Join(w.folder, "former.json")); err != nil {
 		t.Fatal(err)
 	}
+	w.log.Reset()
 	return w
 }
 
@@ -139,7 +143,7 @@ func (w *world) core() *vending.Core {
 }
 
 func (w *world) audit() *audit.Writer {
-	return audit.NewWriter(audit.Config{Output: io.Discard, Now: w.clock})
+	return audit.NewWriter(audit.Config{Output: &w.log, Now: w.clock})
 }
 
 func (w *world) renewer() *renewal.Renewer {

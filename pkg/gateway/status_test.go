@@ -22,12 +22,13 @@ type directory struct {
 	next  string
 	// studio is how the delegated connection of that name stands.
 	studio vending.Status
+	err    error
 }
 
 func (d *directory) Status(_ context.Context, name connection.Name, limit int, next string) (vending.Status, error) {
 	d.limit, d.next = limit, next
 	if name == "studio" {
-		return d.studio, nil
+		return d.studio, d.err
 	}
 	if name != "crm" {
 		return vending.Status{}, problem.New(problem.ConnectionNotFound, "there is no connection "+string(name))

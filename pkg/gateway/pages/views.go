@@ -26,15 +26,15 @@ func (v consentView) ProviderHost() string {
 }
 
 // ProviderName is the catalogue's name, if that says anything.
-func (v consentView) ProviderName() string {
-	if v.Provider == anyServer {
-		return v.ProviderHost()
-	}
-	return v.Provider
-}
+func (v consentView) ProviderName() string { return telling(v.Provider) }
 
-// anyServer is what the catalogue calls servers that it does not know.
-const anyServer = "oauth2"
+// telling leaves out what the catalogue calls servers that it does not know.
+func telling(provider string) string {
+	if provider == "oauth2" {
+		return ""
+	}
+	return provider
+}
 
 type receiptView struct{ consent.Receipt }
 
@@ -42,12 +42,7 @@ type receiptView struct{ consent.Receipt }
 func (v receiptView) IsDefault() bool { return v.Subject == connection.DefaultSubject }
 
 // ProviderName is the catalogue's name, if that says anything.
-func (v receiptView) ProviderName() string {
-	if v.Provider == anyServer {
-		return "The provider"
-	}
-	return v.Provider
-}
+func (v receiptView) ProviderName() string { return telling(v.Provider) }
 
 // Code is the confirmation code, for the one page that it is meant for.
 func (v receiptView) Code() string { return v.ConfirmationCode.Reveal() }
@@ -101,11 +96,10 @@ func timeElement(at time.Time, layout string) template.HTML {
 	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `">` + at.Format(layout) + `</time>`)
 }
 
-// breakable lets a long name, such as a host or an ARN, go on in the next line
-// where a reader expects it, and not in the middle of a word.
-func breakable(name string) template.HTML {
-	escaped := template.HTMLEscapeString(name)
-	return template.HTML(strings.NewReplacer(".", ".<wbr>", ":", ":<wbr>", "/", "/<wbr>").Replace(escaped))
+// breakable lets a long host go on in the next line where a reader expects it,
+// and not in the middle of a word.
+func breakable(host string) template.HTML {
+	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(host), ".", ".<wbr>"))
 }
 
 // sentence makes one of an error's detail.
