@@ -56,7 +56,10 @@ func (p *porch) Receive(_ context.Context, r consent.Return) (consent.Receipt, e
 
 func (p *porch) asked() int { return len(p.shown) + len(p.continued) + len(p.received) }
 
-func newPorch(t testing.TB) *porch { return &porch{t: t, pages: pages.New()} }
+// written are pages whose templates are parsed once for all tests.
+var written = pages.New()
+
+func newPorch(t testing.TB) *porch { return &porch{t: t, pages: written} }
 
 func (p *porch) invoke(event []byte) reply {
 	p.t.Helper()
