@@ -100,6 +100,7 @@ func TestLostAnswerOfASession(t *testing.T) {
 	}{
 		{"CR-36 the write found to have landed", found(t, "Item", soundSession(nil)), nil},
 		{"CR-36 another's write", found(t, "Item", soundSession(attributes{"session": bin("other")})), tokenstore.ErrSuperseded},
+		{"CR-36 a later write of the same text", found(t, "Item", soundSession(attributes{"version": num("3")})), tokenstore.ErrSuperseded},
 		{"CR-36 a session that is gone", answer{200, "{}"}, tokenstore.ErrSuperseded},
 		{"BI-72 a session that cannot be read", found(t, "Item", soundSession(attributes{"version": str("2")})), tokenstore.ErrSuperseded},
 	} {

@@ -170,6 +170,25 @@ func superseded(t *testing.T, f *fixture) {
 		}
 		diff(t, "stored", tokenstore.Item{Key: k}, get(t, f, k))
 	})
+	t.Run("CR-07 FI-08 lease and version do not help when a late holder saved a newer one", func(t *testing.T) {
+		k := key(t)
+		mustAdopt(t, f, k, "rt_1", "token_1")
+		slow := mustSpend(t, f, k, "slow", start)
+		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
+			t.Fatalf("Drop: %v", err)
+		}
+		next := mustSpend(t, f, k, "next", start.Add(time.Hour))
+		if _, err := f.Commit(t.Context(), refreshed(k, "slow", slow.Version, "rt_1", "rt_2", "token_2")); err != nil {
+			t.Fatalf("late Commit: %v", err)
+		}
+		want := get(t, f, k)
+		got, err := f.Commit(t.Context(), refreshed(k, "next", next.Version, "rt_1", "rt_3", "token_3"))
+		if !errors.Is(err, tokenstore.ErrSuperseded) {
+			t.Fatalf("Commit: %v, want ErrSuperseded", err)
+		}
+		diff(t, "returned", want, got)
+		diff(t, "stored", want, get(t, f, k))
+	})
 	t.Run("CR-07 the same new refresh token, given to two by a server with grace, is success for both", func(t *testing.T) {
 		k := key(t)
 		mustAdopt(t, f, k, "rt_1", "token_1")

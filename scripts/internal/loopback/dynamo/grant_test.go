@@ -24,7 +24,7 @@ func TestSweeperTakesNoRefreshToken(t *testing.T) {
 				if err := step.do(); err != nil {
 					t.Fatalf("%s: %v", step.name, err)
 				}
-				g.Sweep(time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC))
+				g.Sweep(time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC))
 				item, err := g.store.Get(t.Context(), key, true)
 				if err != nil || item.Grant.Fingerprint == "" || len(item.Grant.Sealed) == 0 {
 					t.Fatalf("after %s the sweeper took the refresh token: %+v, %v", step.name, item, err)
@@ -124,7 +124,7 @@ func (g *swept) steps() []sweptStep {
 		{"lease after it", func() error { return g.take("d", true) }},
 		{"refresh", func() error { return g.commit("d", 2, "rt") }},
 		{"refresh of a moved version", func() error { return g.commit("d", 1, "rt+") }},
-		{"token without a refresh token", func() error { return g.commit("nobody", 3, "") }},
+		{"token without a refresh token", func() error { return errors.Join(g.take("e", false), g.commit("e", 3, "")) }},
 		{"rejection", func() error {
 			_, err := g.store.Reject(ctx, tokenstore.Reject{Key: g.key, Version: 4, TokenID: "token", Forced: []time.Time{past}})
 			return err
@@ -134,7 +134,7 @@ func (g *swept) steps() []sweptStep {
 		{"variant taken back", func() error { return g.store.RemoveVariant(ctx, g.key, "v1") }},
 		{"drop", func() error { return g.drop(false) }},
 		{"release", func() error {
-			return errors.Join(g.take("e", false), g.store.Release(ctx, tokenstore.Release{Key: g.key, Owner: "e"}))
+			return errors.Join(g.take("f", false), g.store.Release(ctx, tokenstore.Release{Key: g.key, Owner: "f"}))
 		}},
 		{"slot", func() error { return g.store.Reslot(ctx, g.key, "a", "b") }},
 		{"new consent", func() error { return g.adopt(6) }},
