@@ -3,7 +3,10 @@ package template_test
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tokenvend/tokenvend/scripts/tools/template"
@@ -85,4 +88,29 @@ func dashboardProblems(t *testing.T, parsed template.Template) (found []string) 
 		}
 	}
 	return found
+}
+
+// Whoever is woken by an alarm finds under its name what it means and what to do.
+func TestEveryAlarmHasARunbook(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := template.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alarms, err := parsed.Alarms()
+	if err != nil || len(alarms) == 0 {
+		t.Fatalf("%d alarms, %v", len(alarms), err)
+	}
+	for name := range alarms {
+		if !strings.Contains(string(readme), "\n- **"+name+"**: ") {
+			t.Errorf("AZ-57 the README has no paragraph that begins with - **%s**:", name)
+		}
+	}
 }

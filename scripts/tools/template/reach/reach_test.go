@@ -1,0 +1,60 @@
+package reach_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tokenvend/tokenvend/scripts/tools/template/reach"
+)
+
+const module = "github.com/tokenvend/tokenvend/"
+
+// The tree is the sample: what is called through interfaces, and in one function
+// only, is found where it is and nowhere else.
+func TestFrom(t *testing.T) {
+	code, err := reach.Load("../../../..", "./functions/...", "./pkg/...")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, command, call string
+		want                bool
+	}{
+		{"AZ-50 called through two interfaces", "functions/vend", "dynamodb:UpdateItem", true},
+		{"AZ-50 called from a function value", "functions/consent", "secretsmanager:GetSecretValue", true},
+		{"AZ-50 called by the renewer", "functions/renew", "secretsmanager:ListSecrets", true},
+		{"AZ-50 linked but never called", "functions/vend", "secretsmanager:ListSecrets", false},
+		{"AZ-50 another method of a type in use", "functions/consent", "dynamodb:Query", false},
+		{"AZ-50 called by nobody", "functions/connections", "dynamodb:Scan", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := code.From(module + c.command)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if slices.Contains(r.Calls(), c.call) != c.want {
+				t.Errorf("%s calls %q; %s among them must be %v", c.command, r.Calls(), c.call, c.want)
+			}
+		})
+	}
+	t.Run("no such command", func(t *testing.T) {
+		if _, err := code.From(module + "functions/other"); err == nil || !strings.Contains(err.Error(), "functions/other") {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("tables and texts", func(t *testing.T) {
+		if row := code.Table(module+"pkg/gateway", "appearance")["rate_limited"]; !slices.Equal(row, []string{"429", "Too many requests"}) {
+			t.Errorf("rate_limited looks like %q", row)
+		}
+		if code.Table(module+"pkg/other", "appearance")["rate_limited"] != nil || code.Texts(module+"pkg/other", "directive") != nil {
+			t.Error("a package that is not there has something")
+		}
+	})
+}
+
+func TestLoadRefuses(t *testing.T) {
+	if _, err := reach.Load(".", "./missing"); err == nil {
+		t.Error("loaded a package that does not exist")
+	}
+}
