@@ -14,3 +14,10 @@ func (s *Sandbox) RememberedGrants() int {
 	defer s.mu.Unlock()
 	return len(s.grants.codes) + len(s.grants.handles)
 }
+
+// RememberedBrowsers is how many browsers are known.
+func (s *Sandbox) RememberedBrowsers() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.browsers)
+}

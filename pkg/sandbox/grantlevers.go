@@ -92,7 +92,8 @@ func (s *Sandbox) EndGrants(connection, user string) (ended int, err error) {
 }
 
 // ExpireRefreshTokens lets a connection's refresh tokens reach their end now;
-// access tokens live on. It returns how many expired. Errors are
+// access tokens live on. It returns how many expired, those included that had
+// been replaced already. Errors are
 // ErrNoConnection and a client that is not delegated.
 func (s *Sandbox) ExpireRefreshTokens(connection string) (expired int, err error) {
 	err = s.redelegate(connection, func(c *client) error {

@@ -218,6 +218,13 @@ func TestControlOfDelegatedClients(t *testing.T) {
 			t.Error("INV-5 a token is shown")
 		}
 	})
+	t.Run("BI-14 the state leaves out what was replaced beyond its grace", func(t *testing.T) {
+		g.advance(10 * time.Second)
+		grants := g.send(g.request("GET", "/control/"+delegatedApp, "")).json(t)["delegated"].(map[string]any)["grants"]
+		if diff := cmp.Diff(any([]any{map[string]any{"user": "ada@studio.example", "scope": cfScope, "refresh_tokens": 1.0}}), grants); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
 	g.code()
 	for _, row := range []struct{ path, body, want string }{
 		{"forget", "", `{"forgotten":1}`}, {"expire", "", `{"expired":2}`},
@@ -283,11 +290,26 @@ func TestExpiredCodesAndRefreshTokensAreSwept(t *testing.T) {
 		return next
 	}
 	text := token.refresh
-	for range 4000 {
+	for range 2200 {
 		g.advance(time.Minute)
 		text = ask(text)
 	}
-	if kept := g.RememberedGrants(); text == "" || kept > 2048+60 {
+	if kept := g.RememberedGrants(); text == "" || kept > 1100 {
 		t.Errorf("INV-2 %d are kept, or the last one died", kept)
+	}
+}
+
+func TestBrowsersThatNeverSignedInAreSwept(t *testing.T) {
+	g := newUserRig(t)
+	s := g.surfer()
+	s.signIn(g.invitation(), "ada@studio.example")
+	for range 1500 {
+		g.ServeHTTP(httptest.NewRecorder(), g.request("GET", strings.TrimPrefix(g.invitation(), g.url), ""))
+	}
+	if kept := g.RememberedBrowsers(); kept > 1024 {
+		t.Errorf("INV-2 %d browsers are kept", kept)
+	}
+	if !strings.Contains(s.open(g.invitation()).body, "Yes, Allow") {
+		t.Error("doc who had signed in is forgotten")
 	}
 }
