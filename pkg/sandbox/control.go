@@ -27,8 +27,8 @@ type state struct {
 	LivingTokens  int      `json:"living_tokens"`
 	TokenRequests Counters `json:"token_requests"`
 	Faults        []Fault  `json:"faults"`
-	// Delegated is there for clients that act for users.
-	Delegated *delegatedState `json:"delegated,omitempty"`
+	// What follows is there for clients that act for users.
+	*delegatedState
 }
 
 // lever is one lever as an endpoint: it reads the request, pulls, and returns
@@ -106,7 +106,7 @@ func (s *Sandbox) stateOf(c *client, living int) state {
 		TokenRequests: c.counters.clone(), Faults: append([]Fault{}, c.script...),
 	}
 	if c.isDelegated() {
-		shown.Delegated = s.delegatedStateOf(c)
+		shown.delegatedState = s.delegatedStateOf(c)
 	}
 	return shown
 }
