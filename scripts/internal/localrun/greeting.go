@@ -8,9 +8,13 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
+
+// delegated is the sandbox's own connection that a user has to consent to.
+const delegated = "creative-force-user"
 
 // Help explains a local run in plain text.
 func Help() string {
@@ -66,6 +70,7 @@ func greet(ctx context.Context, w io.Writer, p place, d *vending.Directory) erro
 			fmt.Fprintf(w, "  curl --aws-sigv4 aws:amz:%s:%s --user local:local %s/connections/%s/token\n", region, service, p.url, s.Connection)
 		}
 	}
+	printConsents(w, p, statuses)
 	if p.ownFolder {
 		printLevers(w, p.sandboxURL)
 	} else {
@@ -74,6 +79,9 @@ func greet(ctx context.Context, w io.Writer, p place, d *vending.Directory) erro
 	_, err = fmt.Fprintf(w, "\nlistening on %s\n", p.url)
 	return err
 }
+
+// callback is where a provider sends the browser of a user who has decided.
+func (p place) callback(connection string) string { return p.url + "/callback/" + connection }
 
 func (p place) fate() string {
 	if p.ownFolder {
@@ -119,6 +127,34 @@ func orDash(text string) string {
 		return "-"
 	}
 	return text
+}
+
+// printConsents tells how a user consents, for each connection that needs it.
+func printConsents(w io.Writer, p place, statuses []vending.Status) {
+	heading := "\nConsent as a user: the browser shows a code in the end, which the command asks for.\n"
+	for _, s := range statuses {
+		if s.GrantType != connection.AuthorizationCode || s.State == vending.Misconfigured {
+			continue
+		}
+		fmt.Fprintf(w, "%s  go run ./scripts/connect%s -open %s\n", heading, p.flag(), s.Connection)
+		fmt.Fprintf(w, "    redirect URI: %s  %s\n", p.callback(s.Connection), p.registered())
+		heading = ""
+	}
+}
+
+// flag tells scripts/connect where the run listens, unless it knows.
+func (p place) flag() string {
+	if p.url == "http://"+defaultAddr+"/"+stage {
+		return ""
+	}
+	return " -url " + p.url
+}
+
+func (p place) registered() string {
+	if p.ownFolder {
+		return "(registered; the sandbox allows loopback, Creative Force would not)"
+	}
+	return "(to be registered at the provider, unless the file names another)"
 }
 
 func printLevers(w io.Writer, base string) {

@@ -123,11 +123,21 @@ func serve(ctx context.Context, l listeners, p place, w World) error {
 
 // openSandbox makes the sandbox, and writes its connections where the run looks
 // for them. A folder of somebody's own is left alone, by its levers too.
+//
+// Creative Force sends no browser to a user's own machine; here it has to, or
+// nobody could consent.
 func openSandbox(p place, now func() time.Time) (*sandbox.Sandbox, error) {
-	if !p.ownFolder {
-		return sandbox.New(sandbox.Config{BaseURL: p.sandboxURL, Now: now}), nil
+	c := sandbox.Config{BaseURL: p.sandboxURL, LocalRedirects: true, Now: now}
+	if p.ownFolder {
+		c.Folder = p.connections
 	}
-	s := sandbox.New(sandbox.Config{BaseURL: p.sandboxURL, Folder: p.connections, Now: now})
+	s := sandbox.New(c)
+	if err := s.SetRedirectURIs(delegated, p.callback(delegated)); err != nil {
+		return nil, err
+	}
+	if !p.ownFolder {
+		return s, nil
+	}
 	return s, s.WriteConnections(p.connections)
 }
 

@@ -2,6 +2,7 @@ package localrun_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -40,6 +41,36 @@ func TestGreetingCommands(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The steps of a consent name the run's own address, and the redirect URI that
+// is registered or has to be.
+func TestGreetingTellsOfConsent(t *testing.T) {
+	t.Run("§2.4 the sandbox's connection", func(t *testing.T) {
+		r := start(t, "")
+		want := "  go run ./scripts/connect -url " + r.url + " -open creative-force-user\n    redirect URI: " + r.url + "/callback/creative-force-user  (registered;"
+		if !strings.Contains(r.greeting, want) {
+			t.Errorf("no %q in:\n%s", want, r.greeting)
+		}
+		state, _ := r.pull(r.sandbox, "GET", "creative-force-user", "").body["delegated"].(map[string]any)
+		if registered := fmt.Sprint(state["redirect_uris"]); registered != "["+r.url+"/callback/creative-force-user]" {
+			t.Errorf("registered is %s", registered)
+		}
+	})
+	t.Run("§2.4 connections of somebody's own", func(t *testing.T) {
+		folder := t.TempDir()
+		write(t, folder, "crm", `{"provider":"oauth2","grant_type":"authorization_code","client_id":"id","client_secret":"hush",
+			"token_url":"http://127.0.0.1:1/token","authorization_url":"http://127.0.0.1:1/authorize"}`)
+		write(t, folder, "own", `{"provider":"oauth2","client_id":"id","client_secret":"hush","token_url":"http://127.0.0.1:1/token"}`)
+		write(t, folder, "bad", `{"provider":"oauth2","grant_type":"authorization_code"}`)
+		r := start(t, folder)
+		if !strings.Contains(r.greeting, " -open crm\n") || !strings.Contains(r.greeting, "/callback/crm  (to be registered at the provider") {
+			t.Errorf("nothing on how to consent for crm in:\n%s", r.greeting)
+		}
+		if strings.Contains(r.greeting, "-open own") || strings.Contains(r.greeting, "-open bad") {
+			t.Errorf("a consent that cannot be had in:\n%s", r.greeting)
+		}
+	})
 }
 
 func TestFolders(t *testing.T) {
