@@ -1,0 +1,109 @@
+package signed_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/scripts/connect/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/sigv4"
+)
+
+func noon() time.Time { return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC) }
+
+// deployment accepts one session's key in one region, and answers what it read.
+func deployment(t *testing.T) *httptest.Server {
+	t.Helper()
+	verifier := sigv4.New(sigv4.Config{Region: "eu-west-1", Service: "execute-api", Now: noon,
+		Keys: []sigv4.Key{{ID: "ASIAEXAMPLE", Secret: redact.New("secret"), SessionToken: redact.New("session")}}})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		verified, err := verifier.Verify(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		answer, _ := json.Marshal(map[string]string{"method": r.Method, "path": r.URL.Path, "type": r.Header.Get("Content-Type"), "body": string(verified.Body)})
+		_, _ = w.Write(answer)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestAsk(t *testing.T) {
+	server := deployment(t)
+	client := signed.Client{URL: server.URL + "/v1", Region: "eu-west-1", Now: noon,
+		Credentials: aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "session"}}
+	for _, c := range []struct {
+		name   string
+		method string
+		body   any
+		want   string
+	}{
+		{"BI-01 without a body", "POST", nil, "POST /v1/connections/crm.eu/authorization  "},
+		{"BI-01 with one", "PUT", map[string]string{"refresh_token": "a"}, `PUT /v1/connections/crm.eu/authorization application/json {"refresh_token":"a"}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got struct{ Method, Path, Type, Body string }
+			if err := client.Ask(t.Context(), c.method, "/connections/crm.eu/authorization", c.body, &got); err != nil {
+				t.Fatal(err)
+			}
+			if told := fmt.Sprint(got.Method, " ", got.Path, " ", got.Type, " ", got.Body); told != c.want {
+				t.Errorf("%q, want %q", told, c.want)
+			}
+		})
+	}
+	t.Run("BI-01 another region", func(t *testing.T) {
+		elsewhere := client
+		elsewhere.Region = "us-east-1"
+		if err := elsewhere.Ask(t.Context(), "GET", "/connections", nil, nil); !signed.Is(err, http.StatusForbidden) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestProblem(t *testing.T) {
+	const canary = "canary-of-a-token"
+	for _, c := range []struct {
+		name   string
+		answer http.HandlerFunc
+		status int
+		want   string
+	}{
+		{"the service's own", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "30")
+			w.WriteHeader(502)
+			_, _ = io.WriteString(w, `{"error":"provider_rejected","detail":"refused","provider":{"error":"access_denied"},"instance":"id-1"}`)
+		}, 502, "the service answered 502 provider_rejected: refused\nthe provider said: access_denied\ntry again in 30 s\nrequest id-1"},
+		{"somebody else's", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 404) }, 404, "the service answered 404 Not Found"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
+		}, 307, "the service answered 307 Temporary Redirect"},
+	} {
+		t.Run("AZ-53 "+c.name, func(t *testing.T) {
+			server := httptest.NewServer(c.answer)
+			defer server.Close()
+			client := signed.Client{URL: server.URL, Region: "eu-west-1", Credentials: aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}}
+			err := client.Ask(t.Context(), "PUT", "/", map[string]string{"refresh_token": canary}, nil)
+			var p *signed.Problem
+			if !errors.As(err, &p) || p.Status != c.status || p.Error() != c.want {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+	t.Run("AZ-53 nobody there", func(t *testing.T) {
+		client := signed.Client{URL: "http://127.0.0.1:1/v1", Region: "eu-west-1", Credentials: aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}}
+		err := client.Ask(t.Context(), "PUT", "/secret-path", map[string]string{"refresh_token": canary}, nil)
+		if err == nil || strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "secret-path") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
