@@ -178,6 +178,19 @@ func TestOneTokenNeverStopsTheOthers(t *testing.T) {
 			}
 		})
 	})
+	t.Run("BI-72 a grant that cannot be read is told of in a line of its own", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, _ := due(t, func(key tokenstore.Key) error {
+				if key.Connection == "b" {
+					return problem.New(problem.InternalError, "x")
+				}
+				return nil
+			})
+			if !strings.Contains(h.log.String(), `"action":"renew","outcome":"internal_error"`) {
+				t.Errorf("no line: %s", h.log)
+			}
+		})
+	})
 	t.Run("CR-25 what the table kept from being looked at waits a minute, not a cycle", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h, run := due(t, func(key tokenstore.Key) error {

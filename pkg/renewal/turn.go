@@ -119,7 +119,11 @@ func (r *Renewer) visit(ctx context.Context, v visit, lanes *lanes, run *tally) 
 		r.postpone(ctx, v, run)
 		return
 	}
-	plan, err := guarded(func() (*vending.Renewal, error) { return r.core.Visit(ctx, v.key, v.next) })
+	entry := r.audit.Begin()
+	plan, err := guarded(func() (*vending.Renewal, error) { return r.core.Visit(audit.With(ctx, entry), v.key, v.next) })
+	if problem.Is(err, problem.InternalError) {
+		r.tell(entry, v.key, err) // a grant that cannot be read, above all: its caller may be long in coming
+	}
 	switch {
 	case err != nil:
 		run.failed(err)
@@ -192,13 +196,9 @@ func (r *Renewer) move(ctx context.Context, v visit, to string, run *tally) {
 func (r *Renewer) renew(ctx context.Context, p planned, run *tally) {
 	plan := p.plan
 	entry := r.audit.Begin()
-	entry.Action, entry.Outcome = "renew", "ok"
-	entry.Connection, entry.Subject = plan.Key.Connection, plan.Key.Subject
 	renewed, err := guarded(func() (bool, error) { return plan.Run(audit.With(ctx, entry)) })
 	switch {
 	case err != nil:
-		entry.Outcome = string(problem.Of(err).Code)
-		entry.Explain(problem.Of(err).Cause)
 		run.failed(err)
 		r.retry(ctx, p.visit, err, run)
 	case renewed:
@@ -207,6 +207,17 @@ func (r *Renewer) renew(ctx context.Context, p planned, run *tally) {
 	default:
 		run.skipped()
 		return // somebody else renewed it, and wrote so
+	}
+	r.tell(entry, plan.Key, err)
+}
+
+// tell writes the audit line of one token's renewal.
+func (r *Renewer) tell(entry *audit.Entry, key tokenstore.Key, err error) {
+	entry.Action, entry.Outcome = "renew", "ok"
+	entry.Connection, entry.Subject = key.Connection, key.Subject
+	if err != nil {
+		entry.Outcome = string(problem.Of(err).Code)
+		entry.Explain(problem.Of(err).Cause)
 	}
 	r.audit.Write(entry)
 }
