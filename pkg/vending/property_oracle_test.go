@@ -1,7 +1,6 @@
 package vending_test
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -14,8 +13,7 @@ import (
 // oracle knows the truth and judges every step against the invariants. It keeps
 // the first violation; nothing after that means anything.
 type oracle struct {
-	w     *world
-	found string
+	w *world
 
 	holds    map[string]*holding             // by owner
 	failures map[tokenstore.Key]*failureSeen // as the fleet remembers them
@@ -68,19 +66,7 @@ func newOracle(w *world) *oracle {
 }
 
 func (o *oracle) violated(invariant, format string, args ...any) {
-	if o.found == "" {
-		o.found = invariant + ": " + fmt.Sprintf(format, args...)
-		o.w.note("VIOLATED %s", o.found)
-	}
-}
-
-// stands is the item as it is stored.
-func (o *oracle) stands(key tokenstore.Key) tokenstore.Item {
-	item, err := o.w.truth.Get(context.Background(), key, true)
-	if err != nil {
-		panic(err) // the memory store fails for an ended context only
-	}
-	return item
+	o.w.violated(invariant, format, args...)
 }
 
 // acquired judges an acquisition: nobody else may hold the lease by the clocks
@@ -111,7 +97,10 @@ func (o *oracle) acquired(op *operation, a tokenstore.Acquire, before tokenstore
 	op.hold.item = before // a repeated acquisition answers with what it finds
 }
 
-func (o *oracle) released(owner string) {
+func (o *oracle) released(r tokenstore.Release) { o.ended(r.Owner) }
+
+// ended: a holding has come to its end by its holder's own doing.
+func (o *oracle) ended(owner string) {
 	if h := o.holds[owner]; h != nil {
 		h.done = true
 	}
@@ -121,7 +110,7 @@ func (o *oracle) released(owner string) {
 // holder saw, and brings nothing back that was dropped after it was minted.
 func (o *oracle) committed(c tokenstore.Commit, before tokenstore.Item, err error) {
 	h := o.holds[c.Owner]
-	o.released(c.Owner)
+	o.ended(c.Owner)
 	if err != nil || h == nil {
 		return
 	}
@@ -145,15 +134,23 @@ func (o *oracle) failed(f tokenstore.Fail) {
 	if h == nil || h.done || h.lapsed {
 		return
 	}
-	o.released(f.Owner)
+	o.ended(f.Owner)
 	o.failures[f.Key] = &failureSeen{Failure: f.Failure, version: h.asked}
 }
 
-func (o *oracle) dropped(key tokenstore.Key) {
-	o.moved++
-	o.drops[key] = o.w.turn
-	delete(o.failures, key)
+func (o *oracle) adopted(tokenstore.Adopt, tokenstore.Item, error) {
+	o.violated("CR", "a client_credentials connection adopted a grant")
 }
+
+func (o *oracle) rejected() { o.moved++ }
+
+func (o *oracle) dropped(d tokenstore.Drop, _ tokenstore.Item) {
+	o.moved++
+	o.drops[d.Key] = o.w.turn
+	delete(o.failures, d.Key)
+}
+
+func (o *oracle) unreached(*operation) { o.faults++ }
 
 // changed judges any call by what it left behind.
 func (o *oracle) changed(what string, before, after tokenstore.Item) {
@@ -301,8 +298,8 @@ func (o *oracle) refused(op *operation, err error) {
 	}
 }
 
-// ended judges an operation that hands out nothing.
-func (o *oracle) ended(op *operation, err error) {
+// finished judges an operation that hands out nothing.
+func (o *oracle) finished(op *operation, err error) {
 	if err != nil {
 		o.refused(op, err)
 		return

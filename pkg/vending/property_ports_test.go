@@ -4,196 +4,19 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
-	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
 // connections are those of the world; almost all happens to the first.
 var connections = []string{"crm", "erp"}
-
-// tablePort is the table as one process reaches it.
-type tablePort struct{ w *world }
-
-func (p *tablePort) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
-	what := "read"
-	if consistent {
-		what = "read consistently"
-	}
-	item, err := tableCall(ctx, p.w, what, key, func(v verdict) (tokenstore.Item, error) {
-		if v == outdated && !consistent {
-			return p.w.past.oldest(key), nil
-		}
-		return p.w.table.Get(ctx, key, consistent)
-	})
-	if err == nil {
-		operationOf(ctx).read = item.Token.ID
-	}
-	return item, err
-}
-
-func (p *tablePort) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
-	item, err := tableCall(ctx, p.w, "acquire", a.Key, func(verdict) (tokenstore.Item, error) {
-		before := p.w.oracle.stands(a.Key)
-		item, err := p.w.table.Acquire(unending(ctx), a)
-		p.w.oracle.acquired(operationOf(ctx), a, before, err)
-		return item, err
-	})
-	if op := operationOf(ctx); err != nil && op.hold != nil && op.hold.owner == a.Owner {
-		op.hold = nil // it is held, and its holder does not know
-	}
-	return item, err
-}
-
-func (p *tablePort) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
-	return tableCall(ctx, p.w, "commit", c.Key, func(verdict) (tokenstore.Item, error) {
-		before := p.w.oracle.stands(c.Key)
-		item, err := p.w.table.Commit(unending(ctx), c)
-		p.w.oracle.committed(c, before, err)
-		return item, err
-	})
-}
-
-func (p *tablePort) Fail(ctx context.Context, f tokenstore.Fail) error {
-	return p.write(ctx, "fail", f.Key, func() error {
-		p.w.oracle.failed(f)
-		return p.w.table.Fail(unending(ctx), f)
-	})
-}
-
-func (p *tablePort) Release(ctx context.Context, r tokenstore.Release) error {
-	return p.write(ctx, "release", r.Key, func() error {
-		p.w.oracle.released(r.Owner)
-		return p.w.table.Release(unending(ctx), r)
-	})
-}
-
-func (p *tablePort) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error) {
-	return tableCall(ctx, p.w, "reject", r.Key, func(verdict) (tokenstore.Item, error) {
-		p.w.oracle.moved++
-		return p.w.table.Reject(unending(ctx), r)
-	})
-}
-
-func (p *tablePort) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
-	return tableCall(ctx, p.w, "drop", d.Key, func(verdict) (tokenstore.Item, error) {
-		p.w.oracle.dropped(d.Key)
-		return p.w.table.Drop(unending(ctx), d)
-	})
-}
-
-func (p *tablePort) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
-	return tableCall(ctx, p.w, "adopt", a.Key, func(verdict) (tokenstore.Item, error) {
-		return p.w.table.Adopt(unending(ctx), a)
-	})
-}
-
-func (p *tablePort) Subjects(ctx context.Context, connection string, limit int, after string) ([]tokenstore.Item, string, error) {
-	return p.w.table.Subjects(ctx, connection, limit, after)
-}
-
-func (p *tablePort) MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error {
-	return p.write(ctx, "mark used", key, func() error { return p.w.table.MarkUsed(unending(ctx), key, version) })
-}
-
-func (p *tablePort) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
-	return p.write(ctx, "add variant", key, func() error { return p.w.table.AddVariant(unending(ctx), key, variant) })
-}
-
-func (p *tablePort) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
-	return p.write(ctx, "set forced", key, func() error { return p.w.table.SetForced(unending(ctx), key, was, forced) })
-}
-
-func (p *tablePort) RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error {
-	return p.write(ctx, "remove variant", key, func() error { return p.w.table.RemoveVariant(unending(ctx), key, variant) })
-}
-
-func (p *tablePort) write(ctx context.Context, what string, key tokenstore.Key, carryOut func() error) error {
-	_, err := tableCall(ctx, p.w, what, key, func(verdict) (struct{}, error) { return struct{}{}, carryOut() })
-	return err
-}
-
-// tableCall is a call to the table, with the item looked at before and after.
-func tableCall[T any](ctx context.Context, w *world, what string, key tokenstore.Key, carryOut func(verdict) (T, error)) (T, error) {
-	result, err := call(ctx, w, what+" "+keyText(key), func(v verdict) (T, error) {
-		before := w.oracle.stands(key)
-		result, err := carryOut(v)
-		w.past.remember(key)
-		w.oracle.changed(what, before, w.oracle.stands(key))
-		return result, err
-	}, tokenstore.ErrUnavailable)
-	if errors.Is(err, tokenstore.ErrUnavailable) {
-		op := operationOf(ctx)
-		op.storeFailed, op.failedAt = true, w.clock(op.process)
-		w.oracle.faults++
-	}
-	return result, err
-}
-
-// unending lets a write land although its sender has long given up on it.
-func unending(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
-
-func operationOf(ctx context.Context) *operation { return ctx.Value(operationKey{}).(*operation) }
-
-func keyText(key tokenstore.Key) string {
-	if key.Variant == "" {
-		return key.Connection
-	}
-	return key.Connection + "/" + key.Variant[:4]
-}
-
-// replicas are the states that an eventually consistent read may still see.
-type replicas struct {
-	w    *world
-	past map[tokenstore.Key][]snapshot
-}
-
-// snapshot is an item as it stood until an instant.
-type snapshot struct {
-	item  tokenstore.Item
-	until time.Time
-}
-
-// replicaLag bounds how old an eventually consistent answer is.
-const replicaLag = 3 * time.Second
-
-func newReplicas(w *world) *replicas { return &replicas{w: w, past: map[tokenstore.Key][]snapshot{}} }
-
-// remember notes the item as it stands after a call.
-func (r *replicas) remember(key tokenstore.Key) {
-	now, list := r.w.time(), r.past[key]
-	if n := len(list); n > 0 {
-		list[n-1].until = now
-	} else {
-		list = append(list, snapshot{item: tokenstore.Item{Key: key}, until: now})
-	}
-	r.past[key] = append(list, snapshot{item: r.w.oracle.stands(key)})
-}
-
-// keys are those that were ever called about, in a stable order.
-func (r *replicas) keys() []tokenstore.Key {
-	return slices.SortedFunc(maps.Keys(r.past), func(a, b tokenstore.Key) int { return strings.Compare(keyText(a), keyText(b)) })
-}
-
-// oldest is the oldest state that a replica may have.
-func (r *replicas) oldest(key tokenstore.Key) tokenstore.Item {
-	horizon := r.w.time().Add(-replicaLag)
-	for _, s := range r.past[key] {
-		if s.until.IsZero() || s.until.After(horizon) {
-			return s.item
-		}
-	}
-	return tokenstore.Item{Key: key}
-}
 
 // vault holds the connections' secrets, every version of them.
 type vault struct {
@@ -301,7 +124,7 @@ func (v *vault) number(r oauth.Request) int {
 type vaultPort struct{ w *world }
 
 func (p *vaultPort) Load(ctx context.Context, name string, stage clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
-	return call(ctx, p.w, fmt.Sprintf("load %s %s", name, stage), func(verdict) (clientsecret.Secret, error) {
+	return call(ctx, p.w.stage, fmt.Sprintf("load %s %s", name, stage), func(verdict) (clientsecret.Secret, error) {
 		return p.w.vault.read(name, stage)
 	}, clientsecret.ErrUnavailable)
 }
@@ -407,7 +230,7 @@ type providerPort struct {
 func (p *providerPort) Token(ctx context.Context, r oauth.Request) (oauth.Token, error) {
 	requestedAt := p.clock()
 	asked := false
-	t, err := call(ctx, p.w, "ask the provider", func(v verdict) (oauth.Token, error) {
+	t, err := call(ctx, p.w.stage, "ask the provider", func(v verdict) (oauth.Token, error) {
 		if asked {
 			p.w.oracle.faults++ // the client's own retry
 		}
@@ -426,6 +249,6 @@ func (p *providerPort) Token(ctx context.Context, r oauth.Request) (oauth.Token,
 }
 
 func (p *providerPort) Revoke(ctx context.Context, _ oauth.Revocation) error {
-	_, err := call(ctx, p.w, "revoke", func(verdict) (struct{}, error) { return struct{}{}, nil }, error(faults[1]))
+	_, err := call(ctx, p.w.stage, "revoke", func(verdict) (struct{}, error) { return struct{}{}, nil }, error(faults[1]))
 	return err
 }

@@ -228,8 +228,8 @@ func TestPropertyStories(t *testing.T) {
 				w := newWorld(setting{lifetime: time.Hour, early: true, offsets: make([]time.Duration, 2)}, nil)
 				defer w.end()
 				tt.tell(&story{w, t})
-				if w.oracle.found != "" || w.idp.calls != tt.calls {
-					t.Errorf("%d calls, want %d; %s", w.idp.calls, tt.calls, w.oracle.found)
+				if w.found != "" || w.idp.calls != tt.calls {
+					t.Errorf("%d calls, want %d; %s", w.idp.calls, tt.calls, w.found)
 				}
 				if t.Failed() {
 					t.Log("\n" + strings.Join(w.trace, "\n"))

@@ -121,13 +121,13 @@ func play(t *testing.T, s script, broken func(*world) vending.Store) (found stri
 		w := newWorld(s.setting, broken)
 		defer w.end()
 		for _, st := range slices.Concat(s.bursts...) {
-			if w.oracle.found != "" {
+			if w.found != "" {
 				break
 			}
 			w.step(s.setting, st)
 		}
 		w.converge(s.setting)
-		found, trace = w.oracle.found, w.trace
+		found, trace = w.found, w.trace
 	})
 	return found, trace
 }
@@ -260,7 +260,7 @@ func (w *world) request(p *processUnderTest, st step) {
 		op.text = "forgets " + string(r.Connection)
 		w.start(op, func(ctx context.Context) func() {
 			err := p.core.Forget(ctx, vending.Request{Connection: r.Connection, Caller: principal}, false)
-			return func() { w.oracle.ended(op, err) }
+			return func() { w.oracle.finished(op, err) }
 		})
 	case reconcile:
 		op.text = "reconciles " + string(r.Connection)
@@ -311,20 +311,20 @@ func (w *world) renew(op *operation, now bool) {
 		if plan != nil {
 			_, err = plan.Run(ctx)
 		}
-		return func() { w.oracle.ended(op, err) }
+		return func() { w.oracle.finished(op, err) }
 	})
 }
 
 // current is the item of a request as it is stored.
 func (w *world) current(r vending.Request) tokenstore.Item {
-	item := w.oracle.stands(tokenstore.Key{Connection: string(r.Connection)})
+	item := w.stands(tokenstore.Key{Connection: string(r.Connection)})
 	if r.Scope == "" {
 		return item
 	}
 	if len(item.Variants) == 0 {
 		return tokenstore.Item{Key: item.Key}
 	}
-	return w.oracle.stands(tokenstore.Key{Connection: string(r.Connection), Variant: item.Variants[0]})
+	return w.stands(tokenstore.Key{Connection: string(r.Connection), Variant: item.Variants[0]})
 }
 
 // converge is INV-7: when nothing fails any more, everybody gets a token within
@@ -342,14 +342,14 @@ func (w *world) converge(s setting) {
 	w.advance(w.patience())
 	w.everybodyVends("INV-7")
 	w.catchUp()
-	if w.oracle.found == "" {
+	if w.found == "" {
 		w.oracle.judgeCalls()
 	}
 }
 
 // drain lets everything that is under way come to its end.
 func (w *world) drain() {
-	for gates := w.runnable(); len(gates) > 0 && w.oracle.found == ""; gates = w.runnable() {
+	for gates := w.runnable(); len(gates) > 0 && w.found == ""; gates = w.runnable() {
 		w.finish(gates[0].op)
 	}
 }
@@ -368,7 +368,7 @@ func (w *world) heal(s setting) {
 func (w *world) patience() time.Duration {
 	until := w.time()
 	for _, key := range w.past.keys() {
-		until = later(until, w.oracle.stands(key).Failure.NextAttemptAt)
+		until = later(until, w.stands(key).Failure.NextAttemptAt)
 	}
 	return until.Sub(w.time()) + leaseTTL + 2*mostSkew
 }
@@ -377,7 +377,7 @@ func (w *world) patience() time.Duration {
 func (w *world) everybodyVends(invariant string) {
 	w.boot(0)
 	for _, p := range w.fleet {
-		if p.frozen || w.oracle.found != "" {
+		if p.frozen || w.found != "" {
 			continue
 		}
 		for _, r := range []vending.Request{requests[0], requests[8]} {
@@ -401,7 +401,7 @@ func (w *world) everybodyVends(invariant string) {
 // catchUp is CR-21: after a reconciliation and a while, everybody has a token
 // of the declaration that is current.
 func (w *world) catchUp() {
-	if w.oracle.found != "" {
+	if w.found != "" {
 		return
 	}
 	w.request(w.fleet[len(w.fleet)-1], step{act: reconcile})

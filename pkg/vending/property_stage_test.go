@@ -1,0 +1,361 @@
+package vending_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// stage is a fleet under a scheduler. Every call that a process makes (to the
+// table, the provider, the source of secrets) and every pause stops at a gate,
+// and only the script opens gates, one at a time. It lives in a synctest bubble
+// merely to know when everything has come to rest again, and time is a number
+// that the script advances. So one script is one interleaving.
+type stage struct {
+	begin time.Time
+	fleet []*processUnderTest
+	turn  int      // counts what happened: several things happen at one time
+	trace []string // what happened, a line each
+	// found is the first violation of an invariant; nothing after it means anything.
+	found string
+	// newCore is what a process runs.
+	newCore func(*processUnderTest) *vending.Core
+	// limit, when set, is how long an operation's context lives; the bubble's time
+	// then moves with the script's. Otherwise it stands still, as the monotonic
+	// clock of a sandbox may do, and no context ever ends.
+	limit time.Duration
+
+	mu      sync.Mutex // over now, waiting and operations' ends
+	now     time.Time
+	waiting []*gate
+	ops     []*operation
+}
+
+func newStage() *stage {
+	begin := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	return &stage{begin: begin, now: begin}
+}
+
+// violated keeps the first violation.
+func (s *stage) violated(invariant, format string, args ...any) {
+	if s.found == "" {
+		s.found = invariant + ": " + fmt.Sprintf(format, args...)
+		s.note("VIOLATED %s", s.found)
+	}
+}
+
+// processUnderTest is one execution environment.
+type processUnderTest struct {
+	name   string
+	core   *vending.Core
+	offset time.Duration // of its wall clock
+	frozen bool
+	dead   bool
+	// laggedAt is when it last learned something that was no longer news: it
+	// may believe that for as long as its memory lasts from then on.
+	laggedAt time.Time
+	// aloneAt is, per key, its clock when it last minted without a lease.
+	aloneAt map[string]time.Time
+}
+
+// operation is one request to one process, run as a coroutine.
+type operation struct {
+	id        int
+	process   *processUnderTest
+	text      string
+	begunTurn int
+	endedTurn int    // zero until then
+	key       string // operations on one key share refreshes within a process
+	cancel    context.CancelFunc
+	ended     bool
+	left      bool   // its caller did not wait for the answer
+	judge     func() // looks at the result, on the scheduler's side
+	request   vending.Request
+	replacing bool // it wants another token than the one it last read
+	facts
+}
+
+// facts are what the oracle notes of an operation under way.
+type facts struct {
+	storeFailed bool          // a call to the table failed
+	failedAt    time.Time     // by the process's clock, the last time
+	stepped     bool          // the process's clock was set meanwhile
+	stalled     time.Duration // at calls, in all
+	read        string        // id of the token it last read
+	loaded      int           // number of the version of the secret it last loaded
+	hold        *holding
+	asks        int // to the provider, outside a lease
+}
+
+// gate is where a coroutine waits for the script.
+type gate struct {
+	op     *operation
+	what   string
+	since  time.Time
+	wakeAt time.Time // of a pause
+	open   chan verdict
+}
+
+// verdict is what becomes of a call.
+type verdict int
+
+const (
+	whole    verdict = iota // carried out and answered
+	half                    // carried out; the answer has a gate of its own
+	refused                 // not carried out
+	lost                    // carried out, and the answer lost
+	repeated                // carried out twice, as a client does that lost the first answer
+	outdated                // answered by a replica that lags behind
+	died                    // the process has crashed
+)
+
+var verdictNames = [...]string{"", " (answer under way)", " refused", " answer lost", " repeated", " from an old replica", " died"}
+
+type operationKey struct{}
+
+// boot adds a cold process.
+func (s *stage) boot(offset time.Duration) *processUnderTest {
+	p := &processUnderTest{name: fmt.Sprintf("p%d", len(s.fleet)+1), offset: offset, aloneAt: map[string]time.Time{}}
+	p.core = s.newCore(p)
+	s.fleet = append(s.fleet, p)
+	return p
+}
+
+func (s *stage) time() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+// clock is the wall clock of a process.
+func (s *stage) clock(p *processUnderTest) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now.Add(p.offset)
+}
+
+func (s *stage) advance(d time.Duration) {
+	s.mu.Lock()
+	s.now = s.now.Add(d)
+	s.mu.Unlock()
+	if s.limit > 0 && d > 0 {
+		time.Sleep(d) // the bubble's: contexts end meanwhile
+		s.settle()
+	}
+}
+
+// note writes one line of the trace.
+func (s *stage) note(format string, args ...any) {
+	s.turn++
+	at := s.time().Sub(s.begin).Seconds()
+	s.trace = append(s.trace, fmt.Sprintf("%8.1fs  ", at)+fmt.Sprintf(format, args...))
+}
+
+// start begins an operation. work runs as a coroutine and returns how to judge
+// its result.
+func (s *stage) start(op *operation, work func(context.Context) func()) {
+	ctx, cancel := s.lifetime(context.WithValue(context.Background(), operationKey{}, op))
+	op.id, op.cancel, op.begunTurn = len(s.ops)+1, cancel, s.turn
+	s.ops = append(s.ops, op)
+	s.note("%s #%d %s", op.process.name, op.id, op.text)
+	go func() {
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			op.ended = true
+		}()
+		judge := work(ctx)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		op.judge = judge
+	}()
+	s.settle()
+}
+
+func (s *stage) lifetime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.limit > 0 {
+		return context.WithTimeout(ctx, s.limit)
+	}
+	return context.WithCancel(ctx)
+}
+
+// stop makes a coroutine wait at a gate, and returns what the script decides.
+func (s *stage) stop(ctx context.Context, what string, pause time.Duration) verdict {
+	op := ctx.Value(operationKey{}).(*operation)
+	g := &gate{op: op, what: what, open: make(chan verdict)}
+	s.mu.Lock()
+	if op.process.dead {
+		s.mu.Unlock()
+		runtime.Goexit()
+	}
+	if pause > 0 {
+		g.wakeAt = s.now.Add(pause)
+	}
+	s.waiting = append(s.waiting, g)
+	g.since = s.now
+	s.mu.Unlock()
+	v := <-g.open
+	op.stalled += s.time().Sub(g.since)
+	if v == died {
+		runtime.Goexit()
+	}
+	return v
+}
+
+// pause is a process's Wait.
+func (s *stage) pause(ctx context.Context, d time.Duration) error {
+	s.stop(ctx, "wait", d)
+	return ctx.Err()
+}
+
+// call takes one call through its gates.
+func call[T any](ctx context.Context, s *stage, what string, carryOut func(verdict) (T, error), failure error) (T, error) {
+	var none T
+	v := s.stop(ctx, what, 0)
+	if v == refused {
+		return none, failure
+	}
+	result, err := carryOut(v)
+	appliedAt := s.time()
+	if v == half {
+		v = s.stop(ctx, what+" answer", 0)
+	}
+	switch v {
+	case lost, refused:
+		return none, failure
+	case repeated:
+		result, err = carryOut(v)
+	}
+	op := ctx.Value(operationKey{}).(*operation)
+	if now := s.time(); now.Sub(appliedAt) > time.Second {
+		op.process.laggedAt = now
+	}
+	return result, err
+}
+
+// settle waits until everything has come to rest, and judges what has ended.
+func (s *stage) settle() {
+	synctest.Wait()
+	slices.SortStableFunc(s.waiting, func(a, b *gate) int { return a.op.id - b.op.id })
+	for _, op := range s.ops {
+		if op.ended && op.endedTurn == 0 {
+			op.endedTurn = s.turn
+		}
+		if op.ended && op.judge != nil {
+			if !op.process.dead {
+				op.judge()
+			}
+			op.judge = nil
+		}
+	}
+}
+
+// runnable are the gates that may be opened, in a stable order.
+func (s *stage) runnable() []*gate {
+	var gates []*gate
+	for _, g := range s.waiting {
+		if !g.op.process.frozen {
+			gates = append(gates, g)
+		}
+	}
+	return gates
+}
+
+// open lets one coroutine go on to its next gate.
+func (s *stage) open(g *gate, v verdict) {
+	s.waiting = slices.DeleteFunc(s.waiting, func(other *gate) bool { return other == g })
+	if v == died {
+		g.open <- v
+		s.settle()
+		return
+	}
+	if !g.wakeAt.IsZero() {
+		v = whole
+		s.advance(max(g.wakeAt.Sub(s.time()), 0))
+	}
+	s.note("%s #%d   %s%s", g.op.process.name, g.op.id, g.what, verdictNames[v])
+	g.open <- v
+	s.settle()
+}
+
+// finish opens the gates of one operation until it is done.
+func (s *stage) finish(op *operation) {
+	for range gatesPerOperation {
+		at := slices.IndexFunc(s.waiting, func(g *gate) bool { return g.op == op })
+		if at < 0 || op.process.frozen || s.found != "" {
+			return
+		}
+		s.open(s.waiting[at], whole)
+	}
+	s.violated("INV-7", "#%d %s comes to no end", op.id, op.text)
+}
+
+// gatesPerOperation is more than any operation needs.
+const gatesPerOperation = 400
+
+// crash ends a process with all that it is doing, and starts another in its place.
+func (s *stage) crash(p *processUnderTest) {
+	s.kill(p)
+	fresh := &processUnderTest{name: p.name + "'", offset: p.offset, aloneAt: map[string]time.Time{}}
+	fresh.core = s.newCore(fresh)
+	s.fleet[slices.Index(s.fleet, p)] = fresh
+}
+
+func (s *stage) kill(p *processUnderTest) {
+	s.mu.Lock()
+	p.dead = true
+	s.mu.Unlock()
+	for {
+		at := slices.IndexFunc(s.waiting, func(g *gate) bool { return g.op.process == p })
+		if at < 0 {
+			return
+		}
+		s.open(s.waiting[at], died)
+	}
+}
+
+// end stops every coroutine, so that the bubble can be left.
+func (s *stage) end() {
+	for _, op := range s.ops {
+		s.kill(op.process)
+		op.cancel()
+	}
+	synctest.Wait()
+}
+
+// stalled is how long an operation's answer may have been under way: it may be
+// that of another whose refresh it shared.
+func (s *stage) stalled(op *operation) time.Duration {
+	longest := op.stalled
+	for _, other := range s.ops {
+		overlap := other.endedTurn == 0 || other.endedTurn >= op.begunTurn
+		if other.process == op.process && other.key == op.key && overlap {
+			longest = max(longest, other.stalled)
+		}
+	}
+	for _, g := range s.waiting {
+		if g.op.process == op.process && g.op.key == op.key {
+			longest = max(longest, g.op.stalled+s.time().Sub(g.since))
+		}
+	}
+	return longest
+}
+
+// busy counts the requests for a key that a process has not answered, refreshes
+// included that go on after their caller has left.
+func (s *stage) busy(p *processUnderTest, key string) int {
+	n := 0
+	for _, op := range s.ops {
+		unfinished := !op.ended || slices.ContainsFunc(s.waiting, func(g *gate) bool { return g.op == op })
+		if op.process == p && op.key == key && unfinished {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,230 @@
+package vending_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// table is the table that processes share on a stage, and who watches it.
+type table struct {
+	*stage
+	store vending.Store // what processes are given: the truth, or a broken promise
+	truth *memory.Store // what is stored
+	past  *replicas     // what replicas may still answer
+	see   witness
+}
+
+// witness judges what reaches the table. An error is what the table answered.
+type witness interface {
+	acquired(op *operation, a tokenstore.Acquire, before tokenstore.Item, err error)
+	committed(c tokenstore.Commit, before tokenstore.Item, err error)
+	adopted(a tokenstore.Adopt, before tokenstore.Item, err error)
+	failed(f tokenstore.Fail)
+	released(r tokenstore.Release)
+	rejected()
+	dropped(d tokenstore.Drop, before tokenstore.Item)
+	// changed hears of every call, with the item before and after it.
+	changed(what string, before, after tokenstore.Item)
+	// unreached: a caller does not know what became of its call.
+	unreached(op *operation)
+}
+
+func newTable(s *stage) *table {
+	t := &table{stage: s, truth: memory.New()}
+	t.store, t.past = t.truth, &replicas{t: t, past: map[tokenstore.Key][]snapshot{}}
+	return t
+}
+
+// stands is the item as it is stored.
+func (t *table) stands(key tokenstore.Key) tokenstore.Item {
+	item, err := t.truth.Get(context.Background(), key, true)
+	if err != nil {
+		panic(err) // the memory store fails for an ended context only
+	}
+	return item
+}
+
+// tablePort is the table as one process reaches it.
+type tablePort struct{ *table }
+
+func (p *tablePort) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
+	what := "read"
+	if consistent {
+		what = "read consistently"
+	}
+	item, err := tableCall(ctx, p.table, what, key, func(v verdict) (tokenstore.Item, error) {
+		if v == outdated && !consistent {
+			return p.past.oldest(key), nil
+		}
+		return p.store.Get(ctx, key, consistent)
+	})
+	if err == nil {
+		operationOf(ctx).read = item.Token.ID
+	}
+	return item, err
+}
+
+func (p *tablePort) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	item, err := tableCall(ctx, p.table, "acquire", a.Key, func(verdict) (tokenstore.Item, error) {
+		before := p.stands(a.Key)
+		item, err := p.store.Acquire(unending(ctx), a)
+		p.see.acquired(operationOf(ctx), a, before, err)
+		return item, err
+	})
+	if op := operationOf(ctx); err != nil && op.hold != nil && op.hold.owner == a.Owner {
+		op.hold = nil // it is held, and its holder does not know
+	}
+	return item, err
+}
+
+func (p *tablePort) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+	return tableCall(ctx, p.table, "commit", c.Key, func(verdict) (tokenstore.Item, error) {
+		before := p.stands(c.Key)
+		item, err := p.store.Commit(unending(ctx), c)
+		p.see.committed(c, before, err)
+		return item, err
+	})
+}
+
+func (p *tablePort) Fail(ctx context.Context, f tokenstore.Fail) error {
+	return p.write(ctx, "fail", f.Key, func() error {
+		p.see.failed(f)
+		return p.store.Fail(unending(ctx), f)
+	})
+}
+
+func (p *tablePort) Release(ctx context.Context, r tokenstore.Release) error {
+	return p.write(ctx, "release", r.Key, func() error {
+		p.see.released(r)
+		return p.store.Release(unending(ctx), r)
+	})
+}
+
+func (p *tablePort) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error) {
+	return tableCall(ctx, p.table, "reject", r.Key, func(verdict) (tokenstore.Item, error) {
+		p.see.rejected()
+		return p.store.Reject(unending(ctx), r)
+	})
+}
+
+func (p *tablePort) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+	return tableCall(ctx, p.table, "drop", d.Key, func(verdict) (tokenstore.Item, error) {
+		before := p.stands(d.Key)
+		was, err := p.store.Drop(unending(ctx), d)
+		p.see.dropped(d, before)
+		return was, err
+	})
+}
+
+func (p *tablePort) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
+	return tableCall(ctx, p.table, "adopt", a.Key, func(verdict) (tokenstore.Item, error) {
+		before := p.stands(a.Key)
+		item, err := p.store.Adopt(unending(ctx), a)
+		p.see.adopted(a, before, err)
+		return item, err
+	})
+}
+
+func (p *tablePort) Subjects(ctx context.Context, connection string, limit int, after string) ([]tokenstore.Item, string, error) {
+	return p.store.Subjects(ctx, connection, limit, after)
+}
+
+func (p *tablePort) MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error {
+	return p.write(ctx, "mark used", key, func() error { return p.store.MarkUsed(unending(ctx), key, version) })
+}
+
+func (p *tablePort) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
+	return p.write(ctx, "add variant", key, func() error { return p.store.AddVariant(unending(ctx), key, variant) })
+}
+
+func (p *tablePort) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+	return p.write(ctx, "set forced", key, func() error { return p.store.SetForced(unending(ctx), key, was, forced) })
+}
+
+func (p *tablePort) RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error {
+	return p.write(ctx, "remove variant", key, func() error { return p.store.RemoveVariant(unending(ctx), key, variant) })
+}
+
+func (p *tablePort) write(ctx context.Context, what string, key tokenstore.Key, carryOut func() error) error {
+	_, err := tableCall(ctx, p.table, what, key, func(verdict) (struct{}, error) { return struct{}{}, carryOut() })
+	return err
+}
+
+// tableCall is a call to the table, with the item looked at before and after.
+func tableCall[T any](ctx context.Context, t *table, what string, key tokenstore.Key, carryOut func(verdict) (T, error)) (T, error) {
+	result, err := call(ctx, t.stage, what+" "+keyText(key), func(v verdict) (T, error) {
+		before := t.stands(key)
+		result, err := carryOut(v)
+		t.past.remember(key)
+		t.see.changed(what, before, t.stands(key))
+		return result, err
+	}, tokenstore.ErrUnavailable)
+	if errors.Is(err, tokenstore.ErrUnavailable) {
+		op := operationOf(ctx)
+		op.storeFailed, op.failedAt = true, t.clock(op.process)
+		t.see.unreached(op)
+	}
+	return result, err
+}
+
+// unending lets a write land although its sender has long given up on it.
+func unending(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+
+func operationOf(ctx context.Context) *operation { return ctx.Value(operationKey{}).(*operation) }
+
+func keyText(key tokenstore.Key) string {
+	if key.Variant == "" {
+		return key.Connection
+	}
+	return key.Connection + "/" + key.Variant[:4]
+}
+
+// replicas are the states that an eventually consistent read may still see.
+type replicas struct {
+	t    *table
+	past map[tokenstore.Key][]snapshot
+}
+
+// snapshot is an item as it stood until an instant.
+type snapshot struct {
+	item  tokenstore.Item
+	until time.Time
+}
+
+// replicaLag bounds how old an eventually consistent answer is.
+const replicaLag = 3 * time.Second
+
+// remember notes the item as it stands after a call.
+func (r *replicas) remember(key tokenstore.Key) {
+	now, list := r.t.time(), r.past[key]
+	if n := len(list); n > 0 {
+		list[n-1].until = now
+	} else {
+		list = append(list, snapshot{item: tokenstore.Item{Key: key}, until: now})
+	}
+	r.past[key] = append(list, snapshot{item: r.t.stands(key)})
+}
+
+// keys are those that were ever called about, in a stable order.
+func (r *replicas) keys() []tokenstore.Key {
+	return slices.SortedFunc(maps.Keys(r.past), func(a, b tokenstore.Key) int { return strings.Compare(keyText(a), keyText(b)) })
+}
+
+// oldest is the oldest state that a replica may have.
+func (r *replicas) oldest(key tokenstore.Key) tokenstore.Item {
+	horizon := r.t.time().Add(-replicaLag)
+	for _, s := range r.past[key] {
+		if s.until.IsZero() || s.until.After(horizon) {
+			return s.item
+		}
+	}
+	return tokenstore.Item{Key: key}
+}
