@@ -154,7 +154,7 @@ func (f *Flow) wrong(ctx context.Context, session record, key string) error {
 	if now.Phase == ended {
 		audit.From(ctx).Warn("session_guessed")
 		f.roster.leave(ctx, session.Origin.PrincipalID, key)
-		return gone(fmt.Sprintf("wrong confirmation code, for the %dth time: the session is ended", wrongCodes))
+		return gone("wrong confirmation code once too often: the session is ended")
 	}
 	return denied(fmt.Sprintf("wrong confirmation code; %d of %d tries are left", wrongCodes-now.Wrong, wrongCodes))
 }

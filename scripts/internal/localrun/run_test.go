@@ -52,7 +52,7 @@ func TestGreetingTellsOfConsent(t *testing.T) {
 		if !strings.Contains(r.greeting, want) {
 			t.Errorf("no %q in:\n%s", want, r.greeting)
 		}
-		state, _ := r.pull(r.sandbox, "GET", "creative-force-user", "").body["delegated"].(map[string]any)
+		state := r.pull(r.sandbox, "GET", "creative-force-user", "").body
 		if registered := fmt.Sprint(state["redirect_uris"]); registered != "["+r.url+"/callback/creative-force-user]" {
 			t.Errorf("registered is %s", registered)
 		}
