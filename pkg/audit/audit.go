@@ -17,7 +17,8 @@ import (
 // request; a refresh shared by several callers reports to the one that began it.
 type Entry struct {
 	RequestID string
-	// Action is vend, reject, forget, list or status.
+	// Action is what was asked for: vend, reject, forget, renew, list, status,
+	// authorize, complete, import, disconnect, consent_page, consent_continue or callback.
 	Action string
 	// Outcome is "ok" or the error code that the caller was sent; Status the HTTP status.
 	Outcome string
