@@ -13,7 +13,7 @@ import (
 	"syscall"
 
 	"github.com/tokenvend/tokenvend/scripts/connect/internal/errand"
-	"github.com/tokenvend/tokenvend/scripts/connect/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/signed"
 )
 
 // The exit codes.

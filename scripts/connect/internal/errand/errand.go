@@ -14,7 +14,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/connect/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/signed"
 )
 
 // Errand is one run of the command. Every field is required unless it says

@@ -3,7 +3,7 @@ package signed_test
 import (
 	"testing"
 
-	"github.com/tokenvend/tokenvend/scripts/connect/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/signed"
 )
 
 func TestTarget(t *testing.T) {

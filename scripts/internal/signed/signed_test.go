@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
-	"github.com/tokenvend/tokenvend/scripts/connect/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/signed"
 	"github.com/tokenvend/tokenvend/scripts/internal/sigv4"
 )
 
