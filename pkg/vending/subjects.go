@@ -47,7 +47,7 @@ func (d *Directory) judgeDelegated(ctx context.Context, conn connection.Connecti
 	if err != nil {
 		return Status{}, err
 	}
-	byDefault := own.Grant.Fingerprint != "" || own.Token.ID != "" || s.State == Failing
+	byDefault := consented(own) || s.State == Failing
 	if byDefault && s.State != Failing {
 		first := d.subject(string(connection.DefaultSubject), own, conn)
 		s.State, s.LastError, s.NextAttemptAt = first.State, first.LastError, first.NextAttemptAt
@@ -60,7 +60,9 @@ func (d *Directory) judgeDelegated(ctx context.Context, conn connection.Connecti
 		return Status{}, problem.Of(unavailable(err))
 	}
 	for _, item := range items {
-		s.Subjects = append(s.Subjects, d.subject(item.Key.Subject, item, conn))
+		if consented(item) || item.Version == 0 {
+			s.Subjects = append(s.Subjects, d.subject(item.Key.Subject, item, conn))
+		}
 	}
 	if !byDefault {
 		s.State = neediest(s.Subjects)
@@ -68,6 +70,11 @@ func (d *Directory) judgeDelegated(ctx context.Context, conn connection.Connecti
 	s.Next = encodeCursor(next)
 	return s, nil
 }
+
+// consented reports whether an item holds what a consent left behind. One that
+// does not is what remains of a grant that was disconnected, or of an import
+// that was refused: a subject of nobody's.
+func consented(item tokenstore.Item) bool { return item.Grant.Fingerprint != "" || item.Token.ID != "" }
 
 // neediest is the state that a person should look at first; nobody's consent at
 // all is one that is required.
