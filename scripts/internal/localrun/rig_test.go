@@ -284,3 +284,13 @@ func together(t *testing.T, n int, f func() (answer, error)) []answer {
 	}
 	return answers
 }
+
+// read returns a connection file of a folder.
+func read(t *testing.T, folder, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(folder, name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
