@@ -69,7 +69,8 @@ func requireConsent(item tokenstore.Item, conn connection.Connection, now time.T
 		return problem.New(problem.AuthorizationRequired, "nobody has consented to connection "+name+" yet; start with POST …/authorization")
 	case !granted(item.Grant, conn):
 		return problem.New(problem.AuthorizationRequired, "the consent to connection "+name+
-			" was given to another client: provider, token_url, issuer or client_id have changed since; start anew with POST …/authorization")
+			" was given to another client: provider, token_url, issuer or client_id have changed since, or the secret was deleted and made again; "+
+			"start anew with POST …/authorization")
 	case ended(item, conn, now):
 		return remembered(item.Failure, now)
 	}
