@@ -319,7 +319,8 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// A file that is deleted takes no grant with it: nobody could give that back.
+// A secret that is deleted takes no grant with it: nobody could give that back.
+// But one that is made anew under its name is another connection.
 func TestDeletedSecret(t *testing.T) {
 	r := start(t, "")
 	r.consent("", "")
@@ -339,7 +340,9 @@ func TestDeletedSecret(t *testing.T) {
 	write(t, ownFolder(r), user, string(file))
 	r.tick()
 	r.clock.advance(awhile)
-	if got := r.vend(user); !r.opens(r.sandbox, "creative-force", got) {
-		t.Error("CR-38 the grant is lost although its file is back")
+	if got := r.ask("local", "GET", root("")+"/token", ""); got.status != http.StatusConflict {
+		t.Errorf("CR-38 with a secret of that name again: %d %v", got.status, got.body)
 	}
+	r.consent("", "")
+	r.vend(user)
 }
