@@ -59,6 +59,14 @@ func parseHeader(sealed []byte) (head header, body []byte, err error) {
 	return head, rest[idSize+nonceSize:], nil
 }
 
+// KeyID returns the name of the key that sealed the text, which travels with it
+// in the clear, and whether the text looks like a sealed one at all. It proves
+// nothing: only [Sealer.Open] does.
+func KeyID(sealed []byte) (id string, ok bool) {
+	head, _, err := parseHeader(sealed)
+	return head.keyID, err == nil
+}
+
 // encode writes the parts of an identity so that no other parts read the same:
 // each preceded by its length.
 func encode(ad []string) []byte {

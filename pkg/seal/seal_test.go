@@ -180,6 +180,25 @@ func TestRotation(t *testing.T) {
 	})
 }
 
+func TestKeyID(t *testing.T) {
+	sealed := mustSeal(t, sealer(rotated), "token_1", identity...)
+	for _, c := range []struct {
+		name, want string
+		text       []byte
+		ok         bool
+	}{
+		{"AZ-52 the key it was sealed with", "k2", sealed, true},
+		{"AZ-52 cut short", "", sealed[:8], false},
+		{"AZ-52 another text", "", []byte(`{"sealed":"with nothing at all, and long"}`), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got, ok := seal.KeyID(c.text); got != c.want || ok != c.ok {
+				t.Errorf("%q, %t, want %q, %t", got, ok, c.want, c.ok)
+			}
+		})
+	}
+}
+
 func TestSealWithoutRandomness(t *testing.T) {
 	s := seal.New(seal.Config{Keyset: fixed(oneKey), Rand: strings.NewReader("too short")})
 	_, err := s.Seal(t.Context(), []byte("token_1"), identity...)
