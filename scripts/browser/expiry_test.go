@@ -1,0 +1,85 @@
+package browser_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/scripts/browser"
+	"github.com/tokenvend/tokenvend/scripts/internal/guest"
+	"github.com/tokenvend/tokenvend/scripts/internal/localrun"
+)
+
+// newSlowWorld runs the service in this process, with a clock that can be put
+// forward: a session lives ten minutes.
+func newSlowWorld(t *testing.T) (w *world, advance func(time.Duration)) {
+	b := startBrowser(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	reader, writer := io.Pipe()
+	ended := make(chan error, 1)
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	go func() {
+		err := localrun.Run(ctx, localrun.Settings{Addr: "127.0.0.1:0", SandboxAddr: "127.0.0.1:0"},
+			localrun.World{Out: writer, Log: io.Discard, Now: now, Ticks: make(chan time.Time)})
+		_ = writer.CloseWithError(io.EOF)
+		ended <- err
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	run := new(guest.Run)
+	if err := run.Await(bufio.NewReader(reader)); err != nil {
+		t.Fatal(err)
+	}
+	w = &world{T: t, browser: b, run: run, now: now, secrets: &secrets{kinds: map[string]string{}}}
+	return w, func(d time.Duration) { ahead.Add(int64(d)) }
+}
+
+func TestExpiry(t *testing.T) {
+	w, advance := newSlowWorld(t)
+	t.Run("FI-44 consent page opened too late", func(t *testing.T) {
+		s := w.start(t, "late")
+		v := w.visit(t, "late", browser.Looks{})
+		advance(11 * time.Minute)
+		v.must(v.Open(s.consentURL))
+		v.sees("expired", 410, "This consent is over")
+	})
+	t.Run("FI-44 continued too late", func(t *testing.T) {
+		s := w.start(t, "slow")
+		v := w.visit(t, "slow", browser.Looks{Dark: true})
+		v.must(v.Open(s.consentURL))
+		advance(11 * time.Minute)
+		v.must(v.Follow(continueButton))
+		v.sees("stale-form", 400, "This page cannot go on")
+		v.must(v.Open(s.consentURL))
+		v.sees("expired", 410, "This consent is over")
+	})
+	t.Run("FI-44 back from the provider after 11 minutes", func(t *testing.T) {
+		s := w.start(t, "eleven")
+		v := w.visit(t, "eleven", browser.Looks{Phone: true})
+		v.goes(s)
+		advance(11 * time.Minute)
+		v.must(v.Follow(allowButton))
+		v.sees("expired", 410, "This consent is over")
+		if got := w.ask(t, "local", "GET", s.path+"/token", nil); got.Status != 409 {
+			t.Errorf("token: %v", got)
+		}
+	})
+	t.Run("BI-23 completed after half an hour", func(t *testing.T) {
+		s := w.start(t, "forgotten")
+		code := w.visit(t, "forgotten", browser.Looks{}).allows(s)
+		advance(31 * time.Minute)
+		got := w.complete(t, "local", s, code)
+		if got.Status != 410 || !strings.Contains(got.Text("detail"), "expired") {
+			t.Errorf("complete: %v", got)
+		}
+	})
+}
