@@ -1,7 +1,7 @@
 # An index: what each target does stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz build bench chaos
+.PHONY: help run test check fuzz build bench chaos test-aws sam-local
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,3 +29,9 @@ bench: ## what the design aims at: aim, measured, pass or miss; ARGS="-markdown 
 chaos: ## everything that can happen to a fleet of real processes; needs dynalite (npm) or TOKENVEND_TEST_DYNAMODB; ARGS="-markdown FILE" keeps it
 	@go run ./scripts/chaos $(ARGS)
 	@go run ./scripts/sim -only day,ladder,cost,burst,outage,faults,real
+
+test-aws: ## real engines: DynamoDB Local, moto, the built functions, SAM in Docker; tells what is missing; ARGS="-require" fails then
+	@go run ./scripts/aws $(ARGS) test
+
+sam-local: ## the stack under SAM on this machine, with sandbox providers; needs what test-aws needs
+	@go run ./scripts/aws $(ARGS) local

@@ -35,8 +35,7 @@ func (b *bench) serveFront(l net.Listener, c *cloud.Cloud, hosts map[string]rest
 	go func() { _ = server.Serve(l) }() // it ends with the bench
 	b.atEnd(func() { _ = server.Close() })
 	url := "http://" + l.Addr().String() + "/" + cloud.Stage
-	c.SetPublicURL(url)
-	return url, nil
+	return url, c.SetPublicURL(url)
 }
 
 // lookup is a function that is looked up when it is asked.

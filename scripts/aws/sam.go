@@ -143,10 +143,7 @@ func (u *under) invokeSome(ctx context.Context, events <-chan string) {
 			if err != nil {
 				return err
 			}
-			if err := teller.Tell(ctx); err != nil {
-				return err
-			}
-			return u.invoke(ctx, file, u.environment(c))
+			return u.invoke(ctx, file, teller, u.environment(c))
 		})
 	}
 }
@@ -164,21 +161,31 @@ func (u *under) world(ctx context.Context) (*story.Teller, *cloud.Cloud, error) 
 	return teller, c, err
 }
 
-// invoke runs one event and compares its answer. What precedes the first hyphen
-// of its name is the function it is for.
-func (u *under) invoke(ctx context.Context, file string, environment map[string]map[string]string) error {
-	function, _, _ := strings.Cut(filepath.Base(file), "-")
-	event, err := filepath.Abs(file)
+// invoke runs one event after the story was told, and compares its answer. What
+// precedes the first hyphen of its name is the function it is for.
+func (u *under) invoke(ctx context.Context, file string, teller *story.Teller, environment map[string]map[string]string) error {
+	event, err := os.ReadFile(file)
 	if err != nil {
-		return err
-	}
-	answer, err := u.sam.Invoke(ctx, function, event, environment)
-	if err != nil {
-		return err
+		return fmt.Errorf("event: %w", err)
 	}
 	golden, err := os.ReadFile(filepath.Join("events", "golden", filepath.Base(file)))
 	if err != nil {
 		return fmt.Errorf("golden answer: %w", err)
+	}
+	if err := teller.Tell(ctx); err != nil {
+		return err
+	}
+	if event, err = teller.Renewed(ctx, event, golden); err != nil {
+		return err
+	}
+	told := filepath.Join(u.work, filepath.Base(file))
+	if err := os.WriteFile(told, event, 0o600); err != nil {
+		return fmt.Errorf("event: %w", err)
+	}
+	function, _, _ := strings.Cut(filepath.Base(file), "-")
+	answer, err := u.sam.Invoke(ctx, function, told, environment)
+	if err != nil {
+		return err
 	}
 	return story.Compare(golden, answer)
 }

@@ -80,7 +80,7 @@ type Cloud struct {
 // among them. Close must be called, also after an error.
 func Open(ctx context.Context, c Config) (*Cloud, error) {
 	cloud := &Cloud{
-		Provider: sandbox.New(sandbox.Config{}), Table: "tokenvend-" + rand.Text(),
+		Provider: sandbox.New(sandbox.Config{LocalRedirects: true}), Table: "tokenvend-" + rand.Text(),
 		dynamo:   dynamodb.New(dynamodb.Options{BaseEndpoint: &c.DynamoDB, Region: Region, Credentials: anyone}),
 		secrets:  secretsmanager.New(secretsmanager.Options{BaseEndpoint: &c.SecretsManager, Region: Region, Credentials: anyone}),
 		networks: c.Networks, listen: c.Listen,
@@ -167,9 +167,15 @@ func (c *Cloud) Close() {
 	}
 }
 
-// SetPublicURL says under which URL the API is reached, for the functions that
-// are started from now on.
-func (c *Cloud) SetPublicURL(u string) { c.publicURL = u }
+// Delegated is the sandbox's connection of authorization_code.
+const Delegated = "creative-force-user"
+
+// SetPublicURL says under which URL the API is reached: to the functions that
+// are started from now on, and to the provider that sends browsers back there.
+func (c *Cloud) SetPublicURL(u string) error {
+	c.publicURL = u
+	return c.Provider.SetRedirectURIs(Delegated, u+"/callback/"+Delegated)
+}
 
 // Environment is what a function needs beside what Lambda sets.
 func (c *Cloud) Environment(function string) map[string]string {

@@ -13,6 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/awssecretsmanager"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/consent"
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
@@ -22,11 +23,14 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// Past is the functions' core and renewer in this process, over the stack's
-// engines, at a time of the caller's: so that a stack has a history.
+// Past is the functions' parts in this process, over the stack's engines, at a
+// time of the caller's: so that a stack has a history.
 type Past struct {
 	Core    *vending.Core
 	Renewer *renewal.Renewer
+
+	flow consent.Config
+	door consent.DoorConfig
 }
 
 // Past returns a cold process under that clock. Its audit lines go nowhere.
@@ -36,20 +40,39 @@ func (c *Cloud) Past(now func() time.Time) (Past, error) {
 		return Past{}, err
 	}
 	client := dynamodb.New(dynamodb.Options{BaseEndpoint: &c.tableURL, Region: Region, Credentials: anyone})
-	table := awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: client,
-		Store: awsdynamodb.New(awsdynamodb.Config{Client: client, Table: c.Table, Now: now})})
+	records := awsdynamodb.Config{Client: client, Table: c.Table, Now: now}
+	table := awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: client, Store: awsdynamodb.New(records)})
 	source := awssecretsmanager.New(awssecretsmanager.Config{Client: c.secrets, Prefix: Prefix})
 	provider := oauth.New(oauth.Config{Egress: policy, Now: now})
+	sealer, sessions := c.sealer(mainKeyset, now), awsdynamodb.NewSessions(records)
 	core := vending.New(vending.Config{
-		Store: table, Secrets: source, Parser: connection.Parser{Egress: policy}, Minter: provider, Revoker: provider, Now: now,
-		Sealer: seal.New(seal.Config{Now: now, Keyset: func(ctx context.Context) (redact.Secret, error) {
-			return awssecretsmanager.ReadText(ctx, c.secrets, mainKeyset)
-		}}),
+		Store: table, Secrets: source, Parser: connection.Parser{Egress: policy}, Minter: provider, Revoker: provider, Sealer: sealer, Now: now,
 	})
 	silent := audit.NewWriter(audit.Config{Output: io.Discard, Now: now})
-	return Past{Core: core, Renewer: renewal.New(renewal.Config{
-		Core: core, Index: table, Notes: table, Versions: source, Audit: silent, Now: now,
-	})}, nil
+	return Past{
+		Core:    core,
+		Renewer: renewal.New(renewal.Config{Core: core, Index: table, Notes: table, Versions: source, Audit: silent, Now: now}),
+		flow:    consent.Config{Sessions: sessions, Pending: table, Grants: core, Sealer: sealer, Now: now},
+		door:    consent.DoorConfig{Sessions: sessions, Sealer: c.sealer(consentKeyset, now), Now: now},
+	}, nil
+}
+
+// Flow is the signed side of a consent, with that randomness.
+func (p Past) Flow(random io.Reader) *consent.Flow {
+	p.flow.Rand = random
+	return consent.New(p.flow)
+}
+
+// Door is the public side of a consent, with that randomness.
+func (p Past) Door(random io.Reader) *consent.Door {
+	p.door.Rand = random
+	return consent.NewDoor(p.door)
+}
+
+func (c *Cloud) sealer(keyset string, now func() time.Time) *seal.Sealer {
+	return seal.New(seal.Config{Now: now, Keyset: func(ctx context.Context) (redact.Secret, error) {
+		return awssecretsmanager.ReadText(ctx, c.secrets, keyset)
+	}})
 }
 
 // policy is what the functions make of PROVIDER_ALLOW_CIDRS.

@@ -12,10 +12,10 @@ import (
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/scripts/aws/internal/cloud"
 )
 
-// delegated is the sandbox's connection of authorization_code.
-const delegated = "creative-force-user"
+const delegated = cloud.Delegated
 
 // The marks of our pages, which scripts may rely on.
 var (
@@ -51,10 +51,22 @@ func (s Stack) consented(ctx context.Context) error {
 	if err := s.refreshed(ctx); err != nil {
 		return err
 	}
-	if _, err := s.API.expect(ctx, http.StatusNoContent, "", http.MethodDelete, root+"/authorization", ""); err != nil {
+	return s.disconnected(ctx)
+}
+
+// disconnected ends the grant. A function that has the token in memory may serve
+// it some seconds longer; a caller to whom the resource server refused it is
+// told the truth at once.
+func (s Stack) disconnected(ctx context.Context) error {
+	last, err := s.API.expect(ctx, http.StatusOK, "", http.MethodGet, tokenOf(delegated), "")
+	if err != nil {
 		return err
 	}
-	_, err = s.API.expect(ctx, http.StatusConflict, "authorization_required", http.MethodPost, tokenOf(delegated), "{}")
+	if _, err := s.API.expect(ctx, http.StatusNoContent, "", http.MethodDelete, "/connections/"+delegated+"/authorization", ""); err != nil {
+		return err
+	}
+	_, err = s.API.expect(ctx, http.StatusConflict, "authorization_required", http.MethodPost, tokenOf(delegated),
+		`{"rejected_token_id":"`+last.TokenID+`"}`)
 	return err
 }
 

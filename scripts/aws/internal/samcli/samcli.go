@@ -110,16 +110,17 @@ func (s *SAM) Bootstrap(function string) string {
 
 // Invoke runs a function once, in a container of its own, and returns its answer.
 func (s *SAM) Invoke(ctx context.Context, function, event string, environment map[string]map[string]string) ([]byte, error) {
-	args, err := s.local("invoke", environment)
+	args, err := s.local("invoke", environment, s.names[function], "--event", event)
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.run(ctx, append(args, s.names[function], "--event", event)...)
+	out, err := s.run(ctx, args...)
 	return bytes.TrimSpace(out), err
 }
 
-// local are the arguments of a command that runs functions.
-func (s *SAM) local(command string, environment map[string]map[string]string) ([]string, error) {
+// local are the arguments of a command that runs functions. The parameters come
+// last: they would take what follows them for more of them.
+func (s *SAM) local(command string, environment map[string]map[string]string, more ...string) ([]string, error) {
 	byName := make(map[string]map[string]string, len(environment))
 	for function, variables := range environment {
 		byName[s.names[function]] = variables
@@ -133,8 +134,9 @@ func (s *SAM) local(command string, environment map[string]map[string]string) ([
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return nil, fmt.Errorf("write the functions' environment: %w", err)
 	}
-	return []string{"local", command, "--template", s.template(), "--env-vars", file, "--skip-pull-image",
-		"--add-host", container.HostName + ":host-gateway", s.parameters()}, nil
+	args := append([]string{"local", command}, more...)
+	return append(args, "--template", s.template(), "--env-vars", file, "--skip-pull-image",
+		"--add-host", container.HostName+":host-gateway", s.parameters()), nil
 }
 
 // patience is how long SAM may take until it serves: it adds its emulator to
@@ -157,11 +159,11 @@ func (s *SAM) serve(ctx context.Context, command string, environment map[string]
 	if err != nil {
 		return nil, err
 	}
-	args, err := s.local(command, environment)
+	args, err := s.local(command, environment, "--host", "127.0.0.1", "--port", port, "--warm-containers", "EAGER")
 	if err != nil {
 		return nil, err
 	}
-	cmd := s.command(context.WithoutCancel(ctx), append(args, "--host", "127.0.0.1", "--port", port, "--warm-containers", "EAGER")...)
+	cmd := s.command(context.WithoutCancel(ctx), args...)
 	cmd.Stdout, cmd.Stderr = s.config.Output, s.config.Output
 	return engine.Start(ctx, cmd, "http://127.0.0.1:"+port, patience)
 }
@@ -205,6 +207,7 @@ func (f Function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("invoke: %w", err)
 	}
+	request.Close = true // SAM's server answers late on a connection that was used before
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("invoke: %w", err)

@@ -12,12 +12,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/consent"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 	"github.com/tokenvend/tokenvend/scripts/aws/internal/cloud"
 )
@@ -30,6 +33,11 @@ type Teller struct {
 	cloud    *cloud.Cloud
 	provider *numbering
 	url      string
+
+	// What is known of each consent session, by its name.
+	started map[string]consent.Started
+	states  map[string]string
+	cookies map[string]string
 }
 
 // New returns a Teller to a bare stack.
@@ -46,11 +54,13 @@ func New(ctx context.Context, c *cloud.Cloud) (*Teller, error) {
 // secret is replaced and former deleted.
 func (t *Teller) Tell(ctx context.Context) error {
 	t.provider.reset()
+	t.started, t.states, t.cookies = map[string]consent.Started{}, map[string]string{}, map[string]string{}
 	if err := t.cloud.Clear(ctx); err != nil {
 		return err
 	}
-	for name, declaration := range declarations(t.url) {
-		if err := t.cloud.PutSecret(ctx, name, declaration); err != nil {
+	declared := declarations(t.url)
+	for _, name := range slices.Sorted(maps.Keys(declared)) { // moto lists them as they were made
+		if err := t.cloud.PutSecret(ctx, name, declared[name]); err != nil {
 			return err
 		}
 	}
@@ -62,6 +72,7 @@ func (t *Teller) Tell(ctx context.Context) error {
 		t.tick(ctx, now.Add(-time.Minute)),
 		t.vend(ctx, now.Add(-10*time.Second), "erp"),
 		t.vend(ctx, now.Add(-30*time.Second), "down"),
+		t.consents(ctx, now),
 		t.cloud.PutSecret(ctx, "erp", plain(t.url, "erp", `,"scope":"replaced"`)),
 		t.cloud.DeleteSecret(ctx, "former"),
 	)
@@ -74,7 +85,7 @@ func (t *Teller) Tell(ctx context.Context) error {
 // vend has a token asked for at that time; that a provider fails is part of the
 // story.
 func (t *Teller) vend(ctx context.Context, at time.Time, name connection.Name) error {
-	past, err := t.cloud.Past(func() time.Time { return at })
+	past, err := t.at(at)
 	if err != nil {
 		return err
 	}
@@ -85,8 +96,13 @@ func (t *Teller) vend(ctx context.Context, at time.Time, name connection.Name) e
 	return err
 }
 
+// at are the functions' parts at that time.
+func (t *Teller) at(at time.Time) (cloud.Past, error) {
+	return t.cloud.Past(func() time.Time { return at })
+}
+
 func (t *Teller) tick(ctx context.Context, at time.Time) error {
-	past, err := t.cloud.Past(func() time.Time { return at })
+	past, err := t.at(at)
 	if err == nil {
 		past.Renewer.Tick(ctx)
 	}
@@ -97,14 +113,25 @@ func plain(provider, name, more string) string {
 	return fmt.Sprintf(`{"provider":"oauth2","client_id":%q,"client_secret":"hush","token_url":"%s/%[1]s/token"%[3]s}`, name, provider, more)
 }
 
+// login is an authorization server whose pages nobody in the story opens.
+const login = "https://login.example.com"
+
+func delegated(provider, name, more string) string {
+	return fmt.Sprintf(`{"provider":"creative-force","grant_type":"authorization_code","client_id":"x","client_secret":"hush",
+		"token_url":"%[1]s/%[2]s/token","authorization_url":"%[3]s/%[2]s/authorize"%[4]s}`, provider, name, login, more)
+}
+
 // declarations are the connections of the story, by the names of their secrets.
 func declarations(provider string) map[string]string {
 	return map[string]string{
 		"creative-force": fmt.Sprintf(`{"provider":"creative-force","client_id":"x","client_secret":"hush","token_url":"%s/creative-force/token"}`, provider),
 		"agile-now":      fmt.Sprintf(`{"provider":"agile-now","client_id":"x","client_secret":"hush","base_url":"%s/agile-now"}`, provider),
 		"cliquify":       fmt.Sprintf(`{"provider":"cliquify","client_id":"x","client_secret":"hush","token_url":"%s/cliquify/token"}`, provider),
-		"studio": fmt.Sprintf(`{"provider":"creative-force","grant_type":"authorization_code","client_id":"x","client_secret":"hush",
-			"token_url":"%s/studio/token","authorization_url":"%[1]s/studio/authorize"}`, provider),
+		"studio":         delegated(provider, "studio", ""),
+		"gallery": delegated(provider, "gallery", fmt.Sprintf(`,"revocation_url":"%s/gallery/revoke",
+			"callers":[{"principal":%q,"subjects":["anna","bert","default"]}]`, provider, caller)),
+		"lapsed": delegated(provider, "lapsed", `,"issuer":"`+login+`"`),
+		"abroad": delegated(provider, "abroad", `,"redirect_uri":"https://desk.example.com/oauth/landing"`),
 		"crm": plain(provider, "crm", fmt.Sprintf(`,"scope":"contacts.read","allowed_scopes":["contacts.read","contacts.write"],
 			"revocation_url":"%s/crm/revoke","callers":[{"principal":%q}]`, provider, caller)),
 		"erp": plain(provider, "erp", ""), "former": plain(provider, "former", ""), "down": plain(provider, "down", ""),
@@ -131,6 +158,11 @@ func (n *numbering) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"error":"invalid_client","error_description":"no such client"}`)
 	case name == "garbled":
 		_, _ = io.WriteString(w, `<html>maintenance</html>`)
+	case name == "lapsed":
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":"invalid_grant"}`)
+	case name == "studio" || name == "gallery" || name == "abroad":
+		fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"%s","refresh_token":"synthetic-refresh-token"}`, n.next(name))
 	case name == "down":
 		w.Header().Set("Retry-After", "120")
 		w.WriteHeader(http.StatusServiceUnavailable)
