@@ -1,0 +1,125 @@
+package secretedit_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/scripts/internal/loopback"
+	"github.com/tokenvend/tokenvend/scripts/internal/loopback/fault"
+	"github.com/tokenvend/tokenvend/scripts/internal/secretedit"
+)
+
+// account is a Secrets Manager on loopback, and an editor of it.
+func account(t *testing.T) (*loopback.Services, secretedit.Editor) {
+	t.Helper()
+	services, err := loopback.Start(loopback.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = services.Close() })
+	aws, err := awsconfig.Load(func(name string) (string, bool) {
+		for _, variable := range services.Environment() {
+			if value, found := strings.CutPrefix(variable, name+"="); found {
+				return value, true
+			}
+		}
+		return "", false
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return services, secretedit.Editor{Client: aws.SecretsManager()}
+}
+
+// begin makes a secret and reads it.
+func begin(t *testing.T, e secretedit.Editor) secretedit.Version {
+	t.Helper()
+	if _, err := e.Create(t.Context(), secretedit.Creation{Name: "tokenvend/crm", Text: redact.New("first")}); err != nil {
+		t.Fatal(err)
+	}
+	now, err := e.Read(t.Context(), "tokenvend/crm")
+	if err != nil || now.Text.Reveal() != "first" {
+		t.Fatalf("%v, %v", now, err)
+	}
+	return now
+}
+
+func want(t *testing.T, e secretedit.Editor, text string) {
+	t.Helper()
+	if now, err := e.Read(t.Context(), "tokenvend/crm"); err != nil || now.Text.Reveal() != text {
+		t.Errorf("the secret holds %q (%v), want %q", now.Text.Reveal(), err, text)
+	}
+}
+
+func TestReplace(t *testing.T) {
+	services, e := account(t)
+	first := begin(t, e)
+	if err := e.Replace(t.Context(), first, redact.New("second")); err != nil {
+		t.Fatal(err)
+	}
+	want(t, e, "second")
+	t.Run("CR-20 the one before is the previous one, and no other label stays", func(t *testing.T) {
+		var out struct {
+			VersionIDsToStages map[string][]string `json:"VersionIdsToStages"`
+		}
+		if err := services.SecretsManager.Call("DescribeSecret", map[string]any{"SecretId": "tokenvend/crm"}, &out); err != nil {
+			t.Fatal(err)
+		}
+		if labels := out.VersionIDsToStages; len(labels) != 2 || len(labels[first.ID]) != 1 || labels[first.ID][0] != "AWSPREVIOUS" {
+			t.Errorf("labels %v", labels)
+		}
+	})
+	t.Run("somebody else was faster", func(t *testing.T) {
+		if err := e.Replace(t.Context(), first, redact.New("third")); !errors.Is(err, secretedit.ErrChanged) {
+			t.Errorf("error %v, want ErrChanged", err)
+		}
+		want(t, e, "second")
+	})
+}
+
+func TestReplaceWhoseAnswerIsLost(t *testing.T) {
+	services, e := account(t)
+	first := begin(t, e)
+	services.SecretsManagerFaults.Add(fault.Fault{Operation: "UpdateSecretVersionStage", Mode: fault.Lose, Times: 1})
+	if err := e.Replace(t.Context(), first, redact.New("second")); err != nil {
+		t.Errorf("FI-29: %v", err)
+	}
+	want(t, e, "second")
+}
+
+func TestCreateAndDelete(t *testing.T) {
+	_, e := account(t)
+	begin(t, e)
+	if _, err := e.Create(t.Context(), secretedit.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretedit.ErrExists) {
+		t.Errorf("error %v, want ErrExists", err)
+	}
+	if ends, err := e.Delete(t.Context(), "tokenvend/crm"); err != nil || ends.IsZero() {
+		t.Errorf("%v, %v", ends, err)
+	}
+	if _, err := e.Create(t.Context(), secretedit.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretedit.ErrExists) {
+		t.Errorf("error %v, want ErrExists of one that is being deleted", err)
+	}
+	if _, err := e.Read(t.Context(), "tokenvend/erp"); !errors.Is(err, secretedit.ErrNotFound) {
+		t.Errorf("error %v, want ErrNotFound", err)
+	}
+}
+
+// nobody is a service that does not answer.
+type nobody struct{ secretedit.Client }
+
+func (nobody) GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
+	return nil, errors.New("dial tcp: canary")
+}
+
+func TestErrorsHoldNothing(t *testing.T) {
+	_, err := secretedit.Editor{Client: nobody{}}.Read(t.Context(), "x")
+	if err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("AZ-53: %v", err)
+	}
+}
