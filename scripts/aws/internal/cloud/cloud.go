@@ -136,10 +136,10 @@ func (c *Cloud) openGate(ctx context.Context, endpoint string) (*Gate, string, e
 	if err != nil {
 		return nil, "", fmt.Errorf("endpoint of an engine: %w", err)
 	}
-	gate := &Gate{next: &httputil.ReverseProxy{
+	gate := NewGate(&httputil.ReverseProxy{
 		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(to) },
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}}
+	})
 	at, err := c.Serve(ctx, gate)
 	return gate, at, err
 }

@@ -26,6 +26,9 @@ type Gate struct {
 	failure *Failure
 }
 
+// NewGate returns an open gate before an engine.
+func NewGate(engine http.Handler) *Gate { return &Gate{next: engine} }
+
 // Fail lets every request fail that way until Mend.
 func (g *Gate) Fail(f Failure) {
 	g.mu.Lock()

@@ -151,8 +151,8 @@ var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 var expiry = regexp.MustCompile(`(\\"expires_at\\":\\")([^"\\]+)`)
 
 // Renewed is the event as it would be sent now: instants are as far from now as
-// they were from noon, and a form that the golden world accepted has a fresh
-// token, which is believed for minutes only.
+// they were from noon, and a form whose token the golden world believed has a
+// fresh one, because a token is believed for minutes only.
 func (t *Teller) Renewed(ctx context.Context, event, golden []byte) ([]byte, error) {
 	event = expiry.ReplaceAllFunc(event, func(found []byte) []byte {
 		parts := expiry.FindSubmatch(found)
@@ -163,7 +163,7 @@ func (t *Teller) Renewed(ctx context.Context, event, golden []byte) ([]byte, err
 		return fmt.Append(parts[1], time.Now().Add(at.Sub(noon)).UTC().Format(time.RFC3339))
 	})
 	old := submitted(event)
-	if old.csrf == "" || statusOf(golden) != http.StatusSeeOther {
+	if old.csrf == "" || !believed(golden) {
 		return event, nil
 	}
 	past, err := t.at(time.Now())
@@ -195,11 +195,13 @@ func submitted(event []byte) submission {
 	return submission{session: e.PathParameters["session"], csrf: form.Get("csrf")}
 }
 
-// statusOf is the status of a golden answer; 0 when it has none.
-func statusOf(golden []byte) int {
+// believed reports whether the golden world found nothing wrong with a form's
+// token: it sent the browser on, or refused it for where the form came from,
+// which it looks at afterwards.
+func believed(golden []byte) bool {
 	var answer struct {
 		StatusCode int `json:"statusCode"`
 	}
 	_ = json.Unmarshal(golden, &answer) // Compare will say what is wrong with it
-	return answer.StatusCode
+	return answer.StatusCode == http.StatusSeeOther || bytes.Contains(golden, []byte("a page of another site"))
 }
