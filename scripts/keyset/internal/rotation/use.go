@@ -1,0 +1,82 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/tokenvend/tokenvend/pkg/seal"
+)
+
+// Scanner is what is asked of the SDK; *dynamodb.Client is one.
+type Scanner interface {
+	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
+}
+
+// Use is what one key seals.
+type Use struct {
+	Items int
+	// Examples are the keys of some of the items.
+	Examples []string
+}
+
+// maxExamples is how many items are named.
+const maxExamples = 5
+
+// Table reads a whole table, consistently, and counts the items that each key
+// seals something of. Any attribute counts: whatever looks sealed keeps its key.
+func Table(ctx context.Context, client Scanner, table string) (map[string]Use, error) {
+	uses := map[string]Use{}
+	pages := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read the table %s: %w", table, bare(err))
+		}
+		for _, item := range page.Items {
+			count(uses, item)
+		}
+	}
+	return uses, nil
+}
+
+func count(uses map[string]Use, item map[string]types.AttributeValue) {
+	seen := map[string]bool{}
+	for _, value := range item {
+		sealed, isBytes := value.(*types.AttributeValueMemberB)
+		if !isBytes {
+			continue
+		}
+		id, looksSealed := seal.KeyID(sealed.Value)
+		if !looksSealed || seen[id] {
+			continue
+		}
+		seen[id] = true
+		use := uses[id]
+		if use.Items++; len(use.Examples) < maxExamples {
+			use.Examples = append(use.Examples, text(item["pk"])+" "+text(item["sk"]))
+		}
+		uses[id] = use
+	}
+}
+
+func text(value types.AttributeValue) string {
+	if s, ok := value.(*types.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return "?"
+}
+
+// bare leaves ARNs and principals out.
+func bare(err error) error {
+	var refused smithy.APIError
+	if errors.As(err, &refused) {
+		return errors.New("DynamoDB answered " + refused.ErrorCode())
+	}
+	return errors.New("DynamoDB did not answer; see AWS_REGION and the network")
+}
