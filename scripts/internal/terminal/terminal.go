@@ -33,7 +33,7 @@ func (a *Asker) Agree(question string) error {
 // Type asks the person to type a name, so that nothing is lost by habit. With
 // yes nothing is asked: the name stood in the command then.
 func (a *Asker) Type(question, name string) error {
-	return a.want(fmt.Sprintf("%s Type %s to go on: ", question, name), name)
+	return a.want(strings.TrimSpace(question+" Type "+name+" to go on:")+" ", name)
 }
 
 func (a *Asker) want(question string, answers ...string) error {

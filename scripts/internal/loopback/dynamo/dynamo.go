@@ -51,6 +51,7 @@ func New(c Config) *Engine {
 		Operations: map[string]awsjson.Operation{
 			"CreateTable":        awsjson.Operate(e.createTable),
 			"DescribeTable":      awsjson.Operate(e.describeTable),
+			"UpdateTable":        awsjson.Operate(e.updateTable),
 			"DeleteTable":        awsjson.Operate(e.deleteTable),
 			"ListTables":         awsjson.Operate(e.listTables),
 			"UpdateTimeToLive":   awsjson.Operate(e.updateTimeToLive),

@@ -19,6 +19,8 @@ type createTableInput struct {
 	BillingMode            string `json:",omitempty"`
 	ProvisionedThroughput  *throughput
 	GlobalSecondaryIndexes []indexInput `json:",omitempty"`
+	// DeletionProtectionEnabled is all that UpdateTable changes here.
+	DeletionProtectionEnabled bool
 }
 
 type attributeDefinition struct {

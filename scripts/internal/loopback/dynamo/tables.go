@@ -59,6 +59,12 @@ func (t *table) describe(status string) tableDescription {
 	return d
 }
 
+func (t *table) protected() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.DeletionProtectionEnabled
+}
+
 func (e *Engine) createTable(in createTableInput) (any, error) {
 	t, err := in.build()
 	if err != nil {
@@ -82,10 +88,32 @@ func (e *Engine) describeTable(in tableInput) (any, error) {
 	return map[string]any{"Table": t.describe(active)}, nil
 }
 
+type updateTableInput struct {
+	TableName                 string
+	DeletionProtectionEnabled *bool
+}
+
+func (e *Engine) updateTable(in updateTableInput) (any, error) {
+	t, err := e.table(in.TableName)
+	if err != nil {
+		return nil, err
+	}
+	if in.DeletionProtectionEnabled == nil {
+		return nil, awsjson.Invalid("At least one of the parameters that this engine can update is required")
+	}
+	t.mu.Lock()
+	t.DeletionProtectionEnabled = *in.DeletionProtectionEnabled
+	t.mu.Unlock()
+	return map[string]any{"TableDescription": t.describe(active)}, nil
+}
+
 func (e *Engine) deleteTable(in tableInput) (any, error) {
 	t, err := e.table(in.TableName)
 	if err != nil {
 		return nil, err
+	}
+	if t.protected() {
+		return nil, awsjson.Invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
