@@ -57,7 +57,7 @@ func TestByHand(t *testing.T) {
 		w := newWorld()
 		s := w.start(t)
 		_, err := w.arrive(browser{}, answer(parseState(s)))
-		expect(t, err, problem.InvalidRequest, "copy the whole address")
+		expect(t, err, problem.InvalidRequest, "with the whole address of this page")
 		once(t, w, consent.CompleteRequest{RedirectURL: redact.New(ended(s))})
 	})
 	t.Run("OC-02 a redirect URI elsewhere, by either state", func(t *testing.T) {

@@ -42,6 +42,18 @@ func otherBrowser() error {
 			"open the consent page in this browser and continue there"}
 }
 
+var errByHand = errors.New("the state is the one for consent by hand")
+
+// IsByHand reports whether an error of Door.Receive says that the provider's
+// page was opened by hand, so that the address is to be carried over.
+func IsByHand(err error) bool { return errors.Is(err, errByHand) }
+
+func byHandOnly() error {
+	return &problem.Error{Code: problem.InvalidRequest, Cause: errByHand,
+		Detail: "this browser did not come from the consent page, but from the provider's page that somebody opened by hand; " +
+			"the consent is completed with the whole address of this page"}
+}
+
 // burnt says of a failure that the code was sent and the session is over, so
 // that nobody tries the same again in vain.
 func burnt(err error) error {

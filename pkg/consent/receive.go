@@ -58,8 +58,7 @@ func (d *Door) judge(ctx context.Context, r record, back Return, answer oauth.Re
 		return err
 	}
 	if isDigestOf(r.Hand, answer.State.Reveal()) {
-		return invalid("this browser did not come from the consent page. If you opened the provider's page by hand, " +
-			"copy the whole address of this page and complete the consent with it, or give it to whoever you started with and to nobody else")
+		return byHandOnly()
 	}
 	left, ok := r.departure(answer.State.Reveal())
 	if !ok {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
 const (
@@ -131,7 +132,7 @@ func (r record) sweepAt() time.Time {
 func (r record) living(now time.Time) error {
 	switch {
 	case r.Phase == ended:
-		return gone("this consent session has been used, or was ended")
+		return problem.New(problem.SessionExpired, "this consent session has been used, or was ended; if the consent is still lacking, it has to be started again")
 	case !now.Before(r.deadline()):
 		return gone("this consent session has expired")
 	}
@@ -143,10 +144,13 @@ func (r record) awaiting(now time.Time) error {
 	if err := r.living(now); err != nil {
 		return err
 	}
-	if r.Phase != pending {
-		return gone("this consent session has its answer already")
+	switch r.Phase {
+	case pending:
+		return nil
+	case received: // which can still be completed: nobody needs to start again
+		return problem.New(problem.SessionExpired, "this consent session has its answer already; its confirmation code is shown once only")
 	}
-	return nil
+	return gone("this consent session has its answer already")
 }
 
 // depart notes a browser that leaves for the provider. The earliest is

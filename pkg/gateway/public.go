@@ -44,6 +44,9 @@ type Trouble struct {
 	Code   problem.Code
 	// OtherBrowser: it is not the browser that continued on the consent page.
 	OtherBrowser bool
+	// ByHand: the provider's page was opened by hand, and the address of the page
+	// that shows this is what the consent is completed with.
+	ByHand bool
 	// Detail says what happened. It is plain text, which may quote what came in.
 	Detail string
 	// RequestID finds the request in the log.
@@ -127,7 +130,7 @@ func (p publicRoutes) receive(ctx context.Context, r *request) (response, error)
 func (p publicRoutes) refuse(entry *audit.Entry, err error) response {
 	f := settle(entry, err)
 	document, err := p.pages.Trouble(Trouble{
-		Status: f.status, Code: f.problem.Code, OtherBrowser: consent.IsOtherBrowser(f.problem),
+		Status: f.status, Code: f.problem.Code, OtherBrowser: consent.IsOtherBrowser(f.problem), ByHand: consent.IsByHand(f.problem),
 		Detail: f.problem.Detail, RequestID: entry.RequestID,
 	})
 	if err != nil { // the pages are ours; a test writes each of them

@@ -133,7 +133,7 @@ func byHand(t *testing.T, w *world) {
 	v.must(v.Open(s.authorizationURL))
 	v.must(v.Follow(firstPerson))
 	v.must(v.Follow(allowButton))
-	v.sees("by-hand", 400, "This page cannot go on")
+	v.sees("by-hand", 400, "Copy the address of this page")
 	address, err := v.Address()
 	v.must(err)
 	if got := w.ask(t, "local", "POST", s.path+"/authorization/complete", map[string]string{"redirect_url": address}); got.Status != 200 {

@@ -64,7 +64,7 @@ func all(t *testing.T) map[string]gateway.Document {
 	for _, trouble := range troubles() {
 		trouble.Detail, trouble.RequestID = hostile, "request-1"
 		d, err = p.Trouble(trouble)
-		add(fmt.Sprintf("trouble %d %s %t", trouble.Status, trouble.Code, trouble.OtherBrowser), d, err)
+		add(fmt.Sprintf("trouble %d %s %t %t", trouble.Status, trouble.Code, trouble.OtherBrowser, trouble.ByHand), d, err)
 	}
 	return documents
 }
@@ -72,6 +72,7 @@ func all(t *testing.T) map[string]gateway.Document {
 func troubles() []gateway.Trouble {
 	return []gateway.Trouble{
 		{Status: 400, Code: problem.InvalidRequest}, {Status: 400, Code: problem.InvalidRequest, OtherBrowser: true},
+		{Status: 400, Code: problem.InvalidRequest, ByHand: true},
 		{Status: 403, Code: problem.AccessDenied}, {Status: 404, Code: problem.ConnectionNotFound},
 		{Status: 405, Code: problem.MethodNotAllowed}, {Status: 410, Code: problem.SessionExpired}, {Status: 413, Code: problem.InvalidRequest},
 		{Status: 429, Code: problem.RateLimited}, {Status: 500, Code: problem.InternalError}, {Status: 503, Code: problem.StoreUnavailable},

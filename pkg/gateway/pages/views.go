@@ -65,12 +65,16 @@ func wordsFor(t gateway.Trouble) words {
 	case t.OtherBrowser:
 		return words{"This is another browser", "Nothing has been stored. Go back to the browser in which you pressed Continue and finish there, " +
 			"or open your link in this one and begin anew."}
+	case t.ByHand:
+		return words{"Copy the address of this page", "Copy the whole address from the address bar, and complete the consent with it or hand it to whoever you " +
+			"started with, and to nobody else: whoever has it may act for you. If you did not start this, close this page."}
 	case t.Status == http.StatusMethodNotAllowed:
 		return words{"This address cannot be used like that", "Open the link that you were given in a browser, as it is."}
 	}
 	switch t.Code {
 	case problem.SessionExpired:
-		return words{"This consent is over", "Ask whoever you started with to start again. You will get a new link; this one stays used up."}
+		return words{"This consent is over", "If you have handed over a confirmation code, there is nothing left to do here. If not, ask whoever you started with " +
+			"to start again. You will get a new link; this one stays used up."}
 	case problem.ConnectionNotFound:
 		return words{"There is nothing here", "Check that you opened the whole link that you were given, or ask whoever sent it for another one."}
 	case problem.AccessDenied:
