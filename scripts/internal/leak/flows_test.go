@@ -31,10 +31,17 @@ func clients() []sandbox.Client {
 		{Connection: "post", ClientSecret: redact.New(postSecret), ClientAuth: provider.ClientSecretPost},
 		{Connection: "jwt", ClientAuth: provider.PrivateKeyJWT, KeyID: "key-1"},
 		{Connection: "public", ClientAuth: provider.NoClientAuth},
+		{Connection: "app", Delegated: true, RequirePKCE: true, Issuer: sandbox.IssuerTrue, IDToken: true,
+			Refresh: sandbox.RefreshPolicy{Rotation: sandbox.RotateAndDetect}},
+		{Connection: "phone", Delegated: true, RequirePKCE: true, ClientAuth: provider.NoClientAuth,
+			Refresh: sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways}},
 	}
 }
 
 var connections = []string{"creative-force", "agile-now", "cliquify", "basic", "raw", "post", "jwt", "public"}
+
+// users are the connections for users who consent.
+var users = []string{"app", "creative-force-user", "phone"}
 
 // canary is a text like no other, and the same in every run.
 func canary(name string) string {

@@ -30,8 +30,10 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/folder"
 	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/consent"
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
+	"github.com/tokenvend/tokenvend/pkg/gateway/pages"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/renewal"
@@ -44,6 +46,9 @@ import (
 
 // sealingKey is the text of the keyset's only key.
 const sealingKey = "5hT8kW2nY7cR4vL9zX3qB6mD1jF0gSpK8tH4uE2w"
+
+// consentKey is that of the public side's keyset.
+const consentKey = "9rN3pJ7mC5xH2bV8wL4kT6gF1dS0qZyA3nM7vB5e"
 
 // house is the whole service as the functions compose it, over a table of the
 // real store's and the sandbox's providers, with every way out recorded.
@@ -58,8 +63,8 @@ type house struct {
 	table              *dynamodb.Client
 	now                atomic.Int64
 
-	vend, connections *gateway.Handler
-	renew             *renewal.Handler
+	vend, connections, public *gateway.Handler
+	renew                     *renewal.Handler
 }
 
 // hooks replace parts of a house; a nil hook keeps the part.
@@ -69,6 +74,9 @@ type hooks struct {
 	minter func(*house, vending.Minter) vending.Minter
 	store  func(*house, vending.Store) vending.Store
 	tokens func(*house, gateway.Tokens) gateway.Tokens
+	door   func(*house, gateway.Door) gateway.Door
+	// sessions are those of the signed side.
+	sessions func(*house, consent.Sessions) consent.Sessions
 }
 
 // beginning is when every run begins.
@@ -78,6 +86,7 @@ func newHouse(t *testing.T, with hooks) *house {
 	h := &house{t: t, sinks: newSinks(), folder: t.TempDir()}
 	h.now.Store(beginning.UnixNano())
 	h.sinks.guard("sealing key", sealingKey)
+	h.sinks.guard("sealing key", consentKey)
 	h.openProviders()
 	h.openTable()
 	h.compose(with)
@@ -101,6 +110,11 @@ func (h *house) openProviders() {
 	h.sandbox.SetBaseURL(h.provider)
 	for _, client := range clients() {
 		if err := h.sandbox.Register(client); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	for _, name := range users {
+		if err := h.sandbox.SetRedirectURIs(name, publicBase+"/callback/"+name); err != nil {
 			h.t.Fatal(err)
 		}
 	}
@@ -152,16 +166,17 @@ func tokensTable() *dynamodb.CreateTableInput {
 	}
 }
 
-// compose builds the three functions as their mains do.
+// compose builds the functions as their mains do.
 func (h *house) compose(with hooks) {
-	table := awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: h.table,
-		Store: awsdynamodb.New(awsdynamodb.Config{Client: h.table, Table: "tokens", Now: h.clock})})
+	records := awsdynamodb.Config{Client: h.table, Table: "tokens", Now: h.clock}
+	table := awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: h.table, Store: awsdynamodb.New(records)})
 	secrets := folder.New(folder.Config{Path: h.folder})
 	parser := connection.Parser{Egress: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
 	hurry := func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	provider := oauth.New(oauth.Config{Egress: parser.Egress, Now: h.clock, Wait: hurry, Budget: with.budget})
 	writer := audit.NewWriter(audit.Config{Output: h.sinks.into("log"), Now: h.clock})
 	log := slog.New(slog.NewJSONHandler(h.sinks.into("log"), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	sealer := h.sealer(sealingKey)
 
 	minter, store := vending.Minter(provider), vending.Store(table)
 	if with.minter != nil {
@@ -171,19 +186,36 @@ func (h *house) compose(with hooks) {
 		store = with.store(h, store)
 	}
 	core := vending.New(vending.Config{Store: store, Secrets: secrets, Parser: parser, Minter: minter, Revoker: provider,
-		Now: h.clock, Wait: hurry, Sealer: seal.New(seal.Config{Now: h.clock, Keyset: func(context.Context) (redact.Secret, error) {
-			return redact.New(`{"primary":"k1","k1":"` + sealingKey + `"}`), nil
-		}})})
+		Now: h.clock, Wait: hurry, Sealer: sealer})
 	tokens := gateway.Tokens(core)
 	if with.tokens != nil {
 		tokens = with.tokens(h, core)
 	}
 	h.vend = gateway.Vend(gateway.VendConfig{Tokens: tokens, Audit: writer, Now: h.clock})
-	h.connections = gateway.Connections(gateway.ConnectionsConfig{Audit: writer, Directory: vending.NewDirectory(vending.DirectoryConfig{
-		Store: store, Secrets: secrets, Lister: secrets, Parser: parser})})
+	sessions := awsdynamodb.NewSessions(records)
+	signed := consent.Sessions(sessions)
+	if with.sessions != nil {
+		signed = with.sessions(h, sessions)
+	}
+	h.connections = gateway.Connections(gateway.ConnectionsConfig{Audit: writer, PublicBaseURL: publicBase, Now: h.clock,
+		Directory: vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: secrets, Lister: secrets, Parser: parser, Now: h.clock}),
+		Grants:    core,
+		Consents:  consent.New(consent.Config{Sessions: signed, Pending: table, Grants: core, Sealer: sealer, Now: h.clock})})
+	door := gateway.Door(consent.NewDoor(consent.DoorConfig{Sessions: sessions, Sealer: h.sealer(consentKey), Now: h.clock}))
+	if with.door != nil {
+		door = with.door(h, door)
+	}
+	h.public = gateway.Consent(gateway.ConsentConfig{Door: door, Pages: pages.New(), Audit: writer})
 	h.renew = &renewal.Handler{SecretPrefix: "tokenvend/",
 		Refused: func(reason string) { log.Warn("event refused", "reason", reason) },
 		Renewer: renewal.New(renewal.Config{Core: core, Index: table, Notes: table, Versions: secrets, Audit: writer, Now: h.clock})}
+}
+
+// sealer has a keyset of one key.
+func (h *house) sealer(key string) *seal.Sealer {
+	return seal.New(seal.Config{Now: h.clock, Keyset: func(context.Context) (redact.Secret, error) {
+		return redact.New(`{"primary":"k1","k1":"` + key + `"}`), nil
+	}})
 }
 
 // declare writes the sandbox's file of a connection with members changed, and
@@ -218,7 +250,10 @@ func (h *house) write(name, text string) {
 // reply is a function's answer.
 type reply struct {
 	status int
-	body   map[string]any
+	header map[string]string
+	// text is the body as it is, body the members of one in JSON.
+	text string
+	body map[string]any
 }
 
 // invoke sends an event and records the answer, all of it but the one place
@@ -331,15 +366,16 @@ type tap struct {
 }
 
 func (p tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	p.sinks.guard("Basic header", credentials)
+	p.sinks.guard("Basic header", basicSecretOf(r))
 	body, _ := io.ReadAll(r.Body)
 	if form, err := url.ParseQuery(string(body)); err == nil {
-		p.sinks.guard("client assertion", form.Get("client_assertion"))
+		for member, name := range formSecrets {
+			p.sinks.guard(name, form.Get(member))
+		}
 	}
 	head := r.Header.Clone()
 	head.Del("Authorization")
-	fmt.Fprintf(p.sinks.into("requests to providers"), "%s %s %v\n", r.Method, r.RequestURI, head)
+	fmt.Fprintf(p.sinks.into("requests to providers"), "%s %s %v\n", r.Method, withoutState(r.RequestURI), head)
 	if status, isRevocation := strings.CutPrefix(r.URL.Path, "/revoke/"); isRevocation {
 		w.WriteHeader(map[string]int{"ok": 200, "refused": 400, "down": 503}[status])
 		fmt.Fprintf(w, `{"error":"invalid_request","error_description":%q}`, cmp.Or(string(body), "empty"))
@@ -349,13 +385,41 @@ func (p tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.next.ServeHTTP(&harvest{ResponseWriter: w, sinks: p.sinks, echo: echo(r, body)}, r)
 }
 
-// In a fault's body these stand for the secret that the request carried.
+// basicSecretOf is the part of a Basic header that the secret alone makes: the
+// client's id stands in many places.
+func basicSecretOf(r *http.Request) string {
+	_, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	id, _, ok := r.BasicAuth()
+	if !ok {
+		return credentials
+	}
+	return credentials[(8*(len(id)+1)+5)/6:]
+}
+
+// formSecrets are the members of requests that are secret, and what they are.
+var formSecrets = map[string]string{
+	"client_assertion": "client assertion", "code": "authorization code", "code_verifier": "code verifier", "refresh_token": "refresh token",
+}
+
+// withoutState takes the state out of a provider's address: it belongs there.
+func withoutState(address string) string {
+	before, query, _ := strings.Cut(address, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil || !strings.HasSuffix(before, "/authorize") {
+		return address
+	}
+	values.Del("state")
+	return before + "?" + values.Encode()
+}
+
+// In a fault's body these stand for secrets that the request carried.
 const (
 	echoPlain = "@secret@"
 	echoJSON  = "@secret, quoted@"
+	echoForm  = "@code or refresh token, and verifier@"
 )
 
-// echo writes a request's own secret where an answer repeats it.
+// echo writes a request's own secrets where an answer repeats them.
 func echo(r *http.Request, body []byte) *strings.Replacer {
 	form, _ := url.ParseQuery(string(body)) // one that cannot be read has no secret
 	secret := form.Get("client_secret")
@@ -366,7 +430,8 @@ func echo(r *http.Request, body []byte) *strings.Replacer {
 		}
 	}
 	quoted, _ := json.Marshal(secret)
-	return strings.NewReplacer(echoPlain, secret, echoJSON, strings.Trim(string(quoted), `"`))
+	return strings.NewReplacer(echoPlain, secret, echoJSON, strings.Trim(string(quoted), `"`),
+		echoForm, form.Get("code")+form.Get("refresh_token")+form.Get("token")+" "+form.Get("code_verifier"))
 }
 
 // harvest guards the tokens in what a provider answers.
@@ -379,7 +444,8 @@ type harvest struct {
 func (w *harvest) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *harvest) Write(p []byte) (int, error) {
-	w.sinks.guardMembers(p, map[string]string{"access_token": "access token", "refresh_token": "refresh token"})
+	w.sinks.guardMembers(p, map[string]string{
+		"access_token": "access token", "refresh_token": "refresh token", "id_token": "id token"})
 	_, err := w.echo.WriteString(w.ResponseWriter, string(p))
 	return len(p), err
 }

@@ -35,8 +35,9 @@ const (
 	// window is how many characters of a canary are looked for at once: few
 	// enough to notice a piece, and enough never to be met by chance.
 	window = 10
-	// shortest is the least length of a canary: all of it in two windows.
-	shortest = window + 2
+	// shortest is the least length of a canary, that of a confirmation code: a
+	// random one is met by chance once in many thousand runs.
+	shortest = prefix
 	// prefix is the number of bytes by which needles are found.
 	prefix = 8
 )

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -71,6 +72,10 @@ func (s *sinks) guardIn(tree any, names map[string]string) {
 	case map[string]any:
 		for member, inner := range value {
 			if text, isText := inner.(string); isText && names[member] != "" && len(text) > 16 {
+				// Of an id_token the signature is guarded: what it signs, anybody may know.
+				if member == "id_token" {
+					text = text[strings.LastIndexByte(text, '.')+1:]
+				}
 				s.guard(names[member], text)
 			}
 			s.guardIn(inner, names)
