@@ -1,7 +1,7 @@
 # An index: what each target does stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz build bench chaos test-aws sam-local
+.PHONY: help run test check fuzz build deploy bench chaos
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,6 +21,9 @@ fuzz: ## every parser of outside bytes, FUZZTIME (30s) each
 
 build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another machine
 	@scripts/build.sh
+
+deploy: ## build for AWS and deploy the stack: asks the first time, repeats the answers then; ARGS go to sam deploy
+	@scripts/deploy/deploy.sh $(ARGS)
 
 bench: ## what the design aims at: aim, measured, pass or miss; ARGS="-markdown FILE" keeps it
 	@go run ./scripts/bench $(ARGS)
