@@ -13,37 +13,52 @@ type Comparison struct{ Ours, Baseline float64 }
 // Ratio is ours as a multiple of the baseline.
 func (c Comparison) Ratio() float64 { return c.Ours / c.Baseline }
 
+// Text is the ratio, with both figures behind it.
+func (c Comparison) Text(unit Unit) string {
+	return fmt.Sprintf("%.3f (%s / %s)", c.Ratio(), unit(c.Ours), unit(c.Baseline))
+}
+
 // Sample measures one repetition. Its error ends the comparison.
 type Sample func(ctx context.Context) (float64, error)
 
-// Compare takes repetitions of both, turn and turn about, so that whatever else
-// the machine does falls on both; who goes first alternates too. One round
-// beforehand is not counted: it fills caches.
+// Compare takes repetitions of both, as [Medians] does.
 func Compare(ctx context.Context, repetitions int, ours, baseline Sample) (Comparison, error) {
-	var a, b []float64
-	for i := range repetitions + 1 {
-		x, y, err := round(ctx, i%2 == 1, ours, baseline)
-		if err != nil {
-			return Comparison{}, err
-		}
-		if i > 0 {
-			a, b = append(a, x), append(b, y)
-		}
+	medians, err := Medians(ctx, repetitions, Contender{"ours", ours}, Contender{"the baseline", baseline})
+	if err != nil {
+		return Comparison{}, err
 	}
-	return Comparison{Ours: Median(a), Baseline: Median(b)}, nil
+	return Comparison{Ours: medians[0], Baseline: medians[1]}, nil
 }
 
-func round(ctx context.Context, baselineFirst bool, ours, baseline Sample) (x, y float64, err error) {
-	if baselineFirst {
-		if y, err = take(ctx, "the baseline", baseline); err == nil {
-			x, err = take(ctx, "ours", ours)
+// Contender is one of those that are measured side by side.
+type Contender struct {
+	Name   string
+	Sample Sample
+}
+
+// Medians takes repetitions of all contenders, turn and turn about, so that
+// whatever else the machine does falls on all of them; who goes first changes
+// too. One round beforehand is not counted: it fills caches. The medians come in
+// the order of the contenders.
+func Medians(ctx context.Context, repetitions int, contenders ...Contender) ([]float64, error) {
+	values := make([][]float64, len(contenders))
+	for i := range repetitions + 1 {
+		for turn := range contenders {
+			which := (i + turn) % len(contenders)
+			value, err := take(ctx, contenders[which].Name, contenders[which].Sample)
+			if err != nil {
+				return nil, err
+			}
+			if i > 0 {
+				values[which] = append(values[which], value)
+			}
 		}
-		return x, y, err
 	}
-	if x, err = take(ctx, "ours", ours); err == nil {
-		y, err = take(ctx, "the baseline", baseline)
+	medians := make([]float64, len(contenders))
+	for i := range values {
+		medians[i] = Median(values[i])
 	}
-	return x, y, err
+	return medians, nil
 }
 
 func take(ctx context.Context, whose string, s Sample) (float64, error) {

@@ -62,6 +62,23 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+func TestMedians(t *testing.T) {
+	var order []string
+	got, err := scorecard.Medians(t.Context(), 2,
+		scorecard.Contender{Name: "a", Sample: scripted(&order, "a", 1000, 1, 3)},
+		scorecard.Contender{Name: "b", Sample: scripted(&order, "b", 1000, 5, 5)},
+		scorecard.Contender{Name: "c", Sample: scripted(&order, "c", 1000, 9, 7)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]float64{2, 5, 8}, got); diff != "" {
+		t.Errorf("medians (-want +got):\n%s", diff)
+	}
+	if taken := strings.Join(order, ""); taken != "abc"+"bca"+"cab" {
+		t.Errorf("taken in the order %s", taken)
+	}
+}
+
 func TestCompareFails(t *testing.T) {
 	constant := func(value float64, err error) scorecard.Sample {
 		return func(context.Context) (float64, error) { return value, err }

@@ -31,7 +31,7 @@ func (c Card) WriteText(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "WHAT\tAIM\tMEASURED\tRESULT")
 	for _, r := range c.Rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.What, r.Aim, oneLine(r.measured()), r.Verdict())
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.What, r.aim(), oneLine(r.measured()), r.Verdict())
 	}
 	return table.Flush()
 }
@@ -41,7 +41,7 @@ func (c Card) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n| what | aim | measured | result |\n|---|---|---|---|\n", c.Machine)
 	for _, r := range c.Rows {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell(r.What), cell(r.Aim), cell(r.measured()), r.Verdict())
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell(r.What), cell(r.aim()), cell(r.measured()), r.Verdict())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -1,6 +1,7 @@
 package scorecard
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -9,9 +10,9 @@ import (
 type Row struct {
 	// What was measured, in the words of the design.
 	What string
-	// Aim and Measured are for reading.
+	// Aim and Measured are for reading. Without an Aim the row is told, and not judged.
 	Aim, Measured string
-	// Met tells a pass from a miss. It means nothing when Err is set.
+	// Met tells a pass from a miss. It means nothing when Err is set, or Aim is empty.
 	Met bool
 	// Err is why there is no measurement.
 	Err error
@@ -22,12 +23,19 @@ func (r Row) Verdict() string {
 	switch {
 	case r.Err != nil:
 		return "not measured"
+	case r.Aim == "":
+		return none
 	case r.Met:
 		return "pass"
 	default:
 		return "miss"
 	}
 }
+
+// none stands where there is no aim.
+const none = "-"
+
+func (r Row) aim() string { return cmp.Or(r.Aim, none) }
 
 func (r Row) measured() string {
 	if r.Err != nil {
@@ -87,7 +95,6 @@ func PerSecond(value float64) string { return fmt.Sprintf("%.0f/s", value) }
 // the rounded figure that is shown.
 func (a Aim) Judge(what string, c Comparison, unit Unit) Row {
 	return Row{
-		What: what, Aim: a.String(), Met: a.Met(c.Ratio()),
-		Measured: fmt.Sprintf("%.3f (%s / %s)", c.Ratio(), unit(c.Ours), unit(c.Baseline)),
+		What: what, Aim: a.String(), Met: a.Met(c.Ratio()), Measured: c.Text(unit),
 	}
 }

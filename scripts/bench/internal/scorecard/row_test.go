@@ -38,6 +38,7 @@ func TestJudge(t *testing.T) {
 var card = scorecard.Card{Machine: "go1 linux, 2 CPUs", Rows: []scorecard.Row{
 	scorecard.AtMost(2.5).Judge("cold", scorecard.Comparison{Ours: 2, Baseline: 1}, scorecard.Seconds),
 	scorecard.AtLeast(0.4).Judge("server", scorecard.Comparison{Ours: 1, Baseline: 10}, scorecard.PerSecond),
+	{What: "as it happens", Measured: "7", Met: true},
 	{What: "size", Aim: "≤ 4 MB", Met: true, Err: errors.New("no such|file\nhere")},
 }}
 
@@ -48,10 +49,11 @@ func TestWriteText(t *testing.T) {
 	}
 	want := `go1 linux, 2 CPUs
 
-WHAT    AIM     MEASURED                 RESULT
-cold    ≤ 2.5   2.000 (2.00 s / 1.00 s)  pass
-server  ≥ 0.4   0.100 (1/s / 10/s)       miss
-size    ≤ 4 MB  no such|file here        not measured
+WHAT           AIM     MEASURED                 RESULT
+cold           ≤ 2.5   2.000 (2.00 s / 1.00 s)  pass
+server         ≥ 0.4   0.100 (1/s / 10/s)       miss
+as it happens  -       7                        -
+size           ≤ 4 MB  no such|file here        not measured
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
@@ -69,6 +71,7 @@ func TestWriteMarkdown(t *testing.T) {
 |---|---|---|---|
 | cold | ≤ 2.5 | 2.000 (2.00 s / 1.00 s) | pass |
 | server | ≥ 0.4 | 0.100 (1/s / 10/s) | miss |
+| as it happens | - | 7 | - |
 | size | ≤ 4 MB | no such\|file here | not measured |
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
@@ -80,7 +83,7 @@ func TestComplete(t *testing.T) {
 	if card.Complete() {
 		t.Error("complete, although one row was not measured")
 	}
-	if !(scorecard.Card{Rows: card.Rows[:2]}).Complete() {
+	if !(scorecard.Card{Rows: card.Rows[:3]}).Complete() {
 		t.Error("a miss counts as not measured")
 	}
 }
