@@ -1,7 +1,7 @@
 # An index: what each target does stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz build deploy bench chaos
+.PHONY: help run test check fuzz build deploy bench chaos test-aws sam-local
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
