@@ -42,7 +42,8 @@ type composed struct {
 // The callers' core and the renewer's are two over one store, as the functions
 // are two processes over one table: what one of them remembers the other must
 // find out, by lease and version. One core for both would work here and hide
-// whatever fails there.
+// whatever fails there. Tokens and consents share the callers' core: who has
+// disconnected a connection wants to see that it is, and not in ten seconds.
 func compose(p place, w World) (composed, error) {
 	source := folder.New(folder.Config{Path: p.connections})
 	store, parser := memory.New(), connection.Parser{Egress: loopback}
@@ -54,17 +55,17 @@ func compose(p place, w World) (composed, error) {
 			Minter: provider, Revoker: provider, Sealer: sealer, Now: w.Now})
 	}
 	directory := vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: source, Lister: source, Parser: parser, Now: w.Now})
-	consenting := core()
+	callersCore := core()
 	api, err := restapi.New(restapi.Config{
 		Verifier: sigv4.New(sigv4.Config{Keys: keys(), Region: region, Service: service, Now: w.Now}),
 		Callers:  callers(),
 		Stage:    stage,
 		Now:      w.Now,
 		Functions: map[string]restapi.Function{
-			"vend": gateway.Vend(gateway.VendConfig{Tokens: core(), Audit: writer, Now: w.Now}),
+			"vend": gateway.Vend(gateway.VendConfig{Tokens: callersCore, Audit: writer, Now: w.Now}),
 			"connections": gateway.Connections(gateway.ConnectionsConfig{Directory: directory, Audit: writer, Now: w.Now,
-				PublicBaseURL: p.url, Grants: consenting,
-				Consents: consent.New(consent.Config{Sessions: store, Pending: store, Grants: consenting, Sealer: sealer, Now: w.Now})}),
+				PublicBaseURL: p.url, Grants: callersCore,
+				Consents: consent.New(consent.Config{Sessions: store, Pending: store, Grants: callersCore, Sealer: sealer, Now: w.Now})}),
 			"consent": gateway.Consent(gateway.ConsentConfig{Audit: writer, Pages: pages.New(),
 				Door: consent.NewDoor(consent.DoorConfig{Sessions: store, Now: w.Now,
 					Sealer: seal.New(seal.Config{Keyset: keyset(rand.Text() + rand.Text())})})}),
