@@ -24,7 +24,8 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runner := &readme.Runner{Folder: t.TempDir(), Env: os.Environ()}
+	codes, browser := person(t)
+	runner := &readme.Runner{Folder: t.TempDir(), Env: append(os.Environ(), browser...), In: codes}
 	if err := readme.Copy(t.Context(), root, runner.Folder); err != nil {
 		t.Fatal(err)
 	}

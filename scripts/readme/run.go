@@ -28,6 +28,8 @@ type Runner struct {
 	Folder string
 	// Env is the scripts' environment.
 	Env []string
+	// In is what scripts read that ask for something; nil is nothing.
+	In *os.File
 
 	service *exec.Cmd
 	exited  chan error
@@ -54,6 +56,9 @@ func (r *Runner) Run(ctx context.Context, b Block) error {
 // finish runs a script to its end.
 func (r *Runner) finish(ctx context.Context, script string) (string, error) {
 	command := r.command(ctx, script)
+	if r.In != nil {
+		command.Stdin = r.In // a *os.File in an interface is never nil
+	}
 	output, err := command.CombinedOutput()
 	return string(output), err
 }
