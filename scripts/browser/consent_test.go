@@ -1,6 +1,7 @@
 package browser_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -35,6 +36,8 @@ func TestConsent(t *testing.T) {
 		"BI-31 callback address opened in another browser":          otherBrowser,
 		"BI-31 provider's page opened by hand, at our own callback": byHand,
 		"BI-30 addresses that lead nowhere":                         nowhere,
+		"OC-09 consent that ends at another host":                   elsewhere,
+		"AZ-25 one who may not allow, and then leaves":              unfit,
 	} {
 		t.Run(name, func(t *testing.T) { story(t, w) })
 	}
@@ -156,4 +159,45 @@ func nowhere(t *testing.T, w *world) {
 		v.must(v.Open(w.run.URL + c.path))
 		v.sees(c.page, c.status, c.heading)
 	}
+}
+
+// The redirect URI is somebody else's, and every name as long as names get: the
+// person is told what will happen, and carries the address over by hand.
+func elsewhere(t *testing.T, w *world) {
+	const callback = "https://an-application-with-a-long-name.example.com/oauth/callback"
+	name := "a" + strings.Repeat("very-", 10) + "long-name"
+	scopes := []string{"read", "write", "orders.of.all.customers.read_and_write_without_any_limit", "offline_access"}
+	w.declare(t, name, map[string]any{"delegated": true, "redirect_uris": []string{callback}, "require_pkce": true, "scopes": scopes},
+		map[string]any{"redirect_uri": callback, "scope": strings.Join(scopes, " ")})
+	for _, looks := range []browser.Looks{{Phone: true}, {Dark: true}} {
+		s := w.startAt(t, "/connections/"+name)
+		v := w.visit(t, fmt.Sprintf("elsewhere-phone-%t", looks.Phone), looks)
+		v.elsewhere = callback
+		v.must(v.Open(s.consentURL))
+		v.sees("consent", 200, "Allow access at")
+		v.must(v.Follow(continueButton))
+		v.sees("sign-in", 200, "Sign in")
+		v.must(v.Follow(firstPerson))
+		v.sees("permission", 200, "asks for your permission")
+		address, err := v.Hold(allowButton, callback)
+		v.must(err)
+		w.secrets.query(address)
+		if got := w.ask(t, "local", "POST", s.path+"/authorization/complete", map[string]string{"redirect_url": address}); got.Status != 200 {
+			t.Errorf("complete: %v", got)
+		}
+	}
+}
+
+// The sandbox plays a provider's pages for a user without the permission.
+func unfit(t *testing.T, w *world) {
+	s := w.start(t, "unfit")
+	v := w.visit(t, "unfit", browser.Looks{Phone: true})
+	v.must(v.Open(s.consentURL))
+	v.must(v.Follow(continueButton))
+	v.must(v.Follow("form.person:nth-of-type(3) button"))
+	v.sees("unfit", 200, "You cannot allow this")
+	v.must(v.Follow("#log-out button"))
+	v.sees("logged-out", 200, "You are logged out")
+	v.must(v.Open(s.consentURL))
+	v.sees("consent", 200, "Allow access at")
 }

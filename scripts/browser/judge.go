@@ -23,11 +23,14 @@ type facts struct {
 	Overflow          float64
 }
 
-// control is what can be pressed or filled in. Sizes are in points.
+// control is what can be pressed or filled in. Sizes are in points, Edge is the
+// colour of its border, and Grounds are the backgrounds around it.
 type control struct {
 	Kind, Name    string
 	Inline        bool
 	Width, Height float64
+	Edge          string
+	Grounds       []string
 }
 
 // writing is a piece of text as it is painted, colours as CSS writes them: the
@@ -70,6 +73,8 @@ func (f facts) faults() (faults []string) {
 	faults = append(faults, headingFaults(f.Headings)...)
 	for _, c := range f.Controls {
 		fault(c.Name == "", "a %s has no name (4.1.2)", c.Kind)
+		edge, _, err := writing{Ink: c.Edge, Grounds: c.Grounds}.contrast()
+		fault(c.Kind == "input" && (err != nil || edge < 3), "the border of input %q has a contrast of %.2f, want 3 (1.4.11)", c.Name, edge)
 		fault(!c.Inline && min(c.Width, c.Height) < 24, "%s %q is %.0f by %.0f points (2.5.8)", c.Kind, c.Name, c.Width, c.Height)
 	}
 	for _, w := range f.Writings {

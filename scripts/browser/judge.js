@@ -42,7 +42,7 @@
     unnamed: [...document.querySelectorAll("img:not([alt]), svg:not([aria-hidden=true]):not([aria-label])")].map((e) => e.localName),
     controls: controls.map((e) => {
       const box = e.getBoundingClientRect();
-      return { kind: e.localName, name: name(e), inline: getComputedStyle(e).display === "inline" || e.matches("p *"), width: box.width, height: box.height };
+      return { kind: e.localName, name: name(e), inline: getComputedStyle(e).display === "inline" || e.matches("p *"), width: box.width, height: box.height, edge: getComputedStyle(e).borderBottomColor, grounds: grounds(e.parentElement) };
     }),
     writings: writings(),
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,

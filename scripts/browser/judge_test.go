@@ -35,6 +35,7 @@ func TestJudge(t *testing.T) {
 		"large text may be fainter": {`<p style="color:#888;font-size:24px">text</p>`, "<p>text</p>", "", ""},
 		"picture without words":     {`<svg></svg>`, "<p>text</p>", "1.1.1", ""},
 		"too wide":                  {`<p style="width:2000px">text</p>`, "<p>text</p>", "wider than the window", ""},
+		"input hardly seen":         {`style="height:2em;border:1px solid #ccc"`, `style="height:2em"`, "1.4.11", ""},
 		"one id twice":              {`<p id="a">text<b id="a">b</b></p>`, "<p>text</p>", "id a stands twice", ""},
 		"a script":                  {`<script>let x</script>`, "<p>text</p>", "1 scripts", "script-src"},
 		"somebody's picture":        {`<img alt="x" src="https://example.com/x.png">`, "<p>text</p>", "", "img-src"},

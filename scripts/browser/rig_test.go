@@ -2,7 +2,9 @@ package browser_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -90,7 +92,12 @@ type session struct{ path, id, consentURL, authorizationURL string }
 // start starts a consent on behalf of a subject.
 func (w *world) start(t *testing.T, subject string) session {
 	t.Helper()
-	s := session{path: "/connections/" + connection + "/subjects/" + subject}
+	return w.startAt(t, "/connections/"+connection+"/subjects/"+subject)
+}
+
+func (w *world) startAt(t *testing.T, path string) session {
+	t.Helper()
+	s := session{path: path}
 	got := w.ask(t, "local", "POST", s.path+"/authorization", nil)
 	s.id, s.consentURL, s.authorizationURL = got.Text("session_id"), got.Text("consent_url"), got.Text("authorization_url")
 	if got.Status != 201 || s.id == "" {
@@ -111,6 +118,28 @@ func (w *world) ask(t *testing.T, key, method, path string, body any) guest.Answ
 	}
 	w.secrets.add("an access token", got.Text("access_token"))
 	return got
+}
+
+// declare registers a client for users at the sandbox, and adds to its
+// connection file, which the run reads from its folder.
+func (w *world) declare(t *testing.T, name string, client, members map[string]any) {
+	t.Helper()
+	got, err := w.run.Pull(t.Context(), "PUT", name, client)
+	if err != nil || got.Status/100 != 2 {
+		t.Fatalf("register %s: %v %v", name, got, err)
+	}
+	maps.Copy(got.Body, members)
+	text, err := json.Marshal(got.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := regexp.MustCompile(`connections in (\S+)`).FindStringSubmatch(w.run.Greeting)
+	if folder == nil {
+		t.Fatal("the greeting names no folder")
+	}
+	if err := os.WriteFile(filepath.Join(folder[1], name+".json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // complete completes with the code that a page showed.
@@ -172,6 +201,8 @@ type visit struct {
 	// name is that of the screenshots, which are numbered.
 	name string
 	n    int
+	// elsewhere is an address of others to which the browser may go; empty is none.
+	elsewhere string
 }
 
 // visit opens a browser that nobody has used before. At the end of the test its
@@ -199,7 +230,8 @@ func (v *visit) judgeWay() {
 	for _, r := range v.Requests() {
 		v.world.secrets.query(r.URL)
 		ours := strings.HasPrefix(r.URL, v.world.run.URL+"/") || strings.HasPrefix(r.URL, v.world.run.Sandbox+"/")
-		if !ours {
+		told := v.elsewhere != "" && strings.HasPrefix(r.URL, v.elsewhere+"?")
+		if !ours && !told {
 			at, _ := url.Parse(r.URL)
 			v.Errorf("AZ-29 a request went to %s", at.Host)
 		}

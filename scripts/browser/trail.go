@@ -54,7 +54,10 @@ func (tr *trail) issue(i *audits.InspectorIssue) {
 		tr.complain("Content-Security-Policy: %s stopped %q", csp.ViolatedDirective, csp.BlockedURL)
 		return
 	}
-	tr.complain("issue %s", i.Code)
+	// A provider's page that sends people on is what consent consists of.
+	if i.Code != audits.InspectorIssueCodeBounceTrackingIssue {
+		tr.complain("issue %s", i.Code)
+	}
 }
 
 func (tr *trail) complain(format string, args ...any) {
