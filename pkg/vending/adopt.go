@@ -97,6 +97,10 @@ func (c *Core) adopt(ctx context.Context, j *job, a arrival) error {
 	if err != nil {
 		return problem.Of(unavailable(err))
 	}
+	if a.isStored(item, j.conn) {
+		c.release(ctx, item, owner)
+		return c.tryStored(ctx, *j, item)
+	}
 	if a.before != nil {
 		if err := a.before(ctx); err != nil {
 			c.release(ctx, item, owner)
@@ -106,23 +110,43 @@ func (c *Core) adopt(ctx context.Context, j *job, a arrival) error {
 	m, err := c.mint(ctx, j)
 	if err != nil {
 		c.release(ctx, item, owner)
-		c.letGo(ctx, j.conn, err)
+		if !a.imported() {
+			c.letGo(ctx, j.conn, asProviderError(err).RefreshToken)
+		}
 		return asProblem(err)
 	}
-	if m.refreshToken == (redact.Secret{}) && a.refreshToken == (redact.Secret{}) {
+	if m.refreshToken == (redact.Secret{}) && !a.imported() {
 		return problemOrNil(c.storeUngranted(ctx, *j, item, owner, m))
 	}
 	return problemOrNil(c.storeArrival(ctx, *j, item, owner, m, a))
 }
 
-// letGo revokes the refresh token of an answer that cannot be used otherwise:
-// nobody would know of it.
-func (c *Core) letGo(ctx context.Context, conn connection.Connection, err error) {
-	var refusal *oauth.Error
-	if !errors.As(err, &refusal) || refusal.RefreshToken == (redact.Secret{}) {
+// imported: the grant was made elsewhere. It may be an elder or a younger brother
+// of the one that is stored, and to revoke one of a family ends all (RFC 7009
+// §2.1): so nothing is revoked on its account.
+func (a arrival) imported() bool { return a.refreshToken != (redact.Secret{}) }
+
+// isStored reports whether what is brought is the very grant that item has.
+func (a arrival) isStored(item tokenstore.Item, conn connection.Connection) bool {
+	return a.imported() && fingerprint(a.refreshToken) == item.Grant.Fingerprint && granted(item.Grant, conn)
+}
+
+// tryStored proves that the grant of item lives, as any refresh does: under its
+// mark and its fence. Adopting it would revoke it as the former one.
+func (c *Core) tryStored(ctx context.Context, j job, item tokenstore.Item) error {
+	_, err := c.run(ctx, job{key: j.key, conn: j.conn, replaces: item.Token.ID, revives: true})
+	if err != nil {
+		return problem.Of(unavailable(flightProblem(err)))
+	}
+	return nil
+}
+
+// letGo revokes a refresh token that cannot be kept: nobody would know of it.
+func (c *Core) letGo(ctx context.Context, conn connection.Connection, token redact.Secret) {
+	if token == (redact.Secret{}) {
 		return
 	}
-	if err := c.revokeRefreshToken(ctx, conn, refusal.RefreshToken); err != nil {
+	if err := c.revokeRefreshToken(ctx, conn, token); err != nil {
 		audit.From(ctx).Warn("refresh_token_not_revoked")
 	}
 }
@@ -179,21 +203,46 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 	}
 	adopt := tokenstore.Adopt{Key: j.key, Owner: owner, Version: item.Version, Generation: m.Generation, Token: stored,
 		Grant: g, RenewSlot: grantSlot(j.key, j.conn, m.Token, g), Now: c.now()}
-	var adopted tokenstore.Item
+	adopted, err := c.persistArrival(ctx, adopt)
+	switch {
+	case errors.Is(err, tokenstore.ErrSuperseded) && sameConsent(adopted.Grant, g):
+		c.learn(ctx, adopted) // it was stored, and refreshed before its own answer came
+	case errors.Is(err, tokenstore.ErrSuperseded):
+		if !a.imported() {
+			c.letGo(ctx, j.conn, m.refreshToken)
+		}
+		return inProgress("the grant was changed by others while it was being stored; consent again")
+	case err != nil:
+		return unavailable(err)
+	default:
+		c.memory.put(j.key, entry{item: adopted, token: m.Token, readAt: c.now(), source: FromProvider})
+	}
+	c.unsaved.forget(j.key)
+	if !a.imported() {
+		c.revokeFormer(ctx, j.conn, item, g)
+	}
+	return nil
+}
+
+// persistArrival stores a new grant over what others may have made of the item
+// meanwhile. But once it may have been stored, a version that moved may have
+// moved over it: to write it again could bring back a refresh token that has
+// been spent, or a grant that was disconnected.
+func (c *Core) persistArrival(ctx context.Context, adopt tokenstore.Adopt) (adopted tokenstore.Item, err error) {
 	for range attempts + 1 {
 		adopted, err = c.persist(ctx, unsaved{adopt: &adopt})
-		if !errors.Is(err, tokenstore.ErrSuperseded) {
+		if !errors.Is(err, tokenstore.ErrSuperseded) || errors.Is(err, errUncertain) {
 			break
 		}
 		adopt.Version = adopted.Version
 	}
-	if err != nil {
-		return unavailable(err)
-	}
-	c.unsaved.forget(j.key)
-	c.memory.put(j.key, entry{item: adopted, token: m.Token, readAt: c.now(), source: FromProvider})
-	c.revokeFormer(ctx, j.conn, item, g)
-	return nil
+	return adopted, err
+}
+
+// sameConsent reports whether two grants stem from one consent, however often
+// either was refreshed.
+func sameConsent(a, b tokenstore.Grant) bool {
+	return a.Fingerprint != "" && a.Client == b.Client && a.ConsentedAt.UnixMilli() == b.ConsentedAt.UnixMilli()
 }
 
 // arrived is the stored form of the grant that m brought.

@@ -78,6 +78,10 @@ func (c *Core) hold(ctx context.Context, j *job, item tokenstore.Item, owner str
 		c.release(ctx, item, owner)
 		return entry{}, err
 	}
+	if delegated(j.conn) && item.Lease.Until.Sub(c.now()) < providerBudget+persistBudget {
+		c.release(ctx, item, owner) // it took too long to come here: another may hold the lease before the answer is stored
+		return entry{}, tokenstore.ErrSuperseded
+	}
 	m, err := c.mint(ctx, j)
 	switch {
 	case err != nil && delegated(j.conn):

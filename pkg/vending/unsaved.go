@@ -3,6 +3,7 @@ package vending
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -13,6 +14,10 @@ import (
 
 // errUnsaved: this process has a refresh token that the table did not take.
 var errUnsaved = errors.New("a newer refresh token waits to be stored")
+
+// errUncertain goes with tokenstore.ErrSuperseded when an earlier try of the same
+// write may have been carried out, and what it stored been replaced since.
+var errUncertain = errors.New("it may have been stored before")
 
 // unsaved is a write that must not be lost: sealed, and complete. One of commit
 // and adopt is set.
@@ -86,7 +91,13 @@ func (c *Core) persist(ctx context.Context, u unsaved) (tokenstore.Item, error) 
 		if try > 0 && c.wait(ctx, c.jittered(persistPause<<(try-1))) != nil {
 			break
 		}
-		if item, err = u.write(ctx, c.store); err == nil || errors.Is(err, tokenstore.ErrSuperseded) {
+		item, err = u.write(ctx, c.store)
+		switch {
+		case err == nil:
+			return item, nil
+		case errors.Is(err, tokenstore.ErrSuperseded) && try > 0:
+			return item, fmt.Errorf("%w: %w", err, errUncertain)
+		case errors.Is(err, tokenstore.ErrSuperseded):
 			return item, err
 		}
 	}
