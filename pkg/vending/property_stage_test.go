@@ -70,6 +70,7 @@ type operation struct {
 	process   *processUnderTest
 	text      string
 	begunTurn int
+	begunAt   time.Time
 	endedTurn int    // zero until then
 	key       string // operations on one key share refreshes within a process
 	cancel    context.CancelFunc
@@ -161,7 +162,7 @@ func (s *stage) note(format string, args ...any) {
 // its result.
 func (s *stage) start(op *operation, work func(context.Context) func()) {
 	ctx, cancel := s.lifetime(context.WithValue(context.Background(), operationKey{}, op))
-	op.id, op.cancel, op.begunTurn = len(s.ops)+1, cancel, s.turn
+	op.id, op.cancel, op.begunTurn, op.begunAt = len(s.ops)+1, cancel, s.turn, s.time()
 	s.ops = append(s.ops, op)
 	s.note("%s #%d %s", op.process.name, op.id, op.text)
 	go func() {

@@ -20,6 +20,10 @@ type table struct {
 	truth *memory.Store // what is stored
 	past  *replicas     // what replicas may still answer
 	see   witness
+	// oldest, when set, is the age at which an acquisition is refused that was held
+	// up on its way. A store judges by the asker's clock reading whether a lease is
+	// absurdly far ahead, so one older than a minute takes over a living lease.
+	oldest time.Duration
 }
 
 // witness judges what reaches the table. An error is what the table answered.
@@ -73,7 +77,11 @@ func (p *tablePort) Get(ctx context.Context, key tokenstore.Key, consistent bool
 }
 
 func (p *tablePort) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	began := p.time()
 	item, err := tableCall(ctx, p.table, "acquire", a.Key, func(verdict) (tokenstore.Item, error) {
+		if p.oldest > 0 && p.time().Sub(began) > p.oldest {
+			return tokenstore.Item{Key: a.Key}, tokenstore.ErrUnavailable
+		}
 		before := p.stands(a.Key)
 		item, err := p.store.Acquire(unending(ctx), a)
 		p.see.acquired(operationOf(ctx), a, before, err)

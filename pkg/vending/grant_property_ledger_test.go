@@ -1,0 +1,388 @@
+package vending_test
+
+import (
+	"strings"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// ledger follows every refresh token from the server into the table and judges
+// each step against the invariants.
+type ledger struct {
+	w     *grantWorld
+	takes map[string]*taking     // by owner of the lease
+	holds map[*operation]*taking // the latest of each
+	dead  map[string]word        // by fingerprint
+	kills map[string]int         // by what stood before it
+
+	presented, reused int
+}
+
+// word is the server's, that a refresh token is dead.
+type word struct {
+	// turn is when it was shared, at when the request began that it was given to.
+	turn int
+	at   time.Time
+}
+
+// taking is one acquisition of a lease.
+type taking struct {
+	op    *operation
+	at    time.Time // by its own clock, when it asked
+	owner string
+	turn  int
+	spent *handle
+	calls int
+}
+
+func newLedger(w *grantWorld) *ledger {
+	return &ledger{w: w, takes: map[string]*taking{}, holds: map[*operation]*taking{}, dead: map[string]word{}, kills: map[string]int{}}
+}
+
+func (l *ledger) acquired(op *operation, a tokenstore.Acquire, _ tokenstore.Item, err error) {
+	if err != nil || l.takes[a.Owner] != nil {
+		return
+	}
+	l.takes[a.Owner] = &taking{op: op, at: a.Now.Add(-op.process.offset), owner: a.Owner, turn: l.w.turn}
+	l.holds[op] = l.takes[a.Owner]
+}
+
+// decided judges that a process is about to present a refresh token, by what
+// the table held at that time: no newer one, no word that it is dead, and no
+// attempt whose end is unknown while the old access token still serves.
+func (l *ledger) decided(op *operation, r oauth.Request) {
+	t, h := l.holds[op], l.w.idp.handles[r.RefreshToken.Reveal()]
+	if h == nil {
+		return
+	}
+	item := l.w.stands(keyOf(op.key))
+	doubting := op.request.RejectedTokenID != "" || strings.HasPrefix(op.text, imports)
+	importing := strings.HasPrefix(op.text, imports) && item.Grant.Fingerprint != printOf(h.text)
+	switch {
+	case t == nil:
+		l.w.violated("CR-04", "#%d presents %s without a lease", op.id, h.text)
+		return
+	case h.family.subject != op.key:
+		l.w.violated("INV-1", "#%d presents another subject's refresh token", op.id)
+	case l.superseded(h, inTime) && !importing:
+		l.w.violated("INV-3", "#%d presents %s although a newer one is stored", op.id, h.text)
+	case doubting:
+		delete(l.dead, printOf(h.text))
+	case l.saidDead(h, t):
+		l.w.violated("CR-28", "#%d presents %s, which was said to be dead", op.id, h.text)
+	}
+	if t.calls++; t.calls > 1 {
+		l.w.violated("OC-25", "#%d presents a refresh token twice under one lease", op.id)
+	}
+	if importing {
+		return // whose token it is, nobody here knows
+	}
+	l.judgePatience(op, t, h, item)
+	t.spent, h.open[t.owner] = h, true
+}
+
+func (l *ledger) familyOf(item tokenstore.Item) *family {
+	if h := l.w.idp.prints[item.Grant.Fingerprint]; h != nil {
+		return h.family
+	}
+	return nil
+}
+
+// judgePatience is CR-14: a refresh token that may be spent is left alone while
+// the access token serves. The two processes may count time differently.
+func (l *ledger) judgePatience(op *operation, t *taking, h *handle, item tokenstore.Item) {
+	untold := false
+	for owner := range h.open {
+		untold = untold || owner != t.owner
+	}
+	serves := item.Token.ExpiresAt.After(l.w.time().Add(4 * mostSkew))
+	if untold && serves && item.Grant.Fingerprint == printOf(h.text) && op.request.RejectedTokenID == "" {
+		l.w.violated("CR-14", "#%d presents %s again while the access token serves", op.id, h.text)
+	}
+}
+
+// superseded reports whether a refresh token that came after h is, or was,
+// stored, of those that count.
+func (l *ledger) superseded(h *handle, counts func(*handle) bool) bool {
+	for _, other := range l.w.idp.handles {
+		if other.parent == h && (!other.storedAt.IsZero() && counts(other) || l.superseded(other, counts)) {
+			return true
+		}
+	}
+	return false
+}
+
+// inTime leaves out those that came for a request which stood still, or was on
+// its way, until its holder had lost the lease: nobody can be told in time.
+func inTime(h *handle) bool { return !h.late }
+
+func anyTime(*handle) bool { return true }
+
+// isLate reports whether a holder may have lost its lease by now.
+func (l *ledger) isLate(op *operation) bool {
+	t := l.holds[op]
+	return t != nil && l.w.time().Sub(t.at) > window
+}
+
+// saidDead reports whether the holder could know that h is dead. To another
+// version of the secret than that which was refused it may not be.
+func (l *ledger) saidDead(h *handle, t *taking) bool {
+	word, said := l.dead[printOf(h.text)]
+	return said && word.turn < t.turn && word.at.After(l.w.editedAt.Add(cachedFor))
+}
+
+// cachedFor is how long a process may go by an old version of a secret, and some skew.
+const cachedFor = time.Minute + 2*mostSkew
+
+// arrived counts a presentation that the server sees.
+func (l *ledger) arrived(_ *operation, r oauth.Request) {
+	h := l.w.idp.handles[r.RefreshToken.Reveal()]
+	if h == nil {
+		return
+	}
+	l.presented++
+	if l.superseded(h, anyTime) {
+		l.reused++ // it was sent before, and held up on its way
+	}
+}
+
+func (l *ledger) mislaid(h *handle) {
+	if h != nil {
+		h.mishap = "answer lost"
+	}
+}
+
+// told: the holder knows what became of its attempt.
+func (l *ledger) told(op *operation, r oauth.Request) {
+	if t, h := l.holds[op], l.w.idp.handles[r.RefreshToken.Reveal()]; t != nil && h != nil {
+		t.spent = h
+	}
+}
+
+// settled: an attempt's end stands in the table.
+func (l *ledger) settled(owner string, unsettled bool) {
+	if t := l.takes[owner]; t != nil && t.spent != nil && !unsettled {
+		delete(t.spent.open, owner)
+	}
+}
+
+func (l *ledger) committed(c tokenstore.Commit, before tokenstore.Item, err error) {
+	brought := l.w.idp.prints[c.Grant.Fingerprint]
+	l.settled(c.Owner, false)
+	if consumed := l.w.idp.prints[c.Consumed]; consumed != nil && err == nil {
+		clear(consumed.open) // whatever became of the others, it was good
+		delete(l.dead, c.Consumed)
+	}
+	if brought == nil || err == nil {
+		return
+	}
+	if before.Grant.Fingerprint == c.Consumed {
+		l.w.violated("CR-07", "what came for the stored refresh token was not stored")
+	}
+	brought.mishap = "superseded"
+}
+
+func (l *ledger) adopted(a tokenstore.Adopt, _ tokenstore.Item, err error) {
+	if h := l.w.idp.prints[a.Grant.Fingerprint]; h != nil && err != nil {
+		h.mishap = "superseded"
+	}
+}
+
+func (l *ledger) failed(f tokenstore.Fail) {
+	l.settled(f.Owner, f.Unsettled)
+	item := l.w.stands(f.Key)
+	if item.Grant.Fingerprint == "" || item.Lease.Owner != f.Owner || f.Failure.Code != string(problem.AuthorizationRequired) {
+		return
+	}
+	l.dead[item.Grant.Fingerprint] = word{l.w.turn, l.takes[f.Owner].op.begunAt}
+	clear(l.w.idp.prints[item.Grant.Fingerprint].open) // nothing is unknown of it any more
+	l.judgeEnd(f.Key, item)
+}
+
+func (l *ledger) released(r tokenstore.Release) { l.settled(r.Owner, r.Unsettled) }
+func (l *ledger) rejected()                     {}
+func (l *ledger) unreached(*operation)          {}
+
+func (l *ledger) dropped(d tokenstore.Drop, before tokenstore.Item) {
+	if !d.KeepFailure {
+		delete(l.dead, before.Grant.Fingerprint) // it may be tried again
+	}
+	if f := l.familyOf(before); f != nil && d.Grant {
+		f.released, f.disconnected = true, true
+	}
+	if d.Grant && l.w.stands(d.Key).Grant.Fingerprint != "" {
+		l.w.violated("FI-49", "a disconnected grant is still there")
+	}
+}
+
+// changed follows what is stored.
+func (l *ledger) changed(what string, before, after tokenstore.Item) {
+	if before.Grant.Fingerprint == after.Grant.Fingerprint {
+		return
+	}
+	was, is := l.w.idp.prints[before.Grant.Fingerprint], l.w.idp.prints[after.Grant.Fingerprint]
+	switch {
+	case is == nil && !was.family.disconnected:
+		l.w.violated("CR-16", "%s: the grant is gone", what)
+	case is == nil:
+		return
+	case is.family.subject != after.Key.Subject:
+		l.w.violated("INV-1", "%s: the grant is another subject's", what)
+	case is.family.disconnected:
+		l.w.violated("FI-49", "%s brings a disconnected grant back", what)
+	case was != nil && (l.descends(was, is) || strings.HasPrefix(what, "commit") && was.family != is.family):
+		l.w.violated("INV-3", "%s replaces a refresh token by an older one", what)
+	}
+	if was != nil && was.family != is.family {
+		was.family.released = true
+	}
+	if is.storedAt.IsZero() {
+		is.storedAt = l.w.time()
+	}
+	if l.w.idp.works(is) {
+		is.family.lost = "" // its holder came back with it
+	}
+}
+
+// descends reports whether h came after the other.
+func (l *ledger) descends(h, other *handle) bool {
+	for ; h != nil; h = h.parent {
+		if h.parent == other {
+			return true
+		}
+	}
+	return false
+}
+
+// revoked judges a revocation: nothing of ours ends a grant that is in use.
+func (l *ledger) revoked(op *operation, h *handle) {
+	if h.family.released = h.family.released || op.text == disconnects+" "+op.key; h.family.released {
+		return
+	}
+	if l.familyOf(l.w.stands(keyOf(h.family.subject))) == h.family {
+		l.w.violated("OC-14", "#%d revokes the grant that is stored", op.id)
+	}
+}
+
+// killed: what a process had, and had not stored, is gone.
+func (l *ledger) killed(p *processUnderTest) {
+	for _, h := range l.w.idp.handles {
+		if h.holder == p && h.storedAt.IsZero() && h.mishap == "" {
+			h.mishap = "holder killed"
+		}
+	}
+}
+
+// judgeEnd judges that a grant is given up: only where the server says so for a
+// reason that is none of ours, or because a refresh token was lost on the way
+// from its answer into the table.
+func (l *ledger) judgeEnd(key tokenstore.Key, item tokenstore.Item) {
+	h := l.w.idp.prints[item.Grant.Fingerprint]
+	f := h.family
+	switch {
+	case f.released || f.deceived:
+		return
+	case l.w.idp.works(h):
+		l.w.violated("OC-45", "the living grant of %q is taken for dead", key.Subject)
+		return
+	}
+	f.lost = l.excuse(f)
+	if f.lost == "" || l.w.policy.harmless() {
+		l.w.violated("INV-4", "the refresh token of %q is lost (%s), its family %q", key.Subject, f.lost, f.ended)
+	}
+}
+
+// excuse is how a refresh token of the family came to be lost.
+func (l *ledger) excuse(f *family) string {
+	for _, h := range l.w.idp.handles {
+		switch {
+		case h.family != f || h.parent == nil:
+		case h.late, !h.storedAt.IsZero() && h.storedAt.Sub(h.at) > window, h.storedAt.IsZero() && h.mishap == "" && l.w.time().Sub(h.at) > window:
+			return "holder stopped for longer than its lease allows"
+		case h.storedAt.IsZero() && h.mishap != "":
+			return h.mishap
+		}
+	}
+	return ""
+}
+
+// window is how long receiving and storing may take before another's clock may
+// say that the lease has ended.
+const window = leaseTTL - 2*mostSkew - time.Second
+
+// served judges what a caller got.
+func (l *ledger) served(op *operation, v vending.Vended, err error) {
+	if err != nil {
+		l.answered(op, err)
+		return
+	}
+	l.w.note("%s #%d   => %s", op.process.name, op.id, v.AccessToken.Reveal())
+	token, known := l.w.idp.tokens[v.ID]
+	switch {
+	case !known:
+		l.w.violated("INV-1", "#%d got what the provider never issued", op.id)
+		return
+	case token.handle.family.subject != op.key:
+		l.w.violated("INV-1", "#%d got the token of another subject", op.id)
+	case op.request.RejectedTokenID == v.ID:
+		l.w.violated("CR-23", "#%d got back the token it rejected", op.id)
+	case token.handle.access == v.ID && token.handle.storedAt.IsZero():
+		l.w.violated("INV-4", "#%d got a token whose refresh token is not stored", op.id)
+	}
+	if l.w.time().After(token.until.Add(2*mostSkew+2*time.Second)) || !v.ExpiresAt.After(l.w.clock(op.process).Add(-2*time.Second)) {
+		l.w.violated("INV-1", "#%d got an expired token", op.id)
+	}
+}
+
+// answered judges any other answer.
+func (l *ledger) answered(op *operation, err error) {
+	if err == nil {
+		l.w.note("%s #%d   => done", op.process.name, op.id)
+		return
+	}
+	p := problem.Of(err)
+	l.w.note("%s #%d   => %s, again in %v", op.process.name, op.id, p.Code, p.RetryAfter)
+	if p.Code == problem.InternalError {
+		l.w.violated("INV-6", "#%d got an internal error: %v %v", op.id, p.Detail, p.Cause)
+	}
+}
+
+// consented judges what whoever brought a grant is told: it is stored, or it is
+// not there.
+func (l *ledger) consented(op *operation, err error) {
+	l.answered(op, err)
+	if err != nil {
+		return
+	}
+	for _, h := range l.w.idp.handles {
+		if h.op == op && h.storedAt.IsZero() {
+			l.w.violated("INV-4", "#%d is told of a grant that is not stored", op.id)
+		}
+	}
+}
+
+// servedAtLast judges an answer when nothing fails any more.
+func (l *ledger) servedAtLast(op *operation, v vending.Vended, err error) {
+	l.served(op, v, err)
+	item := l.w.stands(keyOf(op.key))
+	switch f := l.familyOf(item); {
+	case err == nil:
+	case !problem.Is(err, problem.AuthorizationRequired):
+		l.w.violated("INV-7", "#%d gets no token: %v", op.id, err)
+	case f != nil && f.ended == "" && !f.deceived && f.lost == "":
+		l.w.violated("INV-7", "#%d is told that nobody consents any more: %v", op.id, err)
+	}
+}
+
+// close judges the whole: what was received was stored, or it is known why not.
+func (l *ledger) close() {
+	for _, h := range l.w.idp.handles {
+		if h.storedAt.IsZero() && h.mishap == "" && !h.family.disconnected {
+			l.w.violated("INV-4", "%s was received, and never stored", h.text)
+		}
+	}
+}

@@ -1,0 +1,300 @@
+package vending_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+)
+
+// policy is what a server makes of a refresh token that was used.
+type policy int
+
+const (
+	keeping   policy = iota // it stays, and is not repeated
+	repeating               // it stays, and is sent again
+	forgiving               // it is replaced, and works until what replaced it is used
+	briefly                 // it is replaced, and works for ten seconds more
+	rotating                // it is replaced, and is dead
+	detecting               // the same, and whoever brings it again ends the whole family
+	policies
+)
+
+var policyNames = [policies]string{"static", "static, repeated", "grace until the next use", "grace of 10 s", "rotating", "rotating, reuse detected"}
+
+// grace is that of briefly.
+const grace = 10 * time.Second
+
+// harmless: a refresh token that was sent, and whose answer never came, still works.
+func (p policy) harmless() bool { return p <= forgiving }
+
+// family is what one consent left behind at the server.
+type family struct {
+	subject string
+	ended   string // why; empty while it lives
+	// released: its user wanted it no more, or another consent replaced it.
+	released bool
+	// disconnected: its item was told to forget it.
+	disconnected bool
+	// deceived: the server once said that it was dead, and it was not.
+	deceived bool
+	// lost is why it can be of no use any more though nobody ended it on purpose.
+	lost string
+}
+
+// handle is one refresh token as the server, and the ledger, know it.
+type handle struct {
+	text     string
+	family   *family
+	parent   *handle
+	replaced time.Time // zero while it is the newest
+	outlived bool      // one that came after it was used
+	// holder got it, for op, at an instant; access is the token that came along.
+	holder *processUnderTest
+	op     *operation
+	at     time.Time
+	access string
+	// storedAt is when the table first held it; mishap is why it may not.
+	storedAt time.Time
+	mishap   string
+	// late: its request was held up until its holder had no lease any more.
+	late bool
+	// open are the attempts to spend it, by lease, of whose end nobody was told.
+	open map[string]bool
+}
+
+// accessToken is one access token as the server knows it.
+type accessToken struct {
+	handle *handle
+	until  time.Time
+}
+
+// familyServer is an authorization server of refresh tokens.
+type familyServer struct {
+	w        *grantWorld
+	policy   policy
+	lifetime time.Duration
+	fault    trouble
+
+	serial  int
+	handles map[string]*handle // by text
+	prints  map[string]*handle // by fingerprint
+	tokens  map[string]accessToken
+	codes   map[string]string // subjects
+}
+
+// trouble is how the server fails.
+type trouble int
+
+const (
+	none    trouble = iota
+	broken          // 503 to everything
+	garbled         // answers without an access token, and a refresh token in them
+	lying           // it says invalid_grant of what is alive, once
+)
+
+func newFamilyServer(w *grantWorld, p policy, lifetime time.Duration) *familyServer {
+	return &familyServer{w: w, policy: p, lifetime: lifetime, handles: map[string]*handle{},
+		prints: map[string]*handle{}, tokens: map[string]accessToken{}, codes: map[string]string{}}
+}
+
+// code is that of a new consent.
+func (s *familyServer) code(subject string) string {
+	s.serial++
+	code := fmt.Sprintf("code-%d", s.serial)
+	s.codes[code] = subject
+	return code
+}
+
+// elsewhere is a refresh token that somebody got by another way.
+func (s *familyServer) elsewhere(subject string) string {
+	h := s.issue(nil, &family{subject: subject})
+	h.mishap = "never received"
+	return h.text
+}
+
+func (s *familyServer) issue(parent *handle, f *family) *handle {
+	s.serial++
+	h := &handle{text: fmt.Sprintf("refresh-token-%d", s.serial), family: f, parent: parent, at: s.w.time(), open: map[string]bool{}}
+	s.handles[h.text], s.prints[printOf(h.text)] = h, h
+	return h
+}
+
+func printOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8])
+}
+
+// works reports whether a refresh token can be used.
+func (s *familyServer) works(h *handle) bool {
+	switch {
+	case h == nil || h.family.ended != "":
+		return false
+	case h.replaced.IsZero():
+		return true
+	case s.policy == forgiving:
+		return !h.outlived
+	}
+	return s.policy == briefly && s.w.time().Before(h.replaced.Add(grace))
+}
+
+// answer carries a request out; what it returns may never arrive.
+func (s *familyServer) answer(op *operation, r oauth.Request, at time.Time) (*handle, oauth.Token, *oauth.Error) {
+	s.w.tick()
+	if s.fault == broken {
+		return nil, oauth.Token{}, unavailable
+	}
+	var h *handle
+	if r.GrantType == "authorization_code" {
+		subject, fresh := s.codes[r.Code.Reveal()]
+		if delete(s.codes, r.Code.Reveal()); !fresh {
+			return nil, oauth.Token{}, invalidGrant()
+		}
+		h = s.issue(nil, &family{subject: subject})
+	} else {
+		presented := s.handles[r.RefreshToken.Reveal()]
+		if refusal := s.judge(presented); refusal != nil {
+			return nil, oauth.Token{}, refusal
+		}
+		h = s.spend(presented)
+	}
+	h.holder, h.op = op.process, op
+	return h, s.token(h, r, at), s.garble(h, r)
+}
+
+// judge refuses a refresh token that does not work.
+func (s *familyServer) judge(h *handle) *oauth.Error {
+	if s.works(h) && s.fault == lying {
+		s.fault, h.family.deceived = none, true
+		return invalidGrant()
+	}
+	if s.works(h) {
+		return nil
+	}
+	if h != nil && s.policy == detecting && h.family.ended == "" {
+		h.family.ended = "reuse was detected"
+	}
+	return invalidGrant()
+}
+
+// spend is the refresh token that goes with the answer to h.
+func (s *familyServer) spend(h *handle) *handle {
+	for p := h.parent; p != nil; p = p.parent {
+		p.outlived = true
+	}
+	if s.policy <= repeating {
+		return h
+	}
+	if h.replaced.IsZero() {
+		h.replaced = s.w.time()
+	}
+	return s.issue(h, h.family)
+}
+
+func (s *familyServer) token(h *handle, r oauth.Request, at time.Time) oauth.Token {
+	s.serial++
+	t := oauth.Token{AccessToken: redact.New(fmt.Sprintf("access-token-%d", s.serial)), TokenType: "Bearer", Scope: r.Scope,
+		RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200}}
+	if s.policy != keeping || r.GrantType == "authorization_code" {
+		t.RefreshToken = redact.New(h.text)
+	}
+	h.access = t.ID()
+	s.tokens[t.ID()] = accessToken{handle: h, until: s.w.time().Add(s.lifetime)}
+	return t
+}
+
+// garble makes the answer one that is of no use but for its refresh token.
+func (s *familyServer) garble(h *handle, r oauth.Request) *oauth.Error {
+	if s.fault != garbled {
+		return nil
+	}
+	e := &oauth.Error{Kind: oauth.Malformed, Reason: "access_token", Trace: oauth.Trace{Calls: 1, Status: 200}}
+	if s.policy != keeping || r.GrantType == "authorization_code" {
+		e.RefreshToken = redact.New(h.text)
+	}
+	return e
+}
+
+// familyPort is the server as one process reaches it.
+type familyPort struct {
+	w       *grantWorld
+	process *processUnderTest
+}
+
+func (p *familyPort) Token(ctx context.Context, r oauth.Request) (oauth.Token, error) {
+	w, op := p.w, operationOf(ctx)
+	if ctx.Err() != nil {
+		return oauth.Token{}, notSent()
+	}
+	at := w.clock(p.process)
+	w.ledger.decided(op, r)
+	v := w.stop(ctx, "ask the provider", 0)
+	switch {
+	case v == refused || ctx.Err() != nil:
+		return oauth.Token{}, notSent()
+	case v == outdated:
+		return oauth.Token{}, unanswered() // it went astray, and who sent it cannot know
+	}
+	w.ledger.arrived(op, r)
+	h, t, refusal := w.idp.answer(op, r, at)
+	if h != nil {
+		h.late = w.ledger.isLate(op)
+	}
+	w.note("%s #%d   the provider: %s", p.process.name, op.id, described(h, refusal))
+	if v == half {
+		v = w.stop(ctx, "ask the provider answer", 0)
+	}
+	if v == lost || v == refused || ctx.Err() != nil {
+		w.ledger.mislaid(h)
+		return oauth.Token{}, unanswered()
+	}
+	w.ledger.told(op, r)
+	if h != nil && refusal != nil && strings.HasPrefix(op.text, imports) && h.mishap == "" {
+		h.mishap = "import failed" // whoever brought it is told, and has it no more
+	}
+	if refusal != nil {
+		return oauth.Token{}, refusal
+	}
+	return t, nil
+}
+
+func notSent() *oauth.Error { return &oauth.Error{Kind: oauth.Unavailable, Reason: "dial"} }
+
+func described(h *handle, refusal *oauth.Error) string {
+	switch {
+	case h != nil:
+		return h.text
+	case refusal.Code != "":
+		return refusal.Code
+	}
+	return string(refusal.Kind)
+}
+
+// Revoke ends the family of a refresh token (RFC 7009 §2.1), of one that was
+// replaced too.
+func (p *familyPort) Revoke(ctx context.Context, r oauth.Revocation) error {
+	op := operationOf(ctx)
+	v, h := p.w.stop(ctx, "revoke", 0), p.w.idp.handles[r.Token.Reveal()]
+	if h.mishap == "" {
+		h.mishap = "let go"
+	}
+	if v == refused || ctx.Err() != nil {
+		return unavailable
+	}
+	if h.family.ended == "" {
+		h.family.ended = "it was revoked"
+		p.w.ledger.revoked(op, h)
+	}
+	if v == lost {
+		return unanswered()
+	}
+	return nil
+}
+
+// fromTheProvider reports whether a gate stands before the server.
+func fromTheProvider(what string) bool { return strings.HasPrefix(what, "ask the provider") }

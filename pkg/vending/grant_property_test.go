@@ -1,0 +1,237 @@
+package vending_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// killPoints is how many processes die in the middle of something (FI-51).
+const killPoints = 10_000
+
+// TestGrantProperty plays scripts until that many processes have been killed
+// between any two steps of a refresh of a user's token, and as many have been
+// stopped, at servers of every policy. A failure names the script: its seed and
+// policy play it again.
+func TestGrantProperty(t *testing.T) {
+	tally := newGrantTally()
+	for seed := uint64(1); tally.kills < killPoints; seed++ {
+		for p := range policies {
+			w := playGrant(t, seed, p, nil)
+			if w.found != "" {
+				t.Fatalf("FI-51 seed %d, policy %q: %s\n%s", seed, policyNames[p], w.found, strings.Join(w.trace, "\n"))
+			}
+			tally.add(w)
+		}
+	}
+	t.Logf("FI-51 %s", tally)
+}
+
+// playGrant plays the script of a seed.
+func playGrant(t *testing.T, seed uint64, p policy, broken func(*grantWorld) vending.Store) (w *grantWorld) {
+	synctest.Test(t, func(*testing.T) {
+		w = newGrantWorld(seed, p, broken)
+		defer w.end()
+		w.finish(w.consent(w.fleet[0], ""))
+		w.finish(w.consent(w.fleet[0], "ann"))
+		w.advance(w.lifetime * 9 / 10)
+		for range 40 + w.rand.IntN(80) {
+			if w.found == "" {
+				w.step()
+			}
+		}
+		if w.found == "" {
+			w.converge()
+		}
+	})
+	return w
+}
+
+// grantActions are what can happen, as often as they stand here.
+var grantActions = func() []func(*grantWorld) {
+	weighed := []struct {
+		times int
+		act   func(*grantWorld)
+	}{
+		{12, func(w *grantWorld) { w.vend(w.anybody(), w.anyone(), "") }},
+		{16, func(w *grantWorld) { w.passes(whole) }},
+		{14, func(w *grantWorld) { w.comesTo() }},
+		{9, func(w *grantWorld) { w.passes(half) }},
+		{2, func(w *grantWorld) { w.passes(refused) }},
+		{3, func(w *grantWorld) { w.passes(lost) }},
+		{2, func(w *grantWorld) { w.passes(repeated) }},
+		{2, func(w *grantWorld) { w.passes(outdated) }},
+		{6, func(w *grantWorld) { w.finishes() }},
+		{9, func(w *grantWorld) { w.passTime() }},
+		{14, func(w *grantWorld) { w.kills() }},
+		{3, func(w *grantWorld) { w.freezes() }},
+		{3, func(w *grantWorld) { w.thaws() }},
+		{2, func(w *grantWorld) { w.reject(w.anybody(), w.anyone()) }},
+		{4, func(w *grantWorld) { w.renew(w.anybody(), w.anyone()) }},
+		{1, func(w *grantWorld) { w.forget(w.anybody(), w.anyone()) }},
+		{1, func(w *grantWorld) { w.disconnect(w.anybody(), w.anyone()) }},
+		{1, func(w *grantWorld) { w.consent(w.anybody(), w.anyone()) }},
+		{1, func(w *grantWorld) { w.carries(w.anybody(), w.anyone()) }},
+		{1, func(w *grantWorld) { w.reconcile(w.anybody()) }},
+		{1, func(w *grantWorld) { w.edit() }},
+		{2, func(w *grantWorld) { w.idp.fault = trouble(w.rand.IntN(4)) }},
+		{2, func(w *grantWorld) { w.idp.fault = none }},
+	}
+	var deck []func(*grantWorld)
+	for _, a := range weighed {
+		deck = append(deck, slices.Repeat([]func(*grantWorld){a.act}, a.times)...)
+	}
+	return deck
+}()
+
+func (w *grantWorld) step() {
+	if w.rand.IntN(400) == 0 {
+		w.withdraw(w.anyone())
+		return
+	}
+	pick(w.rand, grantActions...)(w)
+}
+
+func (w *grantWorld) anybody() *processUnderTest { return pick(w.rand, w.fleet...) }
+
+func (w *grantWorld) anyone() string { return pick(w.rand, "", "", "", "", "ann") }
+
+func (w *grantWorld) anyGate() *gate {
+	if gates := w.runnable(); len(gates) > 0 {
+		return pick(w.rand, gates...)
+	}
+	return nil
+}
+
+func (w *grantWorld) passes(v verdict) {
+	if g := w.anyGate(); g != nil {
+		w.open(g, v)
+	}
+}
+
+func (w *grantWorld) finishes() {
+	if g := w.anyGate(); g != nil {
+		w.finish(g.op)
+	}
+}
+
+func (w *grantWorld) passTime() {
+	d := pick(w.rand, pauses[:]...)
+	w.note("time passes: %v", d)
+	w.advance(d)
+}
+
+// ofRefresh reports whether a gate stands at a step of a refresh, or of what
+// takes its place.
+func ofRefresh(g *gate) bool {
+	step, _, _ := strings.Cut(g.what, " ")
+	return slices.Contains([]string{"acquire", "ask", "commit", "adopt", "fail", "release", "wait"}, step)
+}
+
+// comesTo lets a request go on until it stands at a step of a refresh, most
+// often one under the lease.
+func (w *grantWorld) comesTo() {
+	first, beyond := w.anyGate(), w.rand.IntN(4) > 0
+	for g := first; g != nil && (!ofRefresh(g) || beyond && strings.HasPrefix(g.what, "acquire")); {
+		w.open(g, whole)
+		at := slices.IndexFunc(w.waiting, func(next *gate) bool { return next.op == first.op })
+		if at < 0 {
+			return
+		}
+		g = w.waiting[at]
+	}
+}
+
+// kills ends a process at a step of a refresh; one that is frozen too. What it
+// was to be answered has been carried out, or not.
+func (w *grantWorld) kills() {
+	points := slices.DeleteFunc(slices.Clone(w.waiting), func(g *gate) bool { return !ofRefresh(g) })
+	if len(points) == 0 {
+		return
+	}
+	at := pick(w.rand, points...)
+	p := at.op.process
+	w.note("%s is killed before: %s", p.name, at.what)
+	w.ledger.kills[strings.Replace(at.what, " user", "", 1)]++
+	w.ledger.killed(p)
+	w.crash(p)
+}
+
+func (w *grantWorld) freezes() {
+	if g := w.anyGate(); g != nil {
+		w.note("%s is frozen before: %s", g.op.process.name, g.what)
+		g.op.process.frozen = true
+	}
+}
+
+func (w *grantWorld) thaws() {
+	for _, p := range w.fleet {
+		if p.frozen {
+			w.note("%s thaws", p.name)
+			p.frozen = false
+			return
+		}
+	}
+}
+
+// grantTally adds up what happened in many scripts.
+type grantTally struct {
+	scripts, kills, presented, reused int
+	places                            map[string]int
+	lost                              [policies]map[string]int
+	families                          [policies]int
+}
+
+func newGrantTally() *grantTally {
+	t := &grantTally{places: map[string]int{}}
+	for p := range t.lost {
+		t.lost[p] = map[string]int{}
+	}
+	return t
+}
+
+func (t *grantTally) add(w *grantWorld) {
+	t.scripts++
+	t.presented += w.ledger.presented
+	t.reused += w.ledger.reused
+	for place, n := range w.ledger.kills {
+		t.places[place] += n
+		t.kills += n
+	}
+	seen := map[*family]bool{}
+	for _, h := range w.idp.handles {
+		if seen[h.family] {
+			continue
+		}
+		seen[h.family] = true
+		t.families[w.policy]++
+		if h.family.lost != "" {
+			t.lost[w.policy][h.family.lost]++
+		}
+	}
+}
+
+func (t *grantTally) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d scripts, %d kills, %d refresh tokens presented, %d of them held up on the way until a newer one was stored\nkilled before:\n",
+		t.scripts, t.kills, t.presented, t.reused)
+	for _, place := range slices.Sorted(maps.Keys(t.places)) {
+		fmt.Fprintf(&b, "  %5d  %s\n", t.places[place], place)
+	}
+	for p := range policies {
+		lost := 0
+		for _, n := range t.lost[p] {
+			lost += n
+		}
+		fmt.Fprintf(&b, "%s: %d grants, %d refresh tokens lost\n", policyNames[p], t.families[p], lost)
+		for _, why := range slices.Sorted(maps.Keys(t.lost[p])) {
+			fmt.Fprintf(&b, "  %5d  %s\n", t.lost[p][why], why)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,247 @@
+package vending_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/seal"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// grantWorld is a stage on which processes refresh on behalf of users.
+type grantWorld struct {
+	*table
+	grantSetting
+	rand    *rand.Rand
+	secrets *secretSource
+	idp     *familyServer
+	ledger  *ledger
+	// editedAt is when the secret last changed.
+	editedAt time.Time
+}
+
+// grantSetting is what holds for a whole script.
+type grantSetting struct {
+	policy   policy
+	lifetime time.Duration
+	seed     uint64
+}
+
+// subjects of the world's connection; almost all happens to the default one.
+var subjects = []string{"", "ann"}
+
+// newGrantWorld sets everything by the seed alone.
+func newGrantWorld(seed uint64, p policy, broken func(*grantWorld) vending.Store) *grantWorld {
+	r := rand.New(rand.NewPCG(seed, uint64(p)))
+	w := &grantWorld{
+		table: newTable(newStage()), rand: r, secrets: &secretSource{versions: map[string][]clientsecret.Secret{}},
+		grantSetting: grantSetting{policy: p, seed: seed, lifetime: pick(r, 2*time.Minute, 10*time.Minute, 10*time.Minute, time.Hour)},
+	}
+	w.limit = pick(r, 0, 28*time.Second)
+	w.idp = newFamilyServer(w, p, w.lifetime)
+	w.ledger = newLedger(w)
+	w.see, w.oldest = w.ledger, absurdAfter
+	w.newCore = w.core
+	if broken != nil {
+		w.store = broken(w)
+	}
+	w.edit()
+	for range 3 {
+		w.boot(time.Duration(r.IntN(2*int(mostSkew/time.Second)+1))*time.Second - mostSkew)
+	}
+	return w
+}
+
+// tick lets a millisecond pass, so that no two answers are of one instant.
+func (w *grantWorld) tick() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = w.now.Add(time.Millisecond)
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// edit gives the connection another client secret.
+func (w *grantWorld) edit() {
+	w.secrets.put("user", fmt.Sprintf(userConnection, "hush"))
+	w.editedAt = w.time()
+	w.note("the secret has another version")
+}
+
+func (w *grantWorld) core(p *processUnderTest) *vending.Core {
+	clock := func() time.Time { return w.clock(p) }
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(w.rand.Uint32())
+	}
+	return vending.New(vending.Config{
+		Store:   &tablePort{w.table},
+		Secrets: clientsecret.NewCache(clientsecret.CacheConfig{Source: w.secrets, Now: clock}),
+		Minter:  &familyPort{w: w, process: p}, Revoker: &familyPort{w: w, process: p},
+		Sealer: seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
+			return redact.New(`{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`), nil
+		}}),
+		Now: clock, Wait: w.pause, Rand: rand.NewChaCha8(seed),
+	})
+}
+
+func keyOf(subject string) tokenstore.Key {
+	return tokenstore.Key{Connection: "user", Subject: subject}
+}
+
+// begins starts a request to a process, unless it is frozen, or has two of the
+// subject under way.
+func (w *grantWorld) begins(p *processUnderTest, subject, text string, work func(context.Context, *operation) (judge func())) *operation {
+	op := &operation{process: p, key: subject, request: of(subject), text: text + " " + subject}
+	if p.frozen || w.busy(p, subject) >= 2 {
+		return nil
+	}
+	w.start(op, func(ctx context.Context) func() { return work(ctx, op) })
+	return op
+}
+
+func (w *grantWorld) vend(p *processUnderTest, subject, rejecting string) *operation {
+	text := "vends"
+	if rejecting != "" {
+		text = "rejects"
+	}
+	return w.begins(p, subject, text, func(ctx context.Context, op *operation) func() {
+		op.request.RejectedTokenID = rejecting
+		v, err := p.core.Vend(ctx, op.request)
+		return func() { w.ledger.served(op, v, err) }
+	})
+}
+
+func (w *grantWorld) reject(p *processUnderTest, subject string) {
+	if id := w.stands(keyOf(subject)).Token.ID; id != "" {
+		w.vend(p, subject, id)
+	}
+}
+
+func (w *grantWorld) renew(p *processUnderTest, subject string) {
+	w.begins(p, subject, "renews", func(ctx context.Context, op *operation) func() {
+		plan, err := p.core.Visit(ctx, keyOf(subject), time.Time{})
+		if plan != nil {
+			_, err = plan.Run(ctx)
+		}
+		return func() { w.ledger.answered(op, err) }
+	})
+}
+
+func (w *grantWorld) forget(p *processUnderTest, subject string) {
+	w.begins(p, subject, "forgets", func(ctx context.Context, op *operation) func() {
+		err := p.core.Forget(ctx, of(subject), false)
+		return func() { w.ledger.answered(op, err) }
+	})
+}
+
+func (w *grantWorld) reconcile(p *processUnderTest) {
+	w.begins(p, "", "reconciles", func(ctx context.Context, op *operation) func() {
+		_, err := p.core.Reconcile(ctx, vending.Changed{Secret: "user", Seen: true, Former: []string{"user"}})
+		return func() { w.ledger.answered(op, err) }
+	})
+}
+
+func (w *grantWorld) disconnect(p *processUnderTest, subject string) {
+	w.begins(p, subject, disconnects, func(ctx context.Context, op *operation) func() {
+		err := p.core.Disconnect(ctx, of(subject))
+		return func() { w.ledger.answered(op, err) }
+	})
+}
+
+// The requests that are judged by other rules than a vend.
+const disconnects, imports = "disconnects", "imports"
+
+func (w *grantWorld) consent(p *processUnderTest, subject string) *operation {
+	code := w.idp.code(subject)
+	return w.begins(p, subject, "consents", func(ctx context.Context, op *operation) func() {
+		conn, err := p.core.Delegated(ctx, of(subject))
+		if err == nil {
+			err = p.core.Adopt(ctx, vending.Adoption{Connection: conn, Subject: connection.Subject(subject), Code: redact.New(code),
+				Verifier: redact.New("verifier"), RedirectURI: "https://example.com/callback/user", Scope: conn.Scope})
+		}
+		return func() { w.ledger.consented(op, err) }
+	})
+}
+
+// carries brings a refresh token that was made elsewhere, or once more the one
+// that is stored.
+func (w *grantWorld) carries(p *processUnderTest, subject string) {
+	token := w.idp.elsewhere(subject)
+	if h := w.idp.prints[w.stands(keyOf(subject)).Grant.Fingerprint]; h != nil && w.rand.IntN(3) == 0 && w.busy(p, subject) == 0 {
+		token = h.text
+	}
+	w.begins(p, subject, imports+" "+token, func(ctx context.Context, op *operation) func() {
+		err := p.core.Import(ctx, vending.Import{Request: of(subject), RefreshToken: redact.New(token)})
+		return func() { w.ledger.consented(op, err) }
+	})
+}
+
+// withdraw has a user end a consent at the provider.
+func (w *grantWorld) withdraw(subject string) {
+	if h := w.idp.prints[w.stands(keyOf(subject)).Grant.Fingerprint]; h != nil && h.family.ended == "" {
+		h.family.ended, h.family.released = "its user withdrew it", true
+		w.note("the user %s withdraws consent", subject)
+	}
+}
+
+// converge is INV-7: when nothing fails any more, everybody gets a token within
+// one lease of the next attempt's time, or learns that somebody has to consent;
+// also after those have come back who were frozen all the while.
+func (w *grantWorld) converge() {
+	w.idp.fault = none
+	w.note("every fault ends")
+	w.drain()
+	w.advance(w.patience())
+	w.boot(0)
+	w.vendAll(w.fleet[len(w.fleet)-1:])
+	for _, p := range w.fleet {
+		p.frozen = false
+	}
+	w.drain()
+	w.advance(w.patience())
+	w.vendAll(w.fleet)
+	w.ledger.close()
+}
+
+func (w *grantWorld) drain() {
+	for gates := w.runnable(); len(gates) > 0 && w.found == ""; gates = w.runnable() {
+		w.finish(gates[0].op)
+	}
+}
+
+// patience is how long a new request may have to wait. What has ended is tried
+// again by nobody, however long they wait.
+func (w *grantWorld) patience() time.Duration {
+	until := w.time()
+	for _, subject := range subjects {
+		if f := w.stands(keyOf(subject)).Failure; f.NextAttemptAt.Year() < 9999 {
+			until = later(until, f.NextAttemptAt)
+		}
+	}
+	return until.Sub(w.time()) + leaseTTL + 2*mostSkew
+}
+
+// vendAll asks each of the processes.
+func (w *grantWorld) vendAll(processes []*processUnderTest) {
+	for _, p := range processes {
+		for _, subject := range subjects {
+			if w.found != "" {
+				return
+			}
+			op := w.begins(p, subject, "vends at last", func(ctx context.Context, op *operation) func() {
+				v, err := p.core.Vend(ctx, op.request)
+				return func() { w.ledger.servedAtLast(op, v, err) }
+			})
+			if op != nil {
+				w.finish(op)
+			}
+		}
+	}
+}
