@@ -77,6 +77,9 @@ func Start(c Config) (*Stub, error) {
 // Close ends it and every connection.
 func (s *Stub) Close() { _ = s.server.Close() }
 
+// Bundle is the path of the PEM file with the certificate of its authority.
+func (s *Stub) Bundle() string { return s.bundle }
+
 // Environment are the SDK's standard variables, NAME=value, that lead to the stub.
 func (s *Stub) Environment() []string {
 	return []string{

@@ -16,9 +16,10 @@ var BootstrapFlags = []string{"-trimpath", "-buildvcs=false", "-tags", "lambda.n
 
 // built are the paths of the executables that are measured.
 type built struct {
-	folder      string
-	vend, hello string
-	local, bare string
+	folder                                string
+	vend, connections, consent, renew     string
+	hello, local, bare                    string
+	unwarmed, systemRoots, systemUnwarmed string
 }
 
 // build makes them in folder, for this machine, whatever ARCH says elsewhere.
@@ -30,24 +31,42 @@ func build(ctx context.Context, folder string) (built, error) {
 		flags []string
 	}{
 		{&b.vend, "functions/vend", BootstrapFlags},
+		{&b.connections, "functions/connections", BootstrapFlags},
+		{&b.consent, "functions/consent", BootstrapFlags},
+		{&b.renew, "functions/renew", BootstrapFlags},
 		{&b.hello, "scripts/bench/testdata/hello", BootstrapFlags},
 		{&b.local, "scripts/local", nil},
 		{&b.bare, "scripts/bench/testdata/bare", nil},
 	} {
 		*program.path = filepath.Join(folder, filepath.Base(program.from), "bootstrap")
-		args := append([]string{"build", "-o", *program.path}, program.flags...)
-		if err := run(exec.CommandContext(ctx, "go", append(args, module+program.from)...)); err != nil {
-			return built{}, fmt.Errorf("build %s: %w", program.from, err)
+		if err := goBuild(ctx, *program.path, program.from, program.flags); err != nil {
+			return built{}, err
+		}
+	}
+	for _, variant := range []struct {
+		path  *string
+		name  string
+		edits []edit
+	}{
+		{&b.unwarmed, "unwarmed", []edit{withoutWarmUp}},
+		{&b.systemRoots, "system-roots", []edit{withSystemRoots}},
+		{&b.systemUnwarmed, "system-roots-unwarmed", []edit{withSystemRoots, withoutWarmUp}},
+	} {
+		var err error
+		if *variant.path, err = buildVariant(ctx, filepath.Join(folder, variant.name), variant.edits...); err != nil {
+			return built{}, err
 		}
 	}
 	return b, nil
 }
 
-func run(cmd *exec.Cmd) error {
+// goBuild builds one package of this module.
+func goBuild(ctx context.Context, path, from string, flags []string) error {
+	args := append([]string{"build", "-o", path}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, module+from)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH=")
-	said, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(said)))
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w: %s", from, err, strings.TrimSpace(string(said)))
 	}
 	return nil
 }

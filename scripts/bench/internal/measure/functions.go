@@ -63,10 +63,14 @@ func lookup(environment []string) awsconfig.Lookup {
 	}
 }
 
-func (b *bench) vendHost(c cloud) *runtimehost.Host {
+func (b *bench) vendHost(c cloud) *runtimehost.Host { return vendHost(c, b.built.vend) }
+
+// vendHost is an environment of the vend function, or of a variant of it; what
+// environment says goes before what the stub does.
+func vendHost(c cloud, bootstrap string, environment ...string) *runtimehost.Host {
 	return runtimehost.New(runtimehost.Config{
-		Bootstrap: b.built.vend, Name: "vend", Timeout: 30 * time.Second,
-		Env: append(c.Environment(), "TOKEN_TABLE="+awsstub.Table, "SEALING_SECRET_ID="+sealingID),
+		Bootstrap: bootstrap, Name: "vend", Timeout: 30 * time.Second,
+		Env: slices.Concat(c.Environment(), []string{"TOKEN_TABLE=" + awsstub.Table, "SEALING_SECRET_ID=" + sealingID}, environment),
 	})
 }
 
@@ -86,7 +90,7 @@ func (b *bench) cold(ctx context.Context) (scorecard.Row, error) {
 		func(ctx context.Context) (float64, error) {
 			took, answer, err := firstAnswer(ctx, b.vendHost(c))
 			if err == nil {
-				err = errors.Join(checkVended(answer), readTable(c.Take()))
+				err = errors.Join(checkVended(answer), readTable(c.Take(), 2))
 			}
 			return took, err
 		},
@@ -105,12 +109,13 @@ func firstAnswer(ctx context.Context, h *runtimehost.Host) (float64, []byte, err
 	return time.Since(began).Seconds(), answer, err
 }
 
-// readTable fails unless a cold start met the table twice: for the handshake
-// during initialisation, and for the item. The SDK may try a read again when a
-// connection breaks; such a start is slow, and one in a median.
-func readTable(t awsstub.Traffic) error {
-	if t.Reads < 2 || t.ConsistentReads+t.Writes != 0 {
-		return fmt.Errorf("a cold start asked the table for %+v, not for two reads", t)
+// readTable fails unless a cold start met the table so often: twice, for the
+// handshake during initialisation and for the item, or once without the former.
+// The SDK may try a read again when a connection breaks; such a start is slow,
+// and one in a median.
+func readTable(t awsstub.Traffic, reads int) error {
+	if t.Reads < reads || t.ConsistentReads+t.Writes != 0 {
+		return fmt.Errorf("a cold start asked the table for %+v, not for %d reads", t, reads)
 	}
 	return nil
 }

@@ -32,8 +32,8 @@ type Config struct {
 
 // effort is how much is repeated.
 type effort struct {
-	// cold counts cold starts; batches and invocations make warm ones.
-	cold, batches, invocations int
+	// cold and throttled count cold starts; batches and invocations make warm ones.
+	cold, throttled, batches, invocations int
 	// decisions counts batches in process, of as many events as perBatch.
 	decisions, perBatch int
 	// rounds of load, each of that duration.
@@ -45,11 +45,11 @@ type effort struct {
 
 var (
 	full = effort{
-		cold: 120, batches: 40, invocations: 200, decisions: 60, perBatch: 500, rounds: 9, round: time.Second,
+		cold: 120, throttled: 60, batches: 40, invocations: 200, decisions: 60, perBatch: 500, rounds: 9, round: time.Second,
 		level: flate.BestCompression,
 	}
 	short = effort{
-		cold: 1, batches: 1, invocations: 2, decisions: 1, perBatch: 2, rounds: 1, round: 20 * time.Millisecond,
+		cold: 1, throttled: 1, batches: 1, invocations: 2, decisions: 1, perBatch: 2, rounds: 1, round: 20 * time.Millisecond,
 		level: flate.BestSpeed,
 	}
 )
@@ -58,6 +58,8 @@ var (
 type bench struct {
 	effort
 	built built
+	// throttling is nil until it is asked for.
+	throttling *throttling
 }
 
 // measurement makes one row; its take leaves the first two members to it.
@@ -68,6 +70,10 @@ type measurement struct {
 
 var measurements = []measurement{
 	{"cold: exec → first response with a table read (loopback TLS, one trusted root), vs hello world", coldAim.String(), (*bench).cold},
+	{"first invoke with a table read at 256 MB's CPU share, INIT at full speed, vs hello world", "", throttled(shipped)},
+	{"the same without warm-up in INIT (the keyset's and the table's handshakes come in the invoke)", "", throttled(unwarmed)},
+	{"the same with the system's roots instead of Amazon's", "", throttled(systemRoots)},
+	{"the same with the system's roots and without warm-up", "", throttled(systemUnwarmed)},
 	{"vend zip (stripped)", zipAim, (*bench).zip},
 	{"warm invoke served from memory, vs hello world", warmAim.String(), (*bench).warm},
 	{"gateway event → response in process, memory hit, vs decoding the typed event", decodeAim.String(), (*bench).gateway},

@@ -24,11 +24,11 @@ func TestAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rows) != 6 {
-		t.Errorf("%d rows, want 6", len(rows))
+	if len(rows) != 10 {
+		t.Errorf("%d rows, want 10", len(rows))
 	}
 	for _, row := range rows {
-		if row.Err != nil || row.What == "" || row.Aim == "" || row.Measured == "" {
+		if row.Err != nil || row.What == "" || row.Measured == "" {
 			t.Errorf("%q, aim %q: measured %q, error %v", row.What, row.Aim, row.Measured, row.Err)
 		}
 		if !strings.Contains(progress.String(), row.What+"\n") {
@@ -37,6 +37,15 @@ func TestAll(t *testing.T) {
 		// Counts are no timings: they are the same on every machine.
 		if strings.HasPrefix(row.What, "table cost") && row.Verdict() != "pass" {
 			t.Errorf("%s: %s, aim %s", row.What, row.Measured, row.Aim)
+		}
+	}
+}
+
+func TestVariantRefusesWhatIsNotThereOnce(t *testing.T) {
+	for name, text := range map[string]string{"no such line": "\tcoolDown(parts)\n", "several lines": "parts"} {
+		_, err := measure.BuildVariant(t.Context(), t.TempDir(), measure.NewEdit("functions/vend/main.go", text, ""))
+		if err == nil || !strings.HasPrefix(err.Error(), "functions/vend/main.go has ") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -83,15 +92,18 @@ func TestReadTable(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		traffic awsstub.Traffic
+		reads   int
 		fails   bool
 	}{
-		{"handshake and item", awsstub.Traffic{Reads: 2}, false},
-		{"one of them tried again", awsstub.Traffic{Reads: 3}, false},
-		{"the item was not read", awsstub.Traffic{Reads: 1}, true},
-		{"a consistent read more", awsstub.Traffic{Reads: 2, ConsistentReads: 1}, true},
-		{"a write", awsstub.Traffic{Reads: 2, Writes: 1, WriteUnits: 1}, true},
+		{"handshake and item", awsstub.Traffic{Reads: 2}, 2, false},
+		{"one of them tried again", awsstub.Traffic{Reads: 3}, 2, false},
+		{"the item was not read", awsstub.Traffic{Reads: 1}, 2, true},
+		{"the item alone, without warm-up", awsstub.Traffic{Reads: 1}, 1, false},
+		{"nothing, without warm-up", awsstub.Traffic{}, 1, true},
+		{"a consistent read more", awsstub.Traffic{Reads: 2, ConsistentReads: 1}, 2, true},
+		{"a write", awsstub.Traffic{Reads: 2, Writes: 1, WriteUnits: 1}, 2, true},
 	} {
-		if err := measure.ReadTable(tc.traffic); (err != nil) != tc.fails {
+		if err := measure.ReadTable(tc.traffic, tc.reads); (err != nil) != tc.fails {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
