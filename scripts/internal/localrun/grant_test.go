@@ -50,7 +50,8 @@ func TestDayOfAGrant(t *testing.T) {
 				}
 			}
 			used := r.refreshes()
-			if want := hours * policy.used; used.granted < want-2 || used.granted > want+2 {
+			// An hour's token turns each 45 minutes; whether it was used since decides.
+			if want := hours * policy.used; used.granted < want-2 || used.granted > want*4/3+2 {
 				t.Errorf("CR-02 %d hours of use took %d refreshes, want %d or so", hours, used.granted, want)
 			}
 			r.passes(26*time.Hour, every)

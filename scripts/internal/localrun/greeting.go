@@ -34,6 +34,8 @@ Variables (unset means the default)
 
 Callers (access key id and secret)
 ` + describeUsers() + `
+Consent of users, for delegated connections: go run ./scripts/connect -help
+
 ` + sandbox.Help("http://"+defaultSandboxAddr)
 }
 
