@@ -89,6 +89,8 @@ func perform(ctx context.Context, o options, w world) error {
 		return r.Rotate(ctx, o.again)
 	case "drop":
 		return r.Drop(ctx, o.key)
+	case "begin":
+		return r.Begin(ctx)
 	default:
 		return r.Status(ctx)
 	}

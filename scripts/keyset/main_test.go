@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -158,6 +159,39 @@ func TestConsentKeyset(t *testing.T) {
 	}
 }
 
+// TestBegin loses a keyset, and has the service's own sealer judge what becomes
+// of what it sealed.
+func TestBegin(t *testing.T) {
+	b := newBench(t)
+	b.store(t, "crm")
+	before := b.keyset(t, "sealing")
+	if err := b.PutSecret("sealing", "overwritten"); err != nil {
+		t.Fatal(err)
+	}
+	if code, said := b.run(t, "yes\n", "begin", "-stack", "tokenvend"); code != exitFailed || !strings.Contains(said, "nothing has been done") {
+		t.Errorf("%d, %s", code, said)
+	}
+	if code, said := b.run(t, "lost\n", "begin", "-stack", "tokenvend"); code != 0 || !strings.Contains(said, "under these names: k1.") {
+		t.Errorf("%d, %s", code, said)
+	}
+	after := b.keyset(t, "sealing")
+	if after["primary"] != "k1" || len(after["k1"]) != 64 {
+		t.Errorf("the primary is %s of %d keys", after["primary"], len(after)-1)
+	}
+	sealer := func(keys map[string]string) *seal.Sealer {
+		text, _ := json.Marshal(keys)
+		return seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) { return redact.New(string(text)), nil }})
+	}
+	sealed, err := sealer(before).Seal(t.Context(), []byte("a refresh token"), "crm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sealer(after).Open(t.Context(), sealed, "crm"); !errors.Is(err, seal.ErrCorrupt) {
+		t.Errorf("FI-36 %v, want ErrCorrupt: the service would wait for the old key without end", err)
+	}
+	b.want(t, exitFailed, "bring the secret back", "begin", "-yes", "-secret", "away", "-table", "tokens")
+}
+
 func TestAsks(t *testing.T) {
 	b := newBench(t)
 	b.passed = 25 * time.Hour
@@ -179,7 +213,7 @@ func TestRefuses(t *testing.T) {
 		code       int
 		args       []string
 	}{
-		{"no command", "status, rotate or drop", exitUsage, []string{"turn"}},
+		{"no command", "status, rotate, drop or begin", exitUsage, []string{"turn"}},
 		{"no key", "name the key", exitUsage, []string{"drop", "-stack", "x"}},
 		{"a name too many", "takes no name", exitUsage, []string{"rotate", "k1", "-stack", "x"}},
 		{"no keyset", "give -stack", exitUsage, []string{"rotate", "-secret", "x"}},

@@ -12,6 +12,7 @@ import (
 
 const help = `Usage: go run ./scripts/keyset status|rotate [flags]
        go run ./scripts/keyset drop [flags] KEY
+       go run ./scripts/keyset begin [flags]
 
 The keyset seals what is in the table. status tells of its keys. rotate does the
 step that is due, and is run twice: first it adds a key; from five minutes later on
@@ -19,6 +20,10 @@ it makes that one primary. Run too early, or once more, it changes nothing. What
 stored is sealed anew as it is written: tokens within their life, grants within a
 day. drop takes away a key that no longer seals anything, and refuses any other: it
 reads the whole table for that.
+
+begin is for a keyset whose keys are lost for good. It makes new ones under the old
+names, so that the service takes what the old ones sealed for damaged, instead of
+waiting for their return: access tokens are minted anew, grants consented to again.
 
   -stack STACK   finds keyset and table in the stack, through SAM CLI; or else both of
   -secret ID     the keyset's secret, by name or ARN
@@ -82,8 +87,8 @@ func parseMixed(flags *flag.FlagSet, args []string) (words []string, err error) 
 }
 
 func (o options) check(words []string) (options, error) {
-	if len(words) == 0 || !slices.Contains([]string{"status", "rotate", "drop"}, words[0]) {
-		return o, errors.New("the first argument is status, rotate or drop")
+	if len(words) == 0 || !slices.Contains([]string{"status", "rotate", "drop", "begin"}, words[0]) {
+		return o, errors.New("the first argument is status, rotate, drop or begin")
 	}
 	o.command = words[0]
 	switch named := words[1:]; {
