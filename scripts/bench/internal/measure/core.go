@@ -27,13 +27,21 @@ const (
 	keyset = `{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`
 	// declaration is what most connections look like.
 	declaration = `{"provider":"oauth2","client_id":"app","client_secret":"example","token_url":"https://idp.example.com/token","scope":"read write"}`
-	// tokenLength is the length in bytes of the tokens that are vended.
+	// userDeclaration is the same for connection crm-user, which acts for somebody.
+	userDeclaration = `{"provider":"oauth2","grant_type":"authorization_code","client_id":"app","client_secret":"example",
+"token_url":"https://idp.example.com/token","authorization_url":"https://idp.example.com/authorize","scope":"read write"}`
+	// tokenLength is the length in bytes of access and refresh tokens alike.
 	tokenLength = 300
 	lifetime    = time.Hour
 )
 
-// crm asks what event asks.
-var crm = vending.Request{Connection: "crm", Caller: "arn:aws:sts::111122223333:assumed-role/app/session"}
+const caller = "arn:aws:sts::111122223333:assumed-role/app/session"
+
+var (
+	// crm asks what event asks; crmUser is its counterpart with a grant.
+	crm     = vending.Request{Connection: "crm", Caller: caller}
+	crmUser = vending.Request{Connection: "crm-user", Caller: caller}
+)
 
 // newCore composes the core as the vend function does, but for its provider and
 // its secrets, which are constants here.
@@ -45,27 +53,36 @@ func newCore(store vending.Store, now func() time.Time) *vending.Core {
 	})
 }
 
-// secrets holds every connection, each declared alike.
+// secrets holds every connection, each declared alike but crm-user.
 type secrets struct{}
 
 // Load implements vending.Secrets.
 func (secrets) Load(_ context.Context, name string, _ clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
+	text := declaration
+	if name == string(crmUser.Connection) {
+		text = userDeclaration
+	}
 	return clientsecret.Secret{
 		Name: name, ARN: "arn:aws:secretsmanager:us-east-1:000000000000:secret:tokenvend/" + name + "-AbCdEf",
-		VersionID: "6f8bd2c4-2f6e-4d6c-9c0c-1c9f5b0e7a11", Text: redact.New(declaration), Origin: "secret tokenvend/" + name,
+		VersionID: "6f8bd2c4-2f6e-4d6c-9c0c-1c9f5b0e7a11", Text: redact.New(text), Origin: "secret tokenvend/" + name,
 	}, nil
 }
 
-// minter issues another token each time the clock has moved.
+// minter issues another token each time the clock has moved, and with each
+// refresh another refresh token.
 type minter struct{ now func() time.Time }
 
 // Token implements vending.Minter.
 func (m minter) Token(_ context.Context, r oauth.Request) (oauth.Token, error) {
 	at := m.now().Round(0).UTC()
-	return oauth.Token{
+	t := oauth.Token{
 		AccessToken: redact.New(fmt.Sprintf("%0*d", tokenLength, at.UnixNano())), TokenType: "Bearer", Scope: r.Scope,
 		RequestedAt: at, ExpiresAt: at.Add(lifetime), Trace: oauth.Trace{Calls: 1, Status: http.StatusOK},
-	}, nil
+	}
+	if r.GrantType == "refresh_token" {
+		t.RefreshToken = redact.New(fmt.Sprintf("r%0*d", tokenLength-1, at.UnixNano()))
+	}
+	return t, nil
 }
 
 // checkVended fails unless answer is API Gateway's form of a 200 with a token.

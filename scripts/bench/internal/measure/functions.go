@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
+	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
+	"github.com/tokenvend/tokenvend/pkg/vending"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/awsstub"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
 	"github.com/tokenvend/tokenvend/scripts/internal/runtimehost"
@@ -25,7 +27,7 @@ var (
 // cloud is the services that the functions call, with a token in the table.
 type cloud struct{ *awsstub.Stub }
 
-// openCloud starts the services and mints a token into the table.
+// openCloud starts the services and mints a token of each kind into the table.
 func (b *bench) openCloud(ctx context.Context) (cloud, error) {
 	stub, err := awsstub.Start(awsstub.Config{Folder: b.built.folder, Secrets: map[string]string{sealingID: keyset}})
 	if err != nil {
@@ -34,7 +36,7 @@ func (b *bench) openCloud(ctx context.Context) (cloud, error) {
 	c := cloud{stub}
 	store, err := c.store()
 	if err == nil {
-		_, err = newCore(store, time.Now).Vend(ctx, crm)
+		err = fill(ctx, newCore(store, time.Now))
 	}
 	if err != nil {
 		stub.Close()
@@ -42,6 +44,19 @@ func (b *bench) openCloud(ctx context.Context) (cloud, error) {
 	}
 	stub.Take()
 	return c, nil
+}
+
+// fill stores a token of crm, and token and grant of crm-user. Both are vended
+// once, so that they are marked as used and later vends only read.
+func fill(ctx context.Context, core *vending.Core) error {
+	_, err := core.Vend(ctx, crm)
+	if err == nil {
+		err = core.Import(ctx, vending.Import{Request: crmUser, RefreshToken: redact.New("imported")})
+	}
+	if err == nil {
+		_, err = core.Vend(ctx, crmUser)
+	}
+	return err
 }
 
 // store is the table as the functions reach it.

@@ -75,10 +75,13 @@ var measurements = []measurement{
 	{"the same with the system's roots instead of Amazon's", "", throttled(systemRoots)},
 	{"the same with the system's roots and without warm-up", "", throttled(systemUnwarmed)},
 	{"vend zip (stripped)", zipAim, (*bench).zip},
+	{"renew / connections / consent zips (stripped)", "", (*bench).otherZips},
 	{"warm invoke served from memory, vs hello world", warmAim.String(), (*bench).warm},
 	{"gateway event → response in process, memory hit, vs decoding the typed event", decodeAim.String(), (*bench).gateway},
 	{"local API server (SigV4 verified) vs bare net/http, requests per second", serverAim.String(), (*bench).server},
 	{"table cost of a vend from the table (eventually consistent) / of a renewal, 300-byte token", costAim, (*bench).cost},
+	{"table cost of the same for a delegated connection, 300-byte access and refresh tokens", userCostAim, (*bench).userCost},
+	{"vend from the table (loopback TLS) of a delegated connection, vs client_credentials", "", (*bench).userSpeed},
 }
 
 // All takes every measurement. One that fails leaves its error in its row.

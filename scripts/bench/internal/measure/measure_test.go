@@ -24,8 +24,8 @@ func TestAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rows) != 10 {
-		t.Errorf("%d rows, want 10", len(rows))
+	if len(rows) != 13 {
+		t.Errorf("%d rows, want 13", len(rows))
 	}
 	for _, row := range rows {
 		if row.Err != nil || row.What == "" || row.Measured == "" {
