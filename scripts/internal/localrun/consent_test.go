@@ -143,6 +143,9 @@ func TestWrongCodes(t *testing.T) {
 	if got := r.complete("local", s, code); got.status != http.StatusGone || r.requests(user) != 0 {
 		t.Errorf("BI-24 the right code afterwards: %d %v", got.status, got.body)
 	}
+	if len(r.subjects()) != 0 || r.grants() != 0 {
+		t.Error("FI-45 who was not told the code has a grant")
+	}
 }
 
 func TestAnotherPrincipal(t *testing.T) {
