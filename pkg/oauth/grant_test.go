@@ -231,6 +231,8 @@ func TestRescue(t *testing.T) {
 		{"OC-55 no access token", `{` + next + `}`, "provider_malformed access_token", "next-1"},
 		{"OC-56 access token", `{"access_token":"a b",` + next + `}`, "provider_malformed access_token", "next-1"},
 		{"OC-60 scope", with(next + `,"scope":[]`), "provider_malformed scope", "next-1"},
+		{"OC-68 scope that repeats the secret", with(next + `,"scope":"a ` + secretCanary + `"`), "provider_malformed scope", "next-1"},
+		{"OC-68 scope that repeats the refresh token", with(next + `,"scope":"` + refreshCanary + `"`), "provider_malformed scope", "next-1"},
 		{"OC-53 another member twice", with(next + `,"scope":"a","scope":"b"`), "provider_malformed json", "next-1"},
 		{"OC-58 another member too deep", with(next + `,"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40)), "provider_malformed json", "next-1"},
 		{"OC-52 byte order mark", "\ufeff" + with(next+`,"expires_in":0`), "provider_malformed expires_in", "next-1"},

@@ -85,7 +85,7 @@ func tokenOf(root map[string]any, r Request, s span) (Token, *failure) {
 		return Token{}, malformed("access_token")
 	}
 	scope, ok := scopeOf(member(root, r.Response.Scope, "scope"), r.Scope)
-	if !ok {
+	if !ok || r.reveals(scope) {
 		return Token{}, malformed("scope")
 	}
 	token := Token{
@@ -137,6 +137,17 @@ func scopeOf(value any, asked string) (string, bool) {
 	scope, ok := value.(string)
 	printable := !strings.ContainsFunc(scope, func(r rune) bool { return r < ' ' || r > '~' })
 	return scope, ok && printable && len(scope) <= maxScope
+}
+
+// reveals reports whether a text repeats a secret of the request: callers are
+// told the scope, and may know no secret.
+func (r Request) reveals(text string) bool {
+	for _, secret := range []redact.Secret{r.ClientSecret, r.RefreshToken, r.Code, r.CodeVerifier} {
+		if hidden := secret.Reveal(); len(hidden) >= window && strings.Contains(text, hidden) {
+			return true
+		}
+	}
+	return false
 }
 
 // readType accepts bearer tokens only: any other kind must not be used without
