@@ -110,6 +110,7 @@ func TestAdd(t *testing.T) {
 		t.Errorf("the secret holds %q", got)
 	}
 	golden(t, "add-user.txt", b.must(t, strings.Replace(user, "REDIRECT", "", 1), "add", "-yes", "-stack", "tokenvend", "crm-user"))
+	b.must(t, strings.Replace(user, "REDIRECT", "", 1), "add", "-yes", "-replace", "-stack", "tokenvend", "crm-user") // BI-54 its own is not another's
 	golden(t, "add-member.txt", b.must(t, machine+"\n", "add", "-yes", "erp.eu"))
 	if code, said := b.run(t, machine, "add", "-yes", "erp.eu"); code != exitFailed || !strings.Contains(said, "-replace") {
 		t.Errorf("BI-41 the same member again: %d, %s", code, said)

@@ -1,0 +1,49 @@
+package place_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/scripts/connection/internal/place"
+	"github.com/tokenvend/tokenvend/scripts/internal/secretedit"
+)
+
+// TestFolderOfTwo has somebody else write the file between the look and the change.
+func TestFolderOfTwo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "crm.json")
+	for _, c := range []struct {
+		name, before string
+		want         error
+	}{
+		{"a file that was not there", "", os.ErrExist},
+		{"a file that is another now", "before", secretedit.ErrChanged},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_ = os.Remove(path)
+			if c.before != "" {
+				write(t, path, c.before)
+			}
+			held, err := place.Folder{Path: filepath.Dir(path)}.Read(t.Context(), "crm")
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, path, "theirs")
+			if _, err := held.Put(t.Context(), redact.New("ours")); !errors.Is(err, c.want) {
+				t.Errorf("error %v, want %v", err, c.want)
+			}
+			if text, err := os.ReadFile(path); err != nil || string(text) != "theirs" {
+				t.Errorf("the file holds %q, %v", text, err)
+			}
+		})
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
