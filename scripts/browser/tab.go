@@ -62,14 +62,45 @@ func (t *Tab) Follow(selector string) error {
 	return t.arrive("click "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// DoubleClick clicks twice, as fast as people do who have learned that buttons
-// want it, and waits until the page that they lead to shows another element.
-func (t *Tab) DoubleClick(selector, until string) error {
-	if _, err := within(t, "double-click "+selector, chromedp.DoubleClick(chromedp.CSS(selector))); err != nil {
+// ClickTwice clicks, and once more after the server has answered and before the
+// browser has seen that: what a double click comes to on a slow day. Two requests
+// arrive, and the browser goes by the answer to the second. It waits until the
+// next page shows another element.
+func (t *Tab) ClickTwice(selector, until string) error {
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	answers := fetch.EnableParams{Patterns: []*fetch.RequestPattern{
+		{ResourceType: network.ResourceTypeDocument, RequestStage: fetch.RequestStageResponse}}}
+	if _, err := chromedp.Call(ctx, fetch.Enable, answers); err != nil {
+		return fmt.Errorf("hold answers: %w", err)
+	}
+	x, y, err := place(ctx, selector)
+	if err != nil {
 		return err
 	}
-	_, err := within(t, "wait for "+until, chromedp.WaitVisible(chromedp.CSS(until)))
+	for range 2 {
+		click := chromedp.MouseClickXY(x, y) // by place: the page is no more asked while it is on its way out
+		if _, err := chromedp.Run(ctx, chromedp.WaitEvent(fetch.RequestPaused, nil, click)); err != nil {
+			return fmt.Errorf("click twice on %s: %w", selector, err)
+		}
+	}
+	if _, err := chromedp.Call(ctx, fetch.Disable, cdp.Empty{}); err != nil {
+		return fmt.Errorf("let answers go: %w", err)
+	}
+	_, err = within(t, "wait for "+until, chromedp.WaitVisible(chromedp.CSS(until)))
 	return err
+}
+
+// place scrolls to an element and returns its middle, in points of the window.
+func place(ctx context.Context, selector string) (x, y float64, err error) {
+	if err := chromedp.Do(ctx, chromedp.ScrollIntoView(chromedp.CSS(selector))); err != nil {
+		return 0, 0, fmt.Errorf("scroll to %s: %w", selector, err)
+	}
+	box, err := chromedp.Run(ctx, chromedp.Dimensions(chromedp.CSS(selector)))
+	if err != nil {
+		return 0, 0, fmt.Errorf("look for %s: %w", selector, err)
+	}
+	return (box.Content[0] + box.Content[4]) / 2, (box.Content[1] + box.Content[5]) / 2, nil
 }
 
 // maxTabs is more than any page here has things to press.
