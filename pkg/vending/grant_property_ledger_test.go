@@ -124,8 +124,7 @@ func anyTime(*handle) bool { return true }
 
 // isLate reports whether a holder may have lost its lease by now.
 func (l *ledger) isLate(op *operation) bool {
-	t := l.holds[op]
-	return t != nil && l.w.time().Sub(t.at) > window
+	return l.w.time().Sub(l.holds[op].at) > window
 }
 
 // saidDead reports whether the holder could know that h is dead. To another
@@ -139,14 +138,19 @@ func (l *ledger) saidDead(h *handle, t *taking) bool {
 const cachedFor = time.Minute + 2*mostSkew
 
 // arrived counts a presentation that the server sees.
-func (l *ledger) arrived(_ *operation, r oauth.Request) {
+func (l *ledger) arrived(op *operation, r oauth.Request) {
 	h := l.w.idp.handles[r.RefreshToken.Reveal()]
 	if h == nil {
 		return
 	}
 	l.presented++
+	if strings.HasPrefix(op.text, imports) && l.w.stands(keyOf(op.key)).Grant.Fingerprint != printOf(h.text) {
+		h.family.released = h.family.released || !l.w.idp.works(h) && l.w.policy == detecting // who brings an old one back ends it
+		return
+	}
 	if l.superseded(h, anyTime) {
 		l.reused++ // it was sent before, and held up on its way
+		h.straggled = h.straggled || l.isLate(op)
 	}
 }
 
@@ -187,8 +191,14 @@ func (l *ledger) committed(c tokenstore.Commit, before tokenstore.Item, err erro
 }
 
 func (l *ledger) adopted(a tokenstore.Adopt, _ tokenstore.Item, err error) {
-	if h := l.w.idp.prints[a.Grant.Fingerprint]; h != nil && err != nil {
+	h := l.w.idp.prints[a.Grant.Fingerprint]
+	switch {
+	case h == nil:
+	case err != nil:
 		h.mishap = "superseded"
+	default:
+		clear(h.open)
+		delete(l.dead, a.Grant.Fingerprint)
 	}
 }
 
@@ -225,11 +235,13 @@ func (l *ledger) changed(what string, before, after tokenstore.Item) {
 		return
 	}
 	was, is := l.w.idp.prints[before.Grant.Fingerprint], l.w.idp.prints[after.Grant.Fingerprint]
-	switch {
-	case is == nil && !was.family.disconnected:
-		l.w.violated("CR-16", "%s: the grant is gone", what)
-	case is == nil:
+	if is == nil {
+		if !was.family.disconnected {
+			l.w.violated("CR-16", "%s: the grant is gone", what)
+		}
 		return
+	}
+	switch {
 	case is.family.subject != after.Key.Subject:
 		l.w.violated("INV-1", "%s: the grant is another subject's", what)
 	case is.family.disconnected:
@@ -300,8 +312,10 @@ func (l *ledger) judgeEnd(key tokenstore.Key, item tokenstore.Item) {
 func (l *ledger) excuse(f *family) string {
 	for _, h := range l.w.idp.handles {
 		switch {
+		case h.family == f && h.straggled:
+			return "holder stopped for longer than its lease allows"
 		case h.family != f || h.parent == nil:
-		case h.late, !h.storedAt.IsZero() && h.storedAt.Sub(h.at) > window, h.storedAt.IsZero() && h.mishap == "" && l.w.time().Sub(h.at) > window:
+		case h.late, !h.storedAt.IsZero() && h.storedAt.Sub(h.leasedAt) > window, h.storedAt.IsZero() && h.mishap == "" && l.w.time().Sub(h.leasedAt) > window:
 			return "holder stopped for longer than its lease allows"
 		case h.storedAt.IsZero() && h.mishap != "":
 			return h.mishap
@@ -310,8 +324,8 @@ func (l *ledger) excuse(f *family) string {
 	return ""
 }
 
-// window is how long receiving and storing may take before another's clock may
-// say that the lease has ended.
+// window is how old a lease may be before another's clock may say that it has
+// ended.
 const window = leaseTTL - 2*mostSkew - time.Second
 
 // served judges what a caller got.

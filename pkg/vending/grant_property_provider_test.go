@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -62,8 +63,11 @@ type handle struct {
 	// storedAt is when the table first held it; mishap is why it may not.
 	storedAt time.Time
 	mishap   string
-	// late: its request was held up until its holder had no lease any more.
-	late bool
+	// leasedAt is when its holder took the lease; late: its request was held up until its holder had no lease any more.
+	leasedAt time.Time
+	late     bool
+	// straggled: a request that was held up so long brought it once more.
+	straggled bool
 	// open are the attempts to spend it, by lease, of whose end nobody was told.
 	open map[string]bool
 }
@@ -227,6 +231,14 @@ type familyPort struct {
 }
 
 func (p *familyPort) Token(ctx context.Context, r oauth.Request) (oauth.Token, error) {
+	t, err := p.request(ctx, r)
+	if refusal := (*oauth.Error)(nil); p.w.repeats && errors.As(err, &refusal) && refusal.Ambiguous {
+		return p.request(ctx, r)
+	}
+	return t, err
+}
+
+func (p *familyPort) request(ctx context.Context, r oauth.Request) (oauth.Token, error) {
 	w, op := p.w, operationOf(ctx)
 	if ctx.Err() != nil {
 		return oauth.Token{}, notSent()
@@ -243,7 +255,7 @@ func (p *familyPort) Token(ctx context.Context, r oauth.Request) (oauth.Token, e
 	w.ledger.arrived(op, r)
 	h, t, refusal := w.idp.answer(op, r, at)
 	if h != nil {
-		h.late = w.ledger.isLate(op)
+		h.late, h.leasedAt = w.ledger.isLate(op), w.ledger.holds[op].at
 	}
 	w.note("%s #%d   the provider: %s", p.process.name, op.id, described(h, refusal))
 	if v == half {

@@ -24,6 +24,8 @@ type grantWorld struct {
 	ledger  *ledger
 	// editedAt is when the secret last changed.
 	editedAt time.Time
+	// repeats breaks the provider's client: what it got no answer to, it sends again.
+	repeats bool
 }
 
 // grantSetting is what holds for a whole script.

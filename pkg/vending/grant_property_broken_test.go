@@ -1,0 +1,162 @@
+package vending_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// TestGrantPropertyNotices breaks one promise at a time of those that keep
+// refresh tokens. Each has to be noticed soon, at one policy or another.
+func TestGrantPropertyNotices(t *testing.T) {
+	tests := []struct {
+		name   string
+		broken func(*grantWorld) vending.Store
+	}{
+		{"CR-04 a lease taken without a condition", func(w *grantWorld) vending.Store { return unconditional{w.truth} }},
+		{"CR-04 a living lease judged as lapsed", func(w *grantWorld) vending.Store { return lapsedTooSoon{w.truth} }},
+		{"CR-08 no second look under the lease", func(w *grantWorld) vending.Store { return staleLook{w.truth, w} }},
+		{"CR-12 the refresh token is not stored with the access token", func(w *grantWorld) vending.Store { return torn{w.truth} }},
+		{"CR-12 an answer before the write", func(w *grantWorld) vending.Store { return hasty{w.truth} }},
+		{"CR-12 a spending that is not marked", func(w *grantWorld) vending.Store { return unmarked{w.truth} }},
+		{"CR-14 a failure that takes the mark away", func(w *grantWorld) vending.Store { return settlesAll{w.truth} }},
+		{"CR-07 a refresh token fenced by the version", func(w *grantWorld) vending.Store { return versionFenced{w.truth} }},
+		{"CR-07 a refresh token not fenced at all", func(w *grantWorld) vending.Store { return unfencedGrant{w.truth} }},
+		{"CR-28 an end that nobody remembers", func(w *grantWorld) vending.Store { return forgetsFailures{w.truth} }},
+		{"CR-16 a drop that takes the grant along", func(w *grantWorld) vending.Store { return dropsAll{w.truth} }},
+		{"FI-49 a disconnection that leaves the grant", func(w *grantWorld) vending.Store { return keepsAll{w.truth} }},
+		{"FI-31 an adoption not fenced by the version", func(w *grantWorld) vending.Store { return unfencedAdoption{w.truth} }},
+		{"CR-14 a provider's client that repeats itself", func(w *grantWorld) vending.Store { w.repeats = true; return w.truth }},
+		{"FI-03 a lapsed lease that is never taken over", func(w *grantWorld) vending.Store { return neverLapsing{w.truth} }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for seed := uint64(1); seed < scriptsPerBug; seed++ {
+				w := playGrant(t, seed, policy(seed%uint64(policies)), tt.broken)
+				if w.found != "" {
+					t.Logf("noticed by script %d: %s\n%s", seed, w.found, strings.Join(w.trace, "\n"))
+					return
+				}
+			}
+			t.Errorf("%d scripts, and nothing is noticed", scriptsPerBug)
+		})
+	}
+}
+
+// staleLook answers an acquisition with the item as it stood a while ago.
+type staleLook struct {
+	*memory.Store
+	w *grantWorld
+}
+
+func (s staleLook) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	old := s.w.past.oldest(a.Key)
+	item, err := s.Store.Acquire(ctx, a)
+	if err != nil {
+		return item, err
+	}
+	old.Lease = item.Lease
+	return old, nil
+}
+
+// torn stores the access token alone.
+type torn struct{ *memory.Store }
+
+func (s torn) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+	if c.Version >= 0 {
+		c.Consumed = ""
+	}
+	return s.Store.Commit(ctx, c)
+}
+
+// hasty says that it has stored what it has not.
+type hasty struct{ *memory.Store }
+
+func (s hasty) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+	item, err := s.Get(ctx, c.Key, true)
+	item.Version, item.Token, item.Grant, item.Lease = item.Version+1, c.Token, c.Grant, tokenstore.Lease{}
+	return item, err
+}
+
+// unmarked does not note that a refresh token is about to be spent.
+type unmarked struct{ *memory.Store }
+
+func (s unmarked) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	a.Spend = false
+	return s.Store.Acquire(ctx, a)
+}
+
+// settlesAll takes every failure for the end of an attempt.
+type settlesAll struct{ *memory.Store }
+
+func (s settlesAll) Fail(ctx context.Context, f tokenstore.Fail) error {
+	f.Unsettled = false
+	return s.Store.Fail(ctx, f)
+}
+
+func (s settlesAll) Release(ctx context.Context, r tokenstore.Release) error {
+	r.Unsettled = false
+	return s.Store.Release(ctx, r)
+}
+
+// versionFenced drops the only living refresh token with an access token that
+// came too late.
+type versionFenced struct{ *memory.Store }
+
+func (s versionFenced) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+	item, err := s.Get(ctx, c.Key, true)
+	if err == nil && !c.Landed(item) && c.Version >= 0 && item.Version != c.Version {
+		err = tokenstore.ErrSuperseded
+	}
+	if err != nil {
+		return item, err
+	}
+	return s.Store.Commit(ctx, c)
+}
+
+// unfencedGrant stores a refresh token whatever it came for.
+type unfencedGrant struct{ *memory.Store }
+
+func (s unfencedGrant) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+	item, err := s.Get(ctx, c.Key, true)
+	if err == nil && c.Consumed != "" && !c.Landed(item) {
+		c.Consumed = item.Grant.Fingerprint
+	}
+	if err != nil {
+		return item, err
+	}
+	return s.Store.Commit(ctx, c)
+}
+
+// dropsAll takes every drop for a disconnection.
+type dropsAll struct{ *memory.Store }
+
+func (s dropsAll) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+	d.Grant = true
+	return s.Store.Drop(ctx, d)
+}
+
+// keepsAll takes none for one.
+type keepsAll struct{ *memory.Store }
+
+func (s keepsAll) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+	d.Grant = false
+	return s.Store.Drop(ctx, d)
+}
+
+// unfencedAdoption stores the grant of a consent over whatever is there.
+type unfencedAdoption struct{ *memory.Store }
+
+func (s unfencedAdoption) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
+	item, err := s.Store.Adopt(ctx, a)
+	if !errors.Is(err, tokenstore.ErrSuperseded) {
+		return item, err
+	}
+	a.Version = item.Version
+	return s.Store.Adopt(ctx, a)
+}
