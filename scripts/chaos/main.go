@@ -104,7 +104,7 @@ func play(ctx context.Context, o options, progress io.Writer) (outcome, error) {
 	}
 	c := scenario.Config{Bootstraps: folder, DynamoDB: endpoint, Full: true, Soak: o.soak}
 	r := outcome{results: perform(ctx, c, chosen(o), progress)}
-	r.figures = figure.Killed(r.results)
+	r.figures = append(figure.Killed(r.results), figure.Stored(r.results)...)
 	if o.figures {
 		r.figures = append(r.figures, figure.All(ctx, figure.Config{
 			Bootstraps: folder, Root: ".", Runs: o.runs, Progress: progress})...)

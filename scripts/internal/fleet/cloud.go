@@ -41,6 +41,9 @@ var credential = regexp.MustCompile(`Credential=[^/]*/`)
 // remote passes requests on to an engine that was started elsewhere.
 func remote(endpoint *url.URL) http.Handler {
 	return &httputil.ReverseProxy{
+		// An engine in Node ends idle connections after five seconds, and a write that
+		// was held at the gate for longer must not meet one.
+		Transport: &http.Transport{IdleConnTimeout: time.Second, MaxIdleConnsPerHost: 64},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(endpoint)
 			r.Out.Header.Set("Authorization", credential.ReplaceAllString(r.In.Header.Get("Authorization"), "Credential="+commonKey+"/"))

@@ -104,6 +104,7 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 		"AWS_ENDPOINT_URL_DYNAMODB=" + f.TableLine.URL(), "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + f.SecretsLine.URL(),
 		"AWS_SECRET_ACCESS_KEY=" + commonKey, "TOKEN_TABLE=" + f.table,
 		"SEALING_SECRET_ID=" + SealingSecret, "LOG_LEVEL=debug", "PROVIDER_ALLOW_CIDRS=127.0.0.0/8",
+		"PUBLIC_BASE_URL=" + PublicBaseURL,
 	}, c.Environment...)
 	return f, f.fill(ctx)
 }

@@ -59,7 +59,7 @@ func (i *issued) of(token string) (issue, bool) {
 func (f *Fleet) Token(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.leaks.look("a URL", []byte(r.URL.String()))
-		if r.Method != http.MethodPost || strings.HasPrefix(r.URL.Path, "/control") {
+		if r.Method != http.MethodPost || notToken(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -78,6 +78,12 @@ func (f *Fleet) Token(next http.Handler) http.Handler {
 			}
 		}}, r)
 	})
+}
+
+// notToken reports whether a path is none of a token endpoint: that of the
+// sandbox's control, of its pages, or where tokens are revoked.
+func notToken(path string) bool {
+	return strings.HasPrefix(path, "/control") || strings.Contains(path, "/authorize") || strings.Contains(path, "/revo")
 }
 
 func (g *Gate) answered(status int) {

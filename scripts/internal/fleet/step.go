@@ -85,7 +85,7 @@ func writing(body []byte) Step {
 		text string
 		step Step
 	}{
-		{"#lease_owner = ", Acquire}, {"#sealed = ", Commit}, {"#fail_count = ", Fail}, {"#rejected_id = ", Reject},
+		{"#lease_owner = ", Acquire}, {"#sealed = ", Commit}, {"#grant = ", Commit}, {"#fail_count = ", Fail}, {"#rejected_id = ", Reject},
 		{"#sealed", Drop}, {"#lease_owner", Release}, {"#used = ", Mark}, {"#note = ", Note}, {"#variants", Variant},
 		{"#renew_slot", Slot},
 	} {

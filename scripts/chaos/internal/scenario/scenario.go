@@ -38,7 +38,7 @@ type Scenario struct {
 
 // All are the scenarios in the order of their ids.
 func All() []Scenario {
-	return slices.Concat(holders(), providers(), secrets(), stores(), clocks(), renewals(), callers())
+	return slices.Concat(holders(), providers(), secrets(), stores(), clocks(), renewals(), callers(), grants())
 }
 
 // Config says how scenarios are run.
@@ -70,6 +70,9 @@ type Result struct {
 	// Recovered is how long the fleet took to serve again after a holder's death;
 	// zero where that was not the question.
 	Recovered time.Duration
+	// Storing is the median of how long a new refresh token was stored nowhere;
+	// zero where that was not the question.
+	Storing time.Duration
 }
 
 // Passed reports whether everything held.
@@ -95,7 +98,7 @@ func (s Scenario) Run(ctx context.Context, c Config) Result {
 		st.broken = append(st.broken, "could not be played: "+err.Error())
 	}
 	r := Result{ID: s.ID, Title: s.Title, Outcomes: st.outcomes, Broken: st.broken, Facts: st.facts,
-		Log: st.log.tail(), Took: time.Since(began), Recovered: st.recovered}
+		Log: st.log.tail(), Took: time.Since(began), Recovered: st.recovered, Storing: st.storing.median()}
 	if st.Fleet != nil {
 		r.Calls = st.calls + st.Gate.Calls(fleet.Token)
 	}
@@ -112,6 +115,7 @@ type stage struct {
 	outcomes  map[string]int
 	broken    []string
 	facts     []string
+	storing   storing
 	calls     int // before the counts were reset
 	recovered time.Duration
 }
