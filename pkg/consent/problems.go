@@ -38,7 +38,7 @@ func IsOtherBrowser(err error) bool { return errors.Is(err, errOtherBrowser) }
 
 func otherBrowser() error {
 	return &problem.Error{Code: problem.InvalidRequest, Cause: errOtherBrowser,
-		Detail: "this is not the browser that continued from the consent page, or it keeps no cookies; " +
+		Detail: "this is not the browser that continued from the consent page, or it keeps no cookies, or has continued on another such page since; " +
 			"open the consent page in this browser and continue there"}
 }
 
@@ -61,5 +61,6 @@ func burnt(err error) error {
 	if p.Code != problem.AuthorizationRequired { // says so already
 		p.Detail += "; the code has been used" + again
 	}
+	p.Final, p.RetryAfter = true, 0
 	return &p
 }

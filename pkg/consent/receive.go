@@ -65,6 +65,9 @@ func (d *Door) judge(ctx context.Context, r record, back Return, answer oauth.Re
 		return invalid("this address carries a state that the consent session does not know, or not any more; " +
 			"open the consent page again and continue there")
 	}
+	if !r.Origin.returnsToUs() {
+		return byHandOnly() // a callback of ours under another address than the start's: no cookie could come here
+	}
 	if !r.Origin.cameBack(left, back.Cookies) {
 		mismatch(ctx)
 		return otherBrowser()

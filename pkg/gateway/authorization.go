@@ -179,8 +179,14 @@ func parseExpiry(raw string, now time.Time) (time.Time, error) {
 	if !at.After(now) {
 		return time.Time{}, problem.New(problem.InvalidRequest, "expires_at has passed; a refresh token that has ended cannot be imported")
 	}
+	if at.After(now.AddDate(maxYears, 0, 0)) {
+		return time.Time{}, problem.New(problem.InvalidRequest, "expires_at lies more than five years ahead; leave it out where the end is not known")
+	}
 	return at.UTC(), nil
 }
+
+// maxYears is the longest life of a refresh token that is believed.
+const maxYears = 5
 
 func (a authorizationRoutes) delete(ctx context.Context, r *request) (response, error) {
 	err := a.grants.Disconnect(ctx, vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller})
@@ -201,5 +207,14 @@ func (a authorizationRoutes) stands(ctx context.Context, r *request) response {
 		status = vending.Status{Connection: string(r.name), GrantType: connection.AuthorizationCode, State: vending.Ready,
 			Subjects: []vending.SubjectStatus{{Subject: subject, State: vending.Ready}}}
 	}
-	return ok(describe(status))
+	return ok(describe(onlyOf(status, r.subject)))
+}
+
+// onlyOf leaves the subject that the path names: who may consent for one need
+// not know who else there is.
+func onlyOf(s vending.Status, subject connection.Subject) vending.Status {
+	s.Subjects, s.Next = slices.DeleteFunc(slices.Clone(s.Subjects), func(one vending.SubjectStatus) bool {
+		return one.Subject != string(cmp.Or(subject, connection.DefaultSubject))
+	}), ""
+	return s
 }

@@ -207,7 +207,7 @@ func failure(entry *audit.Entry, err error) response {
 	d := problemDocument{
 		Type: "urn:tokenvend:error:" + string(p.Code), Title: appearance[p.Code].title, Status: f.status, Detail: p.Detail,
 		Instance: entry.RequestID, Error: p.Code, ErrorDescription: p.Detail,
-		Retryable: p.Code.Retryable(), Connection: entry.Connection,
+		Retryable: p.Code.Retryable() && !p.Final, Connection: entry.Connection,
 	}
 	if p.Provider != nil {
 		d.Provider = &providerSection{Status: p.Provider.Status, Error: p.Provider.Error}

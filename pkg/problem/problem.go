@@ -62,6 +62,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Provider is set when a provider's answer was the reason.
 	Provider *Provider
+	// Final: the same request cannot succeed any more, whatever its code says of others.
+	Final bool
 	// Cause is for the log only.
 	Cause error
 }

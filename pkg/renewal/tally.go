@@ -13,9 +13,21 @@ import (
 type tally struct {
 	mu  sync.Mutex
 	run audit.Run
+	// held are the shards whose minutes have to be gone over again.
+	held map[int]bool
 }
 
-func newTally() *tally { return &tally{run: audit.Run{Failed: map[string]int{}}} }
+func newTally() *tally { return &tally{run: audit.Run{Failed: map[string]int{}}, held: map[int]bool{}} }
+
+// stuck says that something of a shard could not be moved on: a retry slot has
+// its turn only once, so the shard's cursor has to stay.
+func (t *tally) stuck(shard int) { t.add(func(*audit.Run) { t.held[shard] = true }) }
+
+func (t *tally) isStuck(shard int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.held[shard]
+}
 
 func (t *tally) add(change func(*audit.Run)) {
 	t.mu.Lock()

@@ -38,7 +38,7 @@ func (r *Renewer) turn(ctx context.Context, run *tally) {
 	_ = shards.Wait()
 	lanes.wait()
 	for _, c := range cursors {
-		if c != nil {
+		if c != nil && !run.isStuck(c.shard) {
 			r.advance(ctx, c, wheel.MinuteOf(now), run)
 		}
 	}
@@ -96,7 +96,7 @@ func (r *Renewer) dispatch(ctx context.Context, c *cursor, now time.Time, lanes 
 			run.due(len(keys))
 			for _, key := range keys {
 				visits.Go(func() error {
-					r.visit(ctx, visit{key: key, slot: slot, next: next, now: now}, lanes, run)
+					r.visit(ctx, visit{key: key, shard: c.shard, slot: slot, next: next, now: now}, lanes, run)
 					return nil
 				})
 			}
@@ -108,8 +108,9 @@ func (r *Renewer) dispatch(ctx context.Context, c *cursor, now time.Time, lanes 
 
 // visit is one look at one token.
 type visit struct {
-	key  tokenstore.Key
-	slot string
+	key   tokenstore.Key
+	shard int
+	slot  string
 	// next is when the slot has its turn again; zero for a retry slot.
 	next, now time.Time
 }
@@ -189,6 +190,7 @@ func (r *Renewer) move(ctx context.Context, v visit, to string, run *tally) {
 	defer cancel()
 	if err := r.index.Reslot(ctx, v.key, v.slot, to); err != nil {
 		run.failed(storeProblem(err))
+		run.stuck(v.shard)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // past every cache, if r's caller may use it for r's subject. Every error is a
 // *problem.Error.
 func (c *Core) Delegated(ctx context.Context, r Request) (connection.Connection, error) {
+	c.saveUnsaved(ctx)
 	conn, err := c.declarations.load(ctx, r.Connection, true)
 	if err == nil {
 		err = permitGrant(conn, r)
@@ -97,9 +98,13 @@ func (c *Core) adopt(ctx context.Context, j *job, a arrival) error {
 	if err != nil {
 		return problem.Of(unavailable(err))
 	}
+	if err := c.redeclare(ctx, j); err != nil {
+		c.release(ctx, item, owner)
+		return problem.Of(err)
+	}
 	if a.isStored(item, j.conn) {
 		c.release(ctx, item, owner)
-		return c.tryStored(ctx, *j, item)
+		return c.tryStored(ctx, *j, item, a)
 	}
 	if a.before != nil {
 		if err := a.before(ctx); err != nil {
@@ -131,14 +136,51 @@ func (a arrival) isStored(item tokenstore.Item, conn connection.Connection) bool
 	return a.imported() && fingerprint(a.refreshToken) == item.Grant.Fingerprint && granted(item.Grant, conn)
 }
 
+// redeclare makes the job go by the declaration in force, which may have changed
+// while the lease was waited for. A code or a refresh token is still of use to
+// the client that it was given to, and to no other.
+func (c *Core) redeclare(ctx context.Context, j *job) error {
+	current, err := c.declarations.load(ctx, j.conn.Name, true)
+	if err != nil {
+		return err
+	}
+	if !j.stillFor(current) {
+		return problem.New(problem.AuthorizationRequired, "connection "+string(j.conn.Name)+
+			" has been declared anew meanwhile; start again with POST …/authorization")
+	}
+	j.conn = current
+	return nil
+}
+
 // tryStored proves that the grant of item lives, as any refresh does: under its
 // mark and its fence. Adopting it would revoke it as the former one.
-func (c *Core) tryStored(ctx context.Context, j job, item tokenstore.Item) error {
-	_, err := c.run(ctx, job{key: j.key, conn: j.conn, replaces: item.Token.ID, revives: true})
+func (c *Core) tryStored(ctx context.Context, j job, item tokenstore.Item, a arrival) error {
+	e, err := c.run(ctx, job{key: j.key, conn: j.conn, replaces: item.Token.ID, revives: true})
+	if err == nil {
+		err = c.amendStored(ctx, j, e.item, a)
+	}
 	if err != nil {
 		return problem.Of(unavailable(flightProblem(err)))
 	}
 	return nil
+}
+
+// amendStored notes what an import says of a grant that was stored already, if
+// the refresh token is still the imported one.
+func (c *Core) amendStored(ctx context.Context, j job, item tokenstore.Item, a arrival) error {
+	if !a.isStored(item, j.conn) {
+		return nil
+	}
+	like := item.Grant
+	like.ExpiresAt = cmp.Or(a.expiresAt, like.ExpiresAt)
+	g, err := c.sealGrant(ctx, j.key, like, a.refreshToken, a.scope)
+	if err != nil {
+		return err
+	}
+	_, err = c.persist(ctx, unsaved{commit: &tokenstore.Commit{
+		Key: j.key, Version: grantOnly, Consumed: item.Grant.Fingerprint, Grant: g, Now: c.now()}})
+	warnOfEnd(ctx, g, c.now())
+	return err
 }
 
 // letGo revokes a refresh token that cannot be kept: nobody would know of it.
@@ -203,7 +245,7 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 	}
 	adopt := tokenstore.Adopt{Key: j.key, Owner: owner, Version: item.Version, Generation: m.Generation, Token: stored,
 		Grant: g, RenewSlot: grantSlot(j.key, j.conn, m.Token, g), Now: c.now()}
-	adopted, err := c.persistArrival(ctx, adopt)
+	adopted, err := c.persistArrival(ctx, j, item, &adopt, a)
 	switch {
 	case errors.Is(err, tokenstore.ErrSuperseded) && sameConsent(adopted.Grant, g):
 		c.learn(ctx, adopted) // it was stored, and refreshed before its own answer came
@@ -214,10 +256,15 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 		return inProgress("the grant was changed by others while it was being stored; consent again")
 	case err != nil:
 		return unavailable(err)
+	case adopt.Token.ID == "":
+		if err := c.drop(ctx, adopted, j.conn.SecretVersion); err != nil {
+			return err // the grant is stored; its next token waits for the table
+		}
 	default:
 		c.memory.put(j.key, entry{item: adopted, token: m.Token, readAt: c.now(), source: FromProvider})
 	}
 	c.unsaved.forget(j.key)
+	warnOfEnd(ctx, g, c.now())
 	if !a.imported() {
 		c.revokeFormer(ctx, j.conn, item, g)
 	}
@@ -228,13 +275,28 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 // meanwhile. But once it may have been stored, a version that moved may have
 // moved over it: to write it again could bring back a refresh token that has
 // been spent, or a grant that was disconnected.
-func (c *Core) persistArrival(ctx context.Context, adopt tokenstore.Adopt) (adopted tokenstore.Item, err error) {
+//
+// A consent that came meanwhile is the newer one, a disconnection the last word.
+// Where a drop asks for another declaration, the grant is stored without the
+// token that the former one minted.
+func (c *Core) persistArrival(ctx context.Context, j job, was tokenstore.Item, adopt *tokenstore.Adopt, a arrival) (adopted tokenstore.Item, err error) {
 	for range attempts + 1 {
-		adopted, err = c.persist(ctx, unsaved{adopt: &adopt})
-		if !errors.Is(err, tokenstore.ErrSuperseded) || errors.Is(err, errUncertain) {
+		adopted, err = c.persist(ctx, unsaved{adopt: adopt, imported: a.imported()})
+		unchanged := sameConsent(adopted.Grant, was.Grant) || adopted.Grant.Fingerprint == "" && was.Grant.Fingerprint == ""
+		if !errors.Is(err, tokenstore.ErrSuperseded) || errors.Is(err, errUncertain) || !unchanged {
 			break
 		}
 		adopt.Version = adopted.Version
+		if adopted.MustLoad == "" {
+			continue
+		}
+		minted := j.conn.Hash
+		if c.redeclare(ctx, &j) != nil {
+			break
+		}
+		if j.conn.Hash != minted {
+			adopt.Token, adopt.RenewSlot = tokenstore.Token{}, aliveSlot(j.key, adopt.Grant)
+		}
 	}
 	return adopted, err
 }
@@ -253,7 +315,7 @@ func (c *Core) arrived(ctx context.Context, j job, m minted, a arrival) (tokenst
 	token := m.refreshToken
 	if token == (redact.Secret{}) || token == a.refreshToken {
 		token = a.refreshToken
-		g.ExpiresAt = later(m.refreshExpiresAt, a.expiresAt) // how old it is, only the importer knows
+		g.ExpiresAt = cmp.Or(m.refreshExpiresAt, a.expiresAt) // how old it is, only the importer knows
 	} else {
 		g.ExpiresAt = endOf(j.conn, m)
 	}
@@ -271,18 +333,28 @@ func (c *Core) storeUngranted(ctx context.Context, j job, item tokenstore.Item, 
 	}
 	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, Generation: m.Generation, Token: stored,
 		RenewSlot: aliveSlot(j.key, item.Grant), Now: c.now()}
-	_, err = c.persist(ctx, unsaved{commit: &commit})
-	if err != nil {
+	committed, err := c.persist(ctx, unsaved{commit: &commit})
+	switch {
+	case errors.Is(err, tokenstore.ErrSuperseded):
+		c.release(ctx, item, owner)
+		return inProgress("the connection's token was changed by others while this one was being stored; consent again")
+	case err != nil:
 		return unavailable(err)
 	}
+	c.memory.put(j.key, entry{item: committed, token: m.Token, readAt: c.now(), source: FromProvider})
 	return nil
 }
+
+// revokeBudget bounds revoking what somebody else no longer waits for.
+const revokeBudget = 3 * time.Second
 
 // revokeFormer ends the grant that a new consent replaced, as well as it can be done.
 func (c *Core) revokeFormer(ctx context.Context, conn connection.Connection, former tokenstore.Item, g tokenstore.Grant) {
 	if !granted(former.Grant, conn) || former.Grant.Fingerprint == g.Fingerprint {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, revokeBudget)
+	defer cancel()
 	old, err := c.openGrant(ctx, former)
 	if err == nil {
 		err = c.revokeRefreshToken(ctx, conn, old.refreshToken)
@@ -312,6 +384,9 @@ func (c *Core) Disconnect(ctx context.Context, r Request) error {
 		return err
 	}
 	key := r.key()
+	if c.unsaved.has(key) {
+		return problem.Of(unavailable(errUnsaved))
+	}
 	item, err := c.store.Get(ctx, key, true)
 	if err != nil && !errors.Is(err, tokenstore.ErrCorrupt) {
 		return problem.Of(unavailable(err))
@@ -321,8 +396,11 @@ func (c *Core) Disconnect(ctx context.Context, r Request) error {
 			return problem.Of(err)
 		}
 	}
-	c.unsaved.forget(key)
-	return problemOrNil(c.dropped(ctx, tokenstore.Drop{Key: key, MustLoad: conn.SecretVersion, Grant: true}))
+	before, err := c.dropItem(ctx, tokenstore.Drop{Key: key, MustLoad: conn.SecretVersion, Grant: true})
+	if err == nil {
+		c.revokeFormer(ctx, conn, before, item.Grant) // a refresh may have replaced the one just revoked
+	}
+	return problemOrNil(err)
 }
 
 func problemOrNil(err error) error {

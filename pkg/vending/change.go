@@ -38,6 +38,7 @@ type Change struct {
 // secret no longer declares lose theirs. Every error is a *problem.Error; the
 // secret is then to be looked at again.
 func (c *Core) Reconcile(ctx context.Context, changed Changed) (Change, error) {
+	c.saveUnsaved(ctx)
 	s, err := c.declarations.secrets.Load(ctx, changed.Secret, clientsecret.Current, true)
 	switch {
 	case errors.Is(err, clientsecret.ErrNotFound):
@@ -224,6 +225,12 @@ func (c *Core) drop(ctx context.Context, item tokenstore.Item, version string) e
 }
 
 func (c *Core) dropped(ctx context.Context, d tokenstore.Drop) error {
+	_, err := c.dropItem(ctx, d)
+	return err
+}
+
+// dropItem is dropped for who needs the item as it stood before.
+func (c *Core) dropItem(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
 	if d.MustLoad == "" {
 		d.MustLoad = noVersion
 	}
@@ -231,15 +238,15 @@ func (c *Core) dropped(ctx context.Context, d tokenstore.Drop) error {
 	before, err := c.store.Drop(ctx, d)
 	switch {
 	case errors.Is(err, tokenstore.ErrGrantCorrupt):
-		return corruptGrant(ctx, d.Key, err)
+		return before, corruptGrant(ctx, d.Key, err)
 	case err != nil:
-		return unavailable(err)
+		return before, unavailable(err)
 	}
 	if slot := aliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant && d.MustLoad != noVersion {
 		d.RenewSlot = slot // the grant came after the item was read, and must stay on the wheel
-		return c.dropped(ctx, d)
+		return c.dropItem(ctx, d)
 	}
 	// Knowing the version keeps a replica that lags from bringing the token back.
 	c.memory.put(d.Key, entry{item: tokenstore.Item{Key: d.Key, Version: before.Version + 1}, readAt: c.now()})
-	return nil
+	return before, nil
 }

@@ -64,6 +64,9 @@ func ended(item tokenstore.Item, conn connection.Connection, now time.Time) bool
 // requireConsent refuses a connection whose user has to be asked (again).
 func requireConsent(item tokenstore.Item, conn connection.Connection, now time.Time) error {
 	name := string(conn.Name)
+	if item.Key.Subject != "" {
+		name += " for subject " + item.Key.Subject
+	}
 	switch {
 	case item.Grant.Fingerprint == "":
 		return problem.New(problem.AuthorizationRequired, "nobody has consented to connection "+name+" yet; start with POST …/authorization")

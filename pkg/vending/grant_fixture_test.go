@@ -50,6 +50,8 @@ type consentServer struct {
 	// unavailable: every request is answered with 503.
 	unavailable bool
 	revoked     []string
+	// revoking runs while a revocation is under way.
+	revoking func()
 	// refuseRevocation, when set, is what revocation answers.
 	refuseRevocation error
 	reused           int
@@ -129,6 +131,9 @@ func (s *consentServer) knows(token string) redact.Secret {
 }
 
 func (s *consentServer) Revoke(_ context.Context, r oauth.Revocation) error {
+	if s.revoking != nil {
+		s.revoking()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revoked = append(s.revoked, r.Token.Reveal())

@@ -52,8 +52,12 @@ func (c *Core) mint(ctx context.Context, j *job) (minted, error) {
 	if !ok || sameClient(previous, conn) || !j.stillFor(previous) {
 		return minted{}, err
 	}
-	if m, fallbackErr := c.ask(ctx, previous, current, *j); fallbackErr == nil {
+	m, fallbackErr := c.ask(ctx, previous, current, *j)
+	if fallbackErr == nil {
 		return c.fellBack(ctx, current, m), nil
+	}
+	if refusal := asProviderError(fallbackErr); refusal.Ambiguous || !refusal.RefreshToken.IsZero() {
+		return minted{}, fallbackErr // what it may have spent, or brought, must not be forgotten
 	}
 	return minted{}, err
 }
@@ -61,7 +65,8 @@ func (c *Core) mint(ctx context.Context, j *job) (minted, error) {
 // stillFor reports whether the job may be done with conn's client too: a code or
 // a refresh token is shown to nobody but the client that it was given to.
 func (j job) stillFor(conn connection.Connection) bool {
-	return conn.GrantType == j.conn.GrantType && (!delegated(conn) || clientOf(conn) == clientOf(j.conn))
+	sameClient := clientOf(conn) == clientOf(j.conn) && conn.Generation == j.conn.Generation
+	return conn.GrantType == j.conn.GrantType && (!delegated(conn) || sameClient)
 }
 
 // fellBack notes that the previous version is the one that works.

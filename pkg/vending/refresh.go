@@ -77,10 +77,10 @@ func (c *Core) refreshDoubting(ctx context.Context, r Request, e entry, revives 
 	if j.rejected || usable {
 		j.replaces = e.token.ID
 	}
-	if e, err = c.consented(ctx, j, e); err != nil {
+	if e, err = c.consented(ctx, &j, e); err != nil {
 		return Vended{}, err
 	}
-	if delegated(conn) && j.satisfied(e.token, c.now()) {
+	if conn = j.conn; delegated(conn) && j.satisfied(e.token, c.now()) {
 		return c.deliver(r, j, e)
 	}
 	if active(e.item, conn, c.now()) && !j.revived(e.item) {
@@ -95,7 +95,7 @@ func (c *Core) refreshDoubting(ctx context.Context, r Request, e entry, revives 
 // consented makes sure that there is a grant to refresh with, and asks nobody to
 // consent on the word of a replica that lags. Nothing is written over a
 // connection that nobody has consented to.
-func (c *Core) consented(ctx context.Context, j job, e entry) (entry, error) {
+func (c *Core) consented(ctx context.Context, j *job, e entry) (entry, error) {
 	if !delegated(j.conn) || requireConsent(e.item, j.conn, c.now()) == nil || j.revived(e.item) {
 		return e, nil
 	}
@@ -103,15 +103,20 @@ func (c *Core) consented(ctx context.Context, j job, e entry) (entry, error) {
 	if err != nil {
 		return entry{}, unavailable(err)
 	}
-	if j.satisfied(e.token, c.now()) || j.revived(e.item) {
-		return e, nil
+	if e.item.Grant.Fingerprint != "" && !granted(e.item.Grant, j.conn) {
+		err = c.reload(ctx, j) // a cached declaration may be older than the consent
+	}
+	if err != nil || j.satisfied(e.token, c.now()) || j.revived(e.item) {
+		return e, err
 	}
 	return e, requireConsent(e.item, j.conn, c.now())
 }
 
-// revived reports whether the job may doubt that the grant of item has ended.
+// revived reports whether the job may doubt that the grant of item has ended, or
+// need not wait for the end of its token, which has just been reported dead.
 func (j job) revived(item tokenstore.Item) bool {
-	return j.revives && item.Failure.Code == string(problem.AuthorizationRequired)
+	heldOff := item.Token.ID != "" && item.Failure.NextAttemptAt.UnixMilli() == item.Token.ExpiresAt.UnixMilli()
+	return j.revives && (heldOff || item.Failure.Code == string(problem.AuthorizationRequired))
 }
 
 // vendAlone serves r while the table does not answer. That a caller has left

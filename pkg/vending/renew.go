@@ -28,6 +28,7 @@ type Renewal struct {
 // visit, or it is gone. next is when the slot has its turn again; zero means
 // that it has not, and the token is renewed now. Every error is a *problem.Error.
 func (c *Core) Visit(ctx context.Context, key tokenstore.Key, next time.Time) (*Renewal, error) {
+	c.saveUnsaved(ctx)
 	e, err := c.read(ctx, key, false)
 	if err != nil {
 		return nil, problem.Of(unavailable(err))

@@ -8,7 +8,6 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
-	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
@@ -33,7 +32,7 @@ func (c *Core) takeUpGrant(ctx context.Context, j *job, e entry) error {
 	if err := requireConsent(e.item, j.conn, c.now()); err != nil && !j.revived(e.item) {
 		return err
 	}
-	if untold(e.item) && e.token.Valid(c.now()) && !j.rejected {
+	if untold(e.item) && c.standsIn(*j, e) {
 		return errUnsettled
 	}
 	g, err := c.openGrant(ctx, e.item)
@@ -41,13 +40,24 @@ func (c *Core) takeUpGrant(ctx context.Context, j *job, e entry) error {
 	return err
 }
 
-// holdOff leaves the refresh token alone until the access token has ended.
+// standsIn reports whether e's token may be served while its refresh has to wait:
+// not to who reported it dead, nor when another declaration minted it, which will
+// have it dropped.
+func (c *Core) standsIn(j job, e entry) bool {
+	return e.token.Valid(c.now()) && e.token.Declaration == j.conn.Hash && !j.rejected
+}
+
+// holdOff leaves the refresh token alone until the access token has ended; for a
+// moment only where somebody reported that one dead, who will not wait so long.
 func (c *Core) holdOff(ctx context.Context, j job, e entry, owner string) error {
 	audit.From(ctx).Warn("refresh_ambiguous")
 	now := c.now()
 	failure := tokenstore.Failure{
 		Count: e.item.Failure.Count + 1, Code: string(problem.ProviderTimeout),
 		FailedAt: now, NextAttemptAt: e.token.ExpiresAt, Cause: cause(e.item, j.conn),
+	}
+	if e.item.RejectedID == e.token.ID {
+		failure.NextAttemptAt = earlier(failure.NextAttemptAt, now.Add(backoffEmpty))
 	}
 	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, Unsettled: true,
 		RenewSlot: retrySlot(e, failure), Now: now}, errUnsettled)
@@ -61,13 +71,13 @@ func (c *Core) failGrant(ctx context.Context, j job, e entry, owner string, err 
 		return err
 	}
 	refusal, now := asProviderError(err), c.now()
-	if saved, ok := c.saveSuccessor(ctx, j, e, owner, refusal); ok {
-		e = saved
+	if !refusal.RefreshToken.IsZero() {
+		e, refusal.Ambiguous = c.saveSuccessor(ctx, j, e, owner, refusal)
 	}
 	if refusal.Kind == oauth.Rejected && refusal.Code == invalidGrant {
 		return c.disbelieve(ctx, j, e, owner, refusal)
 	}
-	valid := e.token.Valid(now) && !j.rejected
+	valid := c.standsIn(j, e)
 	failure := nextFailure(e.item, refusal, j.conn, failureFacts{now: now, served: valid, jitter: c.fraction()})
 	unsettled := refusal.Ambiguous || untold(e.item)
 	if refusal.Ambiguous {
@@ -98,11 +108,7 @@ const (
 // refresh token is still the one that was presented (CR-15). When it is not,
 // tokenstore.ErrSuperseded asks for another turn with the newer one.
 func (c *Core) disbelieve(ctx context.Context, j job, e entry, owner string, refusal *oauth.Error) error {
-	looks := 1
-	if untold(e.item) {
-		looks = rereads
-	}
-	for look := range looks {
+	for look, lost := 0, untold(e.item); look == 0 || lost && look < rereads; look++ {
 		if look > 0 && c.wait(ctx, rereadEvery) != nil {
 			break
 		}
@@ -115,6 +121,10 @@ func (c *Core) disbelieve(ctx context.Context, j job, e entry, owner string, ref
 			c.release(ctx, e.item, owner)
 			return tokenstore.ErrSuperseded
 		}
+		if now.Lease.Owner != owner && look == rereads-1 {
+			return inProgress("another process is refreshing this token") // and will find out for itself
+		}
+		lost = lost || now.Lease.Owner != owner
 	}
 	audit.From(ctx).Warn("grant_ended")
 	failure := tokenstore.Failure{
@@ -125,28 +135,29 @@ func (c *Core) disbelieve(ctx context.Context, j job, e entry, owner string, ref
 }
 
 // saveSuccessor stores a refresh token that came with an answer which is
-// otherwise of no use: it may be the only one that lives.
-func (c *Core) saveSuccessor(ctx context.Context, j job, e entry, owner string, refusal *oauth.Error) (entry, bool) {
-	if refusal.RefreshToken == (redact.Secret{}) {
-		return e, false
-	}
+// otherwise of no use: it may be the only one that lives. It returns the entry
+// as it then stands, and whether the outcome is still unsettled: the one that was
+// presented is spent, and what replaced it could not be stored yet.
+func (c *Core) saveSuccessor(ctx context.Context, j job, e entry, owner string, refusal *oauth.Error) (_ entry, unsettled bool) {
 	m := minted{refreshToken: refusal.RefreshToken, refreshExpiresAt: refusal.RefreshTokenExpiresAt, Token: Token{MintedAt: c.now()}}
 	next, err := c.renewed(ctx, j.key, j.grant, j.conn, m)
 	if err != nil {
-		return e, false
+		return e, true
 	}
 	item, err := c.persist(ctx, unsaved{commit: &tokenstore.Commit{
 		Key: j.key, Owner: owner, Version: grantOnly, Consumed: j.grant.Fingerprint, Grant: next, Now: c.now()}})
-	if err != nil {
-		return e, false
+	if errors.Is(err, tokenstore.ErrSuperseded) {
+		c.discard(ctx, j, item, m)
 	}
-	refusal.Ambiguous = false
+	if err != nil {
+		return e, true
+	}
 	e.item = item
 	// The failure that goes with it is written under the lease.
 	if held, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL}); err == nil {
 		e.item = held
 	}
-	return e, true
+	return e, false
 }
 
 // grantOnly is a version that no item has: a commit fenced by it stores the grant.
@@ -192,11 +203,7 @@ func (c *Core) commitGrant(ctx context.Context, j job, item tokenstore.Item, own
 func (c *Core) discard(ctx context.Context, j job, stands tokenstore.Item, m minted) {
 	account := audit.From(ctx)
 	account.Warn("refresh_superseded")
-	sameConsent := stands.Grant.Fingerprint != "" && stands.Grant.ConsentedAt.Equal(j.grant.ConsentedAt)
-	if sameConsent || m.refreshToken == (redact.Secret{}) {
-		return
-	}
-	if err := c.revokeRefreshToken(ctx, j.conn, m.refreshToken); err != nil {
-		account.Warn("refresh_token_not_revoked")
+	if !sameConsent(stands.Grant, j.grant.Grant) {
+		c.letGo(ctx, j.conn, m.refreshToken)
 	}
 }

@@ -14,7 +14,8 @@ import (
 // judge tells how a valid declaration stands, with up to limit of its subjects.
 func (d *Directory) judge(ctx context.Context, conn connection.Connection, limit int, next string) (Status, error) {
 	s := Status{Connection: string(conn.Name), Provider: conn.Provider, GrantType: conn.GrantType, State: Ready}
-	item, err := d.store.Get(ctx, tokenstore.Key{Connection: string(conn.Name)}, false)
+	// Who has just consented asks next how that came out: no replica may tell.
+	item, err := d.store.Get(ctx, tokenstore.Key{Connection: string(conn.Name)}, delegated(conn))
 	switch {
 	case errors.Is(err, tokenstore.ErrGrantCorrupt):
 		audit.From(ctx).Warn("grant_corrupt")
@@ -55,9 +56,13 @@ func (d *Directory) judgeDelegated(ctx context.Context, conn connection.Connecti
 			s.Subjects = append(s.Subjects, first)
 		}
 	}
-	items, next, err := d.store.Subjects(ctx, string(conn.Name), max(p.limit-len(s.Subjects), 1), after)
+	room := p.limit - len(s.Subjects)
+	items, next, err := d.store.Subjects(ctx, string(conn.Name), max(room, 1), after)
 	if err != nil {
 		return Status{}, problem.Of(unavailable(err))
+	}
+	if room == 0 && len(items) > 0 {
+		items, next = nil, beforeAll // only looked for, to tell whether there is another page
 	}
 	for _, item := range items {
 		if consented(item) || item.Version == 0 {
@@ -96,17 +101,21 @@ func (d *Directory) subject(name string, item tokenstore.Item, conn connection.C
 	g, now := item.Grant, d.now()
 	s := SubjectStatus{Subject: name, State: Ready, ConsentedBy: g.ConsentedBy, ConsentedAt: g.ConsentedAt, RenewBy: g.ExpiresAt}
 	served := item.Token.ExpiresAt.After(now) && item.Token.Declaration == conn.Hash
+	over := !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(now) && !served
 	failed := item.Failure.Count > 0 && item.Failure.Cause == cause(item, conn)
 	switch {
 	case item.Version == 0:
 		s.State, s.LastError = Failing, problem.InternalError
-	case ended(item, conn, now) || !granted(g, conn) && (g.Fingerprint != "" || !served):
+	case over || ended(item, conn, now) || !granted(g, conn) && (g.Fingerprint != "" || !served):
 		s.State = AuthorizationRequired
 	case failed:
 		s.State, s.LastError, s.NextAttemptAt = Failing, problem.Code(item.Failure.Code), item.Failure.NextAttemptAt
 	}
 	return s
 }
+
+// beforeAll is a name that no subject has, for the page that begins with the first.
+const beforeAll = "-"
 
 // A cursor of subjects is the last name of the page before.
 func encodeCursor(name string) string { return base64.RawURLEncoding.EncodeToString([]byte(name)) }
@@ -115,6 +124,9 @@ func decodeCursor(next string) (string, error) {
 	name, err := base64.RawURLEncoding.DecodeString(next)
 	if err != nil {
 		return "", badCursor(err)
+	}
+	if string(name) == beforeAll {
+		return "", nil
 	}
 	if _, err := connection.ParseSubject(string(name)); err != nil && next != "" {
 		return "", badCursor(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
@@ -24,6 +25,16 @@ var errUncertain = errors.New("it may have been stored before")
 type unsaved struct {
 	commit *tokenstore.Commit
 	adopt  *tokenstore.Adopt
+	// imported: what was made elsewhere is never revoked.
+	imported bool
+}
+
+// grant is the stored grant that it brings; none where it brings a token alone.
+func (u unsaved) grant() tokenstore.Grant {
+	if u.commit != nil {
+		return u.commit.Grant
+	}
+	return u.adopt.Grant
 }
 
 func (u unsaved) key() tokenstore.Key {
@@ -106,20 +117,39 @@ func (c *Core) persist(ctx context.Context, u unsaved) (tokenstore.Item, error) 
 	return item, err
 }
 
-// saveUnsaved writes what an earlier invocation could not.
+// SaveUnsaved stores what an earlier invocation could not. Whoever begins an
+// invocation that may come to no token calls it first.
+func (c *Core) SaveUnsaved(ctx context.Context) { c.saveUnsaved(ctx) }
+
 func (c *Core) saveUnsaved(ctx context.Context) {
 	for key, u := range c.unsaved.all() {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-		_, err := u.write(bounded, c.store)
+		stands, err := u.write(bounded, c.store)
 		cancel()
 		switch {
 		case err == nil:
 			audit.From(ctx).Warn("refresh_token_saved_late")
 		case errors.Is(err, tokenstore.ErrSuperseded): // by a newer consent, or a disconnection
 			audit.From(ctx).Warn("refresh_superseded")
+			c.discardUnsaved(ctx, stands, u)
 		default:
 			continue
 		}
 		c.unsaved.forget(key)
 	}
+}
+
+// discardUnsaved revokes, as well as it can be done, a refresh token that came
+// too late for its grant.
+func (c *Core) discardUnsaved(ctx context.Context, stands tokenstore.Item, u unsaved) {
+	g := u.grant()
+	if u.imported || g.Fingerprint == "" || sameConsent(stands.Grant, g) {
+		return
+	}
+	conn, err := c.declarations.load(ctx, connection.Name(u.key().Connection), false)
+	if err != nil {
+		audit.From(ctx).Warn("refresh_token_not_revoked")
+		return
+	}
+	c.revokeFormer(ctx, conn, tokenstore.Item{Key: u.key(), Grant: g}, tokenstore.Grant{})
 }

@@ -1,0 +1,400 @@
+package vending_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// scripted answers token requests as a test says.
+type scripted struct {
+	*consentServer
+	token func(oauth.Request) (oauth.Token, error)
+}
+
+func (s *scripted) Token(_ context.Context, r oauth.Request) (oauth.Token, error) { return s.token(r) }
+
+// talkingTo returns a process that asks another server than the delegation's.
+func (d *delegation) talkingTo(token func(oauth.Request) (oauth.Token, error)) *vending.Core {
+	return vending.New(vending.Config{Store: d.store, Secrets: d.secrets, Minter: &scripted{d.idp, token}, Revoker: d.idp,
+		Sealer: d.sealer, Now: d.now, Wait: d.wait})
+}
+
+// forgotten are the refresh tokens that live at the provider, and that nobody
+// stores or has revoked.
+func (d *delegation) forgotten() (left []string) {
+	for token := range d.idp.living {
+		revoked := false
+		for _, r := range d.idp.revoked {
+			revoked = revoked || r == token
+		}
+		if !revoked {
+			left = append(left, token)
+		}
+	}
+	return left
+}
+
+// unusable is an answer whose refresh token is all that is of use in it.
+func unusable(t oauth.Token) error {
+	return &oauth.Error{Kind: oauth.Malformed, Reason: "expires_in", RefreshToken: t.RefreshToken, Trace: oauth.Trace{Calls: 1, Status: 200}}
+}
+
+const onlyElse = `,"callers":[{"principal":"arn:aws:iam::111122223333:role/else"}]}`
+
+// forElse is the connection after its operator took it from the test's caller.
+func forElse() string {
+	return fmt.Sprintf(userConnection[:len(userConnection)-1]+onlyElse, "hush")
+}
+
+var userChanged = vending.Changed{Secret: "user", Seen: true, Former: []string{"user"}}
+
+func TestDeclarationChangesDuringConsent(t *testing.T) {
+	for name, change := range map[string]func(*delegation){
+		"edited":  func(d *delegation) { d.declare("user", forElse()) },
+		"deleted": func(d *delegation) { delete(d.secrets.versions, "user") },
+	} {
+		t.Run("INV-1 while the code is exchanged, "+name, func(t *testing.T) {
+			d := newDelegation(t, rotates)
+			d.idp.during = func(oauth.Request) {
+				d.idp.during = nil
+				change(d)
+				if _, err := d.process().Reconcile(t.Context(), userChanged); err != nil {
+					t.Error(err)
+				}
+			}
+			err := d.tryConsent(d.process(), user(), nil)
+			d.clock.advance(10 * time.Minute)
+			if v, vendErr := d.process().Vend(t.Context(), user()); vendErr == nil {
+				t.Errorf("served %s; the consent: %v", v.AccessToken.Reveal(), err)
+			}
+		})
+		t.Run("INV-1 before the lease, "+name, func(t *testing.T) {
+			d := newDelegation(t, rotates)
+			core := d.process()
+			conn, err := core.Delegated(t.Context(), user())
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(d)
+			if _, err := d.process().Reconcile(t.Context(), userChanged); err != nil {
+				t.Fatal(err)
+			}
+			err = core.Adopt(t.Context(), vending.Adoption{Connection: conn, Code: redact.New("code"), Scope: conn.Scope})
+			d.clock.advance(10 * time.Minute)
+			if v, vendErr := d.process().Vend(t.Context(), user()); vendErr == nil {
+				t.Errorf("served %s; the consent: %v", v.AccessToken.Reveal(), err)
+			}
+		})
+	}
+}
+
+func TestLaterConsentStands(t *testing.T) {
+	d := newDelegation(t, rotates)
+	frozen := false
+	d.idp.after = func(oauth.Request) *oauth.Error {
+		if !frozen {
+			frozen = true
+			d.clock.advance(time.Minute) // past the lease
+			d.consent(d.process(), user())
+			d.clock.advance(time.Second)
+		}
+		return nil
+	}
+	if err := d.tryConsent(d.process(), user(), nil); !problem.Is(err, problem.RefreshInProgress) {
+		t.Errorf("AZ-30 the earlier one: %v", err)
+	}
+	d.clock.advance(2 * time.Hour)
+	d.vend(d.process(), user())
+	if last := d.idp.requests[len(d.idp.requests)-1]; last.RefreshToken.Reveal() != "refresh_2" {
+		t.Errorf("AZ-30 %s is stored", last.RefreshToken.Reveal())
+	}
+}
+
+func TestFallbackWhoseOutcomeCounts(t *testing.T) {
+	refused := &oauth.Error{Kind: oauth.Rejected, Code: "invalid_client", Trace: oauth.Trace{Calls: 1, Status: 401}}
+	for name, answer := range map[string]func(oauth.Token) error{
+		"CR-14 ambiguous": func(oauth.Token) error { return unanswered() },
+		"INV-4 unusable":  unusable,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, _ := consented(t, rotates)
+			d.declare("user", fmt.Sprintf(userConnection, "new"))
+			d.clock.advance(expired)
+			first := true
+			core := d.talkingTo(func(r oauth.Request) (oauth.Token, error) {
+				if r.ClientSecret.Reveal() == "new" {
+					return oauth.Token{}, refused
+				}
+				token, err := d.idp.Token(t.Context(), r)
+				if err != nil || !first {
+					return token, err
+				}
+				first = false
+				return oauth.Token{}, answer(token)
+			})
+			_, _ = core.Vend(t.Context(), user())
+			item := d.grantOf(user())
+			if saved := item.Grant.Fingerprint != item.Inflight.Fingerprint && item.Inflight.Fingerprint == ""; saved != (name == "INV-4 unusable") {
+				t.Errorf("mark %q", item.Inflight.Fingerprint)
+			}
+			d.clock.advance(time.Minute)
+			if _, err := core.Vend(t.Context(), user()); name == "INV-4 unusable" && err != nil {
+				t.Errorf("the refresh token that came is lost: %v", err)
+			}
+		})
+	}
+}
+
+func TestNamesakeGetsNothing(t *testing.T) {
+	d, _ := consented(t, rotates)
+	d.clock.advance(expired)
+	asked := 0
+	core := d.talkingTo(func(r oauth.Request) (oauth.Token, error) {
+		if asked++; asked > 1 {
+			return d.idp.Token(t.Context(), r)
+		}
+		again := d.secrets.versions["user"][0]
+		again.ARN, again.VersionID, again.Text = "arn:test:user-again", "w1", redact.New(fmt.Sprintf(userConnection, "new"))
+		d.secrets.versions["user"] = []clientsecret.Secret{again}
+		return oauth.Token{}, &oauth.Error{Kind: oauth.Rejected, Code: "invalid_client", Trace: oauth.Trace{Calls: 1, Status: 401}}
+	})
+	if v, err := core.Vend(t.Context(), user()); err == nil || asked > 1 {
+		t.Errorf("CR-38 %d requests, served %s", asked, v.AccessToken.Reveal())
+	}
+}
+
+func TestInvalidGrantIsNotBelievedUnderAnothersLease(t *testing.T) {
+	d, _ := consented(t, keeps)
+	d.clock.advance(expired)
+	core := d.talkingTo(func(oauth.Request) (oauth.Token, error) {
+		d.clock.advance(25 * time.Second) // the lease is over, and somebody else has it
+		_, err := d.store.Store.Acquire(t.Context(), tokenstore.Acquire{Key: tokenstore.Key{Connection: "user"}, Owner: "b",
+			Now: d.clock.Now(), TTL: 20 * time.Second, Spend: true})
+		if err != nil {
+			t.Error(err)
+		}
+		return oauth.Token{}, invalidGrant()
+	})
+	ctx, account := audited(t)
+	if _, err := core.Vend(ctx, user()); !problem.Is(err, problem.RefreshInProgress) || warned(account, "grant_ended") {
+		t.Errorf("CR-15 got %v", err)
+	}
+}
+
+func TestSuccessorThatCannotBeSavedLeavesTheMark(t *testing.T) {
+	d, _ := consented(t, rotates)
+	d.clock.advance(expired)
+	core := d.talkingTo(func(r oauth.Request) (oauth.Token, error) {
+		token, _ := d.idp.Token(t.Context(), r)
+		return oauth.Token{}, unusable(token)
+	})
+	d.store.refuse("commit", true)
+	_, _ = core.Vend(t.Context(), user())
+	if item := d.grantOf(user()); item.Inflight.Fingerprint == "" {
+		t.Error("CR-13 nobody else knows that the refresh token is spent")
+	}
+}
+
+// unsavedIn is a delegation and a process that could not store a refresh token.
+func unsavedIn(t *testing.T) (*delegation, *vending.Core) {
+	d, core := consented(t, rotates)
+	d.clock.advance(expired)
+	d.store.refuse("commit", true)
+	if _, err := core.Vend(t.Context(), user()); err == nil {
+		t.Fatal("vended what is not stored")
+	}
+	d.store.refuse("commit", false)
+	return d, core
+}
+
+func TestUnsavedIsSavedFirst(t *testing.T) {
+	for name, invoke := range map[string]func(*vending.Core) error{
+		"vend of another": func(c *vending.Core) error {
+			_, _ = c.Vend(context.Background(), crm()) // which this server does not serve
+			return nil
+		},
+		"visit": func(c *vending.Core) error {
+			_, err := c.Visit(context.Background(), tokenstore.Key{Connection: "crm"}, time.Time{})
+			return err
+		},
+		"forgetting another": func(c *vending.Core) error { return c.Forget(context.Background(), crm(), false) },
+		"start of a consent": func(c *vending.Core) error { _, err := c.Delegated(context.Background(), user()); return err },
+		"disconnection":      func(c *vending.Core) error { return c.Disconnect(context.Background(), of("bob")) },
+		"tick":               func(c *vending.Core) error { c.SaveUnsaved(context.Background()); return nil },
+	} {
+		t.Run("CR-13 FI-31 "+name, func(t *testing.T) {
+			d, core := unsavedIn(t)
+			before := d.grantOf(user()).Grant.Fingerprint
+			if err := invoke(core); err != nil {
+				t.Fatal(err)
+			}
+			if d.grantOf(user()).Grant.Fingerprint == before {
+				t.Error("not saved")
+			}
+		})
+	}
+}
+
+func TestNothingLivesOnAfterDisconnecting(t *testing.T) {
+	disconnect := func(t *testing.T, core *vending.Core) {
+		if err := core.Disconnect(t.Context(), user()); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Run("OC-14 rotated meanwhile", func(t *testing.T) {
+		d, core := consented(t, rotates)
+		d.clock.advance(59 * time.Minute)
+		other, once := d.process(), true
+		d.idp.revoking = func() {
+			if once {
+				once = false
+				d.vend(other, user())
+			}
+		}
+		disconnect(t, core)
+		if left := d.forgotten(); len(left) > 0 {
+			t.Error(left)
+		}
+	})
+	t.Run("OC-14 one that was not stored yet", func(t *testing.T) {
+		d, core := unsavedIn(t)
+		disconnect(t, core)
+		if left := d.forgotten(); len(left) > 0 {
+			t.Error(left)
+		}
+	})
+	t.Run("FI-49 one that another process still keeps", func(t *testing.T) {
+		d, core := unsavedIn(t)
+		disconnect(t, d.process())
+		core.SaveUnsaved(t.Context())
+		if left := d.forgotten(); len(left) > 0 {
+			t.Error(left)
+		}
+	})
+	t.Run("FI-49 one that came with an unusable answer", func(t *testing.T) {
+		d, _ := consented(t, rotates)
+		d.clock.advance(expired)
+		core := d.talkingTo(func(r oauth.Request) (oauth.Token, error) {
+			token, _ := d.idp.Token(t.Context(), r)
+			disconnect(t, d.process())
+			return oauth.Token{}, unusable(token)
+		})
+		_, _ = core.Vend(t.Context(), user())
+		if left := d.forgotten(); len(left) > 0 {
+			t.Error(left)
+		}
+	})
+}
+
+func TestAmbiguityHoldsUpOnlyWhereATokenServes(t *testing.T) {
+	t.Run("INV-7 not when another declaration minted it", func(t *testing.T) {
+		d, core := consented(t, keeps)
+		d.vend(core, user())
+		d.clock.advance(5 * time.Minute)
+		d.declare("user", fmt.Sprintf(userConnection, "another"))
+		d.idp.after = func(oauth.Request) *oauth.Error { d.idp.after = nil; return unanswered() }
+		if _, err := d.process().Reconcile(t.Context(), userChanged); err != nil {
+			t.Fatal(err)
+		}
+		d.clock.advance(time.Minute)
+		d.vend(d.process(), user())
+	})
+	t.Run("CR-28 not who reports it dead", func(t *testing.T) {
+		d, core := consented(t, keeps)
+		d.clock.advance(52 * time.Minute)
+		d.idp.after = func(oauth.Request) *oauth.Error { return unanswered() }
+		r := user()
+		r.RejectedTokenID = d.vend(core, user()).ID
+		d.idp.after = nil
+		d.clock.advance(time.Minute)
+		d.vend(d.process(), r)
+	})
+	t.Run("CR-28 nor who did before", func(t *testing.T) {
+		d, core := consented(t, keeps)
+		d.clock.advance(5 * time.Minute)
+		r := user()
+		r.RejectedTokenID = d.vend(core, user()).ID
+		d.idp.after = func(oauth.Request) *oauth.Error { d.idp.after = nil; return unanswered() }
+		if _, err := core.Vend(t.Context(), r); err == nil {
+			t.Fatal("a lost answer was served")
+		}
+		d.clock.advance(time.Minute)
+		d.vend(d.process(), user()) // somebody else
+		d.clock.advance(time.Minute)
+		d.vend(d.process(), r)
+	})
+}
+
+// A process that has a copy of the former declaration looks again before it
+// denies a consent that was given to the present one.
+func TestConsentToADeclarationThatIsNotCached(t *testing.T) {
+	d, _ := consented(t, rotates)
+	old := d.secrets.versions["user"][0]
+	d.declare("user", strings.Replace(fmt.Sprintf(userConnection, "hush"), `"app"`, `"app2"`, 1))
+	core := d.process()
+	d.consent(core, user())
+	if err := core.Forget(t.Context(), user(), false); err != nil {
+		t.Fatal(err)
+	}
+	d.secrets.stale = map[string]clientsecret.Secret{"user": old}
+	d.vend(d.process(), user())
+}
+
+func TestStatusPageOfOne(t *testing.T) {
+	d, core := consented(t, keeps)
+	for _, subject := range []string{"bob", "eve"} {
+		d.consent(core, of(subject))
+	}
+	var names []string
+	for next, first := "", true; first || next != ""; first = false {
+		status, err := d.directory().Status(t.Context(), "user", 1, next)
+		if err != nil || len(status.Subjects) != 1 {
+			t.Fatalf("§2.2 %d subjects on a page of one, %v", len(status.Subjects), err)
+		}
+		names, next = append(names, status.Subjects[0].Subject), status.Next
+	}
+	if fmt.Sprint(names) != "[default bob eve]" {
+		t.Errorf("§2.2 pages of %v", names)
+	}
+}
+
+func TestImportEndsWhenTheServerSays(t *testing.T) {
+	d := newDelegation(t, repeats)
+	d.idp.refreshLife = 10 * 24 * time.Hour
+	d.idp.knows("brought")
+	i := vending.Import{Request: user(), RefreshToken: redact.New("brought"), ExpiresAt: d.clock.Now().Add(400 * 24 * time.Hour)}
+	if err := d.process().Import(t.Context(), i); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.grantOf(user()).Grant.ExpiresAt.Sub(d.clock.Now()); got != d.idp.refreshLife {
+		t.Errorf("CR-27 ends in %v, not in the %v that the server states", got, d.idp.refreshLife)
+	}
+}
+
+func TestImportOfWhatIsStoredCorrectsItsEnd(t *testing.T) {
+	d := newDelegation(t, keeps)
+	d.idp.knows("brought")
+	i := vending.Import{Request: user(), RefreshToken: redact.New("brought")}
+	core := d.process()
+	if err := core.Import(t.Context(), i); err != nil {
+		t.Fatal(err)
+	}
+	i.ExpiresAt = d.clock.Now().Add(20 * time.Hour)
+	ctx, account := audited(t)
+	if err := core.Import(ctx, i); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.grantOf(user()).Grant.ExpiresAt; !got.Equal(i.ExpiresAt) || !warned(account, "grant_expires_1d") {
+		t.Errorf("CR-27 ends at %v, want %v, and a warning", got, i.ExpiresAt)
+	}
+}
