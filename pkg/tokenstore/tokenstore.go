@@ -134,13 +134,26 @@ type Failure struct {
 type Acquire struct {
 	Key   Key
 	Owner string
-	// Now and TTL set the lease's end. A lease that ends later than Now plus
-	// TTL plus a minute is corrupt and is taken over.
+	// Now and TTL set the lease's end. A lease that ends later than Believable is
+	// corrupt and is taken over.
 	Now time.Time
 	TTL time.Duration
 	// Spend marks the grant's refresh token as in flight, in the same write. The
 	// item need not hold one.
 	Spend bool
+}
+
+// Believable is the latest end of another's lease that is not absurd (BI-74): a
+// whole lease ahead, and what clocks may differ by. Two holders of a lease cost
+// a token request; two who spend a refresh token may cost the grant, so there
+// the asker's clock may lag far behind (CR-10), or its request have been held up,
+// before a living lease is taken over.
+func (a Acquire) Believable() time.Time {
+	apart := time.Minute
+	if a.Spend {
+		apart = 10 * time.Minute
+	}
+	return a.Now.Add(a.TTL + apart)
 }
 
 // Commit stores a new token and ends the lease.

@@ -48,7 +48,7 @@ func newGrantWorld(seed uint64, p policy, broken func(*grantWorld) vending.Store
 	w.limit = pick(r, 0, 28*time.Second)
 	w.idp = newFamilyServer(w, p, w.lifetime)
 	w.ledger = newLedger(w)
-	w.see, w.oldest = w.ledger, absurdAfter
+	w.see, w.oldest = w.ledger, 10*absurdAfter
 	w.newCore = w.core
 	if broken != nil {
 		w.store = broken(w)

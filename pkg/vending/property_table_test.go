@@ -22,7 +22,7 @@ type table struct {
 	see   witness
 	// oldest, when set, is the age at which an acquisition is refused that was held
 	// up on its way. A store judges by the asker's clock reading whether a lease is
-	// absurdly far ahead, so one older than a minute takes over a living lease.
+	// absurdly far ahead, so one older than ten minutes takes over a living lease.
 	oldest time.Duration
 }
 

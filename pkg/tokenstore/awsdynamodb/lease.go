@@ -105,7 +105,7 @@ func takeLease(a tokenstore.Acquire) *update {
 	u.value(":text", text("S"))
 	u.value(":number", text("N"))
 	u.value(":now", instant(a.Now))
-	u.value(":absurd", instant(a.Now.Add(a.TTL+absurdAfter)))
+	u.value(":absurd", instant(a.Believable()))
 	return u
 }
 
@@ -113,7 +113,7 @@ func takeLease(a tokenstore.Acquire) *update {
 func held(l tokenstore.Lease, a tokenstore.Acquire) bool {
 	return l.Owner != "" && l.Owner != a.Owner &&
 		l.Until.UnixMilli() >= a.Now.UnixMilli() &&
-		l.Until.UnixMilli() <= a.Now.Add(a.TTL+absurdAfter).UnixMilli()
+		l.Until.UnixMilli() <= a.Believable().UnixMilli()
 }
 
 func heldItem(item tokenstore.Item, bad []string) tokenstore.Item {

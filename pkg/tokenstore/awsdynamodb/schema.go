@@ -87,9 +87,6 @@ const (
 	maxCount = 1 << 53
 	// maxMillis is the last instant of the year 9999, and what lies beyond is corrupt.
 	maxMillis = 253402300799999
-	// absurdAfter is how much further ahead than a whole lease an end may lie
-	// before the lease counts as corrupt (BI-74).
-	absurdAfter = time.Minute
 	// grace is how long an item outlives what it is good for (CR-16).
 	grace = 24 * time.Hour
 	// never is a ttl that no sweeper reaches, in seconds.

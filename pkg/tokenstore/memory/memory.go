@@ -16,10 +16,6 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// absurdAfter is how much further ahead than a whole lease an end may lie
-// before the lease counts as corrupt (BI-74).
-const absurdAfter = time.Minute
-
 // Store is safe for concurrent use. What it returns shares no memory with it.
 type Store struct {
 	mu    sync.Mutex
@@ -270,7 +266,7 @@ func (s *Store) write(item tokenstore.Item) tokenstore.Item {
 // ended says whether a lease binds nobody any more.
 func ended(l tokenstore.Lease, a tokenstore.Acquire) bool {
 	return l.Owner == "" ||
-		l.Until.Before(instant(a.Now)) || l.Until.After(instant(a.Now.Add(a.TTL+absurdAfter)))
+		l.Until.Before(instant(a.Now)) || l.Until.After(instant(a.Believable()))
 }
 
 // released ends the lease if it is owner's; the count of acquisitions stays.

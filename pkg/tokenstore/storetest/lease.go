@@ -55,6 +55,20 @@ func lease(t *testing.T, f *fixture) {
 			diff(t, "lease stored", want, get(t, f, k).Lease)
 		})
 	}
+	for ahead, held := range map[time.Duration]bool{10 * time.Minute: true, 10*time.Minute + time.Millisecond: false} {
+		t.Run(fmt.Sprint("CR-10 to spend, a lease is believed ten minutes ahead: ", ahead), func(t *testing.T) {
+			k := key(t)
+			first := acquire(k, "first", start.Add(ahead))
+			if _, err := f.Acquire(t.Context(), first); err != nil {
+				t.Fatal(err)
+			}
+			second := acquire(k, "second", start)
+			second.Spend = true
+			if _, err := f.Acquire(t.Context(), second); errors.Is(err, tokenstore.ErrHeld) != held {
+				t.Errorf("%v", err)
+			}
+		})
+	}
 	t.Run("CR-08 the item comes with the lease", func(t *testing.T) {
 		k := key(t)
 		minted := mustMint(t, f, k, "token_1")
