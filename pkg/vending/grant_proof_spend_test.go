@@ -1,0 +1,297 @@
+package vending_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/seal"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// What is proved here is that a refresh token or a code is spent once, kept, and
+// given up at the right moment.
+
+// The holder whose lease ran out is about to store the refresh token that
+// replaced the one which somebody else is told is dead.
+func TestGrantProofLateHolderIsLookedFor(t *testing.T) {
+	t.Run("CR-15 the refresh token changes between two looks", func(t *testing.T) {
+		d, slow := consented(t, rotates)
+		d.clock.advance(expired)
+		asked, answered, stored := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		answer := sync.OnceFunc(func() { close(answered) })
+		defer answer()
+		d.idp.after = func(oauth.Request) *oauth.Error {
+			d.idp.hear(nil)
+			close(asked)
+			<-answered
+			return nil
+		}
+		go func() {
+			_, err := slow.Vend(t.Context(), user())
+			stored <- err
+		}()
+		<-asked
+		d.clock.advance(21 * time.Second)
+		waits := 0
+		quick := d.processWith(proofSetup{wait: func(ctx context.Context, pause time.Duration) error {
+			if waits++; waits == 2 {
+				answer()
+				if err := <-stored; err != nil {
+					t.Errorf("the late holder: %v", err)
+				}
+			}
+			return d.clock.Wait(ctx, pause)
+		}})
+		if v := d.vend(quick, user()); v.AccessToken.Reveal() != "access_2" {
+			t.Errorf("served %s, want the late holder's", v.AccessToken.Reveal())
+		}
+	})
+}
+
+// hear replaces what happens before an answer arrives.
+func (s *consentServer) hear(after func(oauth.Request) *oauth.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.after = after
+}
+
+func TestGrantProofRejectionSpendsWhatIsUncertain(t *testing.T) {
+	t.Run("CR-14 a token reported dead is nothing to wait for", func(t *testing.T) {
+		d, core := consented(t, rotatesSoft)
+		first := d.vend(core, user())
+		d.clock.advance(10 * time.Minute)
+		d.diedSpending(user())
+		r := user()
+		r.RejectedTokenID = first.ID
+		v, err := d.process().Vend(t.Context(), r)
+		if err != nil || v.ID == first.ID || d.idp.calls() != 2 {
+			t.Errorf("%v after %d calls, the same token: %v", err, d.idp.calls(), v.ID == first.ID)
+		}
+	})
+}
+
+// A rejecter is told that the grant has ended, by the word of a server whose
+// answer with the successor has not arrived yet.
+func TestGrantProofEndIsOfOneRefreshToken(t *testing.T) {
+	t.Run("FI-24 FI-25 the end of a refresh token says nothing of the next", func(t *testing.T) {
+		d, slow := consented(t, rotates)
+		first := d.vend(slow, user())
+		d.clock.advance(52 * time.Minute)
+		d.idp.after = func(oauth.Request) *oauth.Error {
+			d.idp.hear(nil)
+			d.clock.advance(21 * time.Second)
+			r := user()
+			r.RejectedTokenID = first.ID
+			if _, err := d.process().Vend(t.Context(), r); !problem.Is(err, problem.AuthorizationRequired) {
+				t.Errorf("the rejecter got %v", err)
+			}
+			d.idp.dead = false // a server that refuses what is spent, and no more than that
+			return nil
+		}
+		d.vend(slow, user())
+		d.clock.advance(expired)
+		if _, err := d.process().Vend(t.Context(), user()); err != nil {
+			t.Errorf("with the refresh token that lives: %v", err)
+		}
+	})
+}
+
+func TestGrantProofCodeIsNotSpentInVain(t *testing.T) {
+	t.Run("FI-36 without the keyset", func(t *testing.T) {
+		d := newDelegation(t, rotates)
+		d.sealer = seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
+			return redact.Secret{}, errors.New("not today")
+		}})
+		d.refusesConsent(t.Context(), problem.StoreUnavailable)
+	})
+	t.Run("CR-12 with too little time to store what it brings", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		newDelegation(t, rotates).refusesConsent(ctx, problem.RefreshInProgress)
+	})
+}
+
+// refusesConsent brings a code, and expects that it is refused before it is used.
+func (d *delegation) refusesConsent(ctx context.Context, want problem.Code) {
+	d.t.Helper()
+	core, used := d.process(), false
+	conn, err := core.Delegated(d.t.Context(), user())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	err = core.Adopt(ctx, vending.Adoption{Connection: conn, Code: redact.New("code"), Scope: conn.Scope,
+		Consume: func(context.Context) error { used = true; return nil }})
+	if !problem.Is(err, want) || used || d.idp.calls() != 0 {
+		d.t.Errorf("%v, want %s; session used up: %v, %d calls", err, want, used, d.idp.calls())
+	}
+}
+
+func TestGrantProofUnsaved(t *testing.T) {
+	// unsaved is a process with a refresh token that the table did not take.
+	unsaved := func(t *testing.T) (*delegation, *vending.Core) {
+		d, core := consented(t, rotates)
+		d.consent(core, of("ann"))
+		d.clock.advance(58 * time.Minute)
+		d.vend(core, of("ann"))
+		d.clock.advance(3 * time.Minute)
+		d.store.refuse("commit", true)
+		if _, err := core.Vend(t.Context(), user()); !problem.Is(err, problem.StoreUnavailable) {
+			t.Fatalf("got %v", err)
+		}
+		return d, core
+	}
+	t.Run("CR-13 it is saved before anything else, also by who asks for another token", func(t *testing.T) {
+		d, core := unsaved(t)
+		before := d.grantOf(user()).Grant.Fingerprint
+		d.store.refuse("commit", false)
+		ctx, account := audited(t)
+		if _, err := core.Vend(ctx, of("ann")); err != nil {
+			t.Fatal(err)
+		}
+		if after := d.grantOf(user()).Grant.Fingerprint; after == before || !warned(account, "refresh_token_saved_late") {
+			t.Errorf("saved %v", after != before)
+		}
+	})
+	t.Run("FI-49 nothing of it outlives a disconnection", func(t *testing.T) {
+		d, core := unsaved(t)
+		if err := core.Disconnect(t.Context(), user()); !problem.Is(err, problem.StoreUnavailable) || len(d.idp.revoked) != 0 {
+			t.Errorf("while the table does not take it: %v, revoked %q", err, d.idp.revoked)
+		}
+		d.store.refuse("commit", false)
+		if err := core.Disconnect(t.Context(), user()); err != nil {
+			t.Fatal(err)
+		}
+		if len(d.idp.revoked) != 1 || d.idp.revoked[0] != "refresh_4" {
+			t.Errorf("revoked %q, want the living refresh token", d.idp.revoked)
+		}
+		if _, err := core.Vend(t.Context(), user()); !problem.Is(err, problem.AuthorizationRequired) {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+func TestGrantProofEndAfterConsent(t *testing.T) {
+	t.Run("CR-27 the documented life counts from the consent", func(t *testing.T) {
+		d := newDelegation(t, rotates)
+		d.declare("user", `{"provider":"creative-force","grant_type":"authorization_code","client_id":"app","client_secret":"hush"}`)
+		d.consent(d.process(), user())
+		if end, want := d.grantOf(user()).Grant.ExpiresAt, d.clock.Now().Add(30*24*time.Hour); !end.Equal(want) {
+			t.Errorf("the refresh token ends at %v, want %v", end, want)
+		}
+	})
+}
+
+// interposed lets something happen before the first drop.
+type interposed struct {
+	*flakyStore
+	first func()
+}
+
+func (s *interposed) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+	if first := s.first; first != nil {
+		s.first = nil
+		first()
+	}
+	return s.flakyStore.Drop(ctx, d)
+}
+
+func TestGrantProofStaysOnTheWheel(t *testing.T) {
+	t.Run("CR-27 a consent that comes while the token is being dropped", func(t *testing.T) {
+		d := newDelegation(t, rotates)
+		core := d.processWith(proofSetup{store: &interposed{d.store, func() { d.consent(d.process(), user()) }}})
+		if err := core.Forget(t.Context(), user(), false); err != nil {
+			t.Fatal(err)
+		}
+		if item := d.grantOf(user()); item.Grant.Fingerprint == "" || item.Token.ID != "" || item.RenewSlot == "" {
+			t.Errorf("grant %q, token %q, slot %q", item.Grant.Fingerprint, item.Token.ID, item.RenewSlot)
+		}
+	})
+	t.Run("CR-27 a grant that has ended has no place there", func(t *testing.T) {
+		d, core := consented(t, rotates)
+		key := tokenstore.Key{Connection: "user"}
+		if home, err := core.Home(t.Context(), key); err != nil || home == "" {
+			t.Fatalf("while it lives: %q, %v", home, err)
+		}
+		d.clock.advance(expired)
+		d.idp.end()
+		if _, err := core.Vend(t.Context(), user()); !problem.Is(err, problem.AuthorizationRequired) {
+			t.Fatal(err)
+		}
+		if home, err := core.Home(t.Context(), key); err != nil || home != "" {
+			t.Errorf("when it has ended: %q, %v", home, err)
+		}
+	})
+}
+
+// uninformed is a table whose replicas know nothing yet.
+type uninformed struct{ *flakyStore }
+
+func (s uninformed) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
+	if !consistent {
+		return tokenstore.Item{Key: key}, nil
+	}
+	return s.flakyStore.Get(ctx, key, true)
+}
+
+// A provider whose new token ends the one in callers' hands is asked when that
+// has ended, and not before.
+func TestGrantProofNewTokenRevokesOld(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name    string
+		revokes bool
+		left    time.Duration
+		ahead   bool
+	}{
+		{"a new token leaves the old one alone", false, 20 * time.Minute, true},
+		{"a new token ends the old one, which lives", true, 20 * time.Minute, false},
+		{"a new token ends the old one, which has ended", true, -time.Second, true},
+	} {
+		t.Run("CR-27 "+c.name, func(t *testing.T) {
+			conn := connection.Connection{GrantType: connection.AuthorizationCode, EarlyRefresh: true, NewTokenRevokesOld: c.revokes}
+			token := vending.Token{ID: "1", MintedAt: now.Add(c.left - time.Hour), ExpiresAt: now.Add(c.left)}
+			if got := vending.RenewsAhead(conn, token, now); got != c.ahead {
+				t.Errorf("renewed %v, want %v", got, c.ahead)
+			}
+		})
+	}
+}
+
+func TestGrantProofLaggingReplica(t *testing.T) {
+	t.Run("CR-08 the token of a consent that a replica has not heard of is served without a lease", func(t *testing.T) {
+		d, core := consented(t, rotates)
+		first, leases := d.vend(core, user()), d.store.count("acquire")
+		v := d.vend(d.processWith(proofSetup{store: uninformed{d.store}}), user())
+		if n := d.store.count("acquire") - leases; v.ID != first.ID || n != 0 {
+			t.Errorf("%d leases taken, the same token: %v", n, v.ID == first.ID)
+		}
+	})
+}
+
+// unready seals and opens, and cannot promise that it will.
+type unready struct{ vending.Sealer }
+
+func (unready) Prefetch(context.Context) error { return seal.ErrUnavailable }
+
+func TestGrantProofMarkStays(t *testing.T) {
+	t.Run("CR-14 who gives the lease back unused leaves the mark of who died with it", func(t *testing.T) {
+		d, core := consented(t, rotates)
+		first := d.vend(core, user())
+		d.clock.advance(52 * time.Minute)
+		d.diedSpending(user())
+		if v := d.vend(d.processWith(proofSetup{sealer: unready{d.sealer}}), user()); v.ID != first.ID {
+			t.Fatal("it was refreshed without the keyset")
+		}
+		if v := d.vend(d.process(), user()); v.ID != first.ID || d.idp.calls() != 1 {
+			t.Errorf("%d calls although the old token lives", d.idp.calls())
+		}
+	})
+}
