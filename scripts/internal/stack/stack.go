@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 )
@@ -20,6 +21,9 @@ func Command(ctx context.Context, args ...string) ([]byte, error) {
 	var out, said bytes.Buffer
 	command := exec.CommandContext(ctx, "sam", args...)
 	command.Stdout, command.Stderr = &out, &said
+	if region := os.Getenv("AWS_REGION"); region != "" {
+		command.Env = append(os.Environ(), "AWS_DEFAULT_REGION="+region) // the one name that SAM knows
+	}
 	err := command.Run()
 	if errors.Is(err, exec.ErrNotFound) {
 		return nil, errors.New("there is no sam; get it with: pipx install aws-sam-cli")
@@ -44,6 +48,10 @@ func (s SAM) Outputs(ctx context.Context, name string) (map[string]string, error
 	return outputs, wanted(outputs, name, "Url", "CallerStatement", "Curl")
 }
 
+// undeployed is what SAM shows as the physical name of a resource that the
+// template in the current folder has, and the stack has not.
+const undeployed = "-"
+
 // Resources are the physical names of the stack's resources by their logical
 // ones.
 func (s SAM) Resources(ctx context.Context, name string) (map[string]string, error) {
@@ -53,7 +61,9 @@ func (s SAM) Resources(ctx context.Context, name string) (map[string]string, err
 	}
 	resources := map[string]string{}
 	for _, one := range listed {
-		resources[one.LogicalResourceId] = one.PhysicalResourceId
+		if one.PhysicalResourceId != undeployed {
+			resources[one.LogicalResourceId] = one.PhysicalResourceId
+		}
 	}
 	return resources, wanted(resources, name, "Tokens", "SealingKeyset", "ConsentKeyset")
 }
