@@ -263,7 +263,6 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 	default:
 		c.memory.put(j.key, entry{item: adopted, token: m.Token, readAt: c.now(), source: FromProvider})
 	}
-	c.unsaved.forget(j.key)
 	warnOfEnd(ctx, g, c.now())
 	if !a.imported() {
 		c.revokeFormer(ctx, j.conn, item, g)

@@ -296,6 +296,37 @@ func TestNothingLivesOnAfterDisconnecting(t *testing.T) {
 	})
 }
 
+func TestUnsavedOfAFormerConsentIsRevoked(t *testing.T) {
+	d, core := consented(t, rotates)
+	d.clock.advance(expired)
+	d.store.refuse("commit", true)
+	_, _ = core.Vend(t.Context(), user())
+	d.clock.advance(21 * time.Second)
+	d.consent(core, user())
+	d.store.refuse("commit", false)
+	d.vend(core, user())
+	if left := d.forgotten(); fmt.Sprint(left) != "[refresh_3]" {
+		t.Errorf("AZ-30 %v live on; refresh_3 is stored", left)
+	}
+}
+
+func TestUnsavedImportIsNeverRevoked(t *testing.T) {
+	d := newDelegation(t, keeps)
+	d.idp.knows("brought")
+	core := d.process()
+	d.store.refuse("adopt", true)
+	if err := core.Import(t.Context(), vending.Import{Request: user(), RefreshToken: redact.New("brought")}); !problem.Is(err, problem.StoreUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+	d.store.refuse("adopt", false)
+	d.clock.advance(21 * time.Second)
+	d.consent(d.process(), user())
+	d.vend(core, user())
+	if len(d.idp.revoked) > 0 {
+		t.Errorf("OC-14 revoked %v, which somebody else may use", d.idp.revoked)
+	}
+}
+
 func TestAmbiguityHoldsUpOnlyWhereATokenServes(t *testing.T) {
 	t.Run("INV-7 not when another declaration minted it", func(t *testing.T) {
 		d, core := consented(t, keeps)
