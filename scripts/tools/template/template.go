@@ -23,6 +23,7 @@ const (
 type Template struct {
 	Transform  string               `yaml:"Transform"`
 	Parameters map[string]Parameter `yaml:"Parameters"`
+	Conditions map[string]yaml.Node `yaml:"Conditions"`
 	Globals    struct {
 		Function Function `yaml:"Function"`
 	} `yaml:"Globals"`
