@@ -146,7 +146,7 @@ func (b *bench) conformance(ctx context.Context, e engines) {
 
 // racing are the scenarios of the fleet that are about the table under many
 // processes, and take little time.
-const racing = `^(FI-01|FI-03|FI-04|FI-06|FI-07|FI-2[6-9]|FI-30|FI-32|FI-33|FI-34|FI-35|FI-36|FI-40) `
+const racing = `^(FI-01|FI-03|FI-04|FI-06|FI-07|FI-2[6-9]|FI-3[0-2]|FI-34|FI-36|FI-40) `
 
 // races plays them on DynamoDB Local.
 func (b *bench) races(ctx context.Context, e engines) {

@@ -16,6 +16,7 @@ var (
 	missingTable   = cloud.Failure{Status: http.StatusBadRequest, Code: "ResourceNotFoundException"}
 	failingSecrets = cloud.Failure{Status: http.StatusInternalServerError, Code: "InternalServiceError"}
 	deniedSecret   = cloud.Failure{Status: http.StatusBadRequest, Code: "AccessDeniedException"}
+	leavingSecret  = cloud.Failure{Status: http.StatusBadRequest, Code: "InvalidRequestException"}
 )
 
 // faults are steps during which an engine is throttled, denies or fails. Each
@@ -25,7 +26,8 @@ func (s Stack) faults() []Check {
 		{"FI-26 a table that throttles leaves a warm function serving", s.during(s.Cloud.TableGate, throttledTable, s.servedWarm)},
 		{"FI-27 without a table a token is minted once, and no grant is touched", s.during(s.Cloud.TableGate, missingTable, s.mintedOnce)},
 		{"FI-34 Secrets Manager failing leaves cached tokens served, and no other minted", s.secretsFail},
-		{"FI-34 a denied secret is that connection's trouble alone", s.secretDenied},
+		{"FI-34 a denied secret is that connection's trouble alone", s.aloneWith("denied", deniedSecret)},
+		{"FI-35 a secret that is to be deleted is that connection's trouble alone", s.aloneWith("leaving", leavingSecret)},
 	}
 }
 
@@ -89,18 +91,20 @@ func (s Stack) secretsFail(ctx context.Context) error {
 	return errors.Join(err, s.never(name))
 }
 
-func (s Stack) secretDenied(ctx context.Context) error {
-	const name = "denied"
-	if err := s.register(ctx, name); err != nil {
-		return err
+// aloneWith makes a connection whose secret fails that way, for as long as it
+// and another are asked for.
+func (s Stack) aloneWith(name string, f cloud.Failure) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := s.register(ctx, name); err != nil {
+			return err
+		}
+		f.Naming = `"` + cloud.Prefix + name + `"`
+		err := s.during(s.Cloud.SecretsGate, f, func(ctx context.Context) error {
+			_, err := s.API.expect(ctx, http.StatusInternalServerError, "connection_misconfigured", http.MethodGet, tokenOf(name), "")
+			return errors.Join(err, s.servedWarm(ctx))
+		})(ctx)
+		return errors.Join(err, s.never(name))
 	}
-	denied := deniedSecret
-	denied.Naming = `"` + cloud.Prefix + name + `"`
-	err := s.during(s.Cloud.SecretsGate, denied, func(ctx context.Context) error {
-		_, err := s.API.expect(ctx, http.StatusInternalServerError, "connection_misconfigured", http.MethodGet, tokenOf(name), "")
-		return errors.Join(err, s.servedWarm(ctx))
-	})(ctx)
-	return errors.Join(err, s.never(name))
 }
 
 // never is an error when the provider was asked for the connection.
