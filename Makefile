@@ -34,7 +34,9 @@ chaos: ## everything that can happen to a fleet of real processes; needs dynalit
 	@go run ./scripts/sim -only day,ladder,cost,burst,outage,faults,real
 
 test-aws: ## real engines: DynamoDB Local, moto, the built functions, SAM in Docker; tells what is missing; ARGS="-require" fails then
-	@go run ./scripts/aws $(ARGS) test
+	@go build -o build/aws ./scripts/aws
+	@exec build/aws $(ARGS) test
 
 sam-local: ## the stack under SAM on this machine, with sandbox providers; needs what test-aws needs
-	@go run ./scripts/aws $(ARGS) local
+	@go build -o build/aws ./scripts/aws
+	@exec build/aws $(ARGS) local

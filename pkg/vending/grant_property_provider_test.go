@@ -307,6 +307,3 @@ func (p *familyPort) Revoke(ctx context.Context, r oauth.Revocation) error {
 	}
 	return nil
 }
-
-// fromTheProvider reports whether a gate stands before the server.
-func fromTheProvider(what string) bool { return strings.HasPrefix(what, "ask the provider") }

@@ -102,6 +102,13 @@ func play(ctx context.Context, o options, progress io.Writer) (outcome, error) {
 	if err := fleet.Build(ctx, folder); err != nil {
 		return outcome{}, err
 	}
+	switch {
+	case len(chosen(o)) > 0:
+	case o.figures:
+		fmt.Fprintf(progress, "no scenario matches -run %s: figures only\n", o.only)
+	default:
+		return outcome{}, fmt.Errorf("no scenario matches -run %s", o.only)
+	}
 	c := scenario.Config{Bootstraps: folder, DynamoDB: endpoint, Full: true, Soak: o.soak}
 	r := outcome{results: perform(ctx, c, chosen(o), progress)}
 	r.figures = append(figure.Killed(r.results), figure.Stored(r.results)...)

@@ -72,7 +72,7 @@ func (o only) Load(_ context.Context, name string, stage clientsecret.Stage, _ b
 func inWords(err error) error {
 	p := problem.Of(err)
 	text := cmp.Or(p.Detail, string(p.Code))
-	if p.Provider != nil {
+	if p.Provider != nil && p.Provider.Status != 0 {
 		text += fmt.Sprintf("\nthe provider answered %d %s", p.Provider.Status, p.Provider.Error)
 	}
 	var said *oauth.Error
