@@ -22,7 +22,7 @@ import (
 // tokenstore.ErrSuperseded, with the item, says that it holds another or none,
 // and that nothing was written.
 func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
-	form := commitForm{token: true, lease: true, settle: true, sweep: c.Consumed == "" && swept(c.Key)}
+	form := commitForm{token: true, lease: c.Owner != "", settle: true, sweep: c.Consumed == "" && swept(c.Key)}
 	for range writeTries {
 		found, applied, err := s.apply(ctx, form.update(c))
 		if err != nil {
@@ -60,7 +60,7 @@ type commitForm struct {
 func commitFormFor(c tokenstore.Commit, item tokenstore.Item, found attributes, bad []string) commitForm {
 	f := commitForm{
 		token:  item.Version == c.Version && !slices.Contains(bad, attrVersion),
-		lease:  textOf(found[attrLeaseOwner]) == c.Owner,
+		lease:  c.Owner != "" && textOf(found[attrLeaseOwner]) == c.Owner,
 		settle: found[attrSpendAttempt] == nil || textOf(found[attrSpendAttempt]) == c.Owner,
 		sweep:  c.Consumed == "" && swept(c.Key) && !holdsGrant(c.Key, found),
 	}

@@ -101,6 +101,16 @@ func commit(t *testing.T, f *fixture) {
 			t.Errorf("Commit: version %d, %v, want 1", item.Version, err)
 		}
 	})
+	t.Run("CR-07 a commit without a lease is fenced by the version alone", func(t *testing.T) {
+		k := key(t)
+		mustMint(t, f, k, "token_1")
+		if item, err := f.Commit(t.Context(), committed(k, "", 1, "token_2")); err != nil || item.Token.ID != "token_2" || item.Version != 2 {
+			t.Errorf("Commit: version %d of %q, %v", item.Version, item.Token.ID, err)
+		}
+		if _, err := f.Commit(t.Context(), committed(k, "", 1, "token_3")); !errors.Is(err, tokenstore.ErrSuperseded) {
+			t.Errorf("Commit over another version: %v", err)
+		}
+	})
 	t.Run("FI-07 CR-07 a moved version fences a commit", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "slow", start)

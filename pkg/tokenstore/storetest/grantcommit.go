@@ -12,6 +12,20 @@ import (
 )
 
 func commitGrant(t *testing.T, f *fixture) {
+	for _, version := range []int64{-1, 1} {
+		t.Run(fmt.Sprint("CR-07 without a lease the consumed refresh token fences, version ", version), func(t *testing.T) {
+			k := key(t)
+			mustAdopt(t, f, k, "rt_1", "token_1")
+			item, err := f.Commit(t.Context(), refreshed(k, "", version, "rt_1", "rt_2", "token_2"))
+			if err != nil {
+				t.Fatalf("Commit: %v", err)
+			}
+			diff(t, "grant", storedGrant("rt_2"), item.Grant)
+			if taken := item.Token.ID == "token_2"; taken != (version == 1) {
+				t.Errorf("token %s at version %d", item.Token.ID, item.Version)
+			}
+		})
+	}
 	for _, next := range []string{"rt_2", "rt_1"} {
 		t.Run("CR-12 both tokens at once, the mark gone, refresh token then "+next, func(t *testing.T) {
 			k := key(t)
