@@ -17,7 +17,7 @@ import (
 // TestAll takes every measurement once, on everything built, and looks at no time.
 func TestAll(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it builds four programs")
+		t.Skip("it builds ten programs: left out of -short")
 	}
 	var progress bytes.Buffer
 	rows, err := measure.All(t.Context(), measure.Config{Short: true, Progress: &progress, Folder: t.TempDir()})
