@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/scripts/aws/internal/cloud"
-	"github.com/tokenvend/tokenvend/scripts/internal/restapi"
+	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 )
 
 // openFront serves the API on loopback, before functions that may come later:
 // they must know its address first. It returns its URL, and tells the cloud.
-func (b *bench) openFront(ctx context.Context, c *cloud.Cloud, hosts map[string]restapi.Function) (string, error) {
+func (b *bench) openFront(ctx context.Context, c *cloud.Cloud, hosts map[string]localgateway.Function) (string, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("listen for the API: %w", err)
@@ -22,8 +22,8 @@ func (b *bench) openFront(ctx context.Context, c *cloud.Cloud, hosts map[string]
 	return b.serveFront(l, c, hosts)
 }
 
-func (b *bench) serveFront(l net.Listener, c *cloud.Cloud, hosts map[string]restapi.Function) (string, error) {
-	late := map[string]restapi.Function{}
+func (b *bench) serveFront(l net.Listener, c *cloud.Cloud, hosts map[string]localgateway.Function) (string, error) {
+	late := map[string]localgateway.Function{}
 	for _, name := range functions() {
 		late[name] = lookup{name: name, among: hosts}
 	}
@@ -41,7 +41,7 @@ func (b *bench) serveFront(l net.Listener, c *cloud.Cloud, hosts map[string]rest
 // lookup is a function that is looked up when it is asked.
 type lookup struct {
 	name  string
-	among map[string]restapi.Function
+	among map[string]localgateway.Function
 }
 
 // Invoke asks the function of that name.

@@ -18,7 +18,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/aws/internal/samcli"
 	"github.com/tokenvend/tokenvend/scripts/aws/internal/story"
 	"github.com/tokenvend/tokenvend/scripts/internal/engine"
-	"github.com/tokenvend/tokenvend/scripts/internal/restapi"
+	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 )
 
 // under is SAM with all that it runs on.
@@ -211,7 +211,7 @@ func (u *under) openLambda(ctx context.Context, l net.Listener) (flow.Stack, err
 	if err != nil {
 		return flow.Stack{}, err
 	}
-	hosts := map[string]restapi.Function{}
+	hosts := map[string]localgateway.Function{}
 	var url string
 	if l == nil {
 		url, err = u.openFront(ctx, c, hosts)

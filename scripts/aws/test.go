@@ -14,7 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/aws/internal/flow"
 	"github.com/tokenvend/tokenvend/scripts/aws/internal/provision"
 	"github.com/tokenvend/tokenvend/scripts/internal/engine"
-	"github.com/tokenvend/tokenvend/scripts/internal/restapi"
+	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 	"github.com/tokenvend/tokenvend/scripts/internal/runtimehost"
 	"github.com/tokenvend/tokenvend/scripts/internal/testcount"
 )
@@ -221,7 +221,7 @@ func (b *bench) openProcesses(ctx context.Context, e engines) (flow.Stack, error
 	if err != nil {
 		return flow.Stack{}, err
 	}
-	hosts := map[string]restapi.Function{}
+	hosts := map[string]localgateway.Function{}
 	api, err := b.openFront(ctx, c, hosts)
 	if err != nil {
 		return flow.Stack{}, err
@@ -246,7 +246,7 @@ func assignments(variables map[string]string) []string {
 	return all
 }
 
-func stackOf(c *cloud.Cloud, url string, functions map[string]restapi.Function) flow.Stack {
+func stackOf(c *cloud.Cloud, url string, functions map[string]localgateway.Function) flow.Stack {
 	return flow.Stack{
 		Cloud: c, Renew: functions["renew"], Consent: functions["consent"] != nil,
 		API: flow.Curl{URL: url, User: cloud.CallerKey + ":" + cloud.CallerSecret, Region: cloud.Region},

@@ -13,7 +13,7 @@ import (
 	"syscall"
 
 	"github.com/tokenvend/tokenvend/scripts/connect/internal/errand"
-	"github.com/tokenvend/tokenvend/scripts/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/client"
 )
 
 // The exit codes.
@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, problems io.Writ
 		fmt.Fprintf(problems, "%v; see go run ./scripts/connect -help\n", err)
 		return exitUsage
 	}
-	api, err := signed.Target(o.url, os.LookupEnv)
+	api, err := client.Target(o.url, os.LookupEnv)
 	if err != nil {
 		fmt.Fprintln(problems, err)
 		return exitUsage

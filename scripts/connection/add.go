@@ -20,19 +20,19 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/connection/internal/declare"
 	"github.com/tokenvend/tokenvend/scripts/connection/internal/errand"
 	"github.com/tokenvend/tokenvend/scripts/connection/internal/place"
-	"github.com/tokenvend/tokenvend/scripts/internal/secretedit"
-	"github.com/tokenvend/tokenvend/scripts/internal/terminal"
+	"github.com/tokenvend/tokenvend/scripts/internal/prompt"
+	"github.com/tokenvend/tokenvend/scripts/internal/secretwriter"
 )
 
 // maxText is more than a secret holds, in bytes: what is longer is not read whole.
-const maxText = secretedit.MaxText + 1
+const maxText = secretwriter.MaxText + 1
 
 func add(ctx context.Context, o options, w world) error {
 	draft, err := o.draft(w.in)
 	if err != nil {
 		return err
 	}
-	a := errand.Addition{Draft: draft, Now: w.now, Out: w.out, Asker: terminal.New(w.in, w.out, o.yes)}
+	a := errand.Addition{Draft: draft, Now: w.now, Out: w.out, Asker: prompt.New(w.in, w.out, o.yes)}
 	if o.folder != "" {
 		err = o.intoFolder(&a)
 	} else {
@@ -86,7 +86,7 @@ func (o options) intoAccount(ctx context.Context, w world, a *errand.Addition) e
 		return err
 	}
 	client := aws.SecretsManager()
-	a.Keeper = place.Account{Editor: secretedit.Editor{Client: client}, Prefix: settings.SecretPrefix, KeyARN: o.keyARN}
+	a.Keeper = place.Account{Editor: secretwriter.Editor{Client: client}, Prefix: settings.SecretPrefix, KeyARN: o.keyARN}
 	a.Deployment = declare.Deployment{
 		Lister:  awssecretsmanager.New(awssecretsmanager.Config{Client: client, Prefix: settings.SecretPrefix}),
 		Parser:  connection.Parser{Egress: egress.Policy{Allow: settings.ProviderAllowCIDRs}},

@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/prompt"
 	"github.com/tokenvend/tokenvend/scripts/internal/stack"
-	"github.com/tokenvend/tokenvend/scripts/internal/terminal"
 )
 
 // The exit codes.
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, w world) int {
 	case ctx.Err() != nil:
 		fmt.Fprintln(w.problems, "given up")
 		return exitInterrupted
-	case errors.Is(err, terminal.ErrDeclined):
+	case errors.Is(err, prompt.ErrDeclined):
 		fmt.Fprintln(w.out, err)
 		return exitFailed
 	default:

@@ -5,7 +5,7 @@ import (
 	"context"
 
 	"github.com/tokenvend/tokenvend/scripts/connection/internal/errand"
-	"github.com/tokenvend/tokenvend/scripts/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/client"
 )
 
 func test(ctx context.Context, o options, w world) error {
@@ -17,7 +17,7 @@ func test(ctx context.Context, o options, w world) error {
 		}
 		url = outputs["Url"]
 	}
-	api, err := signed.Target(url, w.lookup)
+	api, err := client.Target(url, w.lookup)
 	if err != nil {
 		return err
 	}

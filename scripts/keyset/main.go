@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
-	"github.com/tokenvend/tokenvend/scripts/internal/secretedit"
+	"github.com/tokenvend/tokenvend/scripts/internal/prompt"
+	"github.com/tokenvend/tokenvend/scripts/internal/secretwriter"
 	"github.com/tokenvend/tokenvend/scripts/internal/stack"
-	"github.com/tokenvend/tokenvend/scripts/internal/terminal"
 	"github.com/tokenvend/tokenvend/scripts/keyset/internal/rotation"
 )
 
@@ -77,8 +77,8 @@ func perform(ctx context.Context, o options, w world) error {
 		return err
 	}
 	r := rotation.Rotation{
-		Editor: secretedit.Editor{Client: aws.SecretsManager()}, Secret: o.secret,
-		Now: w.now, Asker: terminal.New(w.in, w.out, o.yes), Out: w.out,
+		Editor: secretwriter.Editor{Client: aws.SecretsManager()}, Secret: o.secret,
+		Now: w.now, Asker: prompt.New(w.in, w.out, o.yes), Out: w.out,
 	}
 	if !o.consent {
 		table := aws.DynamoDB()

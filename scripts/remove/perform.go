@@ -14,14 +14,14 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/awssecretsmanager"
 	"github.com/tokenvend/tokenvend/pkg/config"
 	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
-	"github.com/tokenvend/tokenvend/scripts/internal/secretedit"
-	"github.com/tokenvend/tokenvend/scripts/internal/terminal"
+	"github.com/tokenvend/tokenvend/scripts/internal/prompt"
+	"github.com/tokenvend/tokenvend/scripts/internal/secretwriter"
 )
 
 // removal is one run of the command.
 type removal struct {
 	world
-	asker *terminal.Asker
+	asker *prompt.Asker
 	aws   awsconfig.Config
 }
 
@@ -30,7 +30,7 @@ func perform(ctx context.Context, o options, w world) error {
 	if err != nil {
 		return err
 	}
-	r := removal{world: w, asker: terminal.New(w.in, w.out, o.yes), aws: aws}
+	r := removal{world: w, asker: prompt.New(w.in, w.out, o.yes), aws: aws}
 	switch {
 	case o.stack != "":
 		return r.stack(ctx, o.stack)
@@ -99,7 +99,7 @@ func (r removal) secret(ctx context.Context, name string) error {
 	if err := r.asker.Type("What only this secret knows is lost once 30 days are over.", name); err != nil {
 		return err
 	}
-	ends, err := secretedit.Editor{Client: r.aws.SecretsManager()}.Delete(ctx, name)
+	ends, err := secretwriter.Editor{Client: r.aws.SecretsManager()}.Delete(ctx, name)
 	if err != nil {
 		return fmt.Errorf("the secret: %w", err)
 	}

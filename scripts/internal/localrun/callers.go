@@ -2,7 +2,7 @@ package localrun
 
 import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
-	"github.com/tokenvend/tokenvend/scripts/internal/restapi"
+	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 	"github.com/tokenvend/tokenvend/scripts/internal/sigv4"
 )
 
@@ -32,10 +32,10 @@ func keys() []sigv4.Key {
 	return keys
 }
 
-func callers() map[string]restapi.Caller {
-	callers := make(map[string]restapi.Caller, len(users))
+func callers() map[string]localgateway.Caller {
+	callers := make(map[string]localgateway.Caller, len(users))
 	for _, u := range users {
-		callers[u.name] = restapi.Caller{AccountID: account, UniqueID: u.uniqueID, ARN: u.arn()}
+		callers[u.name] = localgateway.Caller{AccountID: account, UniqueID: u.uniqueID, ARN: u.arn()}
 	}
 	return callers
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
 	"github.com/tokenvend/tokenvend/pkg/vending"
-	"github.com/tokenvend/tokenvend/scripts/internal/restapi"
+	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 	"github.com/tokenvend/tokenvend/scripts/internal/sigv4"
 )
 
@@ -56,12 +56,12 @@ func compose(p place, w World) (composed, error) {
 	}
 	directory := vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: source, Lister: source, Parser: parser, Now: w.Now})
 	callersCore := core()
-	api, err := restapi.New(restapi.Config{
+	api, err := localgateway.New(localgateway.Config{
 		Verifier: sigv4.New(sigv4.Config{Keys: keys(), Region: region, Service: service, Now: w.Now}),
 		Callers:  callers(),
 		Stage:    stage,
 		Now:      w.Now,
-		Functions: map[string]restapi.Function{
+		Functions: map[string]localgateway.Function{
 			"vend": gateway.Vend(gateway.VendConfig{Tokens: callersCore, Audit: writer, Now: w.Now}),
 			"connections": gateway.Connections(gateway.ConnectionsConfig{Directory: directory, Audit: writer, Now: w.Now,
 				PublicBaseURL: p.url, Grants: callersCore,

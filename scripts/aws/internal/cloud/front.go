@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
-	"github.com/tokenvend/tokenvend/scripts/internal/restapi"
+	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 	"github.com/tokenvend/tokenvend/scripts/internal/sigv4"
 )
 
@@ -23,12 +23,12 @@ const Stage = "v1"
 
 // Front is API Gateway before functions: it knows one caller, an IAM user. What
 // gave no answer is told to output.
-func Front(functions map[string]restapi.Function, output io.Writer) (http.Handler, error) {
-	return restapi.New(restapi.Config{
+func Front(functions map[string]localgateway.Function, output io.Writer) (http.Handler, error) {
+	return localgateway.New(localgateway.Config{
 		Verifier: sigv4.New(sigv4.Config{
 			Keys: []sigv4.Key{{ID: CallerKey, Secret: redact.New(CallerSecret)}}, Region: Region, Service: "execute-api",
 		}),
-		Callers: map[string]restapi.Caller{
+		Callers: map[string]localgateway.Caller{
 			CallerKey: {AccountID: account, UniqueID: "AIDALOCAL000000000001", ARN: "arn:aws:iam::" + account + ":user/" + CallerKey},
 		},
 		Stage: Stage, Functions: functions,

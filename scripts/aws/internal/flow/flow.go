@@ -14,7 +14,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 	"github.com/tokenvend/tokenvend/scripts/aws/internal/cloud"
-	"github.com/tokenvend/tokenvend/scripts/internal/restapi"
+	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 )
 
 // Stack is what a flow needs of a stack.
@@ -24,7 +24,7 @@ type Stack struct {
 	// API is how the stack is asked.
 	API Curl
 	// Renew is the renew function.
-	Renew restapi.Function
+	Renew localgateway.Function
 	// Consent says that the stack has the public function.
 	Consent bool
 }

@@ -14,13 +14,13 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/client"
 )
 
 // Errand is one run of the command. Every field is required unless it says
 // otherwise.
 type Errand struct {
-	API *signed.Client
+	API *client.Client
 	// Connection and Subject name the grant; an empty subject is the default one.
 	Connection, Subject string
 	// In is what is typed, Out where the person reads.
@@ -120,7 +120,7 @@ func (e Errand) complete(ctx context.Context, wanted string, body func(typed str
 // mistyped reports whether the session is still there to be completed: a wrong
 // code, something that is none, and a browser that is not back yet.
 func mistyped(err error) bool {
-	return signed.Is(err, http.StatusBadRequest) || signed.Is(err, http.StatusForbidden) || signed.Is(err, http.StatusConflict)
+	return client.Is(err, http.StatusBadRequest) || client.Is(err, http.StatusForbidden) || client.Is(err, http.StatusConflict)
 }
 
 // ask returns the next line that holds anything.

@@ -12,7 +12,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 	"github.com/tokenvend/tokenvend/scripts/connection/internal/declare"
 	"github.com/tokenvend/tokenvend/scripts/connection/internal/place"
-	"github.com/tokenvend/tokenvend/scripts/internal/terminal"
+	"github.com/tokenvend/tokenvend/scripts/internal/prompt"
 )
 
 // Keeper reads what is held under a secret's name; place has both that there are.
@@ -30,7 +30,7 @@ type Addition struct {
 	Provider vending.Minter
 	// Now is the wall clock.
 	Now   func() time.Time
-	Asker *terminal.Asker
+	Asker *prompt.Asker
 	Out   io.Writer
 	// Usage tells how to use the connection, once it is there.
 	Usage Usage

@@ -9,12 +9,12 @@ import (
 	"net/http"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
-	"github.com/tokenvend/tokenvend/scripts/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/client"
 )
 
 // Test vends one token through the API, as a caller does.
 type Test struct {
-	API        *signed.Client
+	API        *client.Client
 	Connection connection.Name
 	// Subject is empty for the default one.
 	Subject connection.Subject

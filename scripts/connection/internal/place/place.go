@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
-	"github.com/tokenvend/tokenvend/scripts/internal/secretedit"
+	"github.com/tokenvend/tokenvend/scripts/internal/secretwriter"
 )
 
 // Held is what a place holds under one name now, and how to change that.
@@ -26,7 +26,7 @@ type Held struct {
 
 // Account is Secrets Manager under the deployment's prefix.
 type Account struct {
-	Editor secretedit.Editor
+	Editor secretwriter.Editor
 	Prefix string
 	// KeyARN is the KMS key of the stack; empty is AWS's own.
 	KeyARN string
@@ -37,9 +37,9 @@ func (a Account) Read(ctx context.Context, name string) (Held, error) {
 	held := Held{Where: "the secret " + a.Prefix + name}
 	now, err := a.Editor.Read(ctx, a.Prefix+name)
 	switch {
-	case errors.Is(err, secretedit.ErrNotFound):
+	case errors.Is(err, secretwriter.ErrNotFound):
 		held.Put = func(ctx context.Context, text redact.Secret) (string, error) {
-			return a.Editor.Create(ctx, secretedit.Creation{Name: a.Prefix + name, Text: text, KeyARN: a.KeyARN,
+			return a.Editor.Create(ctx, secretwriter.Creation{Name: a.Prefix + name, Text: text, KeyARN: a.KeyARN,
 				Description: "a connection of tokenvend, or a bundle of them"})
 		}
 		return held, nil
@@ -94,7 +94,7 @@ func replace(path string, before, text redact.Secret) error {
 	}
 	defer os.Remove(draft) // which is gone after the rename
 	if now, err := os.ReadFile(path); err != nil || string(now) != before.Reveal() {
-		return secretedit.ErrChanged
+		return secretwriter.ErrChanged
 	}
 	return os.Rename(draft, path)
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/scripts/connection/internal/place"
-	"github.com/tokenvend/tokenvend/scripts/internal/secretedit"
+	"github.com/tokenvend/tokenvend/scripts/internal/secretwriter"
 )
 
 // TestFolderOfTwo has somebody else write the file between the look and the change.
@@ -19,7 +19,7 @@ func TestFolderOfTwo(t *testing.T) {
 		want         error
 	}{
 		{"a file that was not there", "", os.ErrExist},
-		{"a file that is another now", "before", secretedit.ErrChanged},
+		{"a file that is another now", "before", secretwriter.ErrChanged},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_ = os.Remove(path)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/secretedit"
+	"github.com/tokenvend/tokenvend/scripts/internal/secretwriter"
 )
 
 // Begin makes a keyset anew whose keys are lost for good. Every key that
@@ -18,7 +18,7 @@ import (
 // for without end.
 func (r Rotation) Begin(ctx context.Context) error {
 	version, err := r.Editor.Read(ctx, r.Secret)
-	if errors.Is(err, secretedit.ErrNotFound) {
+	if errors.Is(err, secretwriter.ErrNotFound) {
 		return fmt.Errorf("the keyset: %w; bring the secret back first, with restore-secret or by deploying the stack", err)
 	}
 	if err != nil {
@@ -44,7 +44,7 @@ func (r Rotation) Begin(ctx context.Context) error {
 }
 
 // anew is a keyset of new keys, under every name that is in use or in the keyset.
-func (r Rotation) anew(ctx context.Context, version secretedit.Version, uses map[string]Use) (keyset, error) {
+func (r Rotation) anew(ctx context.Context, version secretwriter.Version, uses map[string]Use) (keyset, error) {
 	names := map[string]bool{"k1": true}
 	for id := range uses {
 		names[id] = true

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/secretedit"
-	"github.com/tokenvend/tokenvend/scripts/internal/terminal"
+	"github.com/tokenvend/tokenvend/scripts/internal/prompt"
+	"github.com/tokenvend/tokenvend/scripts/internal/secretwriter"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 
 // Rotation works on one keyset. Every field is required unless it says otherwise.
 type Rotation struct {
-	Editor secretedit.Editor
+	Editor secretwriter.Editor
 	// Secret is the keyset's name or ARN.
 	Secret string
 	// Seals counts what is stored under each key; nil for a keyset that seals
@@ -33,14 +33,14 @@ type Rotation struct {
 	// Now is the wall clock, and Rand secure randomness; nil means crypto/rand.
 	Now   func() time.Time
 	Rand  io.Reader
-	Asker *terminal.Asker
+	Asker *prompt.Asker
 	Out   io.Writer
 }
 
 // state is the keyset as it is.
 type state struct {
 	keyset
-	version secretedit.Version
+	version secretwriter.Version
 	// age is how long ago it was changed.
 	age time.Duration
 }

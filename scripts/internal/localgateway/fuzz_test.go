@@ -1,4 +1,4 @@
-package restapi_test
+package localgateway_test
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/restapi"
+	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 )
 
 // through is what text is after encoding/json wrote it.
@@ -38,7 +38,7 @@ func FuzzText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var got string
-		if encoded := restapi.AppendText(nil, text); json.Unmarshal(encoded, &got) != nil {
+		if encoded := localgateway.AppendText(nil, text); json.Unmarshal(encoded, &got) != nil {
 			t.Fatalf("OC-71 %q is not JSON", encoded)
 		}
 		if want := through(t, text); got != want {
@@ -51,9 +51,9 @@ func FuzzEvent(f *testing.F) {
 	for _, text := range awkward() {
 		f.Add(text, text, text, text)
 	}
-	api, err := restapi.New(restapi.Config{
-		Functions: map[string]restapi.Function{"vend": echo("vend"), "connections": echo("connections"), "consent": echo("consent")}, Stage: "v1", Rand: zeros{},
-		Callers: map[string]restapi.Caller{"local": {AccountID: "1", UniqueID: "2", ARN: "3"}},
+	api, err := localgateway.New(localgateway.Config{
+		Functions: map[string]localgateway.Function{"vend": echo("vend"), "connections": echo("connections"), "consent": echo("consent")}, Stage: "v1", Rand: zeros{},
+		Callers: map[string]localgateway.Caller{"local": {AccountID: "1", UniqueID: "2", ARN: "3"}},
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -118,11 +118,11 @@ func FuzzAnswer(f *testing.F) {
 		f.Add([]byte(answer))
 	}
 	f.Fuzz(func(t *testing.T, answer []byte) {
-		got, ok := restapi.ReadUsual(answer)
+		got, ok := localgateway.ReadUsual(answer)
 		if !ok {
 			return
 		}
-		var want restapi.ProxyAnswer
+		var want localgateway.ProxyAnswer
 		if err := json.Unmarshal(answer, &want); err != nil {
 			t.Fatalf("OC-71 took %q, which is %v", answer, err)
 		}
@@ -143,7 +143,7 @@ func TestUsualAnswers(t *testing.T) {
 		`{"statusCode":200,"headers":{"A":"b"},"body":"\u00`:                                                                             false,
 		`{"statusCode":20`: false,
 	} {
-		if _, got := restapi.ReadUsual([]byte(answer)); got != want {
+		if _, got := localgateway.ReadUsual([]byte(answer)); got != want {
 			t.Errorf("%s: read %t, want %t", answer, got, want)
 		}
 	}

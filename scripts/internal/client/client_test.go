@@ -1,4 +1,4 @@
-package signed_test
+package client_test
 
 import (
 	"encoding/json"
@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
-	"github.com/tokenvend/tokenvend/scripts/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/client"
 	"github.com/tokenvend/tokenvend/scripts/internal/sigv4"
 )
 
@@ -40,7 +40,7 @@ func deployment(t *testing.T) *httptest.Server {
 
 func TestAsk(t *testing.T) {
 	server := deployment(t)
-	client := signed.Client{URL: server.URL + "/v1", Region: "eu-west-1", Now: noon,
+	api := client.Client{URL: server.URL + "/v1", Region: "eu-west-1", Now: noon,
 		Credentials: aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "session"}}
 	for _, c := range []struct {
 		name   string
@@ -53,7 +53,7 @@ func TestAsk(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got struct{ Method, Path, Type, Body string }
-			if err := client.Ask(t.Context(), c.method, "/connections/crm.eu/authorization", c.body, &got); err != nil {
+			if err := api.Ask(t.Context(), c.method, "/connections/crm.eu/authorization", c.body, &got); err != nil {
 				t.Fatal(err)
 			}
 			if told := fmt.Sprint(got.Method, " ", got.Path, " ", got.Type, " ", got.Body); told != c.want {
@@ -62,9 +62,9 @@ func TestAsk(t *testing.T) {
 		})
 	}
 	t.Run("BI-01 another region", func(t *testing.T) {
-		elsewhere := client
+		elsewhere := api
 		elsewhere.Region = "us-east-1"
-		if err := elsewhere.Ask(t.Context(), "GET", "/connections", nil, nil); !signed.Is(err, http.StatusForbidden) {
+		if err := elsewhere.Ask(t.Context(), "GET", "/connections", nil, nil); !client.Is(err, http.StatusForbidden) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -91,17 +91,17 @@ func TestProblem(t *testing.T) {
 		t.Run("AZ-53 "+c.name, func(t *testing.T) {
 			server := httptest.NewServer(c.answer)
 			defer server.Close()
-			client := signed.Client{URL: server.URL, Region: "eu-west-1", Credentials: aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}}
-			err := client.Ask(t.Context(), "PUT", "/", map[string]string{"refresh_token": canary}, nil)
-			var p *signed.Problem
+			api := client.Client{URL: server.URL, Region: "eu-west-1", Credentials: aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}}
+			err := api.Ask(t.Context(), "PUT", "/", map[string]string{"refresh_token": canary}, nil)
+			var p *client.Problem
 			if !errors.As(err, &p) || p.Status != c.status || p.Error() != c.want {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 		})
 	}
 	t.Run("AZ-53 nobody there", func(t *testing.T) {
-		client := signed.Client{URL: "http://127.0.0.1:1/v1", Region: "eu-west-1", Credentials: aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}}
-		err := client.Ask(t.Context(), "PUT", "/secret-path", map[string]string{"refresh_token": canary}, nil)
+		api := client.Client{URL: "http://127.0.0.1:1/v1", Region: "eu-west-1", Credentials: aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}}
+		err := api.Ask(t.Context(), "PUT", "/secret-path", map[string]string{"refresh_token": canary}, nil)
 		if err == nil || strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "secret-path") {
 			t.Errorf("error %v", err)
 		}

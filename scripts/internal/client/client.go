@@ -1,9 +1,9 @@
-// Package signed asks the service's API as a workload does: with requests that
+// Package client asks the service's API as a workload does: with requests that
 // are signed by AWS Signature Version 4, and answers that are JSON.
 //
 // Bodies hold refresh tokens and codes, so that its errors tell what the service
 // said, never what was sent; redirects are not followed.
-package signed
+package client
 
 import (
 	"bytes"

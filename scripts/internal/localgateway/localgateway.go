@@ -1,4 +1,4 @@
-// Package restapi plays API Gateway on a laptop: it checks who signed a
+// Package localgateway plays API Gateway on a laptop: it checks who signed a
 // request, turns it into the event that a REST API sends to a Lambda function
 // (payload format 1.0), and writes the function's answer back.
 //
@@ -7,7 +7,7 @@
 // answers 404, or 400 when its form is wrong, where API Gateway says 403 to
 // everybody. Who is allowed what is IAM's, and is not played: here every known
 // caller may call every route, and everybody the public pages.
-package restapi
+package localgateway
 
 import (
 	"context"

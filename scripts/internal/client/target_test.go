@@ -1,9 +1,9 @@
-package signed_test
+package client_test
 
 import (
 	"testing"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/signed"
+	"github.com/tokenvend/tokenvend/scripts/internal/client"
 )
 
 func TestTarget(t *testing.T) {
@@ -30,7 +30,7 @@ func TestTarget(t *testing.T) {
 		{"the other variable", "https://tokens.example.com", with("AWS_DEFAULT_REGION", "eu-north-1"), "https://tokens.example.com", "ASIAEXAMPLE", "session", "eu-north-1"},
 	} {
 		t.Run("BI-01 "+c.name, func(t *testing.T) {
-			got, err := signed.Target(c.url, func(name string) (string, bool) { value, set := c.variables[name]; return value, set })
+			got, err := client.Target(c.url, func(name string) (string, bool) { value, set := c.variables[name]; return value, set })
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package restapi_test
+package localgateway_test
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
-	"github.com/tokenvend/tokenvend/scripts/internal/restapi"
+	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 	"github.com/tokenvend/tokenvend/scripts/internal/sigv4"
 )
 
@@ -43,18 +43,18 @@ func echo(name string) function {
 }
 
 // newAPI has two callers and takes the failures it is told of into log.
-func newAPI(t *testing.T, vend, connections restapi.Function, log *strings.Builder) *restapi.API {
+func newAPI(t *testing.T, vend, connections localgateway.Function, log *strings.Builder) *localgateway.API {
 	t.Helper()
 	clock := func() time.Time { return now }
-	api, err := restapi.New(restapi.Config{
+	api, err := localgateway.New(localgateway.Config{
 		Verifier: sigv4.New(sigv4.Config{
 			Keys:   []sigv4.Key{{ID: "local", Secret: redact.New("local")}},
 			Region: "us-east-1", Service: "execute-api", Now: clock,
 		}),
-		Callers: map[string]restapi.Caller{
+		Callers: map[string]localgateway.Caller{
 			"local": {AccountID: "111122223333", UniqueID: "AIDAEXAMPLE", ARN: "arn:aws:iam::111122223333:user/local"},
 		},
-		Functions: map[string]restapi.Function{"vend": vend, "connections": connections, "consent": echo("consent")},
+		Functions: map[string]localgateway.Function{"vend": vend, "connections": connections, "consent": echo("consent")},
 		Stage:     "v1", Now: clock, Rand: zeros{},
 		Failed: func(id, name string, err error) { log.WriteString(id + " " + name + ": " + err.Error()) },
 	})
@@ -231,7 +231,7 @@ func TestUnsigned(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	_, err := restapi.New(restapi.Config{Functions: map[string]restapi.Function{"connections": echo("connections")}})
+	_, err := localgateway.New(localgateway.Config{Functions: map[string]localgateway.Function{"connections": echo("connections")}})
 	if err == nil || !strings.Contains(err.Error(), `no function "vend"`) {
 		t.Errorf("error %v, want one that names the function", err)
 	}

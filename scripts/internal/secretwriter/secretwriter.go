@@ -1,11 +1,11 @@
-// Package secretedit changes secrets in Secrets Manager for an operator, so that
+// Package secretwriter changes secrets in Secrets Manager for an operator, so that
 // nobody else's change is lost under it.
 //
 // The service itself only ever reads; everything that writes secrets stands here
 // and is run by a person. PutSecretValue overwrites whatever is current. So a new
 // version is put beside it first, under a label that means nothing, and becomes
 // current in a second step that names the version it takes the label from.
-package secretedit
+package secretwriter
 
 import (
 	"context"

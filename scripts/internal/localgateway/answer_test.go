@@ -1,4 +1,4 @@
-package restapi_test
+package localgateway_test
 
 import (
 	"context"

@@ -1,5 +1,5 @@
-// Package terminal asks the person who runs a command.
-package terminal
+// Package prompt asks the person who runs a command.
+package prompt
 
 import (
 	"bufio"

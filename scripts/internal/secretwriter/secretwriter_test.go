@@ -1,4 +1,4 @@
-package secretedit_test
+package secretwriter_test
 
 import (
 	"context"
@@ -12,11 +12,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/fault"
-	"github.com/tokenvend/tokenvend/scripts/internal/secretedit"
+	"github.com/tokenvend/tokenvend/scripts/internal/secretwriter"
 )
 
 // account is a Secrets Manager on loopback, and an editor of it.
-func account(t *testing.T) (*loopback.Services, secretedit.Editor) {
+func account(t *testing.T) (*loopback.Services, secretwriter.Editor) {
 	t.Helper()
 	services, err := loopback.Start(loopback.Config{})
 	if err != nil {
@@ -34,13 +34,13 @@ func account(t *testing.T) (*loopback.Services, secretedit.Editor) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return services, secretedit.Editor{Client: aws.SecretsManager()}
+	return services, secretwriter.Editor{Client: aws.SecretsManager()}
 }
 
 // begin makes a secret and reads it.
-func begin(t *testing.T, e secretedit.Editor) secretedit.Version {
+func begin(t *testing.T, e secretwriter.Editor) secretwriter.Version {
 	t.Helper()
-	if _, err := e.Create(t.Context(), secretedit.Creation{Name: "tokenvend/crm", Text: redact.New("first")}); err != nil {
+	if _, err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("first")}); err != nil {
 		t.Fatal(err)
 	}
 	now, err := e.Read(t.Context(), "tokenvend/crm")
@@ -50,7 +50,7 @@ func begin(t *testing.T, e secretedit.Editor) secretedit.Version {
 	return now
 }
 
-func want(t *testing.T, e secretedit.Editor, text string) {
+func want(t *testing.T, e secretwriter.Editor, text string) {
 	t.Helper()
 	if now, err := e.Read(t.Context(), "tokenvend/crm"); err != nil || now.Text.Reveal() != text {
 		t.Errorf("the secret holds %q (%v), want %q", now.Text.Reveal(), err, text)
@@ -76,7 +76,7 @@ func TestReplace(t *testing.T) {
 		}
 	})
 	t.Run("somebody else was faster", func(t *testing.T) {
-		if err := e.Replace(t.Context(), first, redact.New("third")); !errors.Is(err, secretedit.ErrChanged) {
+		if err := e.Replace(t.Context(), first, redact.New("third")); !errors.Is(err, secretwriter.ErrChanged) {
 			t.Errorf("error %v, want ErrChanged", err)
 		}
 		want(t, e, "second")
@@ -96,29 +96,29 @@ func TestReplaceWhoseAnswerIsLost(t *testing.T) {
 func TestCreateAndDelete(t *testing.T) {
 	_, e := account(t)
 	begin(t, e)
-	if _, err := e.Create(t.Context(), secretedit.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretedit.ErrExists) {
+	if _, err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretwriter.ErrExists) {
 		t.Errorf("error %v, want ErrExists", err)
 	}
 	if ends, err := e.Delete(t.Context(), "tokenvend/crm"); err != nil || ends.IsZero() {
 		t.Errorf("%v, %v", ends, err)
 	}
-	if _, err := e.Create(t.Context(), secretedit.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretedit.ErrExists) {
+	if _, err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretwriter.ErrExists) {
 		t.Errorf("error %v, want ErrExists of one that is being deleted", err)
 	}
-	if _, err := e.Read(t.Context(), "tokenvend/erp"); !errors.Is(err, secretedit.ErrNotFound) {
+	if _, err := e.Read(t.Context(), "tokenvend/erp"); !errors.Is(err, secretwriter.ErrNotFound) {
 		t.Errorf("error %v, want ErrNotFound", err)
 	}
 }
 
 // nobody is a service that does not answer.
-type nobody struct{ secretedit.Client }
+type nobody struct{ secretwriter.Client }
 
 func (nobody) GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
 	return nil, errors.New("dial tcp: canary")
 }
 
 func TestErrorsHoldNothing(t *testing.T) {
-	_, err := secretedit.Editor{Client: nobody{}}.Read(t.Context(), "x")
+	_, err := secretwriter.Editor{Client: nobody{}}.Read(t.Context(), "x")
 	if err == nil || strings.Contains(err.Error(), "canary") {
 		t.Errorf("AZ-53: %v", err)
 	}
