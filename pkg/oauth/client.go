@@ -13,12 +13,16 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/egress"
 )
 
-// Time limits of a request. They add up to less than the lease of a refresh.
+// TotalTimeout is the time that all attempts of one request may take together,
+// unless [Config.Budget] says otherwise. The lease of a refresh must be longer:
+// a holder that is still waiting for the provider must not lose it.
+const TotalTimeout = 10 * time.Second
+
+// The time limits of the parts of one attempt.
 const (
 	dialTimeout   = 3 * time.Second
 	tlsTimeout    = 3 * time.Second
 	headerTimeout = 8 * time.Second
-	totalTimeout  = 10 * time.Second
 )
 
 // The grant types that carry something which works once only: their request is
@@ -49,7 +53,7 @@ type Config struct {
 	Rand io.Reader
 	// Wait pauses for d or until ctx ends, with the error of ctx; nil means a timer.
 	Wait func(ctx context.Context, d time.Duration) error
-	// Budget is the time that all attempts of one request may take; zero means 10 s.
+	// Budget is the time that all attempts of one request may take; zero means [TotalTimeout].
 	Budget time.Duration
 }
 
@@ -86,7 +90,7 @@ func New(c Config) *Client {
 		client.wait = wait
 	}
 	if client.budget == 0 {
-		client.budget = totalTimeout
+		client.budget = TotalTimeout
 	}
 	return client
 }
