@@ -23,7 +23,7 @@ build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another m
 	@scripts/build.sh
 
 deploy: ## build for AWS and deploy the stack: asks the first time, repeats the answers then; ARGS go to sam deploy
-	@scripts/deploy/deploy.sh $(ARGS)
+	@scripts/deploy.sh $(ARGS)
 
 bench: ## what the design aims at: aim, measured, pass or miss; ARGS="-markdown FILE" keeps it
 	@go run ./scripts/bench $(ARGS)

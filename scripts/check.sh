@@ -22,7 +22,7 @@ step() {
 
 # in_modules COMMAND… runs it in every module of the tree.
 in_modules() {
-	for module in $(scripts/modules.sh); do
+	for module in $(scripts/tools/modules.sh); do
 		(cd "$module" && "$@") || return
 	done
 }
@@ -95,7 +95,7 @@ step 'tools' go -C scripts/tools build -o ../../build/tools/ tool
 step 'lint' in_modules "$PWD/build/tools/staticcheck" ./...
 vulnerabilities
 step 'go.mod is tidy' in_modules go mod tidy -diff
-step 'import rules' go test -count=1 ./scripts/internal/house
+step 'import rules' go test -count=1 ./scripts/internal/layering
 step 'template' go -C scripts/tools test -count=1 ./template/...
 wait
 linter cfn-lint template.yaml

@@ -14,8 +14,8 @@ else
 fi
 
 failed=0
-for module in $(scripts/modules.sh); do
-	if [ "$module" = ./scripts/browser ] && [ -z "${TOKENVEND_TEST_BROWSER:-}" ]; then
+for module in $(scripts/tools/modules.sh); do
+	if [ "$module" = ./scripts/tools/browser ] && [ -z "${TOKENVEND_TEST_BROWSER:-}" ]; then
 		echo 'tests in a browser: off; set TOKENVEND_TEST_BROWSER to the path of a Chromium' >&2
 		continue
 	fi

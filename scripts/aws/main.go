@@ -133,7 +133,7 @@ func open(o options, out, progress io.Writer) (*bench, error) {
 	}
 	return &bench{
 		options: o, report: &report{out: out}, progress: progress, log: log, root: root, work: work,
-		tools: provision.New(provision.Config{Pins: "scripts/engines", Cache: filepath.Join(cache, "tokenvend"), Progress: progress}),
+		tools: provision.New(provision.Config{Pins: "scripts/tools/engines", Cache: filepath.Join(cache, "tokenvend"), Progress: progress}),
 	}, nil
 }
 

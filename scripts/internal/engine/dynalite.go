@@ -1,6 +1,6 @@
 // Package engine finds and starts engines that share no code with ours: a
 // DynamoDB for make chaos (one that is running already, or dynalite out of
-// scripts/engines), and for make test-aws DynamoDB Local and moto.
+// scripts/tools/engines), and for make test-aws DynamoDB Local and moto.
 //
 // The engines in this process will not do there: whoever wrote the stand-in and
 // the store over it may have misread the same sentence twice.
@@ -25,7 +25,7 @@ import (
 const Variable = "TOKENVEND_TEST_DYNAMODB"
 
 // folder is where dynalite is declared, below the root of the tree.
-const folder = "scripts/engines"
+const folder = "scripts/tools/engines"
 
 // ErrMissing says that there is no engine, and how to get one.
 var ErrMissing = errors.New("no DynamoDB to run against: start DynamoDB Local or dynalite and set " + Variable +

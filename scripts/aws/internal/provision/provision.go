@@ -1,5 +1,5 @@
 // Package provision gets the tools that the real engines and SAM come as, in
-// the versions that scripts/engines pins: jars from Maven Central, Python
+// the versions that scripts/tools/engines pins: jars from Maven Central, Python
 // packages from PyPI.
 //
 // They are kept in the user's cache folder, one folder per content of the file

@@ -1,4 +1,4 @@
-// Package house keeps the walls between packages where the design puts them:
+// Package layering keeps the walls between packages where the design puts them:
 // the domain imports nothing of ours that knows a technology, technologies
 // import the domain, and only mains import technologies.
 //
@@ -6,7 +6,7 @@
 // a wall with a door behind it is none. The one exception is os: net/http
 // itself imports it, so what is forbidden is that any package of this module on
 // the way does.
-package house
+package layering
 
 import (
 	"fmt"

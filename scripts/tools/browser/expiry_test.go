@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/browser"
+	"github.com/tokenvend/tokenvend/scripts/tools/browser"
 	"github.com/tokenvend/tokenvend/scripts/internal/guest"
 	"github.com/tokenvend/tokenvend/scripts/internal/localrun"
 )

@@ -1,4 +1,4 @@
-package house_test
+package layering_test
 
 import (
 	"encoding/json"
@@ -9,13 +9,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/house"
+	"github.com/tokenvend/tokenvend/scripts/internal/layering"
 )
 
 // TestRules judges the tree as it stands.
 func TestRules(t *testing.T) {
 	graph := list(t)
-	for _, rule := range house.Rules {
+	for _, rule := range layering.Rules {
 		t.Run(rule.Package, func(t *testing.T) {
 			bound := 0
 			for path := range graph {
@@ -35,7 +35,7 @@ func TestRules(t *testing.T) {
 }
 
 // list asks the go command for every package of the module and all they draw in.
-func list(t *testing.T) house.Graph {
+func list(t *testing.T) layering.Graph {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Imports", "./...")
 	command.Dir = "../../.."
@@ -46,7 +46,7 @@ func list(t *testing.T) house.Graph {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	graph := house.Graph{}
+	graph := layering.Graph{}
 	for decoder := json.NewDecoder(out); ; {
 		var p struct {
 			ImportPath string
@@ -66,8 +66,8 @@ func list(t *testing.T) house.Graph {
 }
 
 func TestBroken(t *testing.T) {
-	const m = house.Module
-	graph := house.Graph{
+	const m = layering.Module
+	graph := layering.Graph{
 		m + "/pkg/core":   {"fmt", m + "/pkg/edge", "net/http"},
 		m + "/pkg/edge":   {m + "/pkg/store"},
 		m + "/pkg/store":  {"github.com/aws/sdk", "os"},
@@ -77,18 +77,18 @@ func TestBroken(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		rule house.Rule
+		rule layering.Rule
 		path string
 		want []string
 	}{
-		{"far away", house.Rule{Never: []string{"github.com/aws"}}, m + "/pkg/core",
+		{"far away", layering.Rule{Never: []string{"github.com/aws"}}, m + "/pkg/core",
 			[]string{m + "/pkg/core > " + m + "/pkg/edge > " + m + "/pkg/store > github.com/aws/sdk"}},
-		{"inside the module", house.Rule{Never: []string{"/pkg/store"}}, m + "/pkg/edge",
+		{"inside the module", layering.Rule{Never: []string{"/pkg/store"}}, m + "/pkg/edge",
 			[]string{m + "/pkg/edge > " + m + "/pkg/store"}},
-		{"only by ourselves", house.Rule{NeverOurselves: []string{"os"}}, m + "/pkg/core",
+		{"only by ourselves", layering.Rule{NeverOurselves: []string{"os"}}, m + "/pkg/core",
 			[]string{m + "/pkg/core > " + m + "/pkg/edge > " + m + "/pkg/store > os"}},
-		{"by the standard library", house.Rule{NeverOurselves: []string{"os"}}, m + "/pkg/stored", nil},
-		{"a longer name is another package", house.Rule{Never: []string{"/pkg/stor"}}, m + "/pkg/edge", nil},
+		{"by the standard library", layering.Rule{NeverOurselves: []string{"os"}}, m + "/pkg/stored", nil},
+		{"a longer name is another package", layering.Rule{Never: []string{"/pkg/stor"}}, m + "/pkg/edge", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, c.rule.Broken(graph, c.path)); diff != "" {
@@ -99,13 +99,13 @@ func TestBroken(t *testing.T) {
 }
 
 func TestBinds(t *testing.T) {
-	rule := house.Rule{Package: "pkg", Except: []string{"pkg/sandbox"}}
+	rule := layering.Rule{Package: "pkg", Except: []string{"pkg/sandbox"}}
 	for path, want := range map[string]bool{
-		house.Module + "/pkg/oauth":           true,
-		house.Module + "/pkg/sandbox":         false,
-		house.Module + "/pkg/sandbox/deep":    false,
-		house.Module + "/pkg/sandboxed":       true,
-		house.Module + "/pkgs":                false,
+		layering.Module + "/pkg/oauth":           true,
+		layering.Module + "/pkg/sandbox":         false,
+		layering.Module + "/pkg/sandbox/deep":    false,
+		layering.Module + "/pkg/sandboxed":       true,
+		layering.Module + "/pkgs":                false,
 		"github.com/another/module/pkg/oauth": false,
 	} {
 		if got := rule.Binds(path); got != want {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tokenvend/tokenvend/scripts/browser"
+	"github.com/tokenvend/tokenvend/scripts/tools/browser"
 )
 
 // TestJudge has the judge look at pages with one fault each, so that it is known

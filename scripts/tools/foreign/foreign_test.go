@@ -33,9 +33,9 @@ type world struct {
 // clients name its callback; its connections name the server, and come last.
 func newWorld(t *testing.T) *world {
 	if os.Getenv(nodeVariable) == "" {
-		t.Skipf("NOT RUN: no foreign server. npm --prefix scripts/foreign ci --ignore-scripts gets one; set %s to the path of Node.js 20 or later", nodeVariable)
+		t.Skipf("NOT RUN: no foreign server. npm --prefix scripts/tools/foreign ci --ignore-scripts gets one; set %s to the path of Node.js 20 or later", nodeVariable)
 	}
-	program, err := guest.Build(t.Context(), "../..", t.TempDir())
+	program, err := guest.Build(t.Context(), "../../..", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

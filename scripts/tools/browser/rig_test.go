@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/browser"
+	"github.com/tokenvend/tokenvend/scripts/tools/browser"
 	"github.com/tokenvend/tokenvend/scripts/internal/guest"
 )
 
@@ -23,7 +23,7 @@ import (
 const programVariable = "TOKENVEND_TEST_BROWSER"
 
 const (
-	root        = "../.."
+	root        = "../../.."
 	screenshots = root + "/build/screenshots"
 	connection  = "creative-force-user"
 )

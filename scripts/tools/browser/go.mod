@@ -1,4 +1,4 @@
-module github.com/tokenvend/tokenvend/scripts/browser
+module github.com/tokenvend/tokenvend/scripts/tools/browser
 
 go 1.26.0
 
@@ -15,4 +15,4 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 )
 
-replace github.com/tokenvend/tokenvend => ../..
+replace github.com/tokenvend/tokenvend => ../../..

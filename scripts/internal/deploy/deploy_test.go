@@ -40,11 +40,11 @@ parameter_overrides = "Architecture=\"x86_64\" SecretPrefix=\"tokenvend/\""
 func run(t *testing.T, programs map[string]string, answers string, env ...string) (asked, said string, ok bool) {
 	t.Helper()
 	root := t.TempDir()
-	script, err := os.ReadFile("deploy.sh")
+	script, err := os.ReadFile("../../deploy.sh")
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(root, "scripts/deploy/deploy.sh"), string(script))
+	write(t, filepath.Join(root, "scripts/deploy.sh"), string(script))
 	for name, text := range programs {
 		write(t, filepath.Join(root, "bin", name), text)
 	}
@@ -52,7 +52,7 @@ func run(t *testing.T, programs map[string]string, answers string, env ...string
 		write(t, filepath.Join(root, "samconfig.toml"), answers)
 	}
 	notes := filepath.Join(root, "asked")
-	command := exec.Command(filepath.Join(root, "scripts/deploy/deploy.sh"), "--no-fail-on-empty-changeset")
+	command := exec.Command(filepath.Join(root, "scripts/deploy.sh"), "--no-fail-on-empty-changeset")
 	command.Env = append([]string{"PATH=" + filepath.Join(root, "bin") + ":" + tools(t), "ASKED=" + notes, "SIGNED_OUT=", "CONFIGURED="}, env...)
 	out, err := command.CombinedOutput()
 	text, _ := os.ReadFile(notes) // absent when sam was never asked

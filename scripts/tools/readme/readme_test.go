@@ -10,12 +10,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tokenvend/tokenvend/scripts/readme"
+	"github.com/tokenvend/tokenvend/scripts/tools/readme"
 )
 
 // TestREADME runs the README of the tree.
 func TestREADME(t *testing.T) {
-	const root = "../.."
+	const root = "../../.."
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
 		t.Fatal(err)

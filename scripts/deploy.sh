@@ -4,7 +4,7 @@
 # the architecture (arm64, x86_64); unset means that of the stack, or arm64.
 # Arguments go to sam deploy.
 set -eu
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/.."
 answers=samconfig.toml
 
 stop() {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tokenvend/tokenvend/scripts/readme"
+	"github.com/tokenvend/tokenvend/scripts/tools/readme"
 )
 
 // service stands for make run: it says that it listens, and at Ctrl-C what is

@@ -1,4 +1,4 @@
-package house
+package layering
 
 const aws = "github.com/aws"
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tokenvend/tokenvend/scripts/browser"
+	"github.com/tokenvend/tokenvend/scripts/tools/browser"
 )
 
 // TestConsent is what people do at the pages, against the whole service.

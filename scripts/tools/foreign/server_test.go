@@ -138,7 +138,7 @@ func startServer(t *testing.T, callback string, clients ...client) *server {
 		s.url, _ = strings.CutPrefix(lines.Text(), "listening on ")
 	}
 	if s.url == "" {
-		t.Fatalf("the server did not start; npm --prefix scripts/foreign ci --ignore-scripts gets it")
+		t.Fatalf("the server did not start; npm --prefix scripts/tools/foreign ci --ignore-scripts gets it")
 	}
 	return s
 }
