@@ -43,6 +43,6 @@ func compose(lookup func(string) (string, bool), output io.Writer) (*gateway.Han
 			Store: parts.Table, Secrets: parts.Secrets, Lister: parts.Secrets, Parser: parts.Parser,
 		}),
 		Grants:   core,
-		Consents: consent.New(consent.Config{Sessions: parts.Sessions, Pending: parts.Table, Grants: core, Sealer: parts.Sealer}),
+		BackChannel: consent.NewBackChannel(consent.BackChannelConfig{Sessions: parts.Sessions, Pending: parts.Table, Grants: core, Sealer: parts.Sealer}),
 	}), nil
 }

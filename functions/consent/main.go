@@ -36,7 +36,7 @@ func compose(lookup func(string) (string, bool), output io.Writer) (*gateway.Han
 		return nil, err
 	}
 	return gateway.Consent(gateway.ConsentConfig{
-		Door:  consent.NewDoor(consent.DoorConfig{Sessions: parts.Sessions, Sealer: parts.Sealer}),
+		FrontChannel:  consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: parts.Sessions, Sealer: parts.Sealer}),
 		Pages: pages.New(), Audit: parts.Audit, InvocationID: assembly.InvocationID,
 	}), nil
 }

@@ -25,7 +25,7 @@ import (
 //     by the third wrong code
 //   - provider_rejected: the provider's answer was an error
 //   - store_unavailable
-func (f *Flow) Complete(ctx context.Context, r CompleteRequest) error {
+func (f *BackChannel) Complete(ctx context.Context, r CompleteRequest) error {
 	principal, err := r.Principal.id()
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func (o origin) stillHolds(conn connection.Connection) bool {
 }
 
 // confirm completes with the code that the callback page showed.
-func (f *Flow) confirm(ctx context.Context, session record, conn connection.Connection, c claim) error {
+func (f *BackChannel) confirm(ctx context.Context, session record, conn connection.Connection, c claim) error {
 	switch session.Phase {
 	case pending:
 		return problem.New(problem.AuthorizationRequired, "nobody has consented in the browser yet; open the consent page, allow the access, "+
@@ -106,7 +106,7 @@ func (f *Flow) confirm(ctx context.Context, session record, conn connection.Conn
 }
 
 // open opens what the start kept.
-func (f *Flow) open(ctx context.Context, session record, key string) (keepsake, error) {
+func (f *BackChannel) open(ctx context.Context, session record, key string) (keepsake, error) {
 	identity, err := session.Origin.identity(key)
 	if err != nil {
 		return keepsake{}, internal(err)
@@ -138,7 +138,7 @@ func refusal(code string) error {
 
 // wrong counts a wrong code before it tells that it was one, so that no guess
 // goes uncounted. The third ends the session.
-func (f *Flow) wrong(ctx context.Context, session record, key string) error {
+func (f *BackChannel) wrong(ctx context.Context, session record, key string) error {
 	now, err := f.book.amend(ctx, key, func(r *record) error {
 		if err := r.living(f.now()); err != nil {
 			return err
@@ -162,7 +162,7 @@ func (f *Flow) wrong(ctx context.Context, session record, key string) error {
 // adopt hands the code over. The session is used up between the lease and the
 // token request, so that a code is sent once at most, and no code is lost to a
 // refresh that happened to hold the lease.
-func (f *Flow) adopt(ctx context.Context, session record, conn connection.Connection, key string, kept keepsake, code redact.Secret) error {
+func (f *BackChannel) adopt(ctx context.Context, session record, conn connection.Connection, key string, kept keepsake, code redact.Secret) error {
 	used := false
 	err := f.grants.Adopt(ctx, vending.Adoption{
 		Connection: conn, Subject: session.Origin.Subject,
@@ -184,7 +184,7 @@ func (f *Flow) adopt(ctx context.Context, session record, conn connection.Connec
 }
 
 // consume ends the session if it is still in the phase that was judged.
-func (f *Flow) consume(ctx context.Context, key string, judged phase) error {
+func (f *BackChannel) consume(ctx context.Context, key string, judged phase) error {
 	_, err := f.book.amend(ctx, key, func(r *record) error {
 		if err := r.living(f.now()); err != nil {
 			return err

@@ -187,7 +187,7 @@ func TestWrongCode(t *testing.T) {
 		errs := make([]error, 20)
 		for i := range errs {
 			group.Go(func() {
-				flow := consent.New(consent.Config{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Now: func() time.Time { return noon }})
+				flow := consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Now: func() time.Time { return noon }})
 				errs[i] = flow.Complete(t.Context(), consent.CompleteRequest{Connection: crm, Principal: owner,
 					SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New("AAAA-AAAA")})
 			})
@@ -229,7 +229,7 @@ func TestOnce(t *testing.T) {
 		var group sync.WaitGroup
 		for range 16 {
 			group.Go(func() {
-				flow := consent.New(consent.Config{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Now: func() time.Time { return noon }})
+				flow := consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Now: func() time.Time { return noon }})
 				_ = flow.Complete(t.Context(), consent.CompleteRequest{Connection: crm, Principal: owner, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
 			})
 		}
@@ -328,7 +328,7 @@ func TestAltered(t *testing.T) {
 		w := newWorld()
 		s, code := w.received(t)
 		before := w.tables.text()
-		flow := consent.New(consent.Config{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: noSealer{}, Now: func() time.Time { return noon }})
+		flow := consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: noSealer{}, Now: func() time.Time { return noon }})
 		err := flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, Principal: owner, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
 		expect(t, err, problem.StoreUnavailable, "keyset")
 		if w.tables.text() != before || strings.Contains(w.line(), "session_corrupt") {
@@ -341,7 +341,7 @@ func TestAltered(t *testing.T) {
 		}
 		waiting := w.start(t)
 		csrf := csrfOf(t, w, waiting.SessionID)
-		door := consent.NewDoor(consent.DoorConfig{Sessions: w.tables, Sealer: noSealer{}, Now: func() time.Time { return noon }})
+		door := consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: w.tables, Sealer: noSealer{}, Now: func() time.Time { return noon }})
 		_, err = door.Show(w.ctx, waiting.SessionID)
 		expect(t, err, problem.StoreUnavailable, "keyset")
 		_, err = door.Continue(w.ctx, consent.ContinueRequest{SessionID: waiting.SessionID, CSRF: csrf})

@@ -1,9 +1,9 @@
 // Package consent obtains a user's consent: the authorization-code flow of RFC
 // 6749 §4.1, with PKCE (RFC 7636), from its start until the code is handed over.
 //
-// It has two sides that share nothing but a session's record. [Flow] is the
+// It has two sides that share nothing but a session's record. [BackChannel] is the
 // signed side: a principal starts a session and, in the end, completes it.
-// [Door] is the public side, where browsers come by: it shows who asks, sends
+// [FrontChannel] is the public side, where browsers come by: it shows who asks, sends
 // the browser to the provider and receives it back. The door is open to
 // everybody, so it is given as little as can be: it reads and writes sessions,
 // and nothing that it can read there is of use to anybody. What the flow needs

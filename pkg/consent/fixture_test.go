@@ -156,8 +156,8 @@ type world struct {
 	now    time.Time
 	tables *tables
 	core   *core
-	flow   *consent.Flow
-	door   *consent.Door
+	flow   *consent.BackChannel
+	door   *consent.FrontChannel
 	ctx    context.Context
 	entry  *audit.Entry
 }
@@ -172,8 +172,8 @@ func newWorld() *world {
 	}
 	random := rand.NewChaCha8([32]byte{1})
 	now := func() time.Time { return w.now }
-	w.flow = consent.New(consent.Config{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Now: now, Rand: random})
-	w.door = consent.NewDoor(consent.DoorConfig{Sessions: w.tables, Sealer: sealer("door"), Now: now, Rand: random})
+	w.flow = consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Now: now, Rand: random})
+	w.door = consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: w.tables, Sealer: sealer("door"), Now: now, Rand: random})
 	return w
 }
 
@@ -234,8 +234,8 @@ func (w *world) leave(t testing.TB, sessionID string) browser {
 }
 
 // arrive is the browser at the callback of crm.
-func (w *world) arrive(b browser, query url.Values) (consent.Receipt, error) {
-	return w.door.Receive(w.ctx, consent.Return{Connection: crm, RawQuery: query.Encode(), Cookies: b.cookies})
+func (w *world) arrive(b browser, query url.Values) (consent.CallbackResult, error) {
+	return w.door.Receive(w.ctx, consent.CallbackRequest{Connection: crm, RawQuery: query.Encode(), Cookies: b.cookies})
 }
 
 func answer(state string) url.Values { return url.Values{"code": {theCode}, "state": {state}} }

@@ -21,7 +21,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add("crm", "state=.&code=%", ";")
 	before := w.tables.text()
 	f.Fuzz(func(t *testing.T, name, query, cookies string) {
-		_, err := w.door.Receive(t.Context(), consent.Return{Connection: connection.Name(name), RawQuery: query, Cookies: []string{cookies}})
+		_, err := w.door.Receive(t.Context(), consent.CallbackRequest{Connection: connection.Name(name), RawQuery: query, Cookies: []string{cookies}})
 		if code := codeOf(err); code != problem.InvalidRequest && code != problem.SessionExpired {
 			t.Errorf("error %v", err)
 		}

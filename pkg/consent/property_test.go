@@ -145,7 +145,7 @@ func (p *play) receive(t *rapid.T) {
 	query := p.query(t)
 	b := rapid.SampledFrom(p.browsers).Draw(t, "browser")
 	name := rapid.SampledFrom(names()).Draw(t, "path")
-	receipt, err := p.door.Receive(p.ctx, consent.Return{Connection: name, RawQuery: query.Encode(), Cookies: b.header()})
+	receipt, err := p.door.Receive(p.ctx, consent.CallbackRequest{Connection: name, RawQuery: query.Encode(), Cookies: b.header()})
 	s := p.owning(query.Get("state"))
 	cookie, left := s.departures[query.Get("state")]
 	refused := ""

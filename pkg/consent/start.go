@@ -18,7 +18,7 @@ import (
 // Start begins a session. Errors are those of Grants.Delegated, rate_limited
 // with 20 sessions of the principal pending, connection_misconfigured where no
 // authorization request can be built, and store_unavailable.
-func (f *Flow) Start(ctx context.Context, r StartRequest) (Started, error) {
+func (f *BackChannel) Start(ctx context.Context, r StartRequest) (Started, error) {
 	principal, err := r.Principal.id()
 	if err != nil {
 		return Started{}, err
@@ -41,7 +41,7 @@ func (f *Flow) Start(ctx context.Context, r StartRequest) (Started, error) {
 	return draft.started, nil
 }
 
-func (f *Flow) delegated(ctx context.Context, name connection.Name, subject connection.Subject, p Principal) (connection.Connection, error) {
+func (f *BackChannel) delegated(ctx context.Context, name connection.Name, subject connection.Subject, p Principal) (connection.Connection, error) {
 	conn, err := f.grants.Delegated(ctx, vending.Request{Connection: name, Subject: subject, Caller: p.ARN})
 	if err == nil {
 		audit.From(ctx).Generation = conn.Generation
@@ -56,7 +56,7 @@ type draft struct {
 	started Started
 }
 
-func (f *Flow) draft(ctx context.Context, r StartRequest, conn connection.Connection, principal string) (draft, error) {
+func (f *BackChannel) draft(ctx context.Context, r StartRequest, conn connection.Connection, principal string) (draft, error) {
 	id, err := drawWord(f.rand)
 	if err != nil {
 		return draft{}, internal(err)
@@ -82,7 +82,7 @@ func (f *Flow) draft(ctx context.Context, r StartRequest, conn connection.Connec
 
 // drawVerifier draws the one verifier of the session (RFC 7636 §4.1), or none
 // where the declaration says that the server cannot take it.
-func (f *Flow) drawVerifier(ctx context.Context, conn connection.Connection) (redact.Secret, error) {
+func (f *BackChannel) drawVerifier(ctx context.Context, conn connection.Connection) (redact.Secret, error) {
 	if !conn.PKCE {
 		audit.From(ctx).Warn("pkce_off")
 		return redact.Secret{}, nil
@@ -90,7 +90,7 @@ func (f *Flow) drawVerifier(ctx context.Context, conn connection.Connection) (re
 	return oauth.NewVerifier(f.rand)
 }
 
-func (f *Flow) originOf(r StartRequest, conn connection.Connection, principal string, verifier redact.Secret) origin {
+func (f *BackChannel) originOf(r StartRequest, conn connection.Connection, principal string, verifier redact.Secret) origin {
 	o := origin{
 		Connection: conn.Name, Subject: r.Subject, Generation: conn.Generation,
 		Provider: conn.Provider, TokenURL: conn.TokenURL, Issuer: conn.Issuer, ClientID: conn.ClientID,
@@ -152,7 +152,7 @@ func site(u *url.URL) string {
 }
 
 // keep makes the session's key pair and seals what completing will need.
-func (f *Flow) keep(ctx context.Context, d *draft, verifier redact.Secret) error {
+func (f *BackChannel) keep(ctx context.Context, d *draft, verifier redact.Secret) error {
 	public, private, err := newLetterKeys()
 	if err != nil {
 		return internal(err)

@@ -17,9 +17,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// Consents is the signed side of the consent flow; *consent.Flow is one. Its
+// BackChannel is the signed side of the consent flow; *consent.Flow is one. Its
 // errors are *problem.Error.
-type Consents interface {
+type BackChannel interface {
 	Start(ctx context.Context, r consent.StartRequest) (consent.Started, error)
 	Complete(ctx context.Context, r consent.CompleteRequest) error
 }
@@ -35,7 +35,7 @@ type Grants interface {
 
 type authorizationRoutes struct {
 	status        statusRoutes
-	consents      Consents
+	consents      BackChannel
 	grants        Grants
 	publicBaseURL string
 	now           func() time.Time

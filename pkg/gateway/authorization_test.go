@@ -69,7 +69,7 @@ func newDesk(t *testing.T) *desk {
 func (d *desk) invoke(event []byte) reply {
 	d.t.Helper()
 	clock := func() time.Time { return now }
-	h := gateway.Connections(gateway.ConnectionsConfig{Directory: &d.directory, Consents: d, Grants: d, PublicBaseURL: d.publicBaseURL,
+	h := gateway.Connections(gateway.ConnectionsConfig{Directory: &d.directory, BackChannel: d, Grants: d, PublicBaseURL: d.publicBaseURL,
 		Audit: audit.NewWriter(audit.Config{Output: &d.log, Now: clock}), Now: clock})
 	out, err := h.Invoke(d.t.Context(), event)
 	if err != nil {

@@ -53,16 +53,16 @@ func (w *world) doorSealer() *seal.Sealer {
 	}})
 }
 
-func (w *world) flow(name string) *consent.Flow {
-	return consent.New(consent.Config{Sessions: w.store, Pending: w.store, Grants: w.core(), Sealer: w.sealer, Now: w.clock, Rand: seeded(name)})
+func (w *world) flow(name string) *consent.BackChannel {
+	return consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.store, Pending: w.store, Grants: w.core(), Sealer: w.sealer, Now: w.clock, Rand: seeded(name)})
 }
 
-func (w *world) door(name string) *consent.Door {
-	return consent.NewDoor(consent.DoorConfig{Sessions: w.store, Sealer: w.doorSealer(), Now: w.clock, Rand: seeded(name)})
+func (w *world) door(name string) *consent.FrontChannel {
+	return consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: w.store, Sealer: w.doorSealer(), Now: w.clock, Rand: seeded(name)})
 }
 
 func (w *world) consentFunction() *gateway.Handler {
-	return gateway.Consent(gateway.ConsentConfig{Door: w.door("door"), Pages: pages.New(), Audit: w.audit()})
+	return gateway.Consent(gateway.ConsentConfig{FrontChannel: w.door("door"), Pages: pages.New(), Audit: w.audit()})
 }
 
 // sessions tells the story of the consents, each known by its name: the session
@@ -131,7 +131,7 @@ func (w *world) depart(name string) {
 func (w *world) comeBack(name, parameter, value string) redact.Secret {
 	w.t.Helper()
 	w.depart(name)
-	receipt, err := w.door(name+" back").Receive(w.t.Context(), consent.Return{Connection: "studio",
+	receipt, err := w.door(name+" back").Receive(w.t.Context(), consent.CallbackRequest{Connection: "studio",
 		RawQuery: url.Values{parameter: {value}, "state": {w.states[name]}}.Encode(), Cookies: []string{w.cookies[name]}})
 	w.must(err)
 	w.codes[name] = receipt.ConfirmationCode.Reveal()

@@ -158,7 +158,7 @@ func (w *world) function(name string) interface {
 	case "vend":
 		return gateway.Vend(gateway.VendConfig{Tokens: w.core(), Audit: w.audit(), Now: w.clock})
 	case "connections":
-		return gateway.Connections(gateway.ConnectionsConfig{Audit: w.audit(), Now: w.clock, Grants: w.core(), Consents: w.flow("flow"),
+		return gateway.Connections(gateway.ConnectionsConfig{Audit: w.audit(), Now: w.clock, Grants: w.core(), BackChannel: w.flow("flow"),
 			Directory: vending.NewDirectory(vending.DirectoryConfig{
 				Store: w.store, Secrets: w.source, Lister: w.source, Parser: w.parser, Now: w.clock})})
 	case "consent":

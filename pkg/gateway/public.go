@@ -11,23 +11,23 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// Door is the public side of the consent flow; *consent.Door is one. Its errors
+// FrontChannel is the public side of the consent flow; *consent.FrontChannel is one. Its errors
 // are *problem.Error, their details written for whoever sits at the browser.
-type Door interface {
+type FrontChannel interface {
 	// Show returns what the consent page shows of a session.
 	Show(ctx context.Context, sessionID string) (consent.Page, error)
 	// Continue binds the browser and says where it goes.
-	Continue(ctx context.Context, r consent.ContinueRequest) (consent.Departure, error)
+	Continue(ctx context.Context, r consent.ContinueRequest) (consent.Redirect, error)
 	// Receive takes a browser that comes back from the provider.
-	Receive(ctx context.Context, r consent.Return) (consent.Receipt, error)
+	Receive(ctx context.Context, r consent.CallbackRequest) (consent.CallbackResult, error)
 }
 
 // Pages writes the pages; *pages.Pages does. They are an interface so that the
 // functions without pages carry no templates.
 type Pages interface {
 	Consent(p consent.Page) (Document, error)
-	Receipt(r consent.Receipt) (Document, error)
-	Trouble(t Trouble) (Document, error)
+	Callback(r consent.CallbackResult) (Document, error)
+	Error(t ErrorPage) (Document, error)
 }
 
 // Document is one HTML page.
@@ -37,16 +37,16 @@ type Document struct {
 	Policy string
 }
 
-// Trouble is what an error page tells.
-type Trouble struct {
+// ErrorPage is what an error page tells.
+type ErrorPage struct {
 	// Status is the HTTP status, Code the error's code.
 	Status int
 	Code   problem.Code
 	// OtherBrowser: it is not the browser that continued on the consent page.
 	OtherBrowser bool
-	// ByHand: the provider's page was opened by hand, and the address of the page
+	// ManualState: the provider's page was opened by hand, and the address of the page
 	// that shows this is what the consent is completed with.
-	ByHand bool
+	ManualState bool
 	// Detail says what happened. It is plain text, which may quote what came in.
 	Detail string
 	// RequestID finds the request in the log.
@@ -55,7 +55,7 @@ type Trouble struct {
 
 // ConsentConfig is what the consent function is made of.
 type ConsentConfig struct {
-	Door  Door
+	FrontChannel  FrontChannel
 	Pages Pages
 	Audit *audit.Writer
 	// InvocationID names an invocation whose event names no request; nil when
@@ -67,7 +67,7 @@ type ConsentConfig struct {
 // and everybody may knock, so it answers errors in HTML too, and gives away
 // nothing that its door does not show.
 func Consent(c ConsentConfig) *Handler {
-	p := publicRoutes{door: c.Door, pages: c.Pages}
+	p := publicRoutes{door: c.FrontChannel, pages: c.Pages}
 	return &Handler{audit: c.Audit, invocationID: c.InvocationID, anonymous: true, refuse: p.refuse, routes: map[string]route{
 		"/consent/{session}": {
 			http.MethodGet:  {action: "consent_page", run: p.show},
@@ -85,7 +85,7 @@ func Consent(c ConsentConfig) *Handler {
 const csrf = "csrf"
 
 type publicRoutes struct {
-	door  Door
+	door  FrontChannel
 	pages Pages
 }
 
@@ -113,7 +113,7 @@ func (p publicRoutes) proceed(ctx context.Context, r *request) (response, error)
 }
 
 func (p publicRoutes) receive(ctx context.Context, r *request) (response, error) {
-	receipt, err := p.door.Receive(ctx, consent.Return{
+	receipt, err := p.door.Receive(ctx, consent.CallbackRequest{
 		Connection: r.name, RawQuery: r.rawQuery, Cookies: r.headers.cookies,
 	})
 	if err != nil {
@@ -122,15 +122,15 @@ func (p publicRoutes) receive(ctx context.Context, r *request) (response, error)
 	if receipt.Denied {
 		audit.From(ctx).Warn("consent_refused")
 	}
-	document, err := p.pages.Receipt(receipt)
+	document, err := p.pages.Callback(receipt)
 	return document.response(http.StatusOK).with(receipt.ClearCookie), err
 }
 
 // refuse answers an error with a page.
 func (p publicRoutes) refuse(entry *audit.Entry, err error) response {
 	f := settle(entry, err)
-	document, err := p.pages.Trouble(Trouble{
-		Status: f.status, Code: f.problem.Code, OtherBrowser: consent.IsOtherBrowser(f.problem), ByHand: consent.IsByHand(f.problem),
+	document, err := p.pages.Error(ErrorPage{
+		Status: f.status, Code: f.problem.Code, OtherBrowser: consent.IsOtherBrowser(f.problem), ManualState: consent.IsManualState(f.problem),
 		Detail: f.problem.Detail, RequestID: entry.RequestID,
 	})
 	if err != nil { // the pages are ours; a test writes each of them

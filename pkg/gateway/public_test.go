@@ -30,7 +30,7 @@ type porch struct {
 	denied    bool
 	shown     []string
 	continued []consent.ContinueRequest
-	received  []consent.Return
+	received  []consent.CallbackRequest
 }
 
 const authorizationURL = "https://login.example.com/authorize?state=canary-state&a=b"
@@ -43,14 +43,14 @@ func (p *porch) Show(_ context.Context, sessionID string) (consent.Page, error) 
 	return consent.Page{Connection: "studio", Subject: "default", ProviderOrigin: "https://login.example.com", CSRF: "form-word"}, p.err
 }
 
-func (p *porch) Continue(_ context.Context, r consent.ContinueRequest) (consent.Departure, error) {
+func (p *porch) Continue(_ context.Context, r consent.ContinueRequest) (consent.Redirect, error) {
 	p.continued = append(p.continued, r)
-	return consent.Departure{Location: authorizationURL, Cookie: p.cookie}, p.err
+	return consent.Redirect{Location: authorizationURL, Cookie: p.cookie}, p.err
 }
 
-func (p *porch) Receive(_ context.Context, r consent.Return) (consent.Receipt, error) {
+func (p *porch) Receive(_ context.Context, r consent.CallbackRequest) (consent.CallbackResult, error) {
 	p.received = append(p.received, r)
-	return consent.Receipt{ConfirmationCode: redact.New("WX7K-M4QH"), Connection: "studio", Subject: "default", Denied: p.denied,
+	return consent.CallbackResult{ConfirmationCode: redact.New("WX7K-M4QH"), Connection: "studio", Subject: "default", Denied: p.denied,
 		ClearCookie: consent.Cookie{Name: "__Host-tokenvend-consent", Secure: true}}, p.err
 }
 
@@ -64,7 +64,7 @@ func newPorch(t testing.TB) *porch { return &porch{t: t, pages: written} }
 func (p *porch) invoke(event []byte) reply {
 	p.t.Helper()
 	clock := func() time.Time { return now }
-	h := gateway.Consent(gateway.ConsentConfig{Door: p, Pages: p.pages, Audit: audit.NewWriter(audit.Config{Output: &p.log, Now: clock})})
+	h := gateway.Consent(gateway.ConsentConfig{FrontChannel: p, Pages: p.pages, Audit: audit.NewWriter(audit.Config{Output: &p.log, Now: clock})})
 	out, err := h.Invoke(p.t.Context(), event)
 	if err != nil {
 		p.t.Fatal(err)
@@ -178,7 +178,7 @@ func TestCallback(t *testing.T) {
 	if want := "__Host-tokenvend-consent=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax"; got.Headers["Set-Cookie"] != want {
 		t.Errorf("AZ-22 cookie %q, want %q", got.Headers["Set-Cookie"], want)
 	}
-	want := []consent.Return{{Connection: "studio", RawQuery: "code=canary%26%3D%25&code=second&state=canary", Cookies: []string{"canary=1", "b=2"}}}
+	want := []consent.CallbackRequest{{Connection: "studio", RawQuery: "code=canary%26%3D%25&code=second&state=canary", Cookies: []string{"canary=1", "b=2"}}}
 	if diff := cmp.Diff(want, p.received); diff != "" {
 		t.Errorf("AZ-28 asked (-want +got):\n%s", diff)
 	}
@@ -280,11 +280,11 @@ func (noPages) Consent(consent.Page) (gateway.Document, error) {
 	return gateway.Document{}, errNoPages
 }
 
-func (noPages) Receipt(consent.Receipt) (gateway.Document, error) {
+func (noPages) Callback(consent.CallbackResult) (gateway.Document, error) {
 	return gateway.Document{}, errNoPages
 }
 
-func (noPages) Trouble(gateway.Trouble) (gateway.Document, error) {
+func (noPages) Error(gateway.ErrorPage) (gateway.Document, error) {
 	return gateway.Document{}, errNoPages
 }
 

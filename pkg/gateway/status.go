@@ -24,7 +24,7 @@ type Directory interface {
 // ConnectionsConfig is what the connections function is made of.
 type ConnectionsConfig struct {
 	Directory Directory
-	Consents  Consents
+	BackChannel  BackChannel
 	Grants    Grants
 	// PublicBaseURL is the public base of the consent page and the callback,
 	// without a slash at its end; empty takes it from the call that starts a consent.
@@ -44,7 +44,7 @@ func Connections(c ConnectionsConfig) *Handler {
 	}
 	s := statusRoutes{directory: c.Directory}
 	authorization, complete := authorizationRoutes{
-		status: s, consents: c.Consents, grants: c.Grants, publicBaseURL: c.PublicBaseURL, now: c.Now,
+		status: s, consents: c.BackChannel, grants: c.Grants, publicBaseURL: c.PublicBaseURL, now: c.Now,
 	}.methods()
 	return &Handler{audit: c.Audit, invocationID: c.InvocationID, refuse: failure, routes: map[string]route{
 		"/connections": {

@@ -64,16 +64,16 @@ func (p *Pages) Consent(c consent.Page) (gateway.Document, error) {
 	return p.write("consent", consentView{c}, "'self' "+c.ProviderOrigin+" https:")
 }
 
-// Receipt writes what a browser sees that came back from the provider.
-func (p *Pages) Receipt(r consent.Receipt) (gateway.Document, error) {
+// Callback writes what a browser sees that came back from the provider.
+func (p *Pages) Callback(r consent.CallbackResult) (gateway.Document, error) {
 	if r.Denied {
 		return p.write("refused", receiptView{r}, "'none'")
 	}
 	return p.write("receipt", receiptView{r}, "'none'")
 }
 
-// Trouble writes an error page.
-func (p *Pages) Trouble(t gateway.Trouble) (gateway.Document, error) {
+// Error writes an error page.
+func (p *Pages) Error(t gateway.ErrorPage) (gateway.Document, error) {
 	return p.write("trouble", viewOf(t), "'none'")
 }
 

@@ -30,8 +30,8 @@ func page() consent.Page {
 		ProviderOrigin: "https://login.example.com", CSRF: "form-word"}
 }
 
-func receipt() consent.Receipt {
-	return consent.Receipt{ConfirmationCode: redact.New("WX7K-M4QH"), Connection: "studio", Subject: "anna", Provider: "creative-force",
+func receipt() consent.CallbackResult {
+	return consent.CallbackResult{ConfirmationCode: redact.New("WX7K-M4QH"), Connection: "studio", Subject: "anna", Provider: "creative-force",
 		Principal: "arn:aws:iam::111122223333:user/app", ExpiresAt: at.Add(30 * time.Minute)}
 }
 
@@ -53,26 +53,26 @@ func all(t *testing.T) map[string]gateway.Document {
 	foreign.RedirectHost, foreign.Principal, foreign.Provider, foreign.Scopes = hostile, hostile, "oauth2", []string{hostile}
 	d, err = p.Consent(foreign)
 	add("consent elsewhere", d, err)
-	d, err = p.Receipt(receipt())
+	d, err = p.Callback(receipt())
 	add("receipt", d, err)
 	refused := receipt()
 	for _, code := range []string{"access_denied", "server_error", ""} {
 		refused.Denied, refused.Error = true, code
-		d, err = p.Receipt(refused)
+		d, err = p.Callback(refused)
 		add("refused "+code, d, err)
 	}
 	for _, trouble := range troubles() {
 		trouble.Detail, trouble.RequestID = hostile, "request-1"
-		d, err = p.Trouble(trouble)
-		add(fmt.Sprintf("trouble %d %s %t %t", trouble.Status, trouble.Code, trouble.OtherBrowser, trouble.ByHand), d, err)
+		d, err = p.Error(trouble)
+		add(fmt.Sprintf("trouble %d %s %t %t", trouble.Status, trouble.Code, trouble.OtherBrowser, trouble.ManualState), d, err)
 	}
 	return documents
 }
 
-func troubles() []gateway.Trouble {
-	return []gateway.Trouble{
+func troubles() []gateway.ErrorPage {
+	return []gateway.ErrorPage{
 		{Status: 400, Code: problem.InvalidRequest}, {Status: 400, Code: problem.InvalidRequest, OtherBrowser: true},
-		{Status: 400, Code: problem.InvalidRequest, ByHand: true},
+		{Status: 400, Code: problem.InvalidRequest, ManualState: true},
 		{Status: 403, Code: problem.AccessDenied}, {Status: 404, Code: problem.ConnectionNotFound},
 		{Status: 405, Code: problem.MethodNotAllowed}, {Status: 410, Code: problem.SessionExpired}, {Status: 413, Code: problem.InvalidRequest},
 		{Status: 429, Code: problem.RateLimited}, {Status: 500, Code: problem.InternalError}, {Status: 503, Code: problem.StoreUnavailable},
@@ -160,7 +160,7 @@ func TestTroubleTells(t *testing.T) {
 	titles := map[string]string{}
 	for _, trouble := range troubles() {
 		trouble.Detail, trouble.RequestID = "this went wrong", "request-1"
-		d, err := pages.New().Trouble(trouble)
+		d, err := pages.New().Error(trouble)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,7 @@ func telling(provider string) string {
 	return provider
 }
 
-type receiptView struct{ consent.Receipt }
+type receiptView struct{ consent.CallbackResult }
 
 // IsDefault reports whether there is no subject worth naming.
 func (v receiptView) IsDefault() bool { return v.Subject == connection.DefaultSubject }
@@ -48,7 +48,7 @@ func (v receiptView) ProviderName() string { return telling(v.Provider) }
 func (v receiptView) Code() string { return v.ConfirmationCode.Reveal() }
 
 type troubleView struct {
-	gateway.Trouble
+	gateway.ErrorPage
 	words
 }
 
@@ -58,14 +58,14 @@ func (v troubleView) StatusText() string { return http.StatusText(v.Status) }
 // words are what an error page says beside the detail of the error.
 type words struct{ Title, Remedy string }
 
-func viewOf(t gateway.Trouble) troubleView { return troubleView{Trouble: t, words: wordsFor(t)} }
+func viewOf(t gateway.ErrorPage) troubleView { return troubleView{ErrorPage: t, words: wordsFor(t)} }
 
-func wordsFor(t gateway.Trouble) words {
+func wordsFor(t gateway.ErrorPage) words {
 	switch {
 	case t.OtherBrowser:
 		return words{"This is another browser", "Nothing has been stored. Go back to the browser in which you pressed Continue and finish there, " +
 			"or open your link in this one and begin anew."}
-	case t.ByHand:
+	case t.ManualState:
 		return words{"Copy the address of this page", "Copy the whole address from the address bar, and complete the consent with it or hand it to whoever you " +
 			"started with, and to nobody else: whoever has it may act for you. If you did not start this, close this page."}
 	case t.Status == http.StatusMethodNotAllowed:

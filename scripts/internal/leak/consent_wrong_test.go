@@ -23,8 +23,8 @@ import (
 
 // TestPanicsOfConsent: whatever the public side panics with, it is printed nowhere.
 func TestPanicsOfConsent(t *testing.T) {
-	h := newHouse(t, hooks{door: func(_ *house, d gateway.Door) gateway.Door {
-		return wrongDoor{Door: d, receive: func(_ context.Context, back consent.Return) error { panic(back) }}
+	h := newHouse(t, hooks{door: func(_ *house, d gateway.FrontChannel) gateway.FrontChannel {
+		return wrongDoor{FrontChannel: d, receive: func(_ context.Context, back consent.CallbackRequest) error { panic(back) }}
 	}})
 	printed := h.sinks.capture(t)
 	s := h.begin("app", "")
@@ -39,9 +39,9 @@ func TestPanicsOfConsent(t *testing.T) {
 // TestLeaksOfConsentAreFound breaks consent in the ways in which services leak,
 // and wants each to be found.
 func TestLeaksOfConsentAreFound(t *testing.T) {
-	receiving := func(leak func(h *house, ctx context.Context, back consent.Return, query url.Values) error) hooks {
-		return hooks{door: func(h *house, d gateway.Door) gateway.Door {
-			return wrongDoor{Door: d, receive: func(ctx context.Context, back consent.Return) error {
+	receiving := func(leak func(h *house, ctx context.Context, back consent.CallbackRequest, query url.Values) error) hooks {
+		return hooks{door: func(h *house, d gateway.FrontChannel) gateway.FrontChannel {
+			return wrongDoor{FrontChannel: d, receive: func(ctx context.Context, back consent.CallbackRequest) error {
 				query, _ := url.ParseQuery(back.RawQuery)
 				return leak(h, ctx, back, query)
 			}}
@@ -52,40 +52,40 @@ func TestLeaksOfConsentAreFound(t *testing.T) {
 		with          hooks
 	}{
 		{"AZ-54 the code in the audit line", "log: authorization code in plain text",
-			receiving(func(_ *house, ctx context.Context, _ consent.Return, query url.Values) error {
+			receiving(func(_ *house, ctx context.Context, _ consent.CallbackRequest, query url.Values) error {
 				audit.From(ctx).Warn("got " + query.Get("code"))
 				return nil
 			})},
 		{"AZ-54 the query on stdout", "stdout and stderr: state in plain text",
-			receiving(func(_ *house, _ context.Context, back consent.Return, _ url.Values) error {
+			receiving(func(_ *house, _ context.Context, back consent.CallbackRequest, _ url.Values) error {
 				fmt.Println(back.RawQuery)
 				return nil
 			})},
 		{"AZ-54 the cookie in a cause", "log: cookie in plain text",
-			receiving(func(_ *house, _ context.Context, back consent.Return, _ url.Values) error {
+			receiving(func(_ *house, _ context.Context, back consent.CallbackRequest, _ url.Values) error {
 				return fmt.Errorf("cookies %q", back.Cookies)
 			})},
 		{"AZ-54 the state in a page", "responses: state in plain text",
-			receiving(func(_ *house, _ context.Context, _ consent.Return, query url.Values) error {
+			receiving(func(_ *house, _ context.Context, _ consent.CallbackRequest, query url.Values) error {
 				return problem.New(problem.InvalidRequest, "no such state: "+query.Get("state"))
 			})},
 		{"AZ-54 the confirmation code in the audit line", "log: confirmation code in plain text",
-			hooks{door: func(_ *house, d gateway.Door) gateway.Door {
-				return wrongDoor{Door: d, received: func(ctx context.Context, r consent.Receipt) {
+			hooks{door: func(_ *house, d gateway.FrontChannel) gateway.FrontChannel {
+				return wrongDoor{FrontChannel: d, received: func(ctx context.Context, r consent.CallbackResult) {
 					audit.From(ctx).Warn("showed " + r.ConfirmationCode.Reveal())
 				}}
 			}}},
 		{"AZ-54 the session's id in the audit line", "log: session id in plain text",
-			hooks{door: func(_ *house, d gateway.Door) gateway.Door {
-				return wrongDoor{Door: d, show: func(ctx context.Context, id string) { audit.From(ctx).Warn(id) }}
+			hooks{door: func(_ *house, d gateway.FrontChannel) gateway.FrontChannel {
+				return wrongDoor{FrontChannel: d, show: func(ctx context.Context, id string) { audit.From(ctx).Warn(id) }}
 			}}},
 		{"AZ-54 the session's id in the table", "items: session id in plain text",
-			hooks{door: func(h *house, d gateway.Door) gateway.Door {
-				return wrongDoor{Door: d, show: func(ctx context.Context, id string) { h.note(ctx, id) }}
+			hooks{door: func(h *house, d gateway.FrontChannel) gateway.FrontChannel {
+				return wrongDoor{FrontChannel: d, show: func(ctx context.Context, id string) { h.note(ctx, id) }}
 			}}},
 		{"AZ-54 the form's token in the table", "items: form token in plain text",
-			hooks{door: func(h *house, d gateway.Door) gateway.Door {
-				return wrongDoor{Door: d, shown: func(ctx context.Context, p consent.Page) { h.note(ctx, p.CSRF) }}
+			hooks{door: func(h *house, d gateway.FrontChannel) gateway.FrontChannel {
+				return wrongDoor{FrontChannel: d, shown: func(ctx context.Context, p consent.Page) { h.note(ctx, p.CSRF) }}
 			}}},
 	}
 	for _, tt := range tests {
@@ -144,31 +144,31 @@ func (h *house) note(ctx context.Context, text string) {
 
 // wrongDoor does something it must not; a nil field does nothing.
 type wrongDoor struct {
-	gateway.Door
+	gateway.FrontChannel
 	show     func(context.Context, string)
 	shown    func(context.Context, consent.Page)
-	receive  func(context.Context, consent.Return) error
-	received func(context.Context, consent.Receipt)
+	receive  func(context.Context, consent.CallbackRequest) error
+	received func(context.Context, consent.CallbackResult)
 }
 
 func (d wrongDoor) Show(ctx context.Context, id string) (consent.Page, error) {
 	if d.show != nil {
 		d.show(ctx, id)
 	}
-	p, err := d.Door.Show(ctx, id)
+	p, err := d.FrontChannel.Show(ctx, id)
 	if d.shown != nil {
 		d.shown(ctx, p)
 	}
 	return p, err
 }
 
-func (d wrongDoor) Receive(ctx context.Context, back consent.Return) (consent.Receipt, error) {
+func (d wrongDoor) Receive(ctx context.Context, back consent.CallbackRequest) (consent.CallbackResult, error) {
 	if d.receive != nil {
 		if err := d.receive(ctx, back); err != nil {
-			return consent.Receipt{}, err
+			return consent.CallbackResult{}, err
 		}
 	}
-	r, err := d.Door.Receive(ctx, back)
+	r, err := d.FrontChannel.Receive(ctx, back)
 	if d.received != nil {
 		d.received(ctx, r)
 	}

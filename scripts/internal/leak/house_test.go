@@ -74,7 +74,7 @@ type hooks struct {
 	minter func(*house, vending.Minter) vending.Minter
 	store  func(*house, vending.Store) vending.Store
 	tokens func(*house, gateway.Tokens) gateway.Tokens
-	door   func(*house, gateway.Door) gateway.Door
+	door   func(*house, gateway.FrontChannel) gateway.FrontChannel
 	// sessions are those of the signed side.
 	sessions func(*house, consent.Sessions) consent.Sessions
 }
@@ -200,12 +200,12 @@ func (h *house) compose(with hooks) {
 	h.connections = gateway.Connections(gateway.ConnectionsConfig{Audit: writer, PublicBaseURL: publicBase, Now: h.clock,
 		Directory: vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: secrets, Lister: secrets, Parser: parser, Now: h.clock}),
 		Grants:    core,
-		Consents:  consent.New(consent.Config{Sessions: signed, Pending: table, Grants: core, Sealer: sealer, Now: h.clock})})
-	door := gateway.Door(consent.NewDoor(consent.DoorConfig{Sessions: sessions, Sealer: h.sealer(consentKey), Now: h.clock}))
+		BackChannel:  consent.NewBackChannel(consent.BackChannelConfig{Sessions: signed, Pending: table, Grants: core, Sealer: sealer, Now: h.clock})})
+	door := gateway.FrontChannel(consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: sessions, Sealer: h.sealer(consentKey), Now: h.clock}))
 	if with.door != nil {
 		door = with.door(h, door)
 	}
-	h.public = gateway.Consent(gateway.ConsentConfig{Door: door, Pages: pages.New(), Audit: writer})
+	h.public = gateway.Consent(gateway.ConsentConfig{FrontChannel: door, Pages: pages.New(), Audit: writer})
 	h.renew = &renewal.Handler{SecretPrefix: "tokenvend/",
 		Refused: func(reason string) { log.Warn("event refused", "reason", reason) },
 		Renewer: renewal.New(renewal.Config{Core: core, Index: table, Notes: table, Versions: secrets, Audit: writer, Now: h.clock})}

@@ -65,9 +65,9 @@ func compose(p place, w World) (composed, error) {
 			"vend": gateway.Vend(gateway.VendConfig{Tokens: callersCore, Audit: writer, Now: w.Now}),
 			"connections": gateway.Connections(gateway.ConnectionsConfig{Directory: directory, Audit: writer, Now: w.Now,
 				PublicBaseURL: p.url, Grants: callersCore,
-				Consents: consent.New(consent.Config{Sessions: store, Pending: store, Grants: callersCore, Sealer: sealer, Now: w.Now})}),
+				BackChannel: consent.NewBackChannel(consent.BackChannelConfig{Sessions: store, Pending: store, Grants: callersCore, Sealer: sealer, Now: w.Now})}),
 			"consent": gateway.Consent(gateway.ConsentConfig{Audit: writer, Pages: pages.New(),
-				Door: consent.NewDoor(consent.DoorConfig{Sessions: store, Now: w.Now,
+				FrontChannel: consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: store, Now: w.Now,
 					Sealer: seal.New(seal.Config{Keyset: keyset(rand.Text() + rand.Text())})})}),
 		},
 		Failed: func(requestID, function string, err error) {

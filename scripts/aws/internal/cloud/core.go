@@ -29,8 +29,8 @@ type Past struct {
 	Core    *vending.Core
 	Renewer *renewal.Renewer
 
-	flow consent.Config
-	door consent.DoorConfig
+	flow consent.BackChannelConfig
+	door consent.FrontChannelConfig
 }
 
 // Past returns a cold process under that clock. Its audit lines go nowhere.
@@ -52,21 +52,21 @@ func (c *Cloud) Past(now func() time.Time) (Past, error) {
 	return Past{
 		Core:    core,
 		Renewer: renewal.New(renewal.Config{Core: core, Index: table, Notes: table, Versions: source, Audit: silent, Now: now}),
-		flow:    consent.Config{Sessions: sessions, Pending: table, Grants: core, Sealer: sealer, Now: now},
-		door:    consent.DoorConfig{Sessions: sessions, Sealer: c.sealer(consentKeyset, now), Now: now},
+		flow:    consent.BackChannelConfig{Sessions: sessions, Pending: table, Grants: core, Sealer: sealer, Now: now},
+		door:    consent.FrontChannelConfig{Sessions: sessions, Sealer: c.sealer(consentKeyset, now), Now: now},
 	}, nil
 }
 
 // Flow is the signed side of a consent, with that randomness.
-func (p Past) Flow(random io.Reader) *consent.Flow {
+func (p Past) Flow(random io.Reader) *consent.BackChannel {
 	p.flow.Rand = random
-	return consent.New(p.flow)
+	return consent.NewBackChannel(p.flow)
 }
 
 // Door is the public side of a consent, with that randomness.
-func (p Past) Door(random io.Reader) *consent.Door {
+func (p Past) Door(random io.Reader) *consent.FrontChannel {
 	p.door.Rand = random
-	return consent.NewDoor(p.door)
+	return consent.NewFrontChannel(p.door)
 }
 
 func (c *Cloud) sealer(keyset string, now func() time.Time) *seal.Sealer {

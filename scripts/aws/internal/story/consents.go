@@ -101,7 +101,7 @@ func (s sessions) comeBack(ctx context.Context, name, parameter, value string) (
 	if err := s.depart(ctx, name); err != nil {
 		return redact.Secret{}, err
 	}
-	receipt, err := s.past.Door(seeded(name+" back")).Receive(ctx, consent.Return{Connection: "studio",
+	receipt, err := s.past.Door(seeded(name+" back")).Receive(ctx, consent.CallbackRequest{Connection: "studio",
 		RawQuery: url.Values{parameter: {value}, "state": {s.states[name]}}.Encode(), Cookies: []string{s.cookies[name]}})
 	return receipt.ConfirmationCode, err
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// Config is what a Flow is made of; all but Now and Rand are required.
-type Config struct {
+// BackChannelConfig is what a Flow is made of; all but Now and Rand are required.
+type BackChannelConfig struct {
 	Sessions Sessions
 	Grants   Grants
 	Pending  Pending
@@ -22,9 +22,9 @@ type Config struct {
 	Rand io.Reader
 }
 
-// Flow is the signed side: it starts sessions and completes them. It is safe
+// BackChannel is the signed side: it starts sessions and completes them. It is safe
 // for concurrent use.
-type Flow struct {
+type BackChannel struct {
 	book   book
 	grants Grants
 	roster roster
@@ -33,10 +33,10 @@ type Flow struct {
 	rand   io.Reader
 }
 
-// New returns a Flow.
-func New(c Config) *Flow {
+// NewBackChannel returns a Flow.
+func NewBackChannel(c BackChannelConfig) *BackChannel {
 	c.Now, c.Rand = clock(c.Now), source(c.Rand)
-	return &Flow{
+	return &BackChannel{
 		book:   book{sessions: c.Sessions, rand: c.Rand},
 		grants: c.Grants, sealer: c.Sealer, now: c.Now, rand: c.Rand,
 		roster: roster{notes: c.Pending, now: c.Now},

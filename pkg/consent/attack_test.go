@@ -134,11 +134,11 @@ func TestRandom(t *testing.T) {
 	s := w.start(t)
 	csrf := csrfOf(t, w, s.SessionID)
 	empty := strings.NewReader("")
-	flow := consent.New(consent.Config{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Rand: empty})
+	flow := consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Rand: empty})
 	_, started := flow.Start(w.ctx, consent.StartRequest{Connection: crm, Principal: owner, BaseURL: base})
-	door := consent.NewDoor(consent.DoorConfig{Sessions: w.tables, Sealer: sealer("door"), Rand: empty, Now: func() time.Time { return noon }})
+	door := consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: w.tables, Sealer: sealer("door"), Rand: empty, Now: func() time.Time { return noon }})
 	_, continued := door.Continue(w.ctx, consent.ContinueRequest{SessionID: s.SessionID, CSRF: csrf})
-	_, received := door.Receive(w.ctx, consent.Return{Connection: crm, RawQuery: answer(parseState(s)).Encode()})
+	_, received := door.Receive(w.ctx, consent.CallbackRequest{Connection: crm, RawQuery: answer(parseState(s)).Encode()})
 	for step, err := range map[string]error{"OC-07 start": started, "OC-07 continue": continued, "OC-07 receive": received} {
 		t.Run(step, func(t *testing.T) { expect(t, err, problem.InternalError, "") })
 	}

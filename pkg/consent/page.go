@@ -14,7 +14,7 @@ import (
 )
 
 // Show returns what the consent page of a session shows. It changes nothing.
-func (d *Door) Show(ctx context.Context, sessionID string) (Page, error) {
+func (d *FrontChannel) Show(ctx context.Context, sessionID string) (Page, error) {
 	key, err := keyOfID(sessionID)
 	if err != nil {
 		return Page{}, err
@@ -64,7 +64,7 @@ const csrfPurpose = "consent form"
 
 // newCSRF seals the instant until which the session's form is good. It needs no
 // cookie: only who was shown the page has it.
-func (d *Door) newCSRF(ctx context.Context, key string, until time.Time) (string, error) {
+func (d *FrontChannel) newCSRF(ctx context.Context, key string, until time.Time) (string, error) {
 	sealed, err := d.sealer.Seal(ctx, strconv.AppendInt(nil, until.Unix(), 10), csrfPurpose, key)
 	if err != nil {
 		return "", noKeyset(err)
@@ -76,7 +76,7 @@ func staleForm() error {
 	return invalid("this form is not the one that the page showed, or is too old; open the consent page again and continue there")
 }
 
-func (d *Door) checkCSRF(ctx context.Context, key, csrf string) error {
+func (d *FrontChannel) checkCSRF(ctx context.Context, key, csrf string) error {
 	sealed, err := base64.RawURLEncoding.DecodeString(csrf)
 	if err != nil {
 		return staleForm()
@@ -93,18 +93,18 @@ func (d *Door) checkCSRF(ctx context.Context, key, csrf string) error {
 }
 
 // Continue sends a browser on to the provider with a state of its own.
-func (d *Door) Continue(ctx context.Context, c ContinueRequest) (Departure, error) {
+func (d *FrontChannel) Continue(ctx context.Context, c ContinueRequest) (Redirect, error) {
 	key, err := keyOfID(c.SessionID)
 	if err != nil {
-		return Departure{}, err
+		return Redirect{}, err
 	}
 	if err := d.checkCSRF(ctx, key, c.CSRF); err != nil {
-		return Departure{}, err
+		return Redirect{}, err
 	}
 	state, err := drawState(key, d.rand)
 	cookie, cookieErr := drawWord(d.rand)
 	if err := errors.Join(err, cookieErr); err != nil {
-		return Departure{}, internal(err)
+		return Redirect{}, internal(err)
 	}
 	r, err := d.book.amend(ctx, key, func(r *record) error {
 		r.Origin.report(ctx)
@@ -118,10 +118,10 @@ func (d *Door) Continue(ctx context.Context, c ContinueRequest) (Departure, erro
 		return nil
 	})
 	if err != nil {
-		return Departure{}, err
+		return Redirect{}, err
 	}
 	address, err := r.Origin.address(state)
-	return Departure{Location: address, Cookie: r.Origin.cookie(cookie)}, err
+	return Redirect{Location: address, Cookie: r.Origin.cookie(cookie)}, err
 }
 
 // checkSite refuses a form that another site's page sent. A page with

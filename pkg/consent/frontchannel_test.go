@@ -234,8 +234,8 @@ func TestReceive(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range errs {
 			group.Go(func() {
-				door := consent.NewDoor(consent.DoorConfig{Sessions: w.tables, Sealer: sealer("door"), Now: func() time.Time { return noon }})
-				_, errs[i] = door.Receive(t.Context(), consent.Return{Connection: crm, RawQuery: answer(b.state).Encode(), Cookies: b.cookies})
+				door := consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: w.tables, Sealer: sealer("door"), Now: func() time.Time { return noon }})
+				_, errs[i] = door.Receive(t.Context(), consent.CallbackRequest{Connection: crm, RawQuery: answer(b.state).Encode(), Cookies: b.cookies})
 			})
 		}
 		group.Wait()
@@ -328,7 +328,7 @@ func TestReceiveRefused(t *testing.T) {
 			a := attempt{connection: crm, query: answer(b.state).Encode(), cookies: b.cookies}
 			tt.change(&a, b, s)
 			before := w.tables.text()
-			_, err := w.door.Receive(w.ctx, consent.Return{Connection: a.connection, RawQuery: a.query, Cookies: a.cookies})
+			_, err := w.door.Receive(w.ctx, consent.CallbackRequest{Connection: a.connection, RawQuery: a.query, Cookies: a.cookies})
 			expect(t, err, problem.InvalidRequest, tt.words)
 			if consent.IsOtherBrowser(err) != (tt.words == "not the browser") {
 				t.Error("IsOtherBrowser tells the wrong thing")
@@ -341,7 +341,7 @@ func TestReceiveRefused(t *testing.T) {
 			}
 			right := answer(b.state)
 			right.Set("iss", "https://as.example.com")
-			_, err = w.door.Receive(w.ctx, consent.Return{Connection: crm, RawQuery: right.Encode(), Cookies: []string{"a=b; " + b.cookies[0], "c=d"}})
+			_, err = w.door.Receive(w.ctx, consent.CallbackRequest{Connection: crm, RawQuery: right.Encode(), Cookies: []string{"a=b; " + b.cookies[0], "c=d"}})
 			expect(t, err, "", "") // the owner is not harmed
 		})
 	}

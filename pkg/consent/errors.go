@@ -44,9 +44,9 @@ func otherBrowser() error {
 
 var errByHand = errors.New("the state is the one for consent by hand")
 
-// IsByHand reports whether an error of Door.Receive says that the provider's
+// IsManualState reports whether an error of Door.Receive says that the provider's
 // page was opened by hand, so that the address is to be carried over.
-func IsByHand(err error) bool { return errors.Is(err, errByHand) }
+func IsManualState(err error) bool { return errors.Is(err, errByHand) }
 
 func byHandOnly() error {
 	return &problem.Error{Code: problem.InvalidRequest, Cause: errByHand,

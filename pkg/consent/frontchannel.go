@@ -8,8 +8,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// DoorConfig is what a Door is made of; Sessions and Sealer are required.
-type DoorConfig struct {
+// FrontChannelConfig is what a Door is made of; Sessions and Sealer are required.
+type FrontChannelConfig struct {
 	Sessions Sessions
 	// Sealer has the public side's own keyset, which opens no grant.
 	Sealer Sealer
@@ -19,20 +19,20 @@ type DoorConfig struct {
 	Rand io.Reader
 }
 
-// Door is the public side: it shows a session, sends the browser to the
+// FrontChannel is the public side: it shows a session, sends the browser to the
 // provider, and receives it back. It is safe for concurrent use. Every error
 // is a *problem.Error whose detail is written for whoever sits at the browser.
-type Door struct {
+type FrontChannel struct {
 	book   book
 	sealer Sealer
 	now    func() time.Time
 	rand   io.Reader
 }
 
-// NewDoor returns a Door.
-func NewDoor(c DoorConfig) *Door {
+// NewFrontChannel returns a Door.
+func NewFrontChannel(c FrontChannelConfig) *FrontChannel {
 	c.Now, c.Rand = clock(c.Now), source(c.Rand)
-	return &Door{book: book{sessions: c.Sessions, rand: c.Rand}, sealer: c.Sealer, now: c.Now, rand: c.Rand}
+	return &FrontChannel{book: book{sessions: c.Sessions, rand: c.Rand}, sealer: c.Sealer, now: c.Now, rand: c.Rand}
 }
 
 // Page is what the consent page shows (AZ-25).
@@ -65,8 +65,8 @@ type ContinueRequest struct {
 	Origin, FetchSite string
 }
 
-// Departure sends the browser to the provider.
-type Departure struct {
+// Redirect sends the browser to the provider.
+type Redirect struct {
 	// Location is the provider's authorization URL.
 	Location string
 	// Cookie binds the browser; without a name there is none to set.
@@ -81,8 +81,8 @@ type Cookie struct {
 	MaxAge time.Duration
 }
 
-// Return is a browser that comes back from the provider.
-type Return struct {
+// CallbackRequest is a browser that comes back from the provider.
+type CallbackRequest struct {
 	// Connection is the one in the path.
 	Connection connection.Name
 	// RawQuery is the query as it came, undecoded.
@@ -91,8 +91,8 @@ type Return struct {
 	Cookies []string
 }
 
-// Receipt is what the callback page shows.
-type Receipt struct {
+// CallbackResult is what the callback page shows.
+type CallbackResult struct {
 	// ConfirmationCode is empty when the provider answered with an error.
 	ConfirmationCode redact.Secret
 	Connection       connection.Name

@@ -15,19 +15,19 @@ import (
 // What does not belong together (another browser, connection or issuer) is an
 // invalid_request and leaves the state to its owner; an answer of the provider
 // uses the state up, an error as well as a code.
-func (d *Door) Receive(ctx context.Context, back Return) (Receipt, error) {
+func (d *FrontChannel) Receive(ctx context.Context, back CallbackRequest) (CallbackResult, error) {
 	// The issuer is known with the session only: judged below.
 	answer, err := oauth.ReadRedirect(back.RawQuery, "", false)
 	if err != nil {
-		return Receipt{}, unusable(err)
+		return CallbackResult{}, unusable(err)
 	}
 	key, ok := keyOfState(answer.State.Reveal())
 	if !ok {
-		return Receipt{}, invalid("this address carries no state of ours; open the consent page again and continue there")
+		return CallbackResult{}, invalid("this address carries no state of ours; open the consent page again and continue there")
 	}
 	confirmation, err := drawConfirmation(d.rand)
 	if err != nil {
-		return Receipt{}, internal(err)
+		return CallbackResult{}, internal(err)
 	}
 	l := letter{Code: answer.Code.Reveal(), Confirmation: confirmation}
 	r, err := d.book.amend(ctx, key, func(r *record) error {
@@ -38,7 +38,7 @@ func (d *Door) Receive(ctx context.Context, back Return) (Receipt, error) {
 		return r.take(answer, l, key, d)
 	})
 	if err != nil {
-		return Receipt{}, err
+		return CallbackResult{}, err
 	}
 	return r.receipt(confirmation), nil
 }
@@ -50,7 +50,7 @@ func unusable(err error) error {
 }
 
 // judge finds out whether this browser brings the answer to what it left for.
-func (d *Door) judge(ctx context.Context, r record, back Return, answer oauth.Redirect) error {
+func (d *FrontChannel) judge(ctx context.Context, r record, back CallbackRequest, answer oauth.Redirect) error {
 	if err := r.Origin.isFor(ctx, back.Connection); err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (o origin) checkIssuer(rawQuery string) error {
 }
 
 // take uses the session's states up.
-func (r *record) take(answer oauth.Redirect, l letter, key string, d *Door) (err error) {
+func (r *record) take(answer oauth.Redirect, l letter, key string, d *FrontChannel) (err error) {
 	if answer.Refused {
 		r.answer(refused, d.now())
 		r.Refusal, r.Keepsake = answer.Error, nil
@@ -111,9 +111,9 @@ func (r *record) take(answer oauth.Redirect, l letter, key string, d *Door) (err
 	return nil
 }
 
-func (r record) receipt(confirmation string) Receipt {
+func (r record) receipt(confirmation string) CallbackResult {
 	o := r.Origin
-	receipt := Receipt{
+	receipt := CallbackResult{
 		Connection: o.Connection, Subject: o.subject(), Provider: o.Provider, Principal: o.PrincipalARN,
 		Denied: r.Phase == refused, Error: r.Refusal, ExpiresAt: r.deadline(), ClearCookie: o.clearing(),
 	}

@@ -65,7 +65,7 @@ func (r CompleteRequest) claimByHand() (claim, error) {
 
 // byHand completes with the answer that somebody carried over. It is bound to
 // no browser: whoever has it was given it by the one who consented.
-func (f *Flow) byHand(ctx context.Context, session record, conn connection.Connection, c claim) error {
+func (f *BackChannel) byHand(ctx context.Context, session record, conn connection.Connection, c claim) error {
 	switch session.Phase {
 	case refused:
 		f.roster.leave(ctx, session.Origin.PrincipalID, c.key)
@@ -123,7 +123,7 @@ func rooted(u *url.URL) string {
 }
 
 // refuse records the provider's error, which uses the state up.
-func (f *Flow) refuse(ctx context.Context, session record, c claim) error {
+func (f *BackChannel) refuse(ctx context.Context, session record, c claim) error {
 	_, err := f.book.amend(ctx, c.key, func(r *record) error {
 		if err := r.awaiting(f.now()); err != nil {
 			return err
