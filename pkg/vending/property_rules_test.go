@@ -18,7 +18,7 @@ import (
 )
 
 func TestPropertyLeaseRules(t *testing.T) {
-	t.Run("CR-05 each acquisition has an owner of its own", func(t *testing.T) {
+	t.Run("CR-05 CR-34 each acquisition has an owner of its own", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		owners := map[string]bool{}

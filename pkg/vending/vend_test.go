@@ -178,7 +178,7 @@ func TestCallers(t *testing.T) {
 	f.vend(core, crm())
 	loads := f.secrets.loads
 	for name, c := range map[string]*vending.Core{"from memory": core, "from the table": f.process()} {
-		t.Run("the second gate stands before a warm token "+name, func(t *testing.T) {
+		t.Run("BI-02 the second gate stands before a warm token "+name, func(t *testing.T) {
 			wantCode(t, second(c.Vend(t.Context(), stranger)), problem.AccessDenied)
 		})
 	}

@@ -52,8 +52,8 @@ func TestWithoutAnEngine(t *testing.T) {
 }
 
 var (
-	held     = scenario.Result{ID: "FI-00", Title: "held", Calls: 1, Outcomes: map[string]int{"200": 16}}
-	violated = scenario.Result{ID: "FI-00", Title: "violated", Broken: []string{"INV-2: 2 calls | too many"}}
+	held     = scenario.Result{ID: "FI-01", Title: "held", Calls: 1, Outcomes: map[string]int{"200": 16}}
+	violated = scenario.Result{ID: "FI-01", Title: "violated", Broken: []string{"INV-2: 2 calls | too many"}}
 	met      = figure.Figure{What: "calls", Aim: "1", Measured: "1", Met: true}
 	missed   = figure.Figure{What: "wait", Aim: "≤ 1 s", Measured: "2 s"}
 	baseline = figure.Figure{What: "library", Measured: "8000"}
@@ -91,8 +91,8 @@ func TestTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| FI-00 held | 1 | 16× 200 | hold | pass |\n",
-		"| FI-00 violated | 0 |  | INV-2: 2 calls / too many | FAIL |\n",
+		"| FI-01 held | 1 | 16× 200 | hold | pass |\n",
+		"| FI-01 violated | 0 |  | INV-2: 2 calls / too many | FAIL |\n",
 		"| calls | 1 | 1 | pass |\n", "| wait | ≤ 1 s | 2 s | miss |\n",
 		"| library |  | 8000 | baseline |\n", "| lost |  | no table | not measured |\n",
 	} {
@@ -100,10 +100,10 @@ func TestTables(t *testing.T) {
 			t.Errorf("the Markdown lacks %q:\n%s", want, text)
 		}
 	}
-	if rows := strings.Count(string(text), "FI-00"); rows != 2 {
+	if rows := strings.Count(string(text), "FI-01"); rows != 2 {
 		t.Errorf("%d scenarios are shown, want those that were played", rows)
 	}
-	if !strings.Contains(out.String(), "FI-00 violated") {
+	if !strings.Contains(out.String(), "FI-01 violated") {
 		t.Error("the terminal's table lacks a scenario")
 	}
 }

@@ -111,7 +111,7 @@ func TestDeploy(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			asked, said, ok := run(t, both, c.answers, c.env...)
 			if diff := cmp.Diff(c.asked, asked); diff != "" || !ok || !strings.Contains(said, c.said) {
-				t.Errorf("succeeded %t, printed\n%sand asked sam (-want +got):\n%s", ok, said, diff)
+				t.Errorf("AZ-59 succeeded %t, printed\n%sand asked sam (-want +got):\n%s", ok, said, diff)
 			}
 		})
 	}

@@ -46,7 +46,7 @@ func routeProblems(t *testing.T, functions map[string]template.Function) (found 
 	}
 	slices.Sort(open)
 	if want := []string{"/callback/{connection} {Authorizer: NONE}", "/consent/{session} {Authorizer: NONE}"}; !slices.Equal(open, want) {
-		found = append(found, fmt.Sprintf("AZ-11 without a signature anybody may call %q, want %q", open, want))
+		found = append(found, fmt.Sprintf("AZ-11 AZ-01 paths that need no signature are %q, want %q", open, want))
 	}
 	return found
 }
@@ -62,7 +62,7 @@ var contextVariable = regexp.MustCompile(`\$[\w.]+`)
 // apiProblems are about who gets in, how often, and what is written down of it.
 func apiProblems(api template.API) (found []string) {
 	if api.Auth.DefaultAuthorizer != "AWS_IAM" || api.Auth.InvokeRole != "NONE" || api.StageName != "v1" {
-		found = append(found, "AZ-11 the API is open, or calls functions with its callers' credentials")
+		found = append(found, "AZ-11 AZ-08 the API is open, or calls functions with its callers' credentials")
 	}
 	if !api.Cors.IsZero() {
 		found = append(found, "AZ-14 pages of others may read tokens")
@@ -124,14 +124,14 @@ func policyProblems(api template.API) (found []string) {
 		{"Deny", "IsPrivate", "{StringNotEquals: {aws:SourceVpce: !Ref VpcEndpointId}}", connections},
 	}
 	if len(said) != len(want) {
-		return []string{fmt.Sprintf("AZ-09 the resource policy says %d things, want %d", len(said), len(want))}
+		return []string{fmt.Sprintf("AZ-09 AZ-10 the resource policy says %d things, want %d", len(said), len(want))}
 	}
 	for i, s := range said {
 		resources := slices.Sorted(slices.Values(s.Resources()))
 		slices.Sort(want[i].resources)
 		if s.Effect != want[i].effect || s.When != want[i].when || template.Show(s.Condition) != want[i].condition ||
 			template.Show(s.Action) != "execute-api:Invoke" || template.Show(s.Principal) != "*" || !slices.Equal(resources, want[i].resources) {
-			found = append(found, fmt.Sprintf("AZ-09 statement %d: %s %s %q if %s", i+1, s.When, s.Effect, resources, template.Show(s.Condition)))
+			found = append(found, fmt.Sprintf("AZ-09 AZ-10 statement %d: %s %s %q if %s", i+1, s.When, s.Effect, resources, template.Show(s.Condition)))
 		}
 	}
 	return found
@@ -155,7 +155,7 @@ func answerProblems(t *testing.T, api template.API) (found []string) {
 	}
 	for kind, r := range api.GatewayResponses {
 		if problem := answerProblem(r, answers[kind], looks[answers[kind]]); problem != "" {
-			found = append(found, "AZ-13 "+kind+": "+problem)
+			found = append(found, "AZ-13 AZ-16 "+kind+": "+problem)
 		}
 	}
 	return found
