@@ -29,7 +29,7 @@ type Entry struct {
 	SourceIP                           string
 
 	Connection, Subject string
-	Generation          string
+	SecretIncarnation   string
 	// Source is memory, table or provider; empty when no token was served.
 	Source    string
 	TokenID   string
@@ -69,16 +69,16 @@ func (e *Entry) Warn(words ...string) {
 	e.warnings = append(e.warnings, words...)
 }
 
-// Explain keeps the log's reason for a failure. It must hold no secret: errors
+// SetCause keeps the log's reason for a failure. It must hold no secret: errors
 // of this project's packages do not.
-func (e *Entry) Explain(err error) {
+func (e *Entry) SetCause(err error) {
 	if err != nil {
 		e.cause = err.Error()
 	}
 }
 
-// Adopt takes over what a shared refresh reported.
-func (e *Entry) Adopt(refresh *Entry) {
+// Merge takes over what a shared refresh reported.
+func (e *Entry) Merge(refresh *Entry) {
 	e.Provider = refresh.Provider
 	e.SecretVersion, e.SecretFallback, e.LeaseSeq = refresh.SecretVersion, refresh.SecretFallback, refresh.LeaseSeq
 	e.Unsaved = refresh.Unsaved

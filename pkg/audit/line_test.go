@@ -45,13 +45,13 @@ func TestLine(t *testing.T) {
 	got := line(t, func(e *audit.Entry) {
 		e.RequestID, e.Action, e.Outcome, e.Status = "request-1", "vend", "ok", 200
 		e.PrincipalARN, e.PrincipalID, e.Account, e.SourceIP = "arn:aws:iam::111122223333:role/app", "AROAEXAMPLE:session", "111122223333", "192.0.2.1"
-		e.Connection, e.Subject, e.Generation, e.Source = "crm", "alice", "0123456789abcdef", "provider"
+		e.Connection, e.Subject, e.SecretIncarnation, e.Source = "crm", "alice", "0123456789abcdef", "provider"
 		e.TokenID, e.ExpiresAt, e.Stale = "9f86d081884c7d65", noon.Add(time.Hour), true
 		e.Provider = audit.Provider{Calls: 2, Status: 200, Latency: 90 * time.Millisecond, Outcome: "ok", Code: "invalid_client", Description: "words"}
 		e.SecretVersion, e.SecretFallback, e.LeaseSeq = "version-1", true, 7
 		e.Warn("token_not_stored")
-		e.Explain(errors.New("the reason"))
-		e.Explain(nil) // changes nothing
+		e.SetCause(errors.New("the reason"))
+		e.SetCause(nil) // changes nothing
 	})
 	delete(got, "_aws")
 	want := map[string]any{
@@ -143,8 +143,8 @@ func TestContext(t *testing.T) {
 	refresh := &audit.Entry{SecretVersion: "v", LeaseSeq: 3, Provider: audit.Provider{Calls: 1, Outcome: "ok"}}
 	refresh.Warn("a")
 	e.Warn("b")
-	e.Adopt(refresh)
-	got := line(t, func(into *audit.Entry) { into.Adopt(e) })
+	e.Merge(refresh)
+	got := line(t, func(into *audit.Entry) { into.Merge(e) })
 	if diff := cmp.Diff([]any{"b", "a"}, got["warnings"]); diff != "" || got["secret_version"] != "v" || got["lease_seq"] != 3.0 {
 		t.Errorf("AZ-56 what a shared refresh reported is lost: %v", got)
 	}

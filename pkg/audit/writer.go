@@ -128,7 +128,7 @@ func (l *line) what(e *Entry) {
 	l.add(slog.String("source", orNone(e.Source)))
 	l.text("connection", e.Connection)
 	l.text("subject", e.Subject)
-	l.text("generation", e.Generation)
+	l.text("generation", e.SecretIncarnation)
 	l.text("token_id", e.TokenID)
 	if e.Stale {
 		l.add(slog.Bool("stale", true))

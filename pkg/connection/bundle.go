@@ -30,7 +30,7 @@ type Entry struct {
 func (p Parser) Expand(s clientsecret.Secret) []Entry {
 	shown := strictjson.PrintableName(s.Name)
 	if !isNamePart(s.Name) {
-		return []Entry{{Name: shown, Err: &Problem{Where: s.Origin, Text: "has a name that no connection can have; use " + nameRule}}}
+		return []Entry{{Name: shown, Err: &ValidationError{Where: s.Origin, Text: "has a name that no connection can have; use " + nameRule}}}
 	}
 	b, isBundle, err := open(s)
 	switch {
@@ -98,9 +98,9 @@ func (b bundle) where(member string) string {
 func (b bundle) declaration(member string) ([]byte, error) {
 	switch {
 	case !isNamePart(member):
-		return nil, &Problem{Where: b.where(member), Text: "has a name that no connection can have; use " + nameRule}
+		return nil, &ValidationError{Where: b.where(member), Text: "has a name that no connection can have; use " + nameRule}
 	case b.repeated[member]:
-		return nil, &Problem{Where: b.where(member), Text: "is declared more than once; keep one"}
+		return nil, &ValidationError{Where: b.where(member), Text: "is declared more than once; keep one"}
 	}
 	return b.texts[member], nil
 }
@@ -122,22 +122,22 @@ func open(s clientsecret.Secret) (b bundle, isBundle bool, err error) {
 	}
 	for _, m := range top {
 		if m.Name != bundleMember {
-			return bundle{}, true, &Problem{Where: s.Origin, Member: strictjson.PrintableName(m.Name), Text: "has no place beside connections; move it into each connection"}
+			return bundle{}, true, &ValidationError{Where: s.Origin, Member: strictjson.PrintableName(m.Name), Text: "has no place beside connections; move it into each connection"}
 		}
 	}
 	if len(top) > 1 {
-		return bundle{}, true, &Problem{Where: s.Origin, Member: bundleMember, Text: "is repeated; keep one"}
+		return bundle{}, true, &ValidationError{Where: s.Origin, Member: bundleMember, Text: "is repeated; keep one"}
 	}
 	b, err = split(s.Origin, top[i])
 	return b, true, err
 }
 
-func wholeProblem(s clientsecret.Secret, size int) *Problem {
+func wholeProblem(s clientsecret.Secret, size int) *ValidationError {
 	switch {
 	case size == 0:
-		return &Problem{Where: s.Origin, Text: "holds no text; store one JSON object as text, not as binary"}
+		return &ValidationError{Where: s.Origin, Text: "holds no text; store one JSON object as text, not as binary"}
 	case size > maxSecret:
-		return &Problem{Where: s.Origin, Text: "is larger than " + strconv.Itoa(maxSecret) + " bytes; split it"}
+		return &ValidationError{Where: s.Origin, Text: "is larger than " + strconv.Itoa(maxSecret) + " bytes; split it"}
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func wholeProblem(s clientsecret.Secret, size int) *Problem {
 func split(origin string, m strictjson.Member) (bundle, error) {
 	members, err := strictjson.Members(m.Text)
 	if err != nil {
-		return bundle{}, &Problem{Where: origin, Member: m.Name, Text: "has to be an object of connections by name"}
+		return bundle{}, &ValidationError{Where: origin, Member: m.Name, Text: "has to be an object of connections by name"}
 	}
 	b := bundle{origin: origin, texts: make(map[string][]byte, len(members)), repeated: map[string]bool{}}
 	for _, member := range members {

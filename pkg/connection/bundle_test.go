@@ -120,7 +120,7 @@ func TestMemberIsOnlyItsOwnJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if member.Hash != single.Hash {
+	if member.ConfigHash != single.ConfigHash {
 		t.Error("CR-21 a member's hash depends on what stands around it")
 	}
 	if _, err := (connection.Parser{}).Parse("crm.twice", secretOf(mixed)); err == nil || errors.Is(err, connection.ErrNoConnection) {
@@ -140,7 +140,7 @@ func TestRefusesBundleShape(t *testing.T) {
 	}
 	t.Run("BI-52 a bundle in a bundle", func(t *testing.T) {
 		_, err := connection.Parser{}.Parse("crm.a", secretOf(`{"connections":{"a":{"connections":{}}}}`))
-		var problem *connection.Problem
+		var problem *connection.ValidationError
 		if !errors.As(err, &problem) || problem.Member != "connections" || !strings.Contains(problem.Text, "is unknown") {
 			t.Errorf("error = %v, want connections unknown", err)
 		}

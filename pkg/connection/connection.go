@@ -68,11 +68,11 @@ type Connection struct {
 
 	Callers Callers
 
-	// Hash identifies the declaration: of the member's own JSON in a bundle,
+	// ConfigHash identifies the declaration: of the member's own JSON in a bundle,
 	// insensitive to white space and member order.
-	Hash string
-	// Generation is the hash of the secret's ARN: a namesake made later differs.
-	Generation string
+	ConfigHash string
+	// SecretIncarnation is the hash of the secret's ARN: a namesake made later differs.
+	SecretIncarnation string
 	// SecretVersion is the version of the secret it was read from.
 	SecretVersion string
 }

@@ -49,11 +49,11 @@ type declaration struct {
 	// prefix is the path of a nested object, ending in a slash.
 	prefix   string
 	members  map[string]any
-	problems *Problems
+	problems *ValidationErrors
 }
 
 func (d declaration) note(member, format string, args ...any) {
-	*d.problems = append(*d.problems, &Problem{Where: d.where, Member: d.prefix + member, Text: fmt.Sprintf(format, args...)})
+	*d.problems = append(*d.problems, &ValidationError{Where: d.where, Member: d.prefix + member, Text: fmt.Sprintf(format, args...)})
 }
 
 func (d declaration) has(name string) bool {

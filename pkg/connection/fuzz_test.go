@@ -33,8 +33,8 @@ func FuzzSecretJSON(f *testing.F) {
 				t.Fatalf("accepted under the name %q", e.Name)
 			}
 			rewritten, err := connection.Parser{}.Parse(name, secretOf(rewrite(t, text)))
-			if err != nil || rewritten.Hash != e.Connection.Hash {
-				t.Fatalf("written again: hash %s, %v; want %s", rewritten.Hash, err, e.Connection.Hash)
+			if err != nil || rewritten.ConfigHash != e.Connection.ConfigHash {
+				t.Fatalf("written again: hash %s, %v; want %s", rewritten.ConfigHash, err, e.Connection.ConfigHash)
 			}
 		}
 	})

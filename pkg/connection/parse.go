@@ -60,16 +60,16 @@ func (p Parser) parse(src source) (Connection, error) {
 	}
 	members, ok := root.(map[string]any)
 	if !ok {
-		return Connection{}, &Problem{Where: src.where, Text: "is " + kindOf(root) + "; it has to be an object"}
+		return Connection{}, &ValidationError{Where: src.where, Text: "is " + kindOf(root) + "; it has to be an object"}
 	}
-	var problems Problems
+	var problems ValidationErrors
 	c := p.read(declaration{where: src.where, members: members, problems: &problems})
 	if err := problems.err(); err != nil {
 		return Connection{}, err
 	}
 	c.Name, c.SecretVersion = src.name, src.secret.VersionID
-	c.Hash = digest(canonical(members), 32)
-	c.Generation = digest([]byte(src.secret.ARN), 16)
+	c.ConfigHash = digest(canonical(members), 32)
+	c.SecretIncarnation = digest([]byte(src.secret.ARN), 16)
 	return c, nil
 }
 
@@ -180,12 +180,12 @@ func orElse(d, standard time.Duration) time.Duration {
 }
 
 // syntaxProblem turns the strict reader's error into a Problem.
-func syntaxProblem(where string, err error) *Problem {
+func syntaxProblem(where string, err error) *ValidationError {
 	var e *strictjson.Error
 	if !errors.As(err, &e) {
-		return &Problem{Where: where, Text: "is not JSON"}
+		return &ValidationError{Where: where, Text: "is not JSON"}
 	}
-	return &Problem{Where: where, Member: strings.TrimPrefix(e.Path, "/"), Text: e.Problem}
+	return &ValidationError{Where: where, Member: strings.TrimPrefix(e.Path, "/"), Text: e.Problem}
 }
 
 // canonical writes a declaration so that white space and the order of members

@@ -98,7 +98,7 @@ func TestParseCompletesFromTheCatalogue(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.want.Name, tt.want.SecretVersion, tt.want.ClientID, tt.want.EarlyRefresh = "crm", "version-1", "id", true
-			diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(connection.Connection{}, "ClientSecret", "Hash", "Generation"))
+			diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(connection.Connection{}, "ClientSecret", "ConfigHash", "SecretIncarnation"))
 			if diff != "" {
 				t.Errorf("connection (-want +got):\n%s", diff)
 			}
@@ -133,7 +133,7 @@ func TestParseTakesEveryMember(t *testing.T) {
 		DefaultExpiresIn:    90 * 24 * time.Hour, RefreshTokenExpiresIn: 365 * 24 * time.Hour, SecretVersion: "version-1",
 		Callers: connection.Callers{{Principal: "arn:aws:iam::111122223333:role/team/app", Scopes: []string{"a"}, Subjects: []string{"default", "bot"}}},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(connection.Connection{}, "ClientSecret", "Hash", "Generation")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(connection.Connection{}, "ClientSecret", "ConfigHash", "SecretIncarnation")); diff != "" {
 		t.Errorf("connection (-want +got):\n%s", diff)
 	}
 }
@@ -212,20 +212,20 @@ func TestHash(t *testing.T) {
 	}
 	same := `{ "token_url" : "https:\/\/as.example.com/token",
 		"client_secret":"c4n4ry", "client_\u0069d":"id", "provider":"oauth2" }`
-	if got, err := parse(same); err != nil || got.Hash != base.Hash {
-		t.Errorf("CR-37 the same declaration written differently: hash %s, %v; want %s", got.Hash, err, base.Hash)
+	if got, err := parse(same); err != nil || got.ConfigHash != base.ConfigHash {
+		t.Errorf("CR-37 the same declaration written differently: hash %s, %v; want %s", got.ConfigHash, err, base.ConfigHash)
 	}
 	for member, value := range map[string]string{
 		"client_secret": `"another"`, "client_id": `"another"`, "scope": `"a"`, "early_refresh": "true",
 		"token_params": `{"resource":["a","b"]}`, "callers": `[{"principal":"arn:aws:iam::111122223333:root"}]`,
 	} {
 		got, err := parse(with(t, generic, member, value))
-		if err != nil || got.Hash == base.Hash {
-			t.Errorf("CR-37 with %s: hash %s, %v; want another", member, got.Hash, err)
+		if err != nil || got.ConfigHash == base.ConfigHash {
+			t.Errorf("CR-37 with %s: hash %s, %v; want another", member, got.ConfigHash, err)
 		}
 	}
-	if len(base.Hash) != 32 {
-		t.Errorf("hash has %d digits, want 32", len(base.Hash))
+	if len(base.ConfigHash) != 32 {
+		t.Errorf("hash has %d digits, want 32", len(base.ConfigHash))
 	}
 }
 
@@ -239,7 +239,7 @@ func TestGeneration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return c.Generation
+		return c.SecretIncarnation
 	}
 	if g := generation(first); len(g) != 16 || g != generation(again) || g == generation(namesake) {
 		t.Errorf("CR-38 generation %q: want 16 digits that follow the ARN and not the version", g)
@@ -252,9 +252,9 @@ func TestProblemReadsWell(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("error = %v\nwant    %s", err, want)
 	}
-	var problem *connection.Problem
+	var problem *connection.ValidationError
 	if !errors.As(err, &problem) || problem.Where != "file crm.json" || problem.Member != "client_secret" {
-		t.Errorf("as a *Problem: %+v", problem)
+		t.Errorf("as a *ValidationError: %+v", problem)
 	}
 }
 
@@ -272,7 +272,7 @@ func TestSeveralProblemsInAStableOrder(t *testing.T) {
 	if !strings.HasPrefix(first.Error(), `file crm.json: member "aa": is unknown; remove it; member "zz"`) || !strings.HasSuffix(first.Error(), "; and 3 more") || strings.Count(first.Error(), "member ") != 5 {
 		t.Errorf("error = %s", first)
 	}
-	var problem *connection.Problem
+	var problem *connection.ValidationError
 	if !errors.As(first, &problem) || problem.Member != "aa" {
 		t.Errorf("first problem = %+v, want that of aa", problem)
 	}

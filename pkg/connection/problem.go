@@ -11,9 +11,9 @@ import (
 // is no bundle. Test with errors.Is.
 var ErrNoConnection = errors.New("no such connection")
 
-// Problem is one thing wrong with a declaration, for its operator: where it is
+// ValidationError is one thing wrong with a declaration, for its operator: where it is
 // and how to mend it. It holds names, never a value.
-type Problem struct {
+type ValidationError struct {
 	// Where is the file or secret, and the bundle's member: "file crm.json, member eu".
 	Where string
 	// Member is the member of the declaration ("response/access_token"); empty
@@ -24,25 +24,25 @@ type Problem struct {
 }
 
 // Error reads like `file crm.json: member "client_secret": ends with white space; remove it`.
-func (p *Problem) Error() string { return p.Where + ": " + p.text() }
+func (p *ValidationError) Error() string { return p.Where + ": " + p.text() }
 
-func (p *Problem) text() string {
+func (p *ValidationError) text() string {
 	if p.Member == "" {
 		return p.Text
 	}
 	return fmt.Sprintf("member %q: %s", p.Member, p.Text)
 }
 
-// Problems are several things wrong with one declaration, in a stable order.
-// errors.As finds the first as a *Problem.
-type Problems []*Problem
+// ValidationErrors are several things wrong with one declaration, in a stable order.
+// errors.As finds the first as a *ValidationError.
+type ValidationErrors []*ValidationError
 
 // maxShown is how many problems an error spells out: a declaration of another
 // kind altogether has a problem in every line.
 const maxShown = 5
 
 // Error joins the first few.
-func (ps Problems) Error() string {
+func (ps ValidationErrors) Error() string {
 	if len(ps) == 0 {
 		return "no problem"
 	}
@@ -58,7 +58,7 @@ func (ps Problems) Error() string {
 }
 
 // Unwrap makes each problem visible to errors.As.
-func (ps Problems) Unwrap() []error {
+func (ps ValidationErrors) Unwrap() []error {
 	errs := make([]error, len(ps))
 	for i, p := range ps {
 		errs[i] = p
@@ -67,7 +67,7 @@ func (ps Problems) Unwrap() []error {
 }
 
 // err returns nil, the only problem, or all of them.
-func (ps Problems) err() error {
+func (ps ValidationErrors) err() error {
 	switch len(ps) {
 	case 0:
 		return nil

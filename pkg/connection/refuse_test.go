@@ -16,11 +16,11 @@ func refused(t *testing.T, text, member, why string) {
 	if err == nil {
 		t.Fatalf("accepted as %+v", c)
 	}
-	var problem *connection.Problem
+	var problem *connection.ValidationError
 	if !errors.As(err, &problem) {
 		t.Fatalf("error = %v, not a *Problem", err)
 	}
-	var several connection.Problems
+	var several connection.ValidationErrors
 	if errors.As(err, &several) {
 		t.Errorf("one mistake, several problems: %v", err)
 	}

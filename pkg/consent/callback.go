@@ -17,7 +17,7 @@ import (
 // uses the state up, an error as well as a code.
 func (d *FrontChannel) Receive(ctx context.Context, back CallbackRequest) (CallbackResult, error) {
 	// The issuer is known with the session only: judged below.
-	answer, err := oauth.ReadRedirect(back.RawQuery, "", false)
+	answer, err := oauth.ReadAuthorizationResponse(back.RawQuery, "", false)
 	if err != nil {
 		return CallbackResult{}, unusable(err)
 	}
@@ -50,7 +50,7 @@ func unusable(err error) error {
 }
 
 // judge finds out whether this browser brings the answer to what it left for.
-func (d *FrontChannel) judge(ctx context.Context, r record, back CallbackRequest, answer oauth.Redirect) error {
+func (d *FrontChannel) judge(ctx context.Context, r record, back CallbackRequest, answer oauth.AuthorizationResponse) error {
 	if err := r.Origin.isFor(ctx, back.Connection); err != nil {
 		return err
 	}
@@ -91,14 +91,14 @@ func (o origin) isFor(ctx context.Context, name connection.Name) error {
 // a server always says so stands in its metadata, which is not read; so one
 // that says nothing is believed.
 func (o origin) checkIssuer(rawQuery string) error {
-	if _, err := oauth.ReadRedirect(rawQuery, o.Issuer, false); err != nil {
+	if _, err := oauth.ReadAuthorizationResponse(rawQuery, o.Issuer, false); err != nil {
 		return unusable(err)
 	}
 	return nil
 }
 
 // take uses the session's states up.
-func (r *record) take(answer oauth.Redirect, l letter, key string, d *FrontChannel) (err error) {
+func (r *record) take(answer oauth.AuthorizationResponse, l letter, key string, d *FrontChannel) (err error) {
 	if answer.Refused {
 		r.answer(refused, d.now())
 		r.Refusal, r.Keepsake = answer.Error, nil

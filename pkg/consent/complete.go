@@ -77,7 +77,7 @@ func (o origin) ownedBy(ctx context.Context, principal string, r CompleteRequest
 // stillHolds reports whether the declaration in force would have sent the
 // browser to the same server for the same client: a code is of no use elsewhere.
 func (o origin) stillHolds(conn connection.Connection) bool {
-	return o.Generation == conn.Generation && o.Provider == conn.Provider && o.TokenURL == conn.TokenURL &&
+	return o.Generation == conn.SecretIncarnation && o.Provider == conn.Provider && o.TokenURL == conn.TokenURL &&
 		o.Issuer == conn.Issuer && o.ClientID == conn.ClientID && o.RedirectURI == redirectURI(conn, o.BaseURL)
 }
 
@@ -164,7 +164,7 @@ func (f *BackChannel) wrong(ctx context.Context, session record, key string) err
 // refresh that happened to hold the lease.
 func (f *BackChannel) adopt(ctx context.Context, session record, conn connection.Connection, key string, kept keepsake, code redact.Secret) error {
 	used := false
-	err := f.grants.Adopt(ctx, vending.Adoption{
+	err := f.grants.Authorize(ctx, vending.Authorization{
 		Connection: conn, Subject: session.Origin.Subject,
 		Code: code, Verifier: redact.New(kept.Verifier), RedirectURI: session.Origin.RedirectURI, Scope: session.Origin.Scope,
 		Consume: func(ctx context.Context) error {

@@ -28,9 +28,9 @@ func TestComplete(t *testing.T) {
 		receipt, err := w.arrive(b, answer(b.state))
 		expect(t, err, "", "")
 		w.now = noon.Add(38 * time.Minute) // of the ten minutes none are left, of the thirty some
-		w.entry.Generation = ""
+		w.entry.SecretIncarnation = ""
 		expect(t, w.complete(s.SessionID, receipt.ConfirmationCode.Reveal()), "", "")
-		want := vending.Adoption{Connection: declared(crm), Code: redact.New(theCode), RedirectURI: base + "/callback/crm", Scope: "read offline_access"}
+		want := vending.Authorization{Connection: declared(crm), Code: redact.New(theCode), RedirectURI: base + "/callback/crm", Scope: "read offline_access"}
 		got := w.core.adopted
 		if len(got) != 1 {
 			t.Fatalf("%d adoptions", len(got))
@@ -42,7 +42,7 @@ func TestComplete(t *testing.T) {
 		if diff := cmp.Diff(want, got[0], cmpopts.EquateComparable(redact.Secret{})); diff != "" {
 			t.Errorf("adoption (-want +got):\n%s", diff)
 		}
-		if w.entry.Generation != "generation-1" {
+		if w.entry.SecretIncarnation != "generation-1" {
 			t.Error("AZ-56 the audit line has no generation")
 		}
 	})
@@ -107,7 +107,7 @@ func TestCompleteRefused(t *testing.T) {
 		{"BI-24 no confirmation code", func(_ *world, r *consent.CompleteRequest) { r.ConfirmationCode = redact.Secret{} }, problem.InvalidRequest, "session_id and confirmation_code"},
 		{"BI-24 two ways at once", func(_ *world, r *consent.CompleteRequest) { r.Code = redact.New("c") }, problem.InvalidRequest, "more than one way"},
 		{"AZ-30 the secret was made anew", func(w *world, _ *consent.CompleteRequest) {
-			w.change(func(c *connection.Connection) { c.Generation = "generation-2" })
+			w.change(func(c *connection.Connection) { c.SecretIncarnation = "generation-2" })
 		}, problem.SessionExpired, "declared anew"},
 		{"AZ-30 another token endpoint", func(w *world, _ *consent.CompleteRequest) {
 			w.change(func(c *connection.Connection) { c.TokenURL = "https://evil.example.com/token" })

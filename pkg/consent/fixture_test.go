@@ -43,7 +43,7 @@ const (
 type tables struct {
 	mu       sync.Mutex
 	sessions map[string]tokenstore.Session
-	notes    map[string]tokenstore.Note
+	notes    map[string]tokenstore.Document
 	// down fails everything, sessionsDown what is done to sessions; before runs once, ahead of the next write of a session.
 	down, sessionsDown error
 	before             func()
@@ -81,7 +81,7 @@ func (t *tables) WriteSession(_ context.Context, s tokenstore.Session) (tokensto
 	return s, nil
 }
 
-func (t *tables) ReadNote(_ context.Context, name string) (tokenstore.Note, error) {
+func (t *tables) ReadDocument(_ context.Context, name string) (tokenstore.Document, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.notes[name]
@@ -89,11 +89,11 @@ func (t *tables) ReadNote(_ context.Context, name string) (tokenstore.Note, erro
 	return n, t.down
 }
 
-func (t *tables) WriteNote(_ context.Context, n tokenstore.Note) (tokenstore.Note, error) {
+func (t *tables) WriteDocument(_ context.Context, n tokenstore.Document) (tokenstore.Document, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.down != nil {
-		return tokenstore.Note{}, t.down
+		return tokenstore.Document{}, t.down
 	}
 	if t.notes[n.Name].Version != n.Version {
 		return t.notes[n.Name], tokenstore.ErrSuperseded
@@ -119,7 +119,7 @@ func (t *tables) text() string {
 type core struct {
 	mu          sync.Mutex
 	connections map[connection.Name]connection.Connection
-	adopted     []vending.Adoption
+	adopted     []vending.Authorization
 	// busy fails before the session is consumed, refuses after.
 	busy, refuses error
 }
@@ -137,7 +137,7 @@ func (c *core) Delegated(_ context.Context, r vending.Request) (connection.Conne
 	return conn, nil
 }
 
-func (c *core) Adopt(ctx context.Context, a vending.Adoption) error {
+func (c *core) Authorize(ctx context.Context, a vending.Authorization) error {
 	if c.busy != nil {
 		return c.busy
 	}
@@ -164,7 +164,7 @@ type world struct {
 
 func newWorld() *world {
 	w := &world{now: noon, entry: new(audit.Entry),
-		tables: &tables{sessions: map[string]tokenstore.Session{}, notes: map[string]tokenstore.Note{}},
+		tables: &tables{sessions: map[string]tokenstore.Session{}, notes: map[string]tokenstore.Document{}},
 		core:   &core{connections: map[connection.Name]connection.Connection{}}}
 	w.ctx = audit.With(context.Background(), w.entry)
 	for _, name := range []connection.Name{crm, "erp"} {
@@ -181,7 +181,7 @@ func declared(name connection.Name) connection.Connection {
 	return connection.Connection{
 		Name: name, Provider: "oauth2", GrantType: connection.AuthorizationCode, ClientID: "client-of-" + string(name),
 		Scope: "read offline_access", TokenURL: "https://as.example.com/token", AuthorizationURL: "https://as.example.com/authorize?tenant=7",
-		PKCE: true, AuthorizationParams: url.Values{"prompt": {"consent"}}, Generation: "generation-1",
+		PKCE: true, AuthorizationParams: url.Values{"prompt": {"consent"}}, SecretIncarnation: "generation-1",
 	}
 }
 

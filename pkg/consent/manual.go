@@ -20,7 +20,7 @@ type claim struct {
 	// query is the authorization response of a consent by hand, answer what it
 	// says, address where it arrived; empty when only code and state were given.
 	query, address redact.Secret
-	answer         oauth.Redirect
+	answer         oauth.AuthorizationResponse
 }
 
 const howToComplete = "complete with session_id and confirmation_code, or by hand with redirect_url, or with code and state"
@@ -49,7 +49,7 @@ func (r CompleteRequest) claimByHand() (claim, error) {
 		address, _, _ = strings.Cut(address, "#") // servers append one, and it is no part of the answer
 		_, query, _ = strings.Cut(address, "?")
 	}
-	answer, err := oauth.ReadRedirect(query, "", false)
+	answer, err := oauth.ReadAuthorizationResponse(query, "", false)
 	if err != nil {
 		return claim{}, unusable(err)
 	}

@@ -57,7 +57,7 @@ func (r record) page(csrf string) Page {
 // report tells the audit entry what a public request was about.
 func (o origin) report(ctx context.Context) {
 	e := audit.From(ctx)
-	e.Connection, e.Subject, e.Generation = string(o.Connection), string(o.Subject), o.Generation
+	e.Connection, e.Subject, e.SecretIncarnation = string(o.Connection), string(o.Subject), o.Generation
 }
 
 const csrfPurpose = "consent form"

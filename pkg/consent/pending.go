@@ -72,7 +72,7 @@ func full(taken []place, now time.Time) error {
 
 func (r roster) amend(ctx context.Context, principalID string, change func(*places) error) error {
 	for range rosterTries {
-		note, err := r.notes.ReadNote(ctx, rosterName(principalID))
+		note, err := r.notes.ReadDocument(ctx, rosterName(principalID))
 		if err != nil {
 			return unavailable("the roster of pending consents cannot be read", err)
 		}
@@ -83,7 +83,7 @@ func (r roster) amend(ctx context.Context, principalID string, change func(*plac
 		if note.Text, err = json.Marshal(p); err != nil {
 			return internal(err)
 		}
-		_, err = r.notes.WriteNote(ctx, note)
+		_, err = r.notes.WriteDocument(ctx, note)
 		if err == nil {
 			return nil
 		}
@@ -97,7 +97,7 @@ func (r roster) amend(ctx context.Context, principalID string, change func(*plac
 // parse returns the places that are still taken. A text that cannot be
 // understood counts as none: it would lock its principal out for good, and is
 // no more than a throttle.
-func (r roster) parse(ctx context.Context, note tokenstore.Note) places {
+func (r roster) parse(ctx context.Context, note tokenstore.Document) places {
 	var p places
 	if note.Version > 0 && json.Unmarshal(note.Text, &p) != nil {
 		audit.From(ctx).Warn("consent_roster_corrupt")

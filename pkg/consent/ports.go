@@ -23,11 +23,11 @@ type Sessions interface {
 // Pending keeps each principal's roster of pending sessions. Errors are those
 // of tokenstore.
 type Pending interface {
-	// ReadNote reads a note, consistently; one that does not exist has Version 0.
-	ReadNote(ctx context.Context, name string) (tokenstore.Note, error)
-	// WriteNote replaces a note of that Version; tokenstore.ErrSuperseded when it
+	// ReadDocument reads a note, consistently; one that does not exist has Version 0.
+	ReadDocument(ctx context.Context, name string) (tokenstore.Document, error)
+	// WriteDocument replaces a note of that Version; tokenstore.ErrSuperseded when it
 	// is another by now.
-	WriteNote(ctx context.Context, n tokenstore.Note) (tokenstore.Note, error)
+	WriteDocument(ctx context.Context, n tokenstore.Document) (tokenstore.Document, error)
 }
 
 // Grants is what the flow asks of the core; *vending.Core is one. Errors are
@@ -37,10 +37,10 @@ type Grants interface {
 	// r.Caller may use for r.Subject. A connection that acts for itself is an
 	// invalid_request.
 	Delegated(ctx context.Context, r vending.Request) (connection.Connection, error)
-	// Adopt exchanges the code and stores the grant. It calls a.Consume once it
+	// Authorize exchanges the code and stores the grant. It calls a.Consume once it
 	// is certain that the result can be stored, before the code is sent; an error
 	// of Consume stops it and is returned.
-	Adopt(ctx context.Context, a vending.Adoption) error
+	Authorize(ctx context.Context, a vending.Authorization) error
 }
 
 // Sealer protects what is stored; *seal.Sealer is one. Errors are those of seal.

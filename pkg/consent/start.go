@@ -44,7 +44,7 @@ func (f *BackChannel) Start(ctx context.Context, r StartRequest) (Started, error
 func (f *BackChannel) delegated(ctx context.Context, name connection.Name, subject connection.Subject, p Principal) (connection.Connection, error) {
 	conn, err := f.grants.Delegated(ctx, vending.Request{Connection: name, Subject: subject, Caller: p.ARN})
 	if err == nil {
-		audit.From(ctx).Generation = conn.Generation
+		audit.From(ctx).SecretIncarnation = conn.SecretIncarnation
 	}
 	return conn, err
 }
@@ -92,7 +92,7 @@ func (f *BackChannel) drawVerifier(ctx context.Context, conn connection.Connecti
 
 func (f *BackChannel) originOf(r StartRequest, conn connection.Connection, principal string, verifier redact.Secret) origin {
 	o := origin{
-		Connection: conn.Name, Subject: r.Subject, Generation: conn.Generation,
+		Connection: conn.Name, Subject: r.Subject, Generation: conn.SecretIncarnation,
 		Provider: conn.Provider, TokenURL: conn.TokenURL, Issuer: conn.Issuer, ClientID: conn.ClientID,
 		AuthorizationURL: conn.AuthorizationURL, RedirectURI: redirectURI(conn, r.BaseURL),
 		Scope: conn.Scope, Params: conn.AuthorizationParams,

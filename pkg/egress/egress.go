@@ -29,9 +29,9 @@ type Policy struct {
 // Destination is a URL that a Policy accepts.
 type Destination struct {
 	URL *url.URL
-	// Inside is true when only Policy.Allow makes the URL acceptable: dial it
+	// Private is true when only Policy.Allow makes the URL acceptable: dial it
 	// with a dialer for the inside and no other.
-	Inside bool
+	Private bool
 }
 
 // CheckURL reports what is wrong with a URL that a connection declares. The
@@ -62,7 +62,7 @@ func (p Policy) Parse(raw string) (Destination, error) {
 	if len(p.Allow) == 0 || isLocalhost(host) && !p.allowsLoopback() {
 		return Destination{}, err
 	}
-	return Destination{URL: u, Inside: true}, nil
+	return Destination{URL: u, Private: true}, nil
 }
 
 // literal judges a URL whose host is an IP address: it is as reachable as its
@@ -74,5 +74,5 @@ func (p Policy) literal(u *url.URL, addr netip.Addr) (Destination, error) {
 	if !p.inside(addr) {
 		return Destination{}, errors.New("names an IP address; write the server's public name, or list the address's network in PROVIDER_ALLOW_CIDRS")
 	}
-	return Destination{URL: u, Inside: true}, nil
+	return Destination{URL: u, Private: true}, nil
 }

@@ -119,8 +119,8 @@ func TestCheckURLInsideAllow(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d, err := tt.policy.Parse(tt.url)
 			wantFault(t, err, tt.fault)
-			if d.Inside != tt.inside {
-				t.Errorf("Inside = %v, want %v", d.Inside, tt.inside)
+			if d.Private != tt.inside {
+				t.Errorf("Inside = %v, want %v", d.Private, tt.inside)
 			}
 		})
 	}
@@ -159,7 +159,7 @@ func FuzzCheckURL(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if d.Inside || d.URL.Scheme != "https" || d.URL.User != nil || d.URL.Fragment != "" {
+		if d.Private || d.URL.Scheme != "https" || d.URL.User != nil || d.URL.Fragment != "" {
 			t.Errorf("accepted %q", raw)
 		}
 		if _, err := netip.ParseAddr(d.URL.Hostname()); err == nil || !strings.Contains(d.URL.Hostname(), ".") {

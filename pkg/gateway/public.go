@@ -134,7 +134,7 @@ func (p publicRoutes) refuse(entry *audit.Entry, err error) response {
 		Detail: f.problem.Detail, RequestID: entry.RequestID,
 	})
 	if err != nil { // the pages are ours; a test writes each of them
-		entry.Explain(err)
+		entry.SetCause(err)
 		document = Document{HTML: []byte("<!DOCTYPE html><title>Error</title><p>" + http.StatusText(f.status)), Policy: emptyPolicy}
 	}
 	res := document.response(f.status)

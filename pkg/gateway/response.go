@@ -193,7 +193,7 @@ type failed struct {
 func settle(entry *audit.Entry, err error) failed {
 	p, status, allow := classify(err)
 	entry.Outcome = string(p.Code)
-	entry.Explain(p.Cause)
+	entry.SetCause(p.Cause)
 	if status == 0 {
 		status = appearance[p.Code].status
 	}

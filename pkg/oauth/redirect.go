@@ -15,8 +15,8 @@ const (
 	maxErrorCode = 64
 )
 
-// Redirect is an authorization response (RFC 6749 §4.1.2): a code, or an error.
-type Redirect struct {
+// AuthorizationResponse is an authorization response (RFC 6749 §4.1.2): a code, or an error.
+type AuthorizationResponse struct {
 	// Code is empty when the server refused.
 	Code redact.Secret
 	// State is never empty.
@@ -35,11 +35,11 @@ type Redirect struct {
 	Issuer string
 }
 
-// RedirectError says why an authorization response is not acted upon, in fixed
+// AuthorizationResponseError says why an authorization response is not acted upon, in fixed
 // words that hold nothing of it.
-type RedirectError struct{ Reason string }
+type AuthorizationResponseError struct{ Reason string }
 
-// The reasons of a RedirectError.
+// The reasons of an AuthorizationResponseError.
 const (
 	RedirectTooLong  = "is longer than 2 KiB"
 	RedirectEncoding = "is not written as a query has to be"
@@ -53,9 +53,9 @@ const (
 )
 
 // Error returns the reason in a sentence.
-func (e *RedirectError) Error() string { return "the authorization response " + e.Reason }
+func (e *AuthorizationResponseError) Error() string { return "the authorization response " + e.Reason }
 
-// ReadRedirect reads the query of the redirect URI, as it was sent and without
+// ReadAuthorizationResponse reads the query of the redirect URI, as it was sent and without
 // the question mark. Where issuer is set and the response names one, they have
 // to be the same text; a response that names none is refused if requireIssuer
 // says that this server always does (RFC 9207 §2.4). Parameters that nobody
@@ -64,17 +64,17 @@ func (e *RedirectError) Error() string { return "the authorization response " + 
 //
 // Every error is a *RedirectError. With RedirectIssuer comes the state, and
 // nothing else, so that its session can be found; the code is not to be used.
-func ReadRedirect(rawQuery, issuer string, requireIssuer bool) (Redirect, error) {
+func ReadAuthorizationResponse(rawQuery, issuer string, requireIssuer bool) (AuthorizationResponse, error) {
 	params, reason := redirectParams(rawQuery)
 	if reason != "" {
-		return Redirect{}, &RedirectError{reason}
+		return AuthorizationResponse{}, &AuthorizationResponseError{reason}
 	}
 	r, reason := redirectOf(params)
 	switch {
 	case reason != "":
-		return r, &RedirectError{reason}
+		return r, &AuthorizationResponseError{reason}
 	case issuer != "" && r.Issuer != issuer && (r.Issuer != "" || requireIssuer):
-		return Redirect{State: r.State}, &RedirectError{RedirectIssuer}
+		return AuthorizationResponse{State: r.State}, &AuthorizationResponseError{RedirectIssuer}
 	}
 	return r, nil
 }
@@ -110,23 +110,23 @@ func redirectParams(rawQuery string) (map[string]string, string) {
 	return params, ""
 }
 
-func redirectOf(params map[string]string) (Redirect, string) {
+func redirectOf(params map[string]string) (AuthorizationResponse, string) {
 	code, refusal, state, issuer := params["code"], params["error"], params["state"], params["iss"]
 	switch {
 	case !isVisible(state):
-		return Redirect{}, RedirectState
+		return AuthorizationResponse{}, RedirectState
 	case code != "" && refusal != "":
-		return Redirect{}, RedirectBoth
+		return AuthorizationResponse{}, RedirectBoth
 	case code == "" && refusal == "":
-		return Redirect{}, RedirectNeither
+		return AuthorizationResponse{}, RedirectNeither
 	case code != "" && (len(code) > maxCode || !isPrintable(code)):
-		return Redirect{}, RedirectCode
+		return AuthorizationResponse{}, RedirectCode
 	case refusal != "" && !isErrorCode(refusal):
-		return Redirect{}, RedirectRefusal
+		return AuthorizationResponse{}, RedirectRefusal
 	case issuer != "" && !isVisible(issuer):
-		return Redirect{State: redact.New(state)}, RedirectIssuer
+		return AuthorizationResponse{State: redact.New(state)}, RedirectIssuer
 	}
-	return Redirect{
+	return AuthorizationResponse{
 		Code:             redact.New(code),
 		State:            redact.New(state),
 		Refused:          refusal != "",

@@ -21,7 +21,7 @@ type shown struct {
 	Refused                                 bool
 }
 
-func show(r oauth.Redirect) shown {
+func show(r oauth.AuthorizationResponse) shown {
 	return shown{r.Code.Reveal(), r.State.Reveal(), r.Error, r.ErrorDescription, r.Issuer, r.Refused}
 }
 
@@ -55,7 +55,7 @@ func TestReadRedirect(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := oauth.ReadRedirect(tt.query, issuer, tt.require)
+			got, err := oauth.ReadAuthorizationResponse(tt.query, issuer, tt.require)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,9 +103,9 @@ func TestReadRedirectRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := oauth.ReadRedirect(tt.query, "", false)
+			got, err := oauth.ReadAuthorizationResponse(tt.query, "", false)
 			wantRedirectError(t, err, tt.want)
-			if got != (oauth.Redirect{}) {
+			if got != (oauth.AuthorizationResponse{}) {
 				t.Errorf("with the error came %+v", got)
 			}
 		})
@@ -114,7 +114,7 @@ func TestReadRedirectRefuses(t *testing.T) {
 
 func wantRedirectError(t *testing.T, err error, reason string) {
 	t.Helper()
-	var e *oauth.RedirectError
+	var e *oauth.AuthorizationResponseError
 	if !errors.As(err, &e) {
 		t.Fatalf("error %v, want a *RedirectError", err)
 	}
@@ -141,16 +141,16 @@ func TestReadRedirectIssuer(t *testing.T) {
 	for _, tt := range tests {
 		for _, answer := range []string{"code=c4n4ry", "error=access_denied"} {
 			t.Run(tt.name+" "+answer[:4], func(t *testing.T) {
-				got, err := oauth.ReadRedirect(answer+"&state=s1&iss="+url.QueryEscape(tt.iss), issuer, tt.require)
+				got, err := oauth.ReadAuthorizationResponse(answer+"&state=s1&iss="+url.QueryEscape(tt.iss), issuer, tt.require)
 				wantRedirectError(t, err, oauth.RedirectIssuer)
-				if want := (oauth.Redirect{State: redact.New("s1")}); got != want {
+				if want := (oauth.AuthorizationResponse{State: redact.New("s1")}); got != want {
 					t.Errorf("OC-08 redirect %+v, want the state alone", show(got))
 				}
 			})
 		}
 	}
 	t.Run("OC-08 no issuer configured", func(t *testing.T) {
-		got, err := oauth.ReadRedirect("code=c1&state=s1&iss=https%3A%2F%2Felsewhere.example", "", true)
+		got, err := oauth.ReadAuthorizationResponse("code=c1&state=s1&iss=https%3A%2F%2Felsewhere.example", "", true)
 		if err != nil || got.Code.Reveal() != "c1" || got.Issuer != "https://elsewhere.example" {
 			t.Errorf("ReadRedirect = %+v, %v", show(got), err)
 		}
@@ -158,7 +158,7 @@ func TestReadRedirectIssuer(t *testing.T) {
 }
 
 func TestRedirectHidesItself(t *testing.T) {
-	got, err := oauth.ReadRedirect("code=c4n4ry&state=c4n4ry", "", false)
+	got, err := oauth.ReadAuthorizationResponse("code=c4n4ry&state=c4n4ry", "", false)
 	if dump := fmt.Sprintf("%v %+v %#v", got, got, got); err != nil || strings.Contains(dump, "c4n4ry") {
 		t.Errorf("INV-5 %s, %v", dump, err)
 	}
@@ -177,9 +177,9 @@ func FuzzReadRedirect(f *testing.F) {
 		f.Add(seed, false)
 	}
 	f.Fuzz(func(t *testing.T, query string, require bool) {
-		got, err := oauth.ReadRedirect(query, issuer, require)
+		got, err := oauth.ReadAuthorizationResponse(query, issuer, require)
 		if err != nil {
-			var e *oauth.RedirectError
+			var e *oauth.AuthorizationResponseError
 			if !errors.As(err, &e) || !got.Code.IsZero() || got.Refused {
 				t.Fatalf("AZ-28 refused with %T, and %+v came along", err, show(got))
 			}
@@ -190,7 +190,7 @@ func FuzzReadRedirect(f *testing.F) {
 		if len(written) > 2<<10 {
 			return // escaped it is too long
 		}
-		again, err := oauth.ReadRedirect(written, issuer, require)
+		again, err := oauth.ReadAuthorizationResponse(written, issuer, require)
 		got.ErrorDescription = ""
 		if err != nil || again != got {
 			t.Errorf("AZ-28 written again it reads %+v, %v; before %+v", show(again), err, show(got))
@@ -198,7 +198,7 @@ func FuzzReadRedirect(f *testing.F) {
 	})
 }
 
-func checkRedirect(t *testing.T, r oauth.Redirect, require bool) {
+func checkRedirect(t *testing.T, r oauth.AuthorizationResponse, require bool) {
 	t.Helper()
 	s := show(r)
 	if s.State == "" || s.Refused == (s.Code != "") || len(s.Code) > 1024 || s.Error != "" && !s.Refused {
@@ -215,7 +215,7 @@ func checkRedirect(t *testing.T, r oauth.Redirect, require bool) {
 }
 
 // rewrite is the query of a response that says the same without a description.
-func rewrite(r oauth.Redirect) string {
+func rewrite(r oauth.AuthorizationResponse) string {
 	params := url.Values{"state": {r.State.Reveal()}, "code": {r.Code.Reveal()}, "iss": {r.Issuer}}
 	if r.Refused {
 		params.Set("error", r.Error)

@@ -84,7 +84,7 @@ func (c *Client) post(ctx context.Context, e endpoint, trace *Trace) (answer, *f
 		return answer{}, failUnsent(Misconfigured, ReasonAuth)
 	}
 	trace.Calls++
-	resp, failure := c.send(req, destination.Inside)
+	resp, failure := c.send(req, destination.Private)
 	if failure != nil {
 		return answer{}, failure
 	}

@@ -45,7 +45,7 @@ func TestChange(t *testing.T) {
 			h.secrets.put("crm", `{"provider":"nobody"}`)
 			sum := h.ticks(1)
 			item, _ := h.store.Get(t.Context(), tokenstore.Key{Connection: "crm"}, true)
-			if sum.Dropped != 1 || item.Token.ID != "" || item.MustLoad != "v2" {
+			if sum.Dropped != 1 || item.Token.ID != "" || item.RequiredSecretVersion != "v2" {
 				t.Errorf("dropped %d, item %+v", sum.Dropped, item)
 			}
 		})

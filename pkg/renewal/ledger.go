@@ -48,7 +48,7 @@ type ledger struct {
 
 // page is one note of the ledger.
 type page struct {
-	note    tokenstore.Note
+	note    tokenstore.Document
 	secrets map[string]known
 	dirty   bool
 }
@@ -124,7 +124,7 @@ func (l *ledger) load(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() error {
-			note, err := l.notes.ReadNote(ctx, fmt.Sprintf("ledger/%d", i))
+			note, err := l.notes.ReadDocument(ctx, fmt.Sprintf("ledger/%d", i))
 			if err != nil {
 				return storeProblem(err)
 			}
@@ -137,7 +137,7 @@ func (l *ledger) load(ctx context.Context) error {
 
 // newPage reads a note. One that cannot be read is an empty page: its secrets
 // are all looked at again.
-func newPage(note tokenstore.Note) *page {
+func newPage(note tokenstore.Document) *page {
 	p := &page{note: note, secrets: map[string]known{}}
 	if err := json.Unmarshal(note.Text, &p.secrets); err != nil || p.secrets == nil {
 		p.secrets = map[string]known{}
@@ -247,7 +247,7 @@ func (l *ledger) save(ctx context.Context, run *tally) {
 		text, err := json.Marshal(p.secrets)
 		if err == nil {
 			p.note.Text = text
-			p.note, err = l.notes.WriteNote(ctx, p.note)
+			p.note, err = l.notes.WriteDocument(ctx, p.note)
 		}
 		p.dirty = false
 		if err != nil {

@@ -31,20 +31,20 @@ type Index interface {
 
 // Notes are the small records of the renewer itself.
 type Notes interface {
-	// ReadNote reads a note, consistently; one that does not exist has Version 0.
-	ReadNote(ctx context.Context, name string) (tokenstore.Note, error)
-	// WriteNote replaces a note of that Version, and returns it as written.
+	// ReadDocument reads a note, consistently; one that does not exist has Version 0.
+	ReadDocument(ctx context.Context, name string) (tokenstore.Document, error)
+	// WriteDocument replaces a note of that Version, and returns it as written.
 	// tokenstore.ErrSuperseded when another has been written meanwhile.
-	WriteNote(ctx context.Context, n tokenstore.Note) (tokenstore.Note, error)
+	WriteDocument(ctx context.Context, n tokenstore.Document) (tokenstore.Document, error)
 }
 
 // Core renews; *vending.Core is one. Errors are *problem.Error.
 type Core interface {
-	Visit(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error)
+	Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error)
 	// SaveUnsaved stores what an earlier invocation could not.
 	SaveUnsaved(ctx context.Context)
-	// Home is the slot of a token that has no more to do in its retry slot.
-	Home(ctx context.Context, key tokenstore.Key) (string, error)
+	// RegularSlot is the slot of a token that has no more to do in its retry slot.
+	RegularSlot(ctx context.Context, key tokenstore.Key) (string, error)
 	Reconcile(ctx context.Context, c vending.Changed) (vending.Change, error)
 }
 

@@ -146,11 +146,11 @@ type broken struct {
 	fail func(tokenstore.Key) error
 }
 
-func (b broken) Visit(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error) {
+func (b broken) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error) {
 	if err := b.fail(key); err != nil {
 		return nil, err
 	}
-	return b.Core.Visit(ctx, key, next)
+	return b.Core.Inspect(ctx, key, next)
 }
 
 func TestOneTokenNeverStopsTheOthers(t *testing.T) {

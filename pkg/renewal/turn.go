@@ -48,14 +48,14 @@ func (r *Renewer) turn(ctx context.Context, run *tally) {
 type cursor struct {
 	shard int
 	last  wheel.Minute
-	note  tokenstore.Note
+	note  tokenstore.Document
 }
 
 // readCursor reads the cursor of a shard; the first ever is the minute before
 // now. One that cannot be read, or lies in the future because a clock was
 // wrong, starts anew: each visit decides for itself whether there is work.
 func (r *Renewer) readCursor(ctx context.Context, shard int, now wheel.Minute) (*cursor, error) {
-	note, err := r.notes.ReadNote(ctx, fmt.Sprintf("cursor/%d", shard))
+	note, err := r.notes.ReadDocument(ctx, fmt.Sprintf("cursor/%d", shard))
 	if err != nil {
 		return nil, storeProblem(err)
 	}
@@ -70,7 +70,7 @@ func (r *Renewer) readCursor(ctx context.Context, shard int, now wheel.Minute) (
 // meanwhile did the same work.
 func (r *Renewer) advance(ctx context.Context, c *cursor, now wheel.Minute, run *tally) {
 	c.note.Text = strconv.AppendInt(nil, int64(now), 10)
-	if _, err := r.notes.WriteNote(ctx, c.note); err != nil && !errors.Is(err, tokenstore.ErrSuperseded) {
+	if _, err := r.notes.WriteDocument(ctx, c.note); err != nil && !errors.Is(err, tokenstore.ErrSuperseded) {
 		run.failed(storeProblem(err))
 	}
 }
@@ -82,7 +82,7 @@ func (r *Renewer) dispatch(ctx context.Context, c *cursor, now time.Time, lanes 
 	var visits errgroup.Group
 	visits.SetLimit(looks / wheel.Shards)
 	defer func() { _ = visits.Wait() }()
-	for _, slot := range wheel.Turn(c.shard, c.last, wheel.MinuteOf(now)) {
+	for _, slot := range wheel.DueSlots(c.shard, c.last, wheel.MinuteOf(now)) {
 		next, _ := wheel.NextVisit(slot, now)
 		for cursor, first := "", true; first || cursor != ""; first = false {
 			if ctx.Err() != nil {
@@ -121,7 +121,7 @@ func (r *Renewer) visit(ctx context.Context, v visit, lanes *lanes, run *tally) 
 		return
 	}
 	entry := r.audit.Begin()
-	plan, err := guarded(func() (*vending.Renewal, error) { return r.core.Visit(audit.With(ctx, entry), v.key, v.next) })
+	plan, err := guarded(func() (*vending.Renewal, error) { return r.core.Inspect(audit.With(ctx, entry), v.key, v.next) })
 	if problem.Is(err, problem.InternalError) {
 		r.tell(entry, v.key, err) // a grant that cannot be read, above all: its caller may be long in coming
 	}
@@ -171,7 +171,7 @@ func (r *Renewer) goHome(ctx context.Context, v visit, run *tally) {
 	if !v.next.IsZero() {
 		return
 	}
-	home, err := r.core.Home(ctx, v.key)
+	home, err := r.core.RegularSlot(ctx, v.key)
 	switch {
 	case err != nil:
 		run.failed(err)
@@ -219,7 +219,7 @@ func (r *Renewer) tell(entry *audit.Entry, key tokenstore.Key, err error) {
 	entry.Connection, entry.Subject = key.Connection, key.Subject
 	if err != nil {
 		entry.Outcome = string(problem.Of(err).Code)
-		entry.Explain(problem.Of(err).Cause)
+		entry.SetCause(problem.Of(err).Cause)
 	}
 	r.audit.Write(entry)
 }

@@ -29,18 +29,18 @@ type Item struct {
 	// Version moves on commit, adopt, reject, drop and delete; never on lease, mark
 	// or failure, nor when a commit stores the grant alone.
 	Version int64
-	// Generation is the hash of the secret's ARN that the token was minted under.
-	Generation string
-	Token      Token
-	Lease      Lease
-	Failure    Failure
+	// SecretIncarnation is the hash of the secret's ARN that the token was minted under.
+	SecretIncarnation string
+	Token             SealedToken
+	Lease             Lease
+	Failure           Failure
 	// RejectedID is the id of the current token when a caller reported it dead
-	// and it has not been replaced yet; Forced are the instants of the latest
+	// and it has not been replaced yet; ForcedRefreshes are the instants of the latest
 	// forced refreshes, oldest first.
-	RejectedID string
-	Forced     []time.Time
-	// MustLoad is the secret version that the next minter must use, set by a drop.
-	MustLoad string
+	RejectedID      string
+	ForcedRefreshes []time.Time
+	// RequiredSecretVersion is the secret version that the next minter must use, set by a drop.
+	RequiredSecretVersion string
 	// Used says that a caller was served the current token.
 	Used bool
 	// RenewSlot is the key of the sparse renewal index; empty keeps the item out of it.
@@ -49,19 +49,19 @@ type Item struct {
 	// item; only the item with an empty Variant carries them.
 	Variants []string
 	// Grant is what a user's consent left behind; an item that holds one is never swept.
-	Grant Grant
-	// Inflight is the spending of the grant's refresh token that is, or was, under way.
-	Inflight Inflight
+	Grant SealedGrant
+	// RefreshAttempt is the spending of the grant's refresh token that is, or was, under way.
+	RefreshAttempt RefreshAttempt
 }
 
-// Grant is the stored part of a grant. The zero Grant is none.
-type Grant struct {
+// SealedGrant is the stored part of a grant. The zero SealedGrant is none.
+type SealedGrant struct {
 	// Fingerprint names the refresh token: the first 16 hex digits of its SHA-256.
 	Fingerprint string
 	// Sealed is the refresh token and what a refresh needs to know with it, sealed.
 	Sealed []byte
-	// Generation is the hash of the secret's ARN that it was consented under.
-	Generation string
+	// SecretIncarnation is the hash of the secret's ARN that it was consented under.
+	SecretIncarnation string
 	// Client is the hash of provider, token URL, issuer and client id: a grant is
 	// of no use to another.
 	Client string
@@ -75,11 +75,11 @@ type Grant struct {
 	ExpiresAt time.Time
 }
 
-// Inflight marks a refresh token as being presented to the provider. The mark
+// RefreshAttempt marks a refresh token as being presented to the provider. The mark
 // is written with the lease, before anything is sent, so that whoever comes
 // after a holder that died knows that the token may be spent. Only the attempt
 // that set it takes it away; a new consent and the end of a grant do so too.
-type Inflight struct {
+type RefreshAttempt struct {
 	// Fingerprint is the refresh token's; empty when none is under way, also
 	// when the item held no grant to mark.
 	Fingerprint string
@@ -91,16 +91,16 @@ type Inflight struct {
 	Before string
 }
 
-// Token is the stored part of an access token. The zero Token is none.
-type Token struct {
+// SealedToken is the stored part of an access token. The zero SealedToken is none.
+type SealedToken struct {
 	// ID is the token id: the first 16 hex digits of the token's SHA-256.
 	ID string
 	// Sealed is everything needed to serve it, sealed.
 	Sealed []byte
 	// MintedAt and ExpiresAt bound its life, to the millisecond.
 	MintedAt, ExpiresAt time.Time
-	// Declaration is the hash of the declaration that minted it.
-	Declaration string
+	// ConfigHash is the hash of the declaration that minted it.
+	ConfigHash string
 	// SecretVersion is the version of the secret that minted it.
 	SecretVersion string
 }
@@ -138,9 +138,9 @@ type Acquire struct {
 	// corrupt and is taken over.
 	Now time.Time
 	TTL time.Duration
-	// Spend marks the grant's refresh token as in flight, in the same write. The
+	// UsesRefreshToken marks the grant's refresh token as in flight, in the same write. The
 	// item need not hold one.
-	Spend bool
+	UsesRefreshToken bool
 }
 
 // Believable is the latest end of another's lease that is not absurd (BI-74): a
@@ -150,7 +150,7 @@ type Acquire struct {
 // before a living lease is taken over.
 func (a Acquire) Believable() time.Time {
 	apart := time.Minute
-	if a.Spend {
+	if a.UsesRefreshToken {
 		apart = 10 * time.Minute
 	}
 	return a.Now.Add(a.TTL + apart)
@@ -160,10 +160,10 @@ func (a Acquire) Believable() time.Time {
 type Commit struct {
 	Key Key
 	// Owner is the lease held; Version the one read under it, which fences the write.
-	Owner      string
-	Version    int64
-	Generation string
-	Token      Token
+	Owner             string
+	Version           int64
+	SecretIncarnation string
+	Token             SealedToken
 	// Used is the in-use mark of the new token.
 	Used      bool
 	RenewSlot string
@@ -173,21 +173,21 @@ type Commit struct {
 	// the item then comes back with another Token.ID than this commit's and the
 	// version that stands. Without it a grant stays as it is.
 	Consumed string
-	Grant    Grant
+	Grant    SealedGrant
 	Now      time.Time
 }
 
-// Adopt stores the grant and the token of a new consent, over whatever grant
+// StoreGrant stores the grant and the token of a new consent, over whatever grant
 // was there, and ends the lease. The version fences it.
-type Adopt struct {
-	Key        Key
-	Owner      string
-	Version    int64
-	Generation string
-	Token      Token
-	Grant      Grant
-	RenewSlot  string
-	Now        time.Time
+type StoreGrant struct {
+	Key               Key
+	Owner             string
+	Version           int64
+	SecretIncarnation string
+	Token             SealedToken
+	Grant             SealedGrant
+	RenewSlot         string
+	Now               time.Time
 }
 
 // Fail remembers a failure and ends the lease.
@@ -218,15 +218,15 @@ type Reject struct {
 	// Version and TokenID are what the reporter saw; both must still stand.
 	Version int64
 	TokenID string
-	// Forced replaces the item's instants of forced refreshes.
-	Forced []time.Time
+	// ForcedRefreshes replaces the item's instants of forced refreshes.
+	ForcedRefreshes []time.Time
 }
 
 // Drop forgets the token.
 type Drop struct {
 	Key Key
-	// MustLoad, when set, is the secret version that the next minter must use.
-	MustLoad string
+	// RequiredSecretVersion, when set, is the secret version that the next minter must use.
+	RequiredSecretVersion string
 	// KeepFailure leaves what is remembered of a failure.
 	KeepFailure bool
 	// RenewSlot replaces the item's slot: a grant is kept alive without a token.
@@ -249,10 +249,10 @@ type Session struct {
 	SweepAt time.Time
 }
 
-// Note is a small record of the renewer itself.
-type Note struct {
+// Document is a small record of the renewer itself.
+type Document struct {
 	Name string
-	// Version moves with each write; 0 is a note that does not exist.
+	// Version moves with each write; 0 is a document that does not exist.
 	Version int64
 	Text    []byte
 }

@@ -38,11 +38,11 @@ func permitGrant(conn connection.Connection, r Request) error {
 	return nil
 }
 
-// Adopt exchanges the code of a consent and stores what it brings, over the
+// Authorize exchanges the code of a consent and stores what it brings, over the
 // grant that may have been there: that one is revoked afterwards. Nothing is
 // sent before the result can be stored, and when anything fails the former
 // grant goes on working. Every error is a *problem.Error, or Consume's.
-func (c *Core) Adopt(ctx context.Context, a Adoption) error {
+func (c *Core) Authorize(ctx context.Context, a Authorization) error {
 	key := tokenstore.Key{Connection: string(a.Connection.Name), Subject: string(a.Subject)}
 	j := job{key: key, conn: a.Connection, code: &a}
 	return explained(c.adopt(ctx, &j, arrival{before: a.Consume, scope: a.Scope}),
@@ -243,7 +243,7 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 	if err != nil {
 		return err
 	}
-	adopt := tokenstore.Adopt{Key: j.key, Owner: owner, Version: item.Version, Generation: m.Generation, Token: stored,
+	adopt := tokenstore.StoreGrant{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: m.SecretIncarnation, Token: stored,
 		Grant: g, RenewSlot: grantSlot(j.key, j.conn, m.Token, g), Now: c.now()}
 	adopted, err := c.persistArrival(ctx, j, item, &adopt, a)
 	switch {
@@ -278,7 +278,7 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 // A consent that came meanwhile is the newer one, a disconnection the last word.
 // Where a drop asks for another declaration, the grant is stored without the
 // token that the former one minted.
-func (c *Core) persistArrival(ctx context.Context, j job, was tokenstore.Item, adopt *tokenstore.Adopt, a arrival) (adopted tokenstore.Item, err error) {
+func (c *Core) persistArrival(ctx context.Context, j job, was tokenstore.Item, adopt *tokenstore.StoreGrant, a arrival) (adopted tokenstore.Item, err error) {
 	for range attempts + 1 {
 		adopted, err = c.persist(ctx, unsaved{adopt: adopt, imported: a.imported()})
 		unchanged := sameConsent(adopted.Grant, was.Grant) || adopted.Grant.Fingerprint == "" && was.Grant.Fingerprint == ""
@@ -286,15 +286,15 @@ func (c *Core) persistArrival(ctx context.Context, j job, was tokenstore.Item, a
 			break
 		}
 		adopt.Version = adopted.Version
-		if adopted.MustLoad == "" {
+		if adopted.RequiredSecretVersion == "" {
 			continue
 		}
-		minted := j.conn.Hash
+		minted := j.conn.ConfigHash
 		if c.redeclare(ctx, &j) != nil {
 			break
 		}
-		if j.conn.Hash != minted {
-			adopt.Token, adopt.RenewSlot = tokenstore.Token{}, aliveSlot(j.key, adopt.Grant)
+		if j.conn.ConfigHash != minted {
+			adopt.Token, adopt.RenewSlot = tokenstore.SealedToken{}, aliveSlot(j.key, adopt.Grant)
 		}
 	}
 	return adopted, err
@@ -302,14 +302,14 @@ func (c *Core) persistArrival(ctx context.Context, j job, was tokenstore.Item, a
 
 // sameConsent reports whether two grants stem from one consent, however often
 // either was refreshed.
-func sameConsent(a, b tokenstore.Grant) bool {
+func sameConsent(a, b tokenstore.SealedGrant) bool {
 	return a.Fingerprint != "" && a.Client == b.Client && a.ConsentedAt.UnixMilli() == b.ConsentedAt.UnixMilli()
 }
 
 // arrived is the stored form of the grant that m brought.
-func (c *Core) arrived(ctx context.Context, j job, m minted, a arrival) (tokenstore.Grant, error) {
+func (c *Core) arrived(ctx context.Context, j job, m minted, a arrival) (tokenstore.SealedGrant, error) {
 	now := c.now()
-	g := tokenstore.Grant{Generation: j.conn.Generation, Client: clientOf(j.conn),
+	g := tokenstore.SealedGrant{SecretIncarnation: j.conn.SecretIncarnation, Client: clientOf(j.conn),
 		ConsentedBy: m.consentedBy, ConsentedAt: now, RefreshedAt: now}
 	token := m.refreshToken
 	if token == (redact.Secret{}) || token == a.refreshToken {
@@ -330,7 +330,7 @@ func (c *Core) storeUngranted(ctx context.Context, j job, item tokenstore.Item, 
 	if err != nil {
 		return err
 	}
-	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, Generation: m.Generation, Token: stored,
+	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: m.SecretIncarnation, Token: stored,
 		RenewSlot: aliveSlot(j.key, item.Grant), Now: c.now()}
 	committed, err := c.persist(ctx, unsaved{commit: &commit})
 	switch {
@@ -348,7 +348,7 @@ func (c *Core) storeUngranted(ctx context.Context, j job, item tokenstore.Item, 
 const revokeBudget = 3 * time.Second
 
 // revokeFormer ends the grant that a new consent replaced, as well as it can be done.
-func (c *Core) revokeFormer(ctx context.Context, conn connection.Connection, former tokenstore.Item, g tokenstore.Grant) {
+func (c *Core) revokeFormer(ctx context.Context, conn connection.Connection, former tokenstore.Item, g tokenstore.SealedGrant) {
 	if !granted(former.Grant, conn) || former.Grant.Fingerprint == g.Fingerprint {
 		return
 	}
@@ -395,7 +395,7 @@ func (c *Core) Disconnect(ctx context.Context, r Request) error {
 			return problem.Of(err)
 		}
 	}
-	before, err := c.dropItem(ctx, tokenstore.Drop{Key: key, MustLoad: conn.SecretVersion, Grant: true})
+	before, err := c.dropItem(ctx, tokenstore.Drop{Key: key, RequiredSecretVersion: conn.SecretVersion, Grant: true})
 	if err == nil {
 		c.revokeFormer(ctx, conn, before, item.Grant) // a refresh may have replaced the one just revoked
 	}

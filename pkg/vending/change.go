@@ -174,7 +174,7 @@ func (c *Core) settle(ctx context.Context, declared connection.Entry, e entry, r
 		r.failed = problem.Of(err).Provider != nil
 	}
 	r.change.Dropped++
-	return c.dropped(ctx, tokenstore.Drop{Key: e.item.Key, MustLoad: r.version, KeepFailure: r.failed, RenewSlot: aliveSlot(e.item.Key, e.item.Grant)})
+	return c.dropped(ctx, tokenstore.Drop{Key: e.item.Key, RequiredSecretVersion: r.version, KeepFailure: r.failed, RenewSlot: aliveSlot(e.item.Key, e.item.Grant)})
 }
 
 // settleEmpty looks after an item without a token. When its secret has changed
@@ -196,7 +196,7 @@ func (c *Core) settleEmpty(ctx context.Context, e entry, r reconciliation) error
 // inForce reports whether a stored token stands for the declaration.
 func inForce(declared connection.Entry, item tokenstore.Item) bool {
 	return declared.Err == nil && item.Token.ID != "" &&
-		item.Token.Declaration == declared.Connection.Hash && item.Generation == declared.Connection.Generation
+		item.Token.ConfigHash == declared.Connection.ConfigHash && item.SecretIncarnation == declared.Connection.SecretIncarnation
 }
 
 // reissue replaces e's token, unless somebody else has done so. It fails when
@@ -221,7 +221,7 @@ const noVersion = "none"
 // drop forgets a token here and in the table. Minters must use version from
 // then on; empty is a secret that is gone.
 func (c *Core) drop(ctx context.Context, item tokenstore.Item, version string) error {
-	return c.dropped(ctx, tokenstore.Drop{Key: item.Key, MustLoad: version, RenewSlot: aliveSlot(item.Key, item.Grant)})
+	return c.dropped(ctx, tokenstore.Drop{Key: item.Key, RequiredSecretVersion: version, RenewSlot: aliveSlot(item.Key, item.Grant)})
 }
 
 func (c *Core) dropped(ctx context.Context, d tokenstore.Drop) error {
@@ -231,8 +231,8 @@ func (c *Core) dropped(ctx context.Context, d tokenstore.Drop) error {
 
 // dropItem is dropped for who needs the item as it stood before.
 func (c *Core) dropItem(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
-	if d.MustLoad == "" {
-		d.MustLoad = noVersion
+	if d.RequiredSecretVersion == "" {
+		d.RequiredSecretVersion = noVersion
 	}
 	d.Now = c.now()
 	before, err := c.store.Drop(ctx, d)
@@ -242,7 +242,7 @@ func (c *Core) dropItem(ctx context.Context, d tokenstore.Drop) (tokenstore.Item
 	case err != nil:
 		return before, unavailable(err)
 	}
-	if slot := aliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant && d.MustLoad != noVersion {
+	if slot := aliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant && d.RequiredSecretVersion != noVersion {
 		d.RenewSlot = slot // the grant came after the item was read, and must stay on the wheel
 		return c.dropItem(ctx, d)
 	}

@@ -21,7 +21,7 @@ func (c *Core) commit(ctx context.Context, j job, item tokenstore.Item, owner st
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
-	request := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, Generation: t.Generation,
+	request := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: t.SecretIncarnation,
 		Token: stored, Used: !j.renewal, RenewSlot: renewSlot(j, t), Now: c.now()}
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
 		committed, err := c.store.Commit(ctx, request)
@@ -43,7 +43,7 @@ func (c *Core) commit(ctx context.Context, j job, item tokenstore.Item, owner st
 func (c *Core) keep(ctx context.Context, j job, e entry, err error) (entry, error) {
 	account := audit.From(ctx)
 	account.Warn("token_not_stored")
-	account.Explain(err)
+	account.SetCause(err)
 	if j.renewal {
 		c.release(ctx, e.item, e.item.Lease.Owner)
 		return entry{}, unavailable(err)
@@ -64,7 +64,7 @@ func (c *Core) storeLate(ctx context.Context, e entry, version int64) entry {
 	if problem.Is(err, problem.StoreUnavailable) {
 		return e // the secret cannot be read now, which says nothing of it
 	}
-	if err != nil || conn.Hash != e.token.Declaration || conn.Generation != e.token.Generation {
+	if err != nil || conn.ConfigHash != e.token.ConfigHash || conn.SecretIncarnation != e.token.SecretIncarnation {
 		gone := entry{item: e.item, readAt: c.now()}
 		c.memory.put(e.item.Key, gone)
 		return gone
@@ -75,7 +75,7 @@ func (c *Core) storeLate(ctx context.Context, e entry, version int64) entry {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	item, err := c.store.Commit(ctx, tokenstore.Commit{Key: e.item.Key, Version: version, Generation: e.token.Generation,
+	item, err := c.store.Commit(ctx, tokenstore.Commit{Key: e.item.Key, Version: version, SecretIncarnation: e.token.SecretIncarnation,
 		Token: stored, Used: true, RenewSlot: e.slot, Now: c.now()})
 	if err != nil {
 		audit.From(ctx).Warn("token_not_stored")

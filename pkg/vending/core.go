@@ -98,7 +98,7 @@ func (c *Core) Vend(ctx context.Context, r Request) (Vended, error) {
 func record(ctx context.Context, v Vended) {
 	e := audit.From(ctx)
 	e.Source, e.Stale = string(v.Source), v.Stale
-	e.TokenID, e.ExpiresAt, e.Generation = v.ID, v.ExpiresAt, v.Generation
+	e.TokenID, e.ExpiresAt, e.SecretIncarnation = v.ID, v.ExpiresAt, v.SecretIncarnation
 }
 
 func (c *Core) vend(ctx context.Context, r Request) (Vended, error) {
@@ -146,7 +146,7 @@ func (c *Core) refreshOrServe(ctx context.Context, r Request, e entry, source So
 	if err == nil || !fallsBack(err) || !e.token.Valid(c.now()) {
 		return v, err
 	}
-	audit.From(ctx).Explain(err)
+	audit.From(ctx).SetCause(err)
 	return Vended{Token: e.token, Source: source, Stale: !problem.Is(err, problem.RefreshInProgress)}, nil
 }
 

@@ -127,7 +127,7 @@ func (c *Core) open(ctx context.Context, item tokenstore.Item) (entry, error) {
 	if len(item.Token.Sealed) == 0 {
 		return e, nil
 	}
-	plain, err := c.sealer.Open(ctx, item.Token.Sealed, associated(item.Key, item.Generation)...)
+	plain, err := c.sealer.Open(ctx, item.Token.Sealed, associated(item.Key, item.SecretIncarnation)...)
 	if err == nil {
 		e.token, err = decodeToken(plain, item)
 	} else if !errors.Is(err, seal.ErrCorrupt) {
@@ -154,24 +154,24 @@ func decodeToken(plain []byte, item tokenstore.Item) (Token, error) {
 		AccessToken: redact.New(s.AccessToken), ID: item.Token.ID, Scope: s.Scope, AskedScope: s.AskedScope,
 		MintedAt: time.UnixMilli(s.MintedAt).UTC(), ExpiresAt: time.UnixMilli(s.ExpiresAt).UTC(),
 		ExpiresInAssumed: s.Assumed, EarlyRefresh: !s.NoEarly, Callers: s.Callers,
-		Declaration: item.Token.Declaration, SecretVersion: item.Token.SecretVersion, Generation: item.Generation,
+		ConfigHash: item.Token.ConfigHash, SecretVersion: item.Token.SecretVersion, SecretIncarnation: item.SecretIncarnation,
 	}, nil
 }
 
 // sealToken turns a token into its stored form.
-func (c *Core) sealToken(ctx context.Context, key tokenstore.Key, t Token) (tokenstore.Token, error) {
+func (c *Core) sealToken(ctx context.Context, key tokenstore.Key, t Token) (tokenstore.SealedToken, error) {
 	plain, err := json.Marshal(sealedToken{
 		AccessToken: t.AccessToken.Reveal(), Scope: t.Scope, AskedScope: t.AskedScope,
 		MintedAt: t.MintedAt.UnixMilli(), ExpiresAt: t.ExpiresAt.UnixMilli(),
 		Assumed: t.ExpiresInAssumed, NoEarly: !t.EarlyRefresh, Callers: t.Callers,
 	})
 	if err != nil {
-		return tokenstore.Token{}, fmt.Errorf("encode token of %s: %w", key.Connection, err)
+		return tokenstore.SealedToken{}, fmt.Errorf("encode token of %s: %w", key.Connection, err)
 	}
-	sealed, err := c.sealer.Seal(ctx, plain, associated(key, t.Generation)...)
+	sealed, err := c.sealer.Seal(ctx, plain, associated(key, t.SecretIncarnation)...)
 	if err != nil {
-		return tokenstore.Token{}, fmt.Errorf("seal token of %s: %w", key.Connection, err)
+		return tokenstore.SealedToken{}, fmt.Errorf("seal token of %s: %w", key.Connection, err)
 	}
-	return tokenstore.Token{ID: t.ID, Sealed: sealed, MintedAt: t.MintedAt, ExpiresAt: t.ExpiresAt,
-		Declaration: t.Declaration, SecretVersion: t.SecretVersion}, nil
+	return tokenstore.SealedToken{ID: t.ID, Sealed: sealed, MintedAt: t.MintedAt, ExpiresAt: t.ExpiresAt,
+		ConfigHash: t.ConfigHash, SecretVersion: t.SecretVersion}, nil
 }

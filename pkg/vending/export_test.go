@@ -10,7 +10,7 @@ import (
 // RenewsAhead is what a visit decides of t, which conn got with a grant of its
 // own: no provider of the catalogue has every peculiarity.
 func RenewsAhead(conn connection.Connection, t Token, now time.Time) bool {
-	g := tokenstore.Grant{Fingerprint: "fingerprint", Client: clientOf(conn), Generation: conn.Generation}
+	g := tokenstore.SealedGrant{Fingerprint: "fingerprint", Client: clientOf(conn), SecretIncarnation: conn.SecretIncarnation}
 	c := New(Config{Now: func() time.Time { return now }})
 	return c.renewable(conn, entry{item: tokenstore.Item{Grant: g}, token: t})
 }

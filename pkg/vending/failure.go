@@ -23,7 +23,7 @@ const (
 // cause fingerprints what a failure is remembered against: another secret
 // version, declaration or refresh token deserves a new attempt at once.
 func cause(item tokenstore.Item, conn connection.Connection) string {
-	parts := conn.SecretVersion + "\x00" + conn.Hash + "\x00" + conn.Generation
+	parts := conn.SecretVersion + "\x00" + conn.ConfigHash + "\x00" + conn.SecretIncarnation
 	if delegated(conn) {
 		parts += "\x00" + item.Grant.Fingerprint
 	}

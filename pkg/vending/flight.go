@@ -44,7 +44,7 @@ func (f *flights) do(ctx context.Context, key tokenstore.Key, work func(context.
 		return entry{}, false, ctx.Err()
 	case <-fl.done:
 		if led {
-			audit.From(ctx).Adopt(&fl.account)
+			audit.From(ctx).Merge(&fl.account)
 		}
 		return fl.entry, led, fl.err
 	}

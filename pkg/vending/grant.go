@@ -20,7 +20,7 @@ import (
 
 // grant is a stored grant, opened.
 type grant struct {
-	tokenstore.Grant
+	tokenstore.SealedGrant
 	refreshToken redact.Secret
 	// scope is what was consented to.
 	scope string
@@ -51,8 +51,8 @@ func delegated(conn connection.Connection) bool {
 
 // granted reports whether g can be used by conn: it is there, and was given to
 // this very client.
-func granted(g tokenstore.Grant, conn connection.Connection) bool {
-	return g.Fingerprint != "" && g.Client == clientOf(conn) && g.Generation == conn.Generation
+func granted(g tokenstore.SealedGrant, conn connection.Connection) bool {
+	return g.Fingerprint != "" && g.Client == clientOf(conn) && g.SecretIncarnation == conn.SecretIncarnation
 }
 
 // ended reports whether the provider's word that the grant is dead stands: until
@@ -88,7 +88,7 @@ func grantIdentity(key tokenstore.Key, generation string) []string {
 // openGrant unseals the refresh token of an item. One that is damaged is nobody's
 // to overwrite: only a new consent replaces it (BI-72).
 func (c *Core) openGrant(ctx context.Context, item tokenstore.Item) (grant, error) {
-	plain, err := c.sealer.Open(ctx, item.Grant.Sealed, grantIdentity(item.Key, item.Grant.Generation)...)
+	plain, err := c.sealer.Open(ctx, item.Grant.Sealed, grantIdentity(item.Key, item.Grant.SecretIncarnation)...)
 	if err != nil && !errors.Is(err, seal.ErrCorrupt) {
 		return grant{}, &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
 			Detail: "the keyset that opens the stored grant cannot be had"}
@@ -97,7 +97,7 @@ func (c *Core) openGrant(ctx context.Context, item tokenstore.Item) (grant, erro
 	if err == nil {
 		err = json.Unmarshal(plain, &s)
 	}
-	g := grant{Grant: item.Grant, refreshToken: redact.New(s.RefreshToken), scope: s.Scope}
+	g := grant{SealedGrant: item.Grant, refreshToken: redact.New(s.RefreshToken), scope: s.Scope}
 	if err == nil && fingerprint(g.refreshToken) != item.Grant.Fingerprint {
 		err = fmt.Errorf("the sealed refresh token is not the one that its fingerprint names")
 	}
@@ -117,22 +117,22 @@ func corruptGrant(ctx context.Context, key tokenstore.Key, cause error) error {
 
 // sealGrant makes the stored form of a refresh token; what else is stored of the
 // grant stands in like.
-func (c *Core) sealGrant(ctx context.Context, key tokenstore.Key, like tokenstore.Grant, refreshToken redact.Secret, scope string) (tokenstore.Grant, error) {
+func (c *Core) sealGrant(ctx context.Context, key tokenstore.Key, like tokenstore.SealedGrant, refreshToken redact.Secret, scope string) (tokenstore.SealedGrant, error) {
 	plain, err := json.Marshal(sealedGrant{RefreshToken: refreshToken.Reveal(), Scope: scope})
 	if err != nil {
-		return tokenstore.Grant{}, fmt.Errorf("encode grant of %s: %w", key.Connection, err)
+		return tokenstore.SealedGrant{}, fmt.Errorf("encode grant of %s: %w", key.Connection, err)
 	}
 	like.Fingerprint = fingerprint(refreshToken)
-	if like.Sealed, err = c.sealer.Seal(ctx, plain, grantIdentity(key, like.Generation)...); err != nil {
-		return tokenstore.Grant{}, fmt.Errorf("seal grant of %s: %w", key.Connection, err)
+	if like.Sealed, err = c.sealer.Seal(ctx, plain, grantIdentity(key, like.SecretIncarnation)...); err != nil {
+		return tokenstore.SealedGrant{}, fmt.Errorf("seal grant of %s: %w", key.Connection, err)
 	}
 	return like, nil
 }
 
 // renewed is g after a refresh brought m. A server that sends no refresh token
 // keeps the old one in force (RFC 6749 §6), with the life that it had.
-func (c *Core) renewed(ctx context.Context, key tokenstore.Key, g grant, conn connection.Connection, m minted) (tokenstore.Grant, error) {
-	next, token := g.Grant, g.refreshToken
+func (c *Core) renewed(ctx context.Context, key tokenstore.Key, g grant, conn connection.Connection, m minted) (tokenstore.SealedGrant, error) {
+	next, token := g.SealedGrant, g.refreshToken
 	next.RefreshedAt = m.MintedAt
 	rotated := m.refreshToken.Reveal() != "" && m.refreshToken != g.refreshToken
 	if rotated {
@@ -161,7 +161,7 @@ const (
 
 // aliveFor is how long a grant may go without a refresh: a day, or a quarter of
 // its refresh token's life.
-func aliveFor(g tokenstore.Grant) time.Duration {
+func aliveFor(g tokenstore.SealedGrant) time.Duration {
 	if life := g.ExpiresAt.Sub(g.RefreshedAt); !g.ExpiresAt.IsZero() && life > 0 {
 		return min(aliveEvery, life/4)
 	}
@@ -169,7 +169,7 @@ func aliveFor(g tokenstore.Grant) time.Duration {
 }
 
 // warnOfEnd tells operators in time that somebody has to consent again.
-func warnOfEnd(ctx context.Context, g tokenstore.Grant, now time.Time) {
+func warnOfEnd(ctx context.Context, g tokenstore.SealedGrant, now time.Time) {
 	switch left := g.ExpiresAt.Sub(now); {
 	case g.ExpiresAt.IsZero() || left > warnEarly:
 	case left > warnLate:

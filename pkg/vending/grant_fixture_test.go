@@ -205,7 +205,7 @@ func (d *delegation) tryConsent(core *vending.Core, r vending.Request, consume f
 	if err != nil {
 		return err
 	}
-	return core.Adopt(d.t.Context(), vending.Adoption{Connection: conn, Subject: r.Subject, Code: redact.New("code"),
+	return core.Authorize(d.t.Context(), vending.Authorization{Connection: conn, Subject: r.Subject, Code: redact.New("code"),
 		Verifier: redact.New("verifier"), RedirectURI: "https://example.com/callback/user", Scope: conn.Scope, Consume: consume})
 }
 
@@ -227,11 +227,11 @@ func (d *delegation) grantOf(r vending.Request) tokenstore.Item {
 	return item
 }
 
-func (s *flakyStore) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
+func (s *flakyStore) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
 	if err := s.reach("adopt"); err != nil {
 		return tokenstore.Item{}, err
 	}
-	return s.Store.Adopt(ctx, a)
+	return s.Store.StoreGrant(ctx, a)
 }
 
 // warned reports whether the audit line of an entry has the word.

@@ -21,8 +21,8 @@ type deafAdopt struct {
 	then func()
 }
 
-func (s *deafAdopt) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
-	item, err := s.flakyStore.Adopt(ctx, a)
+func (s *deafAdopt) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
+	item, err := s.flakyStore.StoreGrant(ctx, a)
 	if then := s.then; then != nil {
 		s.then = nil
 		then()

@@ -127,7 +127,7 @@ func (d *delegation) refusesConsent(ctx context.Context, want problem.Code) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	err = core.Adopt(ctx, vending.Adoption{Connection: conn, Code: redact.New("code"), Scope: conn.Scope,
+	err = core.Authorize(ctx, vending.Authorization{Connection: conn, Code: redact.New("code"), Scope: conn.Scope,
 		Consume: func(context.Context) error { used = true; return nil }})
 	if !problem.Is(err, want) || used || d.idp.calls() != 0 {
 		d.t.Errorf("%v, want %s; session used up: %v, %d calls", err, want, used, d.idp.calls())
@@ -217,7 +217,7 @@ func TestGrantProofStaysOnTheWheel(t *testing.T) {
 	t.Run("CR-27 a grant that has ended has no place there", func(t *testing.T) {
 		d, core := consented(t, rotates)
 		key := tokenstore.Key{Connection: "user"}
-		if home, err := core.Home(t.Context(), key); err != nil || home == "" {
+		if home, err := core.RegularSlot(t.Context(), key); err != nil || home == "" {
 			t.Fatalf("while it lives: %q, %v", home, err)
 		}
 		d.clock.advance(expired)
@@ -225,7 +225,7 @@ func TestGrantProofStaysOnTheWheel(t *testing.T) {
 		if _, err := core.Vend(t.Context(), user()); !problem.Is(err, problem.AuthorizationRequired) {
 			t.Fatal(err)
 		}
-		if home, err := core.Home(t.Context(), key); err != nil || home != "" {
+		if home, err := core.RegularSlot(t.Context(), key); err != nil || home != "" {
 			t.Errorf("when it has ended: %q, %v", home, err)
 		}
 	})

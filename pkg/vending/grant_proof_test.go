@@ -45,10 +45,10 @@ func (d *delegation) processWith(s proofSetup) *vending.Core {
 }
 
 // put replaces what the table holds of r, as somebody could who may write to it.
-func (d *delegation) put(r vending.Request, g tokenstore.Grant) {
+func (d *delegation) put(r vending.Request, g tokenstore.SealedGrant) {
 	d.t.Helper()
 	item := d.grantOf(r)
-	_, err := d.store.Store.Adopt(d.t.Context(), tokenstore.Adopt{Key: item.Key, Owner: "somebody", Version: item.Version, Grant: g, Now: d.clock.Now()})
+	_, err := d.store.Store.StoreGrant(d.t.Context(), tokenstore.StoreGrant{Key: item.Key, Owner: "somebody", Version: item.Version, Grant: g, Now: d.clock.Now()})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func (d *delegation) put(r vending.Request, g tokenstore.Grant) {
 func (d *delegation) diedSpending(r vending.Request) {
 	d.t.Helper()
 	key := tokenstore.Key{Connection: string(r.Connection), Subject: string(r.Subject)}
-	_, err := d.store.Store.Acquire(d.t.Context(), tokenstore.Acquire{Key: key, Owner: "dead", Now: d.clock.Now(), TTL: 20 * time.Second, Spend: true})
+	_, err := d.store.Store.Acquire(d.t.Context(), tokenstore.Acquire{Key: key, Owner: "dead", Now: d.clock.Now(), TTL: 20 * time.Second, UsesRefreshToken: true})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -190,15 +190,15 @@ func TestGrantProofGivenToThisClient(t *testing.T) {
 func TestGrantProofSealedToItsPlace(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		wrong func(d *delegation) tokenstore.Grant
+		wrong func(d *delegation) tokenstore.SealedGrant
 	}{
-		{"another subject's grant", func(d *delegation) tokenstore.Grant {
+		{"another subject's grant", func(d *delegation) tokenstore.SealedGrant {
 			return d.grantOf(of("bob")).Grant
 		}},
-		{"the grant of the connection's default subject", func(d *delegation) tokenstore.Grant {
+		{"the grant of the connection's default subject", func(d *delegation) tokenstore.SealedGrant {
 			return d.grantOf(user()).Grant
 		}},
-		{"a refresh token that was replaced", func(d *delegation) tokenstore.Grant {
+		{"a refresh token that was replaced", func(d *delegation) tokenstore.SealedGrant {
 			former := d.grantOf(of("ann")).Grant
 			d.clock.advance(expired)
 			d.vend(d.process(), of("ann"))

@@ -87,7 +87,7 @@ func (s hasty) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item
 type unmarked struct{ *memory.Store }
 
 func (s unmarked) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
-	a.Spend = false
+	a.UsesRefreshToken = false
 	return s.Store.Acquire(ctx, a)
 }
 
@@ -110,7 +110,7 @@ type versionFenced struct{ *memory.Store }
 
 func (s versionFenced) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
 	item, err := s.Get(ctx, c.Key, true)
-	if err == nil && !c.Landed(item) && c.Version >= 0 && item.Version != c.Version {
+	if err == nil && !c.AlreadyApplied(item) && c.Version >= 0 && item.Version != c.Version {
 		err = tokenstore.ErrSuperseded
 	}
 	if err != nil {
@@ -124,7 +124,7 @@ type unfencedGrant struct{ *memory.Store }
 
 func (s unfencedGrant) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
 	item, err := s.Get(ctx, c.Key, true)
-	if err == nil && c.Consumed != "" && !c.Landed(item) {
+	if err == nil && c.Consumed != "" && !c.AlreadyApplied(item) {
 		c.Consumed = item.Grant.Fingerprint
 	}
 	if err != nil {
@@ -152,11 +152,11 @@ func (s keepsAll) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item,
 // unfencedAdoption stores the grant of a consent over whatever is there.
 type unfencedAdoption struct{ *memory.Store }
 
-func (s unfencedAdoption) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
-	item, err := s.Store.Adopt(ctx, a)
+func (s unfencedAdoption) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
+	item, err := s.Store.StoreGrant(ctx, a)
 	if !errors.Is(err, tokenstore.ErrSuperseded) {
 		return item, err
 	}
 	a.Version = item.Version
-	return s.Store.Adopt(ctx, a)
+	return s.Store.StoreGrant(ctx, a)
 }

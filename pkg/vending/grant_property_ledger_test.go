@@ -190,7 +190,7 @@ func (l *ledger) committed(c tokenstore.Commit, before tokenstore.Item, err erro
 	brought.mishap = "superseded"
 }
 
-func (l *ledger) adopted(a tokenstore.Adopt, _ tokenstore.Item, err error) {
+func (l *ledger) adopted(a tokenstore.StoreGrant, _ tokenstore.Item, err error) {
 	h := l.w.idp.prints[a.Grant.Fingerprint]
 	switch {
 	case h == nil:

@@ -128,7 +128,7 @@ func (w *grantWorld) reject(p *processUnderTest, subject string) {
 
 func (w *grantWorld) renew(p *processUnderTest, subject string) {
 	w.begins(p, subject, "renews", func(ctx context.Context, op *operation) func() {
-		plan, err := p.core.Visit(ctx, keyOf(subject), time.Time{})
+		plan, err := p.core.Inspect(ctx, keyOf(subject), time.Time{})
 		if plan != nil {
 			_, err = plan.Run(ctx)
 		}
@@ -165,7 +165,7 @@ func (w *grantWorld) consent(p *processUnderTest, subject string) *operation {
 	return w.begins(p, subject, "consents", func(ctx context.Context, op *operation) func() {
 		conn, err := p.core.Delegated(ctx, of(subject))
 		if err == nil {
-			err = p.core.Adopt(ctx, vending.Adoption{Connection: conn, Subject: connection.Subject(subject), Code: redact.New(code),
+			err = p.core.Authorize(ctx, vending.Authorization{Connection: conn, Subject: connection.Subject(subject), Code: redact.New(code),
 				Verifier: redact.New("verifier"), RedirectURI: "https://example.com/callback/user", Scope: conn.Scope})
 		}
 		return func() { w.ledger.consented(op, err) }

@@ -89,7 +89,7 @@ func TestDeclarationChangesDuringConsent(t *testing.T) {
 			if _, err := d.process().Reconcile(t.Context(), userChanged); err != nil {
 				t.Fatal(err)
 			}
-			err = core.Adopt(t.Context(), vending.Adoption{Connection: conn, Code: redact.New("code"), Scope: conn.Scope})
+			err = core.Authorize(t.Context(), vending.Authorization{Connection: conn, Code: redact.New("code"), Scope: conn.Scope})
 			d.clock.advance(10 * time.Minute)
 			if v, vendErr := d.process().Vend(t.Context(), user()); vendErr == nil {
 				t.Errorf("served %s; the consent: %v", v.AccessToken.Reveal(), err)
@@ -144,8 +144,8 @@ func TestFallbackWhoseOutcomeCounts(t *testing.T) {
 			})
 			_, _ = core.Vend(t.Context(), user())
 			item := d.grantOf(user())
-			if saved := item.Grant.Fingerprint != item.Inflight.Fingerprint && item.Inflight.Fingerprint == ""; saved != (name == "INV-4 unusable") {
-				t.Errorf("mark %q", item.Inflight.Fingerprint)
+			if saved := item.Grant.Fingerprint != item.RefreshAttempt.Fingerprint && item.RefreshAttempt.Fingerprint == ""; saved != (name == "INV-4 unusable") {
+				t.Errorf("mark %q", item.RefreshAttempt.Fingerprint)
 			}
 			d.clock.advance(time.Minute)
 			if _, err := core.Vend(t.Context(), user()); name == "INV-4 unusable" && err != nil {
@@ -179,7 +179,7 @@ func TestInvalidGrantIsNotBelievedUnderAnothersLease(t *testing.T) {
 	core := d.talkingTo(func(oauth.Request) (oauth.Token, error) {
 		d.clock.advance(25 * time.Second) // the lease is over, and somebody else has it
 		_, err := d.store.Store.Acquire(t.Context(), tokenstore.Acquire{Key: tokenstore.Key{Connection: "user"}, Owner: "b",
-			Now: d.clock.Now(), TTL: 20 * time.Second, Spend: true})
+			Now: d.clock.Now(), TTL: 20 * time.Second, UsesRefreshToken: true})
 		if err != nil {
 			t.Error(err)
 		}
@@ -200,7 +200,7 @@ func TestSuccessorThatCannotBeSavedLeavesTheMark(t *testing.T) {
 	})
 	d.store.refuse("commit", true)
 	_, _ = core.Vend(t.Context(), user())
-	if item := d.grantOf(user()); item.Inflight.Fingerprint == "" {
+	if item := d.grantOf(user()); item.RefreshAttempt.Fingerprint == "" {
 		t.Error("CR-13 nobody else knows that the refresh token is spent")
 	}
 }
@@ -224,7 +224,7 @@ func TestUnsavedIsSavedFirst(t *testing.T) {
 			return nil
 		},
 		"visit": func(c *vending.Core) error {
-			_, err := c.Visit(context.Background(), tokenstore.Key{Connection: "crm"}, time.Time{})
+			_, err := c.Inspect(context.Background(), tokenstore.Key{Connection: "crm"}, time.Time{})
 			return err
 		},
 		"forgetting another": func(c *vending.Core) error { return c.Forget(context.Background(), crm(), false) },

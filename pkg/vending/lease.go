@@ -22,7 +22,7 @@ func (c *Core) turn(ctx context.Context, j *job, until time.Time) (entry, error)
 	if err != nil {
 		return entry{}, err
 	}
-	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL, Spend: delegated(j.conn)})
+	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL, UsesRefreshToken: delegated(j.conn)})
 	switch {
 	case errors.Is(err, tokenstore.ErrGrantCorrupt):
 		return entry{}, corruptGrant(ctx, j.key, err)
@@ -121,8 +121,8 @@ func (c *Core) examine(ctx context.Context, j *job, item tokenstore.Item) (entry
 		return entry{}, err
 	}
 	c.memory.put(j.key, e)
-	stale := item.MustLoad != "" ||
-		e.token.ID != "" && e.token.Declaration != j.conn.Hash ||
+	stale := item.RequiredSecretVersion != "" ||
+		e.token.ID != "" && e.token.ConfigHash != j.conn.ConfigHash ||
 		item.Failure.NextAttemptAt.After(c.now()) && item.Failure.Cause != cause(item, j.conn)
 	if !stale {
 		return e, nil

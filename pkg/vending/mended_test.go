@@ -295,7 +295,7 @@ func TestRenewalThatCannotBeStoredFailed(t *testing.T) {
 	f := newFleet(t)
 	f.vend(f.process(), crm())
 	f.clock.advance(50 * time.Minute)
-	plan, err := f.process().Visit(t.Context(), tokenstore.Key{Connection: "crm"}, f.now().Add(45*time.Minute))
+	plan, err := f.process().Inspect(t.Context(), tokenstore.Key{Connection: "crm"}, f.now().Add(45*time.Minute))
 	if err != nil || plan == nil {
 		t.Fatalf("plan %v, %v", plan, err)
 	}

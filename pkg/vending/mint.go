@@ -42,7 +42,7 @@ func (c *Core) mint(ctx context.Context, j *job) (minted, error) {
 	if loadErr != nil || !j.stillFor(current) {
 		return minted{}, err
 	}
-	if current.Hash != conn.Hash {
+	if current.ConfigHash != conn.ConfigHash {
 		j.conn = current
 		if m, err = c.ask(ctx, current, current, *j); err == nil || !doubtsClient(err) {
 			return m, err
@@ -65,7 +65,7 @@ func (c *Core) mint(ctx context.Context, j *job) (minted, error) {
 // stillFor reports whether the job may be done with conn's client too: a code or
 // a refresh token is shown to nobody but the client that it was given to.
 func (j job) stillFor(conn connection.Connection) bool {
-	sameClient := clientOf(conn) == clientOf(j.conn) && conn.Generation == j.conn.Generation
+	sameClient := clientOf(conn) == clientOf(j.conn) && conn.SecretIncarnation == j.conn.SecretIncarnation
 	return conn.GrantType == j.conn.GrantType && (!delegated(conn) || sameClient)
 }
 
@@ -100,7 +100,7 @@ func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j job)
 		refusal := asProviderError(err)
 		note(&account.Provider, refusal.Trace, string(codeOf(refusal)))
 		account.Provider.Code, account.Provider.Description = refusal.Code, refusal.Description
-		account.Explain(refusal)
+		account.SetCause(refusal)
 		return minted{}, refusal
 	}
 	note(&account.Provider, t.Trace, "ok")
@@ -111,7 +111,7 @@ func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j job)
 			AccessToken: t.AccessToken, ID: t.ID(), Scope: cmp.Or(t.Scope, asked), AskedScope: asked,
 			MintedAt: t.RequestedAt, ExpiresAt: t.ExpiresAt, ExpiresInAssumed: t.ExpiresInAssumed,
 			EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers,
-			Declaration: conn.Hash, SecretVersion: conn.SecretVersion, Generation: conn.Generation,
+			ConfigHash: conn.ConfigHash, SecretVersion: conn.SecretVersion, SecretIncarnation: conn.SecretIncarnation,
 		},
 	}, nil
 }
@@ -196,7 +196,7 @@ func (c *Core) previous(ctx context.Context, current connection.Connection) (con
 
 func withoutClient(conn connection.Connection) connection.Connection {
 	conn.ClientID, conn.ClientSecret, conn.PrivateKey, conn.KeyID = "", redact.Secret{}, nil, ""
-	conn.Hash, conn.SecretVersion = "", ""
+	conn.ConfigHash, conn.SecretVersion = "", ""
 	return conn
 }
 

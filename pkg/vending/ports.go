@@ -26,16 +26,16 @@ type Leaser interface {
 	// Acquire takes the lease and returns the item as it stands under it, so
 	// that no second read is needed. tokenstore.ErrHeld comes with the item.
 	Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error)
-	// Commit stores a token, forgets failure, rejection and MustLoad, moves the
+	// Commit stores a token, forgets failure, rejection and RequiredSecretVersion, moves the
 	// version and ends the lease if it is still the owner's. The version alone
 	// fences it: tokenstore.ErrSuperseded when that has moved.
 	Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error)
 	// Commit with Consumed stores a grant's tokens, fenced by the refresh token that
 	// was consumed: when only that still stands, the grant alone is stored, and the
 	// item comes back with another token than the commit's.
-	// Adopt stores the grant of a new consent over whatever was there. The version
+	// StoreGrant stores the grant of a new consent over whatever was there. The version
 	// fences it: tokenstore.ErrSuperseded, with the item, when that has moved.
-	Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error)
+	StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error)
 	// Fail remembers a failure and ends the lease; a lost lease makes it a no-op.
 	Fail(ctx context.Context, f tokenstore.Fail) error
 	// Release ends the lease if it is still the owner's.
@@ -53,9 +53,9 @@ type Editor interface {
 	// MarkUsed notes that the token of that version was served; a version that
 	// has moved makes it a no-op.
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
-	// SetForced replaces the instants of forced refreshes; tokenstore.ErrSuperseded
+	// SetForcedRefreshes replaces the instants of forced refreshes; tokenstore.ErrSuperseded
 	// when they are not was any more.
-	SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error
+	SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error
 	// AddVariant notes on the connection's own item that a scope variant
 	// exists; repeating it changes nothing.
 	AddVariant(ctx context.Context, key tokenstore.Key, variant string) error

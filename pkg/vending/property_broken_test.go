@@ -173,6 +173,6 @@ func (s strangerToItself) Acquire(ctx context.Context, a tokenstore.Acquire) (to
 type muteDrop struct{ *memory.Store }
 
 func (s muteDrop) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
-	d.MustLoad = ""
+	d.RequiredSecretVersion = ""
 	return s.Store.Drop(ctx, d)
 }

@@ -138,7 +138,7 @@ func (o *oracle) failed(f tokenstore.Fail) {
 	o.failures[f.Key] = &failureSeen{Failure: f.Failure, version: h.asked}
 }
 
-func (o *oracle) adopted(tokenstore.Adopt, tokenstore.Item, error) {
+func (o *oracle) adopted(tokenstore.StoreGrant, tokenstore.Item, error) {
 	o.violated("CR", "a client_credentials connection adopted a grant")
 }
 

@@ -30,7 +30,7 @@ type table struct {
 type witness interface {
 	acquired(op *operation, a tokenstore.Acquire, before tokenstore.Item, err error)
 	committed(c tokenstore.Commit, before tokenstore.Item, err error)
-	adopted(a tokenstore.Adopt, before tokenstore.Item, err error)
+	adopted(a tokenstore.StoreGrant, before tokenstore.Item, err error)
 	failed(f tokenstore.Fail)
 	released(r tokenstore.Release)
 	rejected()
@@ -132,10 +132,10 @@ func (p *tablePort) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Ite
 	})
 }
 
-func (p *tablePort) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
+func (p *tablePort) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
 	return tableCall(ctx, p.table, "adopt", a.Key, func(verdict) (tokenstore.Item, error) {
 		before := p.stands(a.Key)
-		item, err := p.store.Adopt(unending(ctx), a)
+		item, err := p.store.StoreGrant(unending(ctx), a)
 		p.see.adopted(a, before, err)
 		return item, err
 	})
@@ -153,8 +153,8 @@ func (p *tablePort) AddVariant(ctx context.Context, key tokenstore.Key, variant 
 	return p.write(ctx, "add variant", key, func() error { return p.store.AddVariant(unending(ctx), key, variant) })
 }
 
-func (p *tablePort) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
-	return p.write(ctx, "set forced", key, func() error { return p.store.SetForced(unending(ctx), key, was, forced) })
+func (p *tablePort) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+	return p.write(ctx, "set forced", key, func() error { return p.store.SetForcedRefreshes(unending(ctx), key, was, forced) })
 }
 
 func (p *tablePort) RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error {

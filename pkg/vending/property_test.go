@@ -307,7 +307,7 @@ func (w *world) renew(op *operation, now bool) {
 		next = w.time().Add(5 * time.Minute)
 	}
 	w.start(op, func(ctx context.Context) func() {
-		plan, err := op.process.core.Visit(ctx, key, next)
+		plan, err := op.process.core.Inspect(ctx, key, next)
 		if plan != nil {
 			_, err = plan.Run(ctx)
 		}

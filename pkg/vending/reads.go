@@ -36,7 +36,7 @@ func (r *reads) do(ctx context.Context, key tokenstore.Key, now time.Time, work 
 	rd, mine := r.join(key, now)
 	if mine {
 		r.run(ctx, key, rd, work)
-		audit.From(ctx).Adopt(&rd.account)
+		audit.From(ctx).Merge(&rd.account)
 		return rd.entry, rd.err
 	}
 	select {

@@ -52,7 +52,7 @@ type job struct {
 	// grant is the opened one of a delegated connection, known under the lease.
 	grant grant
 	// code is set where the code of a consent is exchanged instead.
-	code *Adoption
+	code *Authorization
 }
 
 // refresh gets r a token that is newer than e's.
@@ -187,7 +187,7 @@ func flightProblem(err error) error {
 func (j job) satisfied(t Token, now time.Time) bool {
 	// More than half a lifetime is refused, not minted for: once per caller.
 	return t.Usable(now, min(j.minTTL, t.MaxMinTTL())) && t.ID != j.replaces && t.ID != j.unwanted &&
-		t.Declaration == j.conn.Hash && t.Generation == j.conn.Generation
+		t.ConfigHash == j.conn.ConfigHash && t.SecretIncarnation == j.conn.SecretIncarnation
 }
 
 // withoutTable is what is left when the table does not answer: to mint for this

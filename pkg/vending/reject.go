@@ -64,7 +64,7 @@ func (c *Core) markRejected(ctx context.Context, e *entry) error {
 	if err != nil {
 		return err
 	}
-	item, err := c.store.Reject(ctx, tokenstore.Reject{Key: e.item.Key, Version: e.item.Version, TokenID: e.token.ID, Forced: forced})
+	item, err := c.store.Reject(ctx, tokenstore.Reject{Key: e.item.Key, Version: e.item.Version, TokenID: e.token.ID, ForcedRefreshes: forced})
 	if errors.Is(err, tokenstore.ErrSuperseded) {
 		return err
 	}
@@ -87,7 +87,7 @@ func (c *Core) force(ctx context.Context, item tokenstore.Item, now time.Time) (
 			return nil, unavailable(err)
 		}
 	}
-	forced := slices.DeleteFunc(slices.Clone(own.Forced), func(at time.Time) bool { return now.Sub(at) >= forcedWindow })
+	forced := slices.DeleteFunc(slices.Clone(own.ForcedRefreshes), func(at time.Time) bool { return now.Sub(at) >= forcedWindow })
 	if len(forced) >= forcedMost {
 		return nil, limited("this connection's token was replaced too often on callers' word", forced[0].Add(forcedWindow).Sub(now))
 	}
@@ -95,7 +95,7 @@ func (c *Core) force(ctx context.Context, item tokenstore.Item, now time.Time) (
 	if item.Key.Variant == "" {
 		return forced, nil
 	}
-	err := c.store.SetForced(ctx, own.Key, own.Forced, forced)
+	err := c.store.SetForcedRefreshes(ctx, own.Key, own.ForcedRefreshes, forced)
 	if err != nil && !errors.Is(err, tokenstore.ErrSuperseded) {
 		return nil, unavailable(err)
 	}

@@ -23,11 +23,11 @@ type Renewal struct {
 	job  job
 }
 
-// Visit looks at one token of the wheel. It returns nil when there is nothing to
+// Inspect looks at one token of the wheel. It returns nil when there is nothing to
 // do: nobody used the token since its last renewal, it lasts until its next
 // visit, or it is gone. next is when the slot has its turn again; zero means
 // that it has not, and the token is renewed now. Every error is a *problem.Error.
-func (c *Core) Visit(ctx context.Context, key tokenstore.Key, next time.Time) (*Renewal, error) {
+func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (*Renewal, error) {
 	c.saveUnsaved(ctx)
 	e, err := c.read(ctx, key, false)
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *Core) wanting(e entry, next time.Time) bool {
 }
 
 // keptAlive reports whether g may wait until its next visit, though that be late.
-func keptAlive(g tokenstore.Grant, next time.Time) bool {
+func keptAlive(g tokenstore.SealedGrant, next time.Time) bool {
 	return !next.IsZero() && next.Add(wheel.Slack).Before(g.RefreshedAt.Add(aliveFor(g)))
 }
 
@@ -77,9 +77,9 @@ func (c *Core) renewable(conn connection.Connection, e entry) bool {
 	return granted(e.item.Grant, conn) && (early || !e.token.Valid(c.now()))
 }
 
-// Home is the slot that the token of key belongs to when it has nothing to do in
+// RegularSlot is the slot that the token of key belongs to when it has nothing to do in
 // the retry slot where it is; empty when it has none. Every error is a *problem.Error.
-func (c *Core) Home(ctx context.Context, key tokenstore.Key) (string, error) {
+func (c *Core) RegularSlot(ctx context.Context, key tokenstore.Key) (string, error) {
 	e, err := c.read(ctx, key, false)
 	if err != nil {
 		return "", problem.Of(unavailable(err))
@@ -141,7 +141,7 @@ func renewSlot(j job, t Token) string {
 
 // grantSlot is where a grant turns: where its token does, unless that comes
 // round too seldom, or never, to keep the refresh token alive.
-func grantSlot(key tokenstore.Key, conn connection.Connection, t Token, g tokenstore.Grant) string {
+func grantSlot(key tokenstore.Key, conn connection.Connection, t Token, g tokenstore.SealedGrant) string {
 	own := renewSlot(job{key: key, conn: conn}, t)
 	if own != "" && t.Lifetime() <= aliveFor(g) {
 		return own
@@ -150,7 +150,7 @@ func grantSlot(key tokenstore.Key, conn connection.Connection, t Token, g tokens
 }
 
 // aliveSlot is where a grant turns that has no token; an item without a grant has no place.
-func aliveSlot(key tokenstore.Key, g tokenstore.Grant) string {
+func aliveSlot(key tokenstore.Key, g tokenstore.SealedGrant) string {
 	if g.Fingerprint == "" {
 		return ""
 	}

@@ -26,8 +26,8 @@ type Request struct {
 	RejectedTokenID string
 }
 
-// Adoption brings the grant of a consent (RFC 6749 §4.1.3).
-type Adoption struct {
+// Authorization brings the grant of a consent (RFC 6749 §4.1.3).
+type Authorization struct {
 	Connection connection.Connection
 	// Subject is empty for the default one.
 	Subject connection.Subject

@@ -85,7 +85,7 @@ func TestSecretRotation(t *testing.T) {
 		f := newFleet(t)
 		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
 		f.declare("crm", current)
-		if _, err := f.store.Drop(t.Context(), tokenstore.Drop{Key: tokenstore.Key{Connection: "crm"}, MustLoad: "v2", Now: f.clock.Now()}); err != nil {
+		if _, err := f.store.Drop(t.Context(), tokenstore.Drop{Key: tokenstore.Key{Connection: "crm"}, RequiredSecretVersion: "v2", Now: f.clock.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		f.server.refuse = accepts("new")

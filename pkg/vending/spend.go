@@ -21,7 +21,7 @@ var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // untold reports whether somebody before this holder began to spend the refresh
 // token that the item still has, and nobody knows how that ended.
 func untold(item tokenstore.Item) bool {
-	return item.Inflight.Before != "" && item.Inflight.Before == item.Grant.Fingerprint
+	return item.RefreshAttempt.Before != "" && item.RefreshAttempt.Before == item.Grant.Fingerprint
 }
 
 // takeUpGrant opens the grant that the job will spend. After an attempt without
@@ -44,7 +44,7 @@ func (c *Core) takeUpGrant(ctx context.Context, j *job, e entry) error {
 // not to who reported it dead, nor when another declaration minted it, which will
 // have it dropped.
 func (c *Core) standsIn(j job, e entry) bool {
-	return e.token.Valid(c.now()) && e.token.Declaration == j.conn.Hash && !j.rejected
+	return e.token.Valid(c.now()) && e.token.ConfigHash == j.conn.ConfigHash && !j.rejected
 }
 
 // holdOff leaves the refresh token alone until the access token has ended; for a
@@ -175,7 +175,7 @@ func (c *Core) commitGrant(ctx context.Context, j job, item tokenstore.Item, own
 	if err != nil {
 		return entry{}, err
 	}
-	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, Generation: m.Generation, Token: stored,
+	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: m.SecretIncarnation, Token: stored,
 		Used: !j.renewal, RenewSlot: grantSlot(j.key, j.conn, m.Token, next), Consumed: j.grant.Fingerprint, Grant: next, Now: c.now()}
 	committed, err := c.persist(ctx, unsaved{commit: &commit})
 	account := audit.From(ctx)
@@ -203,7 +203,7 @@ func (c *Core) commitGrant(ctx context.Context, j job, item tokenstore.Item, own
 func (c *Core) discard(ctx context.Context, j job, stands tokenstore.Item, m minted) {
 	account := audit.From(ctx)
 	account.Warn("refresh_superseded")
-	if !sameConsent(stands.Grant, j.grant.Grant) {
+	if !sameConsent(stands.Grant, j.grant.SealedGrant) {
 		c.letGo(ctx, j.conn, m.refreshToken)
 	}
 }

@@ -100,7 +100,7 @@ func neediest(subjects []SubjectStatus) State {
 func (d *Directory) subject(name string, item tokenstore.Item, conn connection.Connection) SubjectStatus {
 	g, now := item.Grant, d.now()
 	s := SubjectStatus{Subject: name, State: Ready, ConsentedBy: g.ConsentedBy, ConsentedAt: g.ConsentedAt, RenewBy: g.ExpiresAt}
-	served := item.Token.ExpiresAt.After(now) && item.Token.Declaration == conn.Hash
+	served := item.Token.ExpiresAt.After(now) && item.Token.ConfigHash == conn.ConfigHash
 	over := !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(now) && !served
 	failed := item.Failure.Count > 0 && item.Failure.Cause == cause(item, conn)
 	switch {

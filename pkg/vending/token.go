@@ -37,8 +37,8 @@ type Token struct {
 	// token was requested with.
 	Callers    connection.Callers
 	AskedScope string
-	// Declaration, SecretVersion and Generation say what minted it.
-	Declaration, SecretVersion, Generation string
+	// ConfigHash, SecretVersion and SecretIncarnation say what minted it.
+	ConfigHash, SecretVersion, SecretIncarnation string
 }
 
 // Lifetime is the whole life the provider gave it.

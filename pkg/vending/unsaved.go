@@ -24,13 +24,13 @@ var errUncertain = errors.New("it may have been stored before")
 // and adopt is set.
 type unsaved struct {
 	commit *tokenstore.Commit
-	adopt  *tokenstore.Adopt
+	adopt  *tokenstore.StoreGrant
 	// imported: what was made elsewhere is never revoked.
 	imported bool
 }
 
 // grant is the stored grant that it brings; none where it brings a token alone.
-func (u unsaved) grant() tokenstore.Grant {
+func (u unsaved) grant() tokenstore.SealedGrant {
 	if u.commit != nil {
 		return u.commit.Grant
 	}
@@ -48,7 +48,7 @@ func (u unsaved) write(ctx context.Context, store Store) (tokenstore.Item, error
 	if u.commit != nil {
 		return store.Commit(ctx, *u.commit)
 	}
-	return store.Adopt(ctx, *u.adopt)
+	return store.StoreGrant(ctx, *u.adopt)
 }
 
 // attic keeps what could not be stored until the next invocation (CR-13).
@@ -151,5 +151,5 @@ func (c *Core) discardUnsaved(ctx context.Context, stands tokenstore.Item, u uns
 		audit.From(ctx).Warn("refresh_token_not_revoked")
 		return
 	}
-	c.revokeFormer(ctx, conn, tokenstore.Item{Key: u.key(), Grant: g}, tokenstore.Grant{})
+	c.revokeFormer(ctx, conn, tokenstore.Item{Key: u.key(), Grant: g}, tokenstore.SealedGrant{})
 }

@@ -313,7 +313,7 @@ func TestSealedAtRest(t *testing.T) {
 	t.Run("BI-73 a text swapped in from another connection is a miss", func(t *testing.T) {
 		f.declare("other", `{"provider":"oauth2","client_id":"app","client_secret":"hush","token_url":"https://idp.example.com/token"}`)
 		_, err := f.store.Commit(t.Context(), tokenstore.Commit{
-			Key: tokenstore.Key{Connection: "other"}, Generation: item.Generation, Token: item.Token, Now: f.clock.Now()})
+			Key: tokenstore.Key{Connection: "other"}, SecretIncarnation: item.SecretIncarnation, Token: item.Token, Now: f.clock.Now()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -80,10 +80,10 @@ func RetrySlot(key string, at time.Time) string {
 	return fmt.Sprintf("at/%d/%d", minute, shard(hash(key)))
 }
 
-// Turn returns the slots of a shard that have their turn in the minutes after
+// DueSlots returns the slots of a shard that have their turn in the minutes after
 // last up to and including now, each once. Minutes that were missed are made
 // up: however many they are, a phase comes once.
-func Turn(shard int, last, now Minute) []string {
+func DueSlots(shard int, last, now Minute) []string {
 	var slots []string
 	for _, cycle := range ladder {
 		first := max(last+1, now-cycle+1)

@@ -31,7 +31,7 @@ func TestCycle(t *testing.T) {
 // visits tells whether slot has its turn in a minute.
 func visits(slot string, minute wheel.Minute) bool {
 	for shard := range wheel.Shards {
-		if slices.Contains(wheel.Turn(shard, minute-1, minute), slot) {
+		if slices.Contains(wheel.DueSlots(shard, minute-1, minute), slot) {
 			return true
 		}
 	}
@@ -99,21 +99,21 @@ func TestRenewalsPerLifetime(t *testing.T) {
 func TestTurn(t *testing.T) {
 	const now = wheel.Minute(29_000_000)
 	t.Run("one phase of each rung, and the minute's retries", func(t *testing.T) {
-		slots := wheel.Turn(2, now-1, now)
+		slots := wheel.DueSlots(2, now-1, now)
 		if len(slots) != 17 || slots[16] != "at/29000000/2" || slots[0] != fmt.Sprintf("3/%d/2", now%3) {
 			t.Errorf("slots %v", slots)
 		}
 	})
 	t.Run("nothing twice in one minute", func(t *testing.T) {
-		if slots := wheel.Turn(0, now, now); len(slots) != 0 {
+		if slots := wheel.DueSlots(0, now, now); len(slots) != 0 {
 			t.Errorf("slots %v", slots)
 		}
-		if slots := wheel.Turn(0, now+5, now); len(slots) != 0 {
+		if slots := wheel.DueSlots(0, now+5, now); len(slots) != 0 {
 			t.Errorf("after the clock was set back: %v", slots)
 		}
 	})
 	t.Run("missed minutes are made up, each phase once", func(t *testing.T) {
-		slots := wheel.Turn(1, now-100, now)
+		slots := wheel.DueSlots(1, now-100, now)
 		phases, retries := map[string]int{}, 0
 		for _, slot := range slots {
 			if strings.HasPrefix(slot, "at/") {
@@ -131,7 +131,7 @@ func TestTurn(t *testing.T) {
 		}
 	})
 	t.Run("a first run is bounded", func(t *testing.T) {
-		if n := len(wheel.Turn(0, 0, now)); n > 60_000 {
+		if n := len(wheel.DueSlots(0, 0, now)); n > 60_000 {
 			t.Errorf("%d slots", n)
 		}
 	})

@@ -62,7 +62,7 @@ func TestAuditLine(t *testing.T) {
 	e := w.Begin()
 	e.RequestID, e.Action, e.Outcome, e.Status = strings.Repeat("r", 36), "vend", "ok", 200
 	e.PrincipalARN, e.PrincipalID = "arn:aws:sts::111122223333:assumed-role/application/i-0123456789abcdef0", "AROAEXAMPLEEXAMPLEEXA:i-0123456789abcdef0"
-	e.Account, e.SourceIP, e.Connection, e.Generation = "111122223333", "192.0.2.101", "creative-force", strings.Repeat("0", 16)
+	e.Account, e.SourceIP, e.Connection, e.SecretIncarnation = "111122223333", "192.0.2.101", "creative-force", strings.Repeat("0", 16)
 	e.Source, e.TokenID, e.ExpiresAt = "table", "9f86d081884c7d65", time.Now().Add(time.Hour)
 	w.Write(e)
 	near(t, "bytes of an audit line", auditLine, float64(out.Len()))

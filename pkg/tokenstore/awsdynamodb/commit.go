@@ -31,7 +31,7 @@ func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Ite
 		item, bad := decode(c.Key, found)
 		next := commitFormFor(c, item, found, bad)
 		switch {
-		case applied || c.Landed(item):
+		case applied || c.AlreadyApplied(item):
 			return item, nil
 		case c.Consumed == "" && (!next.token || next == form), c.Consumed != "" && item.Grant.Fingerprint != c.Consumed:
 			return item, tokenstore.ErrSuperseded
@@ -107,7 +107,7 @@ func (u *update) end(owner string, lease, settle bool) {
 
 // putCommitted stores a commit's token and forgets what the one before left.
 func putCommitted(u *update, c tokenstore.Commit) {
-	putToken(u, c.Token, c.Generation, c.Version+1)
+	putToken(u, c.Token, c.SecretIncarnation, c.Version+1)
 	if c.Used {
 		u.assign(attrUsed, &types.AttributeValueMemberBOOL{Value: true})
 	} else {
@@ -118,7 +118,7 @@ func putCommitted(u *update, c tokenstore.Commit) {
 	u.forget(failureAttributes...)
 }
 
-func putToken(u *update, t tokenstore.Token, generation string, version int64) {
+func putToken(u *update, t tokenstore.SealedToken, generation string, version int64) {
 	u.assign(attrSchema, number(schemaVersion))
 	u.assign(attrVersion, number(version))
 	u.text(attrGeneration, generation)
@@ -126,7 +126,7 @@ func putToken(u *update, t tokenstore.Token, generation string, version int64) {
 	u.bytes(attrSealed, t.Sealed)
 	u.instant(attrMintedAt, t.MintedAt)
 	u.instant(attrExpiresAt, t.ExpiresAt)
-	u.text(attrDeclaration, t.Declaration)
+	u.text(attrDeclaration, t.ConfigHash)
 	u.text(attrSecretVersion, t.SecretVersion)
 }
 

@@ -43,21 +43,21 @@ func decode(key tokenstore.Key, found attributes) (tokenstore.Item, []string) {
 	}
 	r := &reader{found: found}
 	item := tokenstore.Item{
-		Key:        key,
-		Version:    r.number(attrVersion, maxCount),
-		Generation: r.text(attrGeneration),
-		Token:      r.token(),
-		Lease:      r.lease(),
-		Failure:    r.failure(),
-		RejectedID: r.text(attrRejectedID),
-		Forced:     r.instants(attrForced),
-		MustLoad:   r.text(attrMustLoad),
-		Used:       r.flag(attrUsed),
-		RenewSlot:  r.text(attrRenewSlot),
-		Variants:   r.set(attrVariants),
-		Grant:      r.grant(),
+		Key:                   key,
+		Version:               r.number(attrVersion, maxCount),
+		SecretIncarnation:     r.text(attrGeneration),
+		Token:                 r.token(),
+		Lease:                 r.lease(),
+		Failure:               r.failure(),
+		RejectedID:            r.text(attrRejectedID),
+		ForcedRefreshes:       r.instants(attrForced),
+		RequiredSecretVersion: r.text(attrMustLoad),
+		Used:                  r.flag(attrUsed),
+		RenewSlot:             r.text(attrRenewSlot),
+		Variants:              r.set(attrVariants),
+		Grant:                 r.grant(),
 	}
-	item.Inflight = r.inflight(item.Grant.Fingerprint)
+	item.RefreshAttempt = r.inflight(item.Grant.Fingerprint)
 	if schema := r.number(attrSchema, maxCount); schema != schemaVersion {
 		r.fault(attrSchema)
 	}
@@ -95,15 +95,15 @@ func (r *reader) require(group []string, names ...string) {
 	}
 }
 
-func (r *reader) token() tokenstore.Token {
+func (r *reader) token() tokenstore.SealedToken {
 	core := []string{attrTokenID, attrSealed, attrMintedAt, attrExpiresAt}
 	r.require(core, core...)
-	return tokenstore.Token{
+	return tokenstore.SealedToken{
 		ID:            r.text(attrTokenID),
 		Sealed:        r.bytes(attrSealed),
 		MintedAt:      r.instant(attrMintedAt),
 		ExpiresAt:     r.instant(attrExpiresAt),
-		Declaration:   r.text(attrDeclaration),
+		ConfigHash:    r.text(attrDeclaration),
 		SecretVersion: r.text(attrSecretVersion),
 	}
 }
@@ -130,24 +130,24 @@ func (r *reader) failure() tokenstore.Failure {
 	}
 }
 
-func (r *reader) grant() tokenstore.Grant {
+func (r *reader) grant() tokenstore.SealedGrant {
 	r.require(grantAttributes, attrGrant, attrGrantPrint)
-	return tokenstore.Grant{
-		Fingerprint: r.text(attrGrantPrint),
-		Sealed:      r.bytes(attrGrant),
-		Generation:  r.text(attrGrantGeneration),
-		Client:      r.text(attrGrantClient),
-		ConsentedBy: r.text(attrConsentedBy),
-		ConsentedAt: r.instant(attrConsentedAt),
-		RefreshedAt: r.instant(attrRefreshedAt),
-		ExpiresAt:   r.instant(attrGrantExpiresAt),
+	return tokenstore.SealedGrant{
+		Fingerprint:       r.text(attrGrantPrint),
+		Sealed:            r.bytes(attrGrant),
+		SecretIncarnation: r.text(attrGrantGeneration),
+		Client:            r.text(attrGrantClient),
+		ConsentedBy:       r.text(attrConsentedBy),
+		ConsentedAt:       r.instant(attrConsentedAt),
+		RefreshedAt:       r.instant(attrRefreshedAt),
+		ExpiresAt:         r.instant(attrGrantExpiresAt),
 	}
 }
 
 // inflight reads the mark. What cannot be read of it counts as the mark of the
 // refresh token that stands, which is the cautious reading, and is no fault: it
 // is replaced at the next occasion, and the grant beside it is as good as ever.
-func (r *reader) inflight(stands string) tokenstore.Inflight {
+func (r *reader) inflight(stands string) tokenstore.RefreshAttempt {
 	mark := &reader{found: r.found}
 	print := func(name string) string {
 		s := mark.text(name)
@@ -159,7 +159,7 @@ func (r *reader) inflight(stands string) tokenstore.Inflight {
 		}
 		return s
 	}
-	return tokenstore.Inflight{
+	return tokenstore.RefreshAttempt{
 		Fingerprint: print(attrSpendPrint),
 		Attempt:     mark.text(attrSpendAttempt),
 		StartedAt:   mark.instant(attrSpendAt),

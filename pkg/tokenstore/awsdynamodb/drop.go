@@ -102,8 +102,8 @@ func dropping(d tokenstore.Drop) *update {
 	if !d.KeepFailure {
 		u.forget(failureAttributes...)
 	}
-	if d.MustLoad != "" {
-		u.assign(attrMustLoad, text(d.MustLoad))
+	if d.RequiredSecretVersion != "" {
+		u.assign(attrMustLoad, text(d.RequiredSecretVersion))
 	}
 	return u
 }
@@ -127,7 +127,7 @@ func (u *update) forgetUnreadable(d tokenstore.Drop, bad []string) {
 		u.forget(leaseAttributes...)
 	}
 	kept := []string{attrLeaseSeq, attrForced, attrVariants}
-	if d.MustLoad == "" {
+	if d.RequiredSecretVersion == "" {
 		kept = append(kept, attrMustLoad)
 	}
 	for _, name := range kept {

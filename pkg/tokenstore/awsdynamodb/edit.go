@@ -36,10 +36,10 @@ func rejecting(r tokenstore.Reject) *update {
 	u.require("#token_id = :rejected_id")
 	u.assign(attrVersion, number(r.Version+1))
 	u.assign(attrRejectedID, text(r.TokenID))
-	if len(r.Forced) == 0 {
+	if len(r.ForcedRefreshes) == 0 {
 		u.forget(attrForced)
 	} else {
-		u.assign(attrForced, instants(r.Forced))
+		u.assign(attrForced, instants(r.ForcedRefreshes))
 	}
 	return u
 }
@@ -47,7 +47,7 @@ func rejecting(r tokenstore.Reject) *update {
 func reported(item tokenstore.Item, r tokenstore.Reject) bool {
 	sameInstant := func(a, b time.Time) bool { return a.UnixMilli() == b.UnixMilli() }
 	return item.Version == r.Version+1 && item.RejectedID == r.TokenID &&
-		item.Token.ID == r.TokenID && slices.EqualFunc(item.Forced, r.Forced, sameInstant)
+		item.Token.ID == r.TokenID && slices.EqualFunc(item.ForcedRefreshes, r.ForcedRefreshes, sameInstant)
 }
 
 // MarkUsed notes that the token of that version was served; a version that has
@@ -64,9 +64,9 @@ func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 	return err
 }
 
-// SetForced replaces the instants of forced refreshes; tokenstore.ErrSuperseded
+// SetForcedRefreshes replaces the instants of forced refreshes; tokenstore.ErrSuperseded
 // when they are not was any more.
-func (s *Store) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
 	u := newUpdate("set forced", key)
 	u.blind = true
 	u.stamp()

@@ -10,12 +10,12 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// Adopt stores grant and token of a new consent over whatever grant was there,
+// StoreGrant stores grant and token of a new consent over whatever grant was there,
 // and ends the lease: in one write if the lease is still the owner's, else in a
 // second that leaves the other's alone. The version alone decides:
 // tokenstore.ErrSuperseded, with the item, when it has moved, unless this very
 // adoption moved it. From then on no ttl stands on the item.
-func (s *Store) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
+func (s *Store) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
 	var item tokenstore.Item
 	for _, lease := range []bool{true, false} {
 		found, applied, err := s.apply(ctx, adopting(a, lease))
@@ -23,7 +23,7 @@ func (s *Store) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item,
 			return tokenstore.Item{Key: a.Key}, err
 		}
 		item, _ = decode(a.Key, found)
-		if applied || a.Landed(item) {
+		if applied || a.AlreadyApplied(item) {
 			return item, nil
 		}
 		if item.Version != a.Version {
@@ -33,12 +33,12 @@ func (s *Store) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item,
 	return item, tokenstore.ErrSuperseded
 }
 
-func adopting(a tokenstore.Adopt, lease bool) *update {
+func adopting(a tokenstore.StoreGrant, lease bool) *update {
 	u := newUpdate("adopt", a.Key)
 	u.answer = types.ReturnValueAllNew
 	u.end(a.Owner, lease, false)
 	requireVersion(u, a.Version)
-	putToken(u, a.Token, a.Generation, a.Version+1)
+	putToken(u, a.Token, a.SecretIncarnation, a.Version+1)
 	putGrant(u, a.Grant)
 	u.text(attrRenewSlot, a.RenewSlot)
 	u.forget(attrUsed, attrRejectedID, attrForced, attrMustLoad, attrTTL)
@@ -47,10 +47,10 @@ func adopting(a tokenstore.Adopt, lease bool) *update {
 	return u
 }
 
-func putGrant(u *update, g tokenstore.Grant) {
+func putGrant(u *update, g tokenstore.SealedGrant) {
 	u.text(attrGrantPrint, g.Fingerprint)
 	u.bytes(attrGrant, g.Sealed)
-	u.text(attrGrantGeneration, g.Generation)
+	u.text(attrGrantGeneration, g.SecretIncarnation)
 	u.text(attrGrantClient, g.Client)
 	u.text(attrConsentedBy, g.ConsentedBy)
 	u.instant(attrConsentedAt, g.ConsentedAt)

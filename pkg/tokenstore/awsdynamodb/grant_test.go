@@ -58,15 +58,15 @@ func TestDecodeGrant(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Get: %v", err)
 	}
-	want := tokenstore.Grant{
-		Fingerprint: "rt_1", Sealed: []byte("a sealed refresh token"), Generation: "g1", Client: "c1", ConsentedBy: "joe",
+	want := tokenstore.SealedGrant{
+		Fingerprint: "rt_1", Sealed: []byte("a sealed refresh token"), SecretIncarnation: "g1", Client: "c1", ConsentedBy: "joe",
 		ConsentedAt: fromMillis(1767323040000), RefreshedAt: fromMillis(1767323045678), ExpiresAt: fromMillis(1767423045678),
 	}
 	if d := cmp.Diff(want, got.Grant); d != "" {
 		t.Errorf("grant (-want +got):\n%s", d)
 	}
-	mark := tokenstore.Inflight{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(1767323045000)}
-	if d := cmp.Diff(mark, got.Inflight); d != "" {
+	mark := tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(1767323045000)}
+	if d := cmp.Diff(mark, got.RefreshAttempt); d != "" {
 		t.Errorf("mark (-want +got):\n%s", d)
 	}
 }
@@ -97,20 +97,20 @@ func TestUnreadableMark(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		changes attributes
-		want    tokenstore.Inflight
+		want    tokenstore.RefreshAttempt
 	}{
 		{"BI-72 no fingerprint to be read", attributes{"spend_fp": num("1")},
-			tokenstore.Inflight{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(1767323045000)}},
-		{"BI-72 no attempt", attributes{"spend_by": list()}, tokenstore.Inflight{Fingerprint: "rt_1", StartedAt: fromMillis(1767323045000)}},
-		{"BI-72 no instant", attributes{"spend_at": str("now")}, tokenstore.Inflight{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(0)}},
+			tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(1767323045000)}},
+		{"BI-72 no attempt", attributes{"spend_by": list()}, tokenstore.RefreshAttempt{Fingerprint: "rt_1", StartedAt: fromMillis(1767323045000)}},
+		{"BI-72 no instant", attributes{"spend_at": str("now")}, tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(0)}},
 		{"BI-72 no fingerprint before", attributes{"spend_before": null()},
-			tokenstore.Inflight{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(1767323045000), Before: "rt_1"}},
+			tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(1767323045000), Before: "rt_1"}},
 	} {
 		t.Run(tc.name+": it counts as the mark of what stands", func(t *testing.T) {
 			store, _ := scripted(t, found(t, "Item", under(crm, granted(tc.changes))))
 			got, err := store.Get(t.Context(), crm, false)
-			if err != nil || !cmp.Equal(tc.want, got.Inflight) {
-				t.Errorf("Get: %v\n%s", err, cmp.Diff(tc.want, got.Inflight))
+			if err != nil || !cmp.Equal(tc.want, got.RefreshAttempt) {
+				t.Errorf("Get: %v\n%s", err, cmp.Diff(tc.want, got.RefreshAttempt))
 			}
 		})
 	}
@@ -154,13 +154,13 @@ func TestEngineLeavesCorruptGrantsAlone(t *testing.T) {
 				want := e.besides(t, k)
 				for _, spend := range []bool{true, false} {
 					a := acquire("holder")
-					a.Key, a.Spend = k, spend
+					a.Key, a.UsesRefreshToken = k, spend
 					item, err := store.Acquire(ctx, a)
 					if !errors.Is(err, tokenstore.ErrGrantCorrupt) || !cmp.Equal(item, tokenstore.Item{Key: k}) {
 						t.Errorf("Acquire: %+v, %v, want ErrGrantCorrupt", item, err)
 					}
 				}
-				item, err := store.Drop(ctx, tokenstore.Drop{Key: k, MustLoad: "s9", Now: now})
+				item, err := store.Drop(ctx, tokenstore.Drop{Key: k, RequiredSecretVersion: "s9", Now: now})
 				if !errors.Is(err, tokenstore.ErrGrantCorrupt) || !cmp.Equal(item, tokenstore.Item{Key: k}) {
 					t.Errorf("Drop: %+v, %v, want ErrGrantCorrupt", item, err)
 				}
@@ -187,12 +187,12 @@ func TestEngineForgetsCorruptGrantsWhenTold(t *testing.T) {
 					t.Fatalf("Drop: %v", err)
 				}
 				item, err := store.Get(ctx, k, true)
-				if err != nil || item.Token.ID != "" || item.Grant.Fingerprint != "" || item.Inflight.Attempt != "" || item.Version == 7 {
+				if err != nil || item.Token.ID != "" || item.Grant.Fingerprint != "" || item.RefreshAttempt.Attempt != "" || item.Version == 7 {
 					t.Errorf("after Drop: %+v, %v", item, err)
 				}
-				grant := tokenstore.Grant{Fingerprint: "rt_2", Sealed: []byte("sealed")}
-				if _, err := store.Adopt(ctx, tokenstore.Adopt{Key: k, Owner: "a", Version: item.Version, Grant: grant, Now: now}); err != nil {
-					t.Errorf("Adopt after it: %v", err)
+				grant := tokenstore.SealedGrant{Fingerprint: "rt_2", Sealed: []byte("sealed")}
+				if _, err := store.StoreGrant(ctx, tokenstore.StoreGrant{Key: k, Owner: "a", Version: item.Version, Grant: grant, Now: now}); err != nil {
+					t.Errorf("StoreGrant after it: %v", err)
 				}
 			})
 		}
@@ -204,7 +204,7 @@ func TestEngineSavesTheRefreshTokenOfACorruptItem(t *testing.T) {
 	e := newEngine(t)
 	e.put(t, crm, granted(attributes{"version": str("7"), "expires_at": str("soon"), "spend_by": str("holder")}))
 	c := commit("holder", 7)
-	c.Consumed, c.Grant = "rt_1", tokenstore.Grant{Fingerprint: "rt_2", Sealed: []byte("the living one")}
+	c.Consumed, c.Grant = "rt_1", tokenstore.SealedGrant{Fingerprint: "rt_2", Sealed: []byte("the living one")}
 	item, err := e.store().Commit(t.Context(), c)
 	raw := e.raw(t, crm)
 	if err != nil || item.Grant.Fingerprint != "rt_2" || !cmp.Equal(raw["grant"], bin("the living one"), sameAttributes) {
@@ -220,17 +220,19 @@ func TestEngineLostAnswersOfGrants(t *testing.T) {
 	transport := &deaf{}
 	e.client = newClient(*e.client.Options().BaseEndpoint, transport)
 	store, ctx := e.store(), t.Context()
-	grant := func(id string) tokenstore.Grant { return tokenstore.Grant{Fingerprint: id, Sealed: []byte(id)} }
+	grant := func(id string) tokenstore.SealedGrant {
+		return tokenstore.SealedGrant{Fingerprint: id, Sealed: []byte(id)}
+	}
 	transport.lose = true
-	item, err := store.Adopt(ctx, tokenstore.Adopt{Key: crm, Owner: "adopter", Grant: grant("rt_1"), Now: now})
+	item, err := store.StoreGrant(ctx, tokenstore.StoreGrant{Key: crm, Owner: "adopter", Grant: grant("rt_1"), Now: now})
 	if err != nil || item.Version != 1 {
-		t.Fatalf("FI-30 Adopt whose answer was lost: %+v, %v", item, err)
+		t.Fatalf("FI-30 StoreGrant whose answer was lost: %+v, %v", item, err)
 	}
 	transport.lose = true
 	a := acquire("holder")
-	a.Spend = true
+	a.UsesRefreshToken = true
 	item, err = store.Acquire(ctx, a)
-	if err != nil || item.Lease.Owner != "holder" || item.Lease.Seq != 1 || item.Inflight.Before != "" || item.Inflight.Fingerprint != "rt_1" {
+	if err != nil || item.Lease.Owner != "holder" || item.Lease.Seq != 1 || item.RefreshAttempt.Before != "" || item.RefreshAttempt.Fingerprint != "rt_1" {
 		t.Fatalf("FI-29 Acquire whose answer was lost: %+v, %v", item, err)
 	}
 	for _, next := range []string{"rt_2", "rt_2"} { // replaced, and repeated by the server
@@ -279,13 +281,13 @@ func TestGrantRequests(t *testing.T) {
 	fine := found(t, "Attributes", mine)
 	take := func(ctx context.Context, s *awsdynamodb.Store) error {
 		a := acquire("me")
-		a.Spend = true
+		a.UsesRefreshToken = true
 		_, err := s.Acquire(ctx, a)
 		return err
 	}
 	save := func(ctx context.Context, s *awsdynamodb.Store) error {
 		c := commit("me", 7)
-		c.Consumed, c.Grant = "rt_1", tokenstore.Grant{Fingerprint: "rt_2", Sealed: []byte("x")}
+		c.Consumed, c.Grant = "rt_1", tokenstore.SealedGrant{Fingerprint: "rt_2", Sealed: []byte("x")}
 		_, err := s.Commit(ctx, c)
 		return err
 	}

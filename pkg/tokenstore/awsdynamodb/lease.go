@@ -28,7 +28,7 @@ const mendTries = 3
 // Acquire takes the lease and returns the item under it.
 //
 // An item that cannot be understood is mended under the lease: what is readable
-// of its version, its variants, MustLoad and Forced stays, everything else is
+// of its version, its variants, RequiredSecretVersion and ForcedRefreshes stays, everything else is
 // forgotten, so that it reads as a miss which Commit may fill. An item that
 // holds a grant is left alone and is tokenstore.ErrGrantCorrupt.
 // tokenstore.ErrHeld comes with the item, or with its key and lease when the
@@ -40,7 +40,7 @@ func (s *Store) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.I
 	}
 	item, bad := decode(a.Key, found)
 	switch {
-	case len(bad) == 0 && (applied || a.Spend && mine(item, a)):
+	case len(bad) == 0 && (applied || a.UsesRefreshToken && mine(item, a)):
 		return item, nil
 	case !applied && held(item.Lease, a):
 		return heldItem(item, bad), tokenstore.ErrHeld
@@ -50,7 +50,7 @@ func (s *Store) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.I
 
 // mine says whether the lease is a's own and the mark of its attempt is set.
 func mine(item tokenstore.Item, a tokenstore.Acquire) bool {
-	return item.Lease.Owner == a.Owner && item.Inflight.Attempt == a.Owner
+	return item.Lease.Owner == a.Owner && item.RefreshAttempt.Attempt == a.Owner
 }
 
 // acquisition is the one write of an Acquire on an item in good order. Where the
@@ -67,10 +67,10 @@ func acquisition(a tokenstore.Acquire) *update {
 	u.require("attribute_not_exists(#lease_seq) OR #lease_seq BETWEEN :zero AND :most")
 	u.value(":zero", number(0))
 	u.value(":most", number(maxCount-1))
-	if a.Spend {
+	if a.UsesRefreshToken {
 		u.mark()
 	}
-	if a.Spend || !swept(a.Key) {
+	if a.UsesRefreshToken || !swept(a.Key) {
 		u.forget(attrTTL)
 		return u
 	}
@@ -97,7 +97,7 @@ func takeLease(a tokenstore.Acquire) *update {
 	u := newUpdate("acquire", a.Key)
 	u.assign(attrLeaseOwner, text(a.Owner))
 	u.assign(attrLeaseUntil, instant(a.Now.Add(a.TTL)))
-	if a.Spend {
+	if a.UsesRefreshToken {
 		u.require(leaseFree + leaseMineUnmarked)
 	} else {
 		u.require(leaseFree + leaseMine)
@@ -182,7 +182,7 @@ func mending(a tokenstore.Acquire, found attributes) *update {
 		u.forget(attrRenewSlot)
 		u.forget(tokenAttributes...)
 		u.forget(failureAttributes...)
-		item.Token, item.Failure = tokenstore.Token{}, tokenstore.Failure{}
+		item.Token, item.Failure = tokenstore.SealedToken{}, tokenstore.Failure{}
 	}
 	for _, name := range []string{attrForced, attrMustLoad, attrVariants} {
 		if slices.Contains(bad, name) {
@@ -190,7 +190,7 @@ func mending(a tokenstore.Acquire, found attributes) *update {
 		}
 	}
 	u.remark(a, beyondLease(bad))
-	if a.Spend || !swept(a.Key) || holdsGrant(a.Key, found) {
+	if a.UsesRefreshToken || !swept(a.Key) || holdsGrant(a.Key, found) {
 		u.forget(attrTTL)
 		return u
 	}
@@ -202,9 +202,9 @@ func mending(a tokenstore.Acquire, found attributes) *update {
 // lease was unreadable it holds no grant, and no earlier mark counts.
 func (u *update) remark(a tokenstore.Acquire, afresh bool) {
 	switch {
-	case !afresh && a.Spend:
+	case !afresh && a.UsesRefreshToken:
 		u.mark()
-	case afresh && a.Spend:
+	case afresh && a.UsesRefreshToken:
 		u.assign(attrSpendPrint, text(nothing))
 		u.assign(attrSpendBefore, text(nothing))
 		u.compute(attrSpendAttempt, ":lease_owner")

@@ -29,12 +29,12 @@ func realistic(version int64) (tokenstore.Acquire, tokenstore.Commit) {
 	hash := strings.Repeat("b", 43)  // SHA-256, base64
 	return tokenstore.Acquire{Key: realisticKey, Owner: owner, Now: now, TTL: 20 * time.Second},
 		tokenstore.Commit{
-			Key: realisticKey, Owner: owner, Version: version, Generation: hash[:22], Now: now,
-			Token: tokenstore.Token{
+			Key: realisticKey, Owner: owner, Version: version, SecretIncarnation: hash[:22], Now: now,
+			Token: tokenstore.SealedToken{
 				ID:       "9f86d081884c7d65",
 				Sealed:   make([]byte, 32+300+120), // sealing, token, type, scope and callers
 				MintedAt: now, ExpiresAt: now.Add(time.Hour),
-				Declaration: hash, SecretVersion: "0b5c4b6e-3f5c-4f0e-9d3b-1f2e3d4c5b6a",
+				ConfigHash: hash, SecretVersion: "0b5c4b6e-3f5c-4f0e-9d3b-1f2e3d4c5b6a",
 			},
 			Used: true, RenewSlot: "45m/07/3",
 		}

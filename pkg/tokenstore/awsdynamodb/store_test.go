@@ -23,7 +23,7 @@ func acquire(owner string) tokenstore.Acquire {
 func commit(owner string, version int64) tokenstore.Commit {
 	return tokenstore.Commit{
 		Key: crm, Owner: owner, Version: version, Now: now,
-		Token: tokenstore.Token{ID: "token_1", Sealed: []byte("sealed"), MintedAt: now, ExpiresAt: now.Add(time.Hour)},
+		Token: tokenstore.SealedToken{ID: "token_1", Sealed: []byte("sealed"), MintedAt: now, ExpiresAt: now.Add(time.Hour)},
 	}
 }
 
@@ -35,18 +35,18 @@ func TestDecode(t *testing.T) {
 		t.Fatalf("Get: %v", err)
 	}
 	want := tokenstore.Item{
-		Key: crm, Version: 7, Generation: "g1",
-		Token: tokenstore.Token{
+		Key: crm, Version: 7, SecretIncarnation: "g1",
+		Token: tokenstore.SealedToken{
 			ID: "9f86d081884c7d65", Sealed: []byte("sealed"), MintedAt: at(1767323045678), ExpiresAt: at(1767326645678),
-			Declaration: "d1", SecretVersion: "s1",
+			ConfigHash: "d1", SecretVersion: "s1",
 		},
 		Lease: tokenstore.Lease{Seq: 3},
 		Failure: tokenstore.Failure{
 			Count: 2, Code: "provider_unavailable", Status: 503, ProviderCode: "server_error",
 			FailedAt: at(1767323045000), NextAttemptAt: at(1767323047000), Cause: "c1",
 		},
-		RejectedID: "9f86d081884c7d65", Forced: []time.Time{at(1767323040000), at(1767323041000)},
-		MustLoad: "s2", Used: true, RenewSlot: "45m/07/3", Variants: []string{"v1", "v2"},
+		RejectedID: "9f86d081884c7d65", ForcedRefreshes: []time.Time{at(1767323040000), at(1767323041000)},
+		RequiredSecretVersion: "s2", Used: true, RenewSlot: "45m/07/3", Variants: []string{"v1", "v2"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("item (-want +got):\n%s", d)

@@ -144,8 +144,8 @@ func TestEngineTTL(t *testing.T) {
 		return nil
 	}
 	adopt := func(k tokenstore.Key, owner string, version int64) error {
-		grant := tokenstore.Grant{Fingerprint: "rt_1", Sealed: []byte("sealed")}
-		_, err := store.Adopt(ctx, tokenstore.Adopt{Key: k, Owner: owner, Version: version, Grant: grant, Now: now})
+		grant := tokenstore.SealedGrant{Fingerprint: "rt_1", Sealed: []byte("sealed")}
+		_, err := store.StoreGrant(ctx, tokenstore.StoreGrant{Key: k, Owner: owner, Version: version, Grant: grant, Now: now})
 		return err
 	}
 	drop := func(k tokenstore.Key, grant bool) error {
@@ -210,7 +210,7 @@ func TestEngineTTL(t *testing.T) {
 		{"CR-16 a lease to spend a refresh token keeps an item about to be swept", "", with(attributes{"ttl": num(strconv.FormatInt(now.Unix()+1, 10)), "ttl_pin": nil}),
 			func(k tokenstore.Key) error {
 				a := acquire("a")
-				a.Key, a.Spend = k, true
+				a.Key, a.UsesRefreshToken = k, true
 				_, err := store.Acquire(ctx, a)
 				return err
 			}, time.Time{}},
@@ -270,7 +270,7 @@ func TestEngineLostAnswers(t *testing.T) {
 		t.Fatalf("FI-30 Commit whose answer was lost: %+v, %v", item, err)
 	}
 	transport.lose = true
-	item, err = store.Reject(ctx, tokenstore.Reject{Key: crm, Version: 1, TokenID: "token_1", Forced: []time.Time{now}})
+	item, err = store.Reject(ctx, tokenstore.Reject{Key: crm, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{now}})
 	if err != nil || item.Version != 2 {
 		t.Fatalf("CR-36 Reject whose answer was lost: version %d, %v", item.Version, err)
 	}

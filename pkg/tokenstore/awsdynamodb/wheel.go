@@ -148,30 +148,30 @@ func noteKey(name string) attributes {
 	return attributes{"pk": text(notePartKey), "sk": text(name)}
 }
 
-// ReadNote reads a note consistently; one that does not exist, or cannot be
+// ReadDocument reads a note consistently; one that does not exist, or cannot be
 // understood, has the version that stands and no text.
-func (w *Wheel) ReadNote(ctx context.Context, name string) (tokenstore.Note, error) {
+func (w *Wheel) ReadDocument(ctx context.Context, name string) (tokenstore.Document, error) {
 	out, err := w.client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: w.table, Key: noteKey(name), ConsistentRead: aws.Bool(true),
 	})
 	if err != nil {
-		return tokenstore.Note{}, unavailable(ctx, "read note", err)
+		return tokenstore.Document{}, unavailable(ctx, "read note", err)
 	}
 	return noteOf(name, out.Item), nil
 }
 
-func noteOf(name string, found attributes) tokenstore.Note {
+func noteOf(name string, found attributes) tokenstore.Document {
 	r := &reader{found: found}
-	note := tokenstore.Note{Name: name, Version: r.number(attrVersion, maxCount)}
+	note := tokenstore.Document{Name: name, Version: r.number(attrVersion, maxCount)}
 	if b, ok := found[attrNoteText].(*types.AttributeValueMemberB); ok {
 		note.Text = b.Value
 	}
 	return note
 }
 
-// WriteNote replaces a note of that version, and recognises its own write when
+// WriteDocument replaces a note of that version, and recognises its own write when
 // the answer to it was lost.
-func (w *Wheel) WriteNote(ctx context.Context, n tokenstore.Note) (tokenstore.Note, error) {
+func (w *Wheel) WriteDocument(ctx context.Context, n tokenstore.Document) (tokenstore.Document, error) {
 	condition := "#version = :read"
 	if n.Version == 0 {
 		condition = "attribute_not_exists(#version)"
@@ -187,20 +187,20 @@ func (w *Wheel) WriteNote(ctx context.Context, n tokenstore.Note) (tokenstore.No
 		ExpressionAttributeNames:  map[string]string{"#version": attrVersion, "#note": attrNoteText},
 		ExpressionAttributeValues: values,
 	})
-	written := tokenstore.Note{Name: n.Name, Version: n.Version + 1, Text: n.Text}
+	written := tokenstore.Document{Name: n.Name, Version: n.Version + 1, Text: n.Text}
 	var failed *types.ConditionalCheckFailedException
 	switch {
 	case err == nil:
 		return written, nil
 	case !errors.As(err, &failed):
-		return tokenstore.Note{}, unavailable(ctx, "write note", err)
+		return tokenstore.Document{}, unavailable(ctx, "write note", err)
 	}
-	stands, err := w.ReadNote(ctx, n.Name)
+	stands, err := w.ReadDocument(ctx, n.Name)
 	if err != nil {
-		return tokenstore.Note{}, err
+		return tokenstore.Document{}, err
 	}
 	if stands.Version != written.Version || !bytes.Equal(stands.Text, written.Text) {
-		return tokenstore.Note{}, fmt.Errorf("write note: %w", tokenstore.ErrSuperseded)
+		return tokenstore.Document{}, fmt.Errorf("write note: %w", tokenstore.ErrSuperseded)
 	}
 	return written, nil
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// Adopt stores grant and token of a new consent over whatever grant was there,
+// StoreGrant stores grant and token of a new consent over whatever grant was there,
 // under its version fence, and ends the lease if it is a.Owner's. A repeated
 // adoption succeeds and changes nothing.
-func (s *Store) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error) {
+func (s *Store) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
 	if err := alive(ctx, "adopt"); err != nil {
 		return tokenstore.Item{Key: a.Key}, err
 	}
@@ -19,13 +19,13 @@ func (s *Store) Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item,
 	defer s.mu.Unlock()
 	item := s.read(a.Key)
 	switch {
-	case a.Landed(item):
+	case a.AlreadyApplied(item):
 		return item, nil
 	case item.Version != a.Version:
 		return item, tokenstore.ErrSuperseded
 	}
 	return s.write(tokenstore.Item{
-		Key: a.Key, Version: item.Version + 1, Generation: a.Generation, Token: a.Token, Grant: a.Grant,
+		Key: a.Key, Version: item.Version + 1, SecretIncarnation: a.SecretIncarnation, Token: a.Token, Grant: a.Grant,
 		RenewSlot: a.RenewSlot, Lease: released(item.Lease, a.Owner), Variants: item.Variants,
 	}), nil
 }
@@ -53,16 +53,16 @@ func (s *Store) Subjects(ctx context.Context, connection string, limit int, afte
 }
 
 // marked is the mark of a's attempt to spend the item's refresh token.
-func marked(item tokenstore.Item, a tokenstore.Acquire) tokenstore.Inflight {
-	return tokenstore.Inflight{
-		Fingerprint: item.Grant.Fingerprint, Attempt: a.Owner, StartedAt: a.Now, Before: item.Inflight.Fingerprint,
+func marked(item tokenstore.Item, a tokenstore.Acquire) tokenstore.RefreshAttempt {
+	return tokenstore.RefreshAttempt{
+		Fingerprint: item.Grant.Fingerprint, Attempt: a.Owner, StartedAt: a.Now, Before: item.RefreshAttempt.Fingerprint,
 	}
 }
 
 // settled takes the mark away if it is owner's.
-func settled(mark tokenstore.Inflight, owner string) tokenstore.Inflight {
+func settled(mark tokenstore.RefreshAttempt, owner string) tokenstore.RefreshAttempt {
 	if mark.Attempt != owner {
 		return mark
 	}
-	return tokenstore.Inflight{}
+	return tokenstore.RefreshAttempt{}
 }

@@ -21,7 +21,7 @@ type Store struct {
 	mu    sync.Mutex
 	items map[tokenstore.Key]tokenstore.Item
 	slots slots
-	notes map[string]tokenstore.Note
+	notes map[string]tokenstore.Document
 	// sessions are by id; nothing sweeps them.
 	sessions map[string]tokenstore.Session
 }
@@ -31,7 +31,7 @@ func New() *Store {
 	return &Store{
 		items:    make(map[tokenstore.Key]tokenstore.Item),
 		slots:    make(slots),
-		notes:    make(map[string]tokenstore.Note),
+		notes:    make(map[string]tokenstore.Document),
 		sessions: make(map[string]tokenstore.Session),
 	}
 }
@@ -60,12 +60,12 @@ func (s *Store) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.I
 	switch {
 	case !ended(item.Lease, a) && item.Lease.Owner != a.Owner:
 		return item, tokenstore.ErrHeld
-	case !ended(item.Lease, a) && a.Spend && item.Inflight.Attempt == a.Owner:
+	case !ended(item.Lease, a) && a.UsesRefreshToken && item.RefreshAttempt.Attempt == a.Owner:
 		return item, nil
 	}
 	item.Lease = tokenstore.Lease{Owner: a.Owner, Until: instant(a.Now.Add(a.TTL)), Seq: item.Lease.Seq + 1}
-	if a.Spend {
-		item.Inflight = marked(item, a)
+	if a.UsesRefreshToken {
+		item.RefreshAttempt = marked(item, a)
 	}
 	return s.write(item), nil
 }
@@ -81,7 +81,7 @@ func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Ite
 	defer s.mu.Unlock()
 	item := s.read(c.Key)
 	switch {
-	case c.Landed(item):
+	case c.AlreadyApplied(item):
 		return item, nil
 	case c.Consumed != "" && item.Grant.Fingerprint != c.Consumed, c.Consumed == "" && item.Version != c.Version:
 		return item, tokenstore.ErrSuperseded
@@ -91,11 +91,11 @@ func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Ite
 	}
 	if item.Version == c.Version {
 		item.Version++
-		item.Generation, item.Token = c.Generation, c.Token
+		item.SecretIncarnation, item.Token = c.SecretIncarnation, c.Token
 		item.Used, item.RenewSlot = c.Used, c.RenewSlot
-		item.Failure, item.RejectedID, item.MustLoad = tokenstore.Failure{}, "", ""
+		item.Failure, item.RejectedID, item.RequiredSecretVersion = tokenstore.Failure{}, "", ""
 	}
-	item.Inflight = settled(item.Inflight, c.Owner)
+	item.RefreshAttempt = settled(item.RefreshAttempt, c.Owner)
 	item.Lease = released(item.Lease, c.Owner)
 	return s.write(item), nil
 }
@@ -106,7 +106,7 @@ func (s *Store) Fail(ctx context.Context, f tokenstore.Fail) error {
 	return s.underLease(ctx, "fail", f.Key, f.Owner, func(item *tokenstore.Item) {
 		item.Failure, item.RenewSlot = f.Failure, f.RenewSlot
 		if !f.Unsettled {
-			item.Inflight = settled(item.Inflight, f.Owner)
+			item.RefreshAttempt = settled(item.RefreshAttempt, f.Owner)
 		}
 	})
 }
@@ -115,7 +115,7 @@ func (s *Store) Fail(ctx context.Context, f tokenstore.Fail) error {
 func (s *Store) Release(ctx context.Context, r tokenstore.Release) error {
 	return s.underLease(ctx, "release", r.Key, r.Owner, func(item *tokenstore.Item) {
 		if !r.Unsettled {
-			item.Inflight = settled(item.Inflight, r.Owner)
+			item.RefreshAttempt = settled(item.RefreshAttempt, r.Owner)
 		}
 	})
 }
@@ -128,17 +128,17 @@ func (s *Store) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Ite
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	item, forced := s.read(r.Key), instants(r.Forced)
+	item, forced := s.read(r.Key), instants(r.ForcedRefreshes)
 	switch {
 	case item.Token.ID != r.TokenID:
 		return item, tokenstore.ErrSuperseded
-	case item.Version == r.Version+1 && item.RejectedID == r.TokenID && slices.Equal(item.Forced, forced):
+	case item.Version == r.Version+1 && item.RejectedID == r.TokenID && slices.Equal(item.ForcedRefreshes, forced):
 		return item, nil
 	case item.Version != r.Version:
 		return item, tokenstore.ErrSuperseded
 	}
 	item.Version++
-	item.RejectedID, item.Forced = r.TokenID, forced
+	item.RejectedID, item.ForcedRefreshes = r.TokenID, forced
 	return s.write(item), nil
 }
 
@@ -154,14 +154,14 @@ func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, e
 	before := s.read(d.Key)
 	after := tokenstore.Item{
 		Key: d.Key, Version: before.Version + 1, Lease: before.Lease,
-		Forced: before.Forced, MustLoad: before.MustLoad, Variants: before.Variants,
+		ForcedRefreshes: before.ForcedRefreshes, RequiredSecretVersion: before.RequiredSecretVersion, Variants: before.Variants,
 		RenewSlot: d.RenewSlot,
 	}
 	if !d.Grant {
-		after.Grant, after.Inflight = before.Grant, before.Inflight
+		after.Grant, after.RefreshAttempt = before.Grant, before.RefreshAttempt
 	}
-	if d.MustLoad != "" {
-		after.MustLoad = d.MustLoad
+	if d.RequiredSecretVersion != "" {
+		after.RequiredSecretVersion = d.RequiredSecretVersion
 	}
 	if d.KeepFailure {
 		after.Failure = before.Failure
@@ -184,18 +184,18 @@ func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 	return nil
 }
 
-// SetForced replaces the instants of forced refreshes, if they are still was.
-func (s *Store) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+// SetForcedRefreshes replaces the instants of forced refreshes, if they are still was.
+func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
 	if err := alive(ctx, "set forced"); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	item := s.read(key)
-	if !slices.Equal(item.Forced, instants(was)) {
+	if !slices.Equal(item.ForcedRefreshes, instants(was)) {
 		return fmt.Errorf("set forced: %w", tokenstore.ErrSuperseded)
 	}
-	item.Forced = instants(forced)
+	item.ForcedRefreshes = instants(forced)
 	s.write(item)
 	return nil
 }
@@ -280,7 +280,7 @@ func released(l tokenstore.Lease, owner string) tokenstore.Lease {
 func clone(item tokenstore.Item) tokenstore.Item {
 	item.Token.Sealed = slices.Clone(item.Token.Sealed)
 	item.Grant.Sealed = slices.Clone(item.Grant.Sealed)
-	item.Forced = slices.Clone(item.Forced)
+	item.ForcedRefreshes = slices.Clone(item.ForcedRefreshes)
 	item.Variants = slices.Clone(item.Variants)
 	return item
 }
@@ -290,7 +290,7 @@ func clone(item tokenstore.Item) tokenstore.Item {
 func normal(item tokenstore.Item) tokenstore.Item {
 	for _, at := range []*time.Time{
 		&item.Token.MintedAt, &item.Token.ExpiresAt, &item.Lease.Until,
-		&item.Failure.FailedAt, &item.Failure.NextAttemptAt, &item.Inflight.StartedAt,
+		&item.Failure.FailedAt, &item.Failure.NextAttemptAt, &item.RefreshAttempt.StartedAt,
 		&item.Grant.ConsentedAt, &item.Grant.RefreshedAt, &item.Grant.ExpiresAt,
 	} {
 		*at = instant(*at)
@@ -298,7 +298,7 @@ func normal(item tokenstore.Item) tokenstore.Item {
 	if item.Failure.Count == 0 {
 		item.Failure = tokenstore.Failure{}
 	}
-	item.Forced = instants(item.Forced)
+	item.ForcedRefreshes = instants(item.ForcedRefreshes)
 	return item
 }
 

@@ -93,10 +93,10 @@ func (s *Store) Reslot(ctx context.Context, key tokenstore.Key, from, to string)
 	return nil
 }
 
-// ReadNote reads a note; one that does not exist has Version 0.
-func (s *Store) ReadNote(ctx context.Context, name string) (tokenstore.Note, error) {
+// ReadDocument reads a note; one that does not exist has Version 0.
+func (s *Store) ReadDocument(ctx context.Context, name string) (tokenstore.Document, error) {
 	if err := alive(ctx, "read note"); err != nil {
-		return tokenstore.Note{}, err
+		return tokenstore.Document{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,16 +105,16 @@ func (s *Store) ReadNote(ctx context.Context, name string) (tokenstore.Note, err
 	return note, nil
 }
 
-// WriteNote replaces a note of that version. Writing the same again succeeds.
-func (s *Store) WriteNote(ctx context.Context, n tokenstore.Note) (tokenstore.Note, error) {
+// WriteDocument replaces a note of that version. Writing the same again succeeds.
+func (s *Store) WriteDocument(ctx context.Context, n tokenstore.Document) (tokenstore.Document, error) {
 	if err := alive(ctx, "write note"); err != nil {
-		return tokenstore.Note{}, err
+		return tokenstore.Document{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stands := s.notes[n.Name]
 	if stands.Version != n.Version && !(stands.Version == n.Version+1 && slices.Equal(stands.Text, n.Text)) {
-		return tokenstore.Note{}, fmt.Errorf("write note: %w", tokenstore.ErrSuperseded)
+		return tokenstore.Document{}, fmt.Errorf("write note: %w", tokenstore.ErrSuperseded)
 	}
 	n.Version++
 	n.Text = slices.Clone(n.Text)

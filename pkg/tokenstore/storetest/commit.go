@@ -23,7 +23,7 @@ func missingItem(t *testing.T, f *fixture) {
 func roundTrip(t *testing.T, f *fixture) {
 	k := key(t)
 	mustMint(t, f, k, "token_1")
-	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, MustLoad: "secret-2", Now: start}); err != nil {
+	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: "secret-2", Now: start}); err != nil {
 		t.Fatalf("Drop: %v", err)
 	}
 	if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
@@ -36,7 +36,7 @@ func roundTrip(t *testing.T, f *fixture) {
 		t.Fatalf("Commit: %v", err)
 	}
 	want := tokenstore.Item{
-		Key: k, Version: 3, Generation: c.Generation, Token: c.Token, Lease: tokenstore.Lease{Seq: 2},
+		Key: k, Version: 3, SecretIncarnation: c.SecretIncarnation, Token: c.Token, Lease: tokenstore.Lease{Seq: 2},
 		Used: true, RenewSlot: c.RenewSlot, Variants: []string{"0badcafe"},
 	}
 	want.Token.MintedAt, want.Token.ExpiresAt = stored(c.Token.MintedAt), stored(c.Token.ExpiresAt)
@@ -45,16 +45,16 @@ func roundTrip(t *testing.T, f *fixture) {
 
 	forced := []time.Time{start.Add(-time.Minute), start}
 	mustAcquire(t, f, k, "second", start)
-	got, err = f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 3, TokenID: "token_2", Forced: forced})
+	got, err = f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 3, TokenID: "token_2", ForcedRefreshes: forced})
 	if err != nil {
 		t.Fatalf("Reject: %v", err)
 	}
 	want.Version, want.RejectedID = 4, "token_2"
-	want.Forced = []time.Time{stored(forced[0]), stored(forced[1])}
+	want.ForcedRefreshes = []time.Time{stored(forced[0]), stored(forced[1])}
 	want.Lease = tokenstore.Lease{Owner: "second", Until: stored(start.Add(leaseTTL)), Seq: 3}
 	diff(t, "after Reject", want, got)
 	diff(t, "after Get", want, get(t, f, k))
-	got.Token.Sealed[0], got.Forced[0], got.Variants[0] = 'x', start, "x"
+	got.Token.Sealed[0], got.ForcedRefreshes[0], got.Variants[0] = 'x', start, "x"
 	diff(t, "what was returned is the caller's", want, get(t, f, k))
 }
 
@@ -162,10 +162,10 @@ func commit(t *testing.T, f *fixture) {
 		}
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("CR-18 forgets failure, rejection and MustLoad, and what the new token lacks", func(t *testing.T) {
+	t.Run("CR-18 forgets failure, rejection and RequiredSecretVersion, and what the new token lacks", func(t *testing.T) {
 		k := key(t)
 		mustMint(t, f, k, "token_1")
-		if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", Forced: []time.Time{start}}); err != nil {
+		if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
 			t.Fatalf("Reject: %v", err)
 		}
 		mustAcquire(t, f, k, "unlucky", start)
@@ -174,14 +174,14 @@ func commit(t *testing.T, f *fixture) {
 		}
 		mustAcquire(t, f, k, "holder", start)
 		bare := committed(k, "holder", 2, "token_2")
-		bare.Generation, bare.Token.Declaration, bare.Token.SecretVersion = "", "", ""
+		bare.SecretIncarnation, bare.Token.ConfigHash, bare.Token.SecretVersion = "", "", ""
 		bare.Used, bare.RenewSlot = false, ""
 		got, err := f.Commit(t.Context(), bare)
 		if err != nil {
 			t.Fatalf("Commit: %v", err)
 		}
 		want := tokenstore.Item{
-			Key: k, Version: 3, Token: bare.Token, Lease: tokenstore.Lease{Seq: 3}, Forced: []time.Time{stored(start)},
+			Key: k, Version: 3, Token: bare.Token, Lease: tokenstore.Lease{Seq: 3}, ForcedRefreshes: []time.Time{stored(start)},
 		}
 		want.Token.MintedAt, want.Token.ExpiresAt = stored(bare.Token.MintedAt), stored(bare.Token.ExpiresAt)
 		diff(t, "item", want, got)

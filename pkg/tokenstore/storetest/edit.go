@@ -36,7 +36,7 @@ func reject(t *testing.T, f *fixture) {
 			k := key(t)
 			mustMint(t, f, k, "token_1")
 			want := mustMint(t, f, k, "token_2")
-			item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: tc.version, TokenID: tc.id, Forced: []time.Time{start}})
+			item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: tc.version, TokenID: tc.id, ForcedRefreshes: []time.Time{start}})
 			if !errors.Is(err, tokenstore.ErrSuperseded) {
 				t.Fatalf("Reject: %v, want ErrSuperseded", err)
 			}
@@ -56,7 +56,7 @@ func reject(t *testing.T, f *fixture) {
 		k := key(t)
 		mustMint(t, f, k, "token_1")
 		for range 2 {
-			item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", Forced: []time.Time{start}})
+			item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}})
 			if err != nil || item.Version != 2 {
 				t.Errorf("Reject: version %d, %v, want 2", item.Version, err)
 			}
@@ -67,7 +67,7 @@ func reject(t *testing.T, f *fixture) {
 		mustMint(t, f, k, "token_1")
 		errs := race(50, func(i int) error {
 			_, err := f.Reject(t.Context(), tokenstore.Reject{
-				Key: k, Version: 1, TokenID: "token_1", Forced: []time.Time{start.Add(time.Duration(i) * time.Second)},
+				Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start.Add(time.Duration(i) * time.Second)},
 			})
 			return err
 		})
@@ -79,8 +79,8 @@ func reject(t *testing.T, f *fixture) {
 				t.Errorf("Reject: %v, want ErrSuperseded", err)
 			}
 		}
-		if item := get(t, f, k); heard != 1 || item.Version != 2 || len(item.Forced) != 1 {
-			t.Errorf("%d heard, version %d, %d forced; want 1, 2, 1", heard, item.Version, len(item.Forced))
+		if item := get(t, f, k); heard != 1 || item.Version != 2 || len(item.ForcedRefreshes) != 1 {
+			t.Errorf("%d heard, version %d, %d forced; want 1, 2, 1", heard, item.Version, len(item.ForcedRefreshes))
 		}
 	})
 }
@@ -92,7 +92,7 @@ func drop(t *testing.T, f *fixture) {
 		if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
 			t.Fatalf("AddVariant: %v", err)
 		}
-		if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", Forced: []time.Time{start}}); err != nil {
+		if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
 			t.Fatalf("Reject: %v", err)
 		}
 		mustAcquire(t, f, k, "unlucky", start)
@@ -100,13 +100,13 @@ func drop(t *testing.T, f *fixture) {
 			t.Fatalf("Fail: %v", err)
 		}
 		was := mustAcquire(t, f, k, "holder", start)
-		got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, MustLoad: "secret-2", Now: start})
+		got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: "secret-2", Now: start})
 		if err != nil {
 			t.Fatalf("Drop: %v", err)
 		}
 		diff(t, "returned", was, got)
 		want := tokenstore.Item{
-			Key: k, Version: 3, Lease: was.Lease, Forced: was.Forced, MustLoad: "secret-2", Variants: was.Variants,
+			Key: k, Version: 3, Lease: was.Lease, ForcedRefreshes: was.ForcedRefreshes, RequiredSecretVersion: "secret-2", Variants: was.Variants,
 		}
 		diff(t, "stored", want, get(t, f, k))
 	})
@@ -134,13 +134,13 @@ func drop(t *testing.T, f *fixture) {
 			t.Errorf("Commit: %v, want ErrSuperseded", err)
 		}
 	})
-	t.Run("CR-21 creates a missing item, and MustLoad stands until it is replaced", func(t *testing.T) {
+	t.Run("CR-21 creates a missing item, and RequiredSecretVersion stands until it is replaced", func(t *testing.T) {
 		k := key(t)
 		for i, d := range []struct{ mustLoad, want string }{{"secret-1", "secret-1"}, {"", "secret-1"}, {"secret-2", "secret-2"}} {
-			if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, MustLoad: d.mustLoad, Now: start}); err != nil {
+			if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: d.mustLoad, Now: start}); err != nil {
 				t.Fatalf("Drop: %v", err)
 			}
-			diff(t, "stored", tokenstore.Item{Key: k, Version: int64(i + 1), MustLoad: d.want}, get(t, f, k))
+			diff(t, "stored", tokenstore.Item{Key: k, Version: int64(i + 1), RequiredSecretVersion: d.want}, get(t, f, k))
 		}
 	})
 }

@@ -19,19 +19,19 @@ func forcedInstants(t *testing.T, f *fixture) {
 		}{
 			{nil, first, true}, {nil, second, false}, {second, first, false}, {first, second, true}, {first, first, false},
 		} {
-			err := f.SetForced(t.Context(), k, step.was, step.forced)
+			err := f.SetForcedRefreshes(t.Context(), k, step.was, step.forced)
 			if fits := err == nil; fits != step.fits || !fits && !errors.Is(err, tokenstore.ErrSuperseded) {
 				t.Errorf("step %d: %v, want it to fit: %v", i+1, err, step.fits)
 			}
 		}
-		want.Forced = []time.Time{stored(second[0]), stored(second[1])}
+		want.ForcedRefreshes = []time.Time{stored(second[0]), stored(second[1])}
 		diff(t, "stored", want, get(t, f, k))
 	})
 	t.Run("CR-23 of 50 at once one is heard", func(t *testing.T) {
 		k := key(t)
 		heard := 0
 		for _, err := range race(50, func(i int) error {
-			return f.SetForced(t.Context(), k, nil, []time.Time{start.Add(time.Duration(i) * time.Second)})
+			return f.SetForcedRefreshes(t.Context(), k, nil, []time.Time{start.Add(time.Duration(i) * time.Second)})
 		}) {
 			if err == nil {
 				heard++

@@ -11,47 +11,47 @@ import (
 
 // grantOf is the grant of a refresh token that names itself after id, with
 // every field filled in.
-func grantOf(id string) tokenstore.Grant {
-	return tokenstore.Grant{
-		Fingerprint: id, Sealed: []byte("\xff\x00sealed-" + id), Generation: "generation-" + id, Client: "client-" + id,
+func grantOf(id string) tokenstore.SealedGrant {
+	return tokenstore.SealedGrant{
+		Fingerprint: id, Sealed: []byte("\xff\x00sealed-" + id), SecretIncarnation: "generation-" + id, Client: "client-" + id,
 		ConsentedBy: "joe of " + id, ConsentedAt: start.Add(-time.Hour), RefreshedAt: start, ExpiresAt: start.Add(24 * time.Hour),
 	}
 }
 
 // storedGrant is that grant as a store gives it back.
-func storedGrant(id string) tokenstore.Grant {
+func storedGrant(id string) tokenstore.SealedGrant {
 	g := grantOf(id)
 	g.ConsentedAt, g.RefreshedAt, g.ExpiresAt = stored(g.ConsentedAt), stored(g.RefreshedAt), stored(g.ExpiresAt)
 	return g
 }
 
-func storedToken(t tokenstore.Token) tokenstore.Token {
+func storedToken(t tokenstore.SealedToken) tokenstore.SealedToken {
 	t.MintedAt, t.ExpiresAt = stored(t.MintedAt), stored(t.ExpiresAt)
 	return t
 }
 
-func adopted(k tokenstore.Key, owner string, version int64, refresh, access string) tokenstore.Adopt {
+func adopted(k tokenstore.Key, owner string, version int64, refresh, access string) tokenstore.StoreGrant {
 	c := committed(k, owner, version, access)
-	return tokenstore.Adopt{
-		Key: k, Owner: owner, Version: version, Generation: c.Generation, Token: c.Token,
+	return tokenstore.StoreGrant{
+		Key: k, Owner: owner, Version: version, SecretIncarnation: c.SecretIncarnation, Token: c.Token,
 		Grant: grantOf(refresh), RenewSlot: c.RenewSlot, Now: start,
 	}
 }
 
-// mustAdopt gives an item its first grant, and returns it as it then stands.
-func mustAdopt(t *testing.T, f *fixture, k tokenstore.Key, refresh, access string) tokenstore.Item {
+// mustStoreGrant gives an item its first grant, and returns it as it then stands.
+func mustStoreGrant(t *testing.T, f *fixture, k tokenstore.Key, refresh, access string) tokenstore.Item {
 	t.Helper()
 	held := mustAcquire(t, f, k, "adopter-of-"+refresh, start)
-	item, err := f.Adopt(t.Context(), adopted(k, "adopter-of-"+refresh, held.Version, refresh, access))
+	item, err := f.StoreGrant(t.Context(), adopted(k, "adopter-of-"+refresh, held.Version, refresh, access))
 	if err != nil {
-		t.Fatalf("Adopt: %v", err)
+		t.Fatalf("StoreGrant: %v", err)
 	}
 	return item
 }
 
 func spending(k tokenstore.Key, owner string, now time.Time) tokenstore.Acquire {
 	a := acquire(k, owner, now)
-	a.Spend = true
+	a.UsesRefreshToken = true
 	return a
 }
 
@@ -71,17 +71,17 @@ func refreshed(k tokenstore.Key, owner string, version int64, consumed, refresh,
 	return c
 }
 
-func mark(fingerprint, attempt string, at time.Time, before string) tokenstore.Inflight {
-	return tokenstore.Inflight{Fingerprint: fingerprint, Attempt: attempt, StartedAt: stored(at), Before: before}
+func mark(fingerprint, attempt string, at time.Time, before string) tokenstore.RefreshAttempt {
+	return tokenstore.RefreshAttempt{Fingerprint: fingerprint, Attempt: attempt, StartedAt: stored(at), Before: before}
 }
 
 func adopt(t *testing.T, f *fixture) {
 	t.Run("CR-33 stores grant and token and comes back whole", func(t *testing.T) {
 		k := key(t)
-		got := mustAdopt(t, f, k, "rt_1", "token_1")
+		got := mustStoreGrant(t, f, k, "rt_1", "token_1")
 		c := committed(k, "", 0, "token_1")
 		want := tokenstore.Item{
-			Key: k, Version: 1, Generation: c.Generation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: 1},
+			Key: k, Version: 1, SecretIncarnation: c.SecretIncarnation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: 1},
 			Grant: storedGrant("rt_1"), RenewSlot: c.RenewSlot,
 		}
 		diff(t, "item", want, got)
@@ -92,13 +92,13 @@ func adopt(t *testing.T, f *fixture) {
 	t.Run("CR-33 replaces an earlier grant and all that was noted beside it", func(t *testing.T) {
 		k := key(t)
 		was := adoptAfterTrouble(t, f, k)
-		item, err := f.Adopt(t.Context(), adopted(k, "adopter", was.Version, "rt_2", "token_2"))
+		item, err := f.StoreGrant(t.Context(), adopted(k, "adopter", was.Version, "rt_2", "token_2"))
 		if err != nil {
-			t.Fatalf("Adopt: %v", err)
+			t.Fatalf("StoreGrant: %v", err)
 		}
 		c := committed(k, "", 0, "token_2")
 		want := tokenstore.Item{
-			Key: k, Version: was.Version + 1, Generation: c.Generation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: was.Lease.Seq},
+			Key: k, Version: was.Version + 1, SecretIncarnation: c.SecretIncarnation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: was.Lease.Seq},
 			Grant: storedGrant("rt_2"), RenewSlot: c.RenewSlot, Variants: []string{"0badcafe"},
 		}
 		diff(t, "item", want, item)
@@ -106,10 +106,10 @@ func adopt(t *testing.T, f *fixture) {
 	})
 	t.Run("CR-33 a grant with as little as its refresh token", func(t *testing.T) {
 		k := key(t)
-		g := tokenstore.Grant{Fingerprint: "rt_1", Sealed: []byte("sealed")}
-		item, err := f.Adopt(t.Context(), tokenstore.Adopt{Key: k, Owner: "adopter", Grant: g, Now: start})
+		g := tokenstore.SealedGrant{Fingerprint: "rt_1", Sealed: []byte("sealed")}
+		item, err := f.StoreGrant(t.Context(), tokenstore.StoreGrant{Key: k, Owner: "adopter", Grant: g, Now: start})
 		if err != nil {
-			t.Fatalf("Adopt: %v", err)
+			t.Fatalf("StoreGrant: %v", err)
 		}
 		diff(t, "item", tokenstore.Item{Key: k, Version: 1, Grant: g}, item)
 		diff(t, "stored", item, get(t, f, k))
@@ -118,20 +118,20 @@ func adopt(t *testing.T, f *fixture) {
 		k := key(t)
 		mustAcquire(t, f, k, "slow", start)
 		next := mustAcquire(t, f, k, "next", start.Add(time.Hour))
-		item, err := f.Adopt(t.Context(), adopted(k, "slow", 0, "rt_1", "token_1"))
+		item, err := f.StoreGrant(t.Context(), adopted(k, "slow", 0, "rt_1", "token_1"))
 		if err != nil {
-			t.Fatalf("Adopt: %v", err)
+			t.Fatalf("StoreGrant: %v", err)
 		}
 		diff(t, "lease", next.Lease, item.Lease)
 		diff(t, "stored", item, get(t, f, k))
 	})
 	t.Run("CR-07 a moved version fences it", func(t *testing.T) {
 		k := key(t)
-		want := mustAdopt(t, f, k, "rt_1", "token_1")
+		want := mustStoreGrant(t, f, k, "rt_1", "token_1")
 		for _, version := range []int64{0, 2} {
-			item, err := f.Adopt(t.Context(), adopted(k, "late", version, "rt_2", "token_2"))
+			item, err := f.StoreGrant(t.Context(), adopted(k, "late", version, "rt_2", "token_2"))
 			if !errors.Is(err, tokenstore.ErrSuperseded) {
-				t.Fatalf("Adopt at version %d: %v, want ErrSuperseded", version, err)
+				t.Fatalf("StoreGrant at version %d: %v, want ErrSuperseded", version, err)
 			}
 			diff(t, "returned", want, item)
 		}
@@ -139,10 +139,10 @@ func adopt(t *testing.T, f *fixture) {
 	})
 	t.Run("FI-30 CR-36 repeated, it succeeds and moves the version once", func(t *testing.T) {
 		k := key(t)
-		want := mustAdopt(t, f, k, "rt_1", "token_1")
-		item, err := f.Adopt(t.Context(), adopted(k, "adopter-of-rt_1", 0, "rt_1", "token_1"))
+		want := mustStoreGrant(t, f, k, "rt_1", "token_1")
+		item, err := f.StoreGrant(t.Context(), adopted(k, "adopter-of-rt_1", 0, "rt_1", "token_1"))
 		if err != nil {
-			t.Fatalf("Adopt: %v", err)
+			t.Fatalf("StoreGrant: %v", err)
 		}
 		diff(t, "item", want, item)
 		diff(t, "stored", want, get(t, f, k))
@@ -153,11 +153,11 @@ func adopt(t *testing.T, f *fixture) {
 // and the lease of "adopter".
 func adoptAfterTrouble(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.Item {
 	t.Helper()
-	mustAdopt(t, f, k, "rt_1", "token_1")
+	mustStoreGrant(t, f, k, "rt_1", "token_1")
 	if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
 		t.Fatalf("AddVariant: %v", err)
 	}
-	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", Forced: []time.Time{start}}); err != nil {
+	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
 		t.Fatalf("Reject: %v", err)
 	}
 	mustSpend(t, f, k, "unlucky", start)
@@ -166,11 +166,11 @@ func adoptAfterTrouble(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.It
 	if err := f.Fail(t.Context(), unlucky); err != nil {
 		t.Fatalf("Fail: %v", err)
 	}
-	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, MustLoad: "secret-2", KeepFailure: true, Now: start}); err != nil {
+	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: "secret-2", KeepFailure: true, Now: start}); err != nil {
 		t.Fatalf("Drop: %v", err)
 	}
 	was := mustAcquire(t, f, k, "adopter", start)
-	if was.Failure.Count == 0 || was.MustLoad == "" || was.Inflight.Fingerprint == "" || len(was.Forced) == 0 || was.Grant.Fingerprint == "" {
+	if was.Failure.Count == 0 || was.RequiredSecretVersion == "" || was.RefreshAttempt.Fingerprint == "" || len(was.ForcedRefreshes) == 0 || was.Grant.Fingerprint == "" {
 		t.Fatalf("not everything is on the item: %+v", was)
 	}
 	return was
@@ -179,9 +179,9 @@ func adoptAfterTrouble(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.It
 func spend(t *testing.T, f *fixture) {
 	t.Run("CR-12 the lease and the mark are there together", func(t *testing.T) {
 		k := key(t)
-		want := mustAdopt(t, f, k, "rt_1", "token_1")
+		want := mustStoreGrant(t, f, k, "rt_1", "token_1")
 		want.Lease = tokenstore.Lease{Owner: "holder", Until: stored(start.Add(leaseTTL)), Seq: 2}
-		want.Inflight = mark("rt_1", "holder", start, "")
+		want.RefreshAttempt = mark("rt_1", "holder", start, "")
 		diff(t, "item", want, mustSpend(t, f, k, "holder", start))
 		diff(t, "stored", want, get(t, f, k))
 	})
@@ -189,7 +189,7 @@ func spend(t *testing.T, f *fixture) {
 		k := key(t)
 		for _, owner := range []string{"first", "second"} {
 			item := mustSpend(t, f, k, owner, start.Add(time.Hour))
-			diff(t, "mark", mark("", owner, start.Add(time.Hour), ""), item.Inflight)
+			diff(t, "mark", mark("", owner, start.Add(time.Hour), ""), item.RefreshAttempt)
 			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, Unsettled: true}); err != nil {
 				t.Fatalf("Release: %v", err)
 			}
@@ -197,19 +197,19 @@ func spend(t *testing.T, f *fixture) {
 	})
 	t.Run("CR-12 FI-06 what an attempt that died had marked is told to the next, and the next", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_1", "token_1")
+		mustStoreGrant(t, f, k, "rt_1", "token_1")
 		now, before := start, ""
 		for i := range 3 {
 			owner := fmt.Sprint("attempt-", i)
 			item := mustSpend(t, f, k, owner, now)
-			diff(t, "mark", mark("rt_1", owner, now, before), item.Inflight)
+			diff(t, "mark", mark("rt_1", owner, now, before), item.RefreshAttempt)
 			now, before = now.Add(time.Hour), "rt_1"
 		}
 	})
 	for _, after := range []time.Duration{0, time.Second, leaseTTL} {
 		t.Run("FI-29 CR-36 repeated by its own holder, it does not see its own mark, "+after.String(), func(t *testing.T) {
 			k := key(t)
-			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			want := mustSpend(t, f, k, "holder", start)
 			diff(t, "item", want, mustSpend(t, f, k, "holder", start.Add(after)))
 			diff(t, "stored", want, get(t, f, k))
@@ -217,21 +217,21 @@ func spend(t *testing.T, f *fixture) {
 	}
 	t.Run("CR-12 a lease of one's own that was not for spending is marked", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_1", "token_1")
+		mustStoreGrant(t, f, k, "rt_1", "token_1")
 		mustAcquire(t, f, k, "holder", start)
 		item := mustSpend(t, f, k, "holder", start)
-		diff(t, "mark", mark("rt_1", "holder", start, ""), item.Inflight)
+		diff(t, "mark", mark("rt_1", "holder", start, ""), item.RefreshAttempt)
 	})
 	t.Run("CR-12 an acquisition for something else leaves the mark", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_1", "token_1")
-		want := mustSpend(t, f, k, "died", start).Inflight
+		mustStoreGrant(t, f, k, "rt_1", "token_1")
+		want := mustSpend(t, f, k, "died", start).RefreshAttempt
 		item := mustAcquire(t, f, k, "other", start.Add(time.Hour))
-		diff(t, "mark", want, item.Inflight)
+		diff(t, "mark", want, item.RefreshAttempt)
 	})
 	t.Run("CR-04 who is refused marks nothing", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_1", "token_1")
+		mustStoreGrant(t, f, k, "rt_1", "token_1")
 		want := mustSpend(t, f, k, "holder", start)
 		item, err := f.Acquire(t.Context(), spending(k, "loser", start))
 		if !errors.Is(err, tokenstore.ErrHeld) {
@@ -253,7 +253,7 @@ func spendRaces(t *testing.T, f *fixture) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k := key(t)
-			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			if tc.before != "" {
 				mustSpend(t, f, k, "died", start)
 			}
@@ -266,7 +266,7 @@ func spendRaces(t *testing.T, f *fixture) {
 				switch {
 				case err == nil:
 					winners++
-					diff(t, "mark", mark("rt_1", fmt.Sprint("owner-", i), tc.now, tc.before), won[i].Inflight)
+					diff(t, "mark", mark("rt_1", fmt.Sprint("owner-", i), tc.now, tc.before), won[i].RefreshAttempt)
 					diff(t, "stored", won[i], get(t, f, k))
 				case !errors.Is(err, tokenstore.ErrHeld):
 					t.Errorf("loser: %v, want ErrHeld", err)
@@ -292,35 +292,35 @@ func outcome(t *testing.T, f *fixture) {
 		for _, unsettled := range []bool{true, false} {
 			t.Run(fmt.Sprintf("CR-12 CR-14 %s, unsettled %v", name, unsettled), func(t *testing.T) {
 				k := key(t)
-				mustAdopt(t, f, k, "rt_1", "token_1")
+				mustStoreGrant(t, f, k, "rt_1", "token_1")
 				want := mustSpend(t, f, k, "holder", start)
 				if err := end(t, k, "holder", unsettled); err != nil {
 					t.Fatal(err)
 				}
 				if !unsettled {
-					want.Inflight = tokenstore.Inflight{}
+					want.RefreshAttempt = tokenstore.RefreshAttempt{}
 				}
 				got := get(t, f, k)
-				diff(t, "mark", want.Inflight, got.Inflight)
+				diff(t, "mark", want.RefreshAttempt, got.RefreshAttempt)
 				diff(t, "lease", tokenstore.Lease{Seq: want.Lease.Seq}, got.Lease)
 				diff(t, "grant", want.Grant, got.Grant)
 			})
 		}
 		t.Run("CR-12 "+name+" of one who marked nothing leaves another's mark", func(t *testing.T) {
 			k := key(t)
-			mustAdopt(t, f, k, "rt_1", "token_1")
-			want := mustSpend(t, f, k, "died", start).Inflight
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
+			want := mustSpend(t, f, k, "died", start).RefreshAttempt
 			mustAcquire(t, f, k, "other", start.Add(time.Hour))
 			if err := end(t, k, "other", false); err != nil {
 				t.Fatal(err)
 			}
 			got := get(t, f, k)
-			diff(t, "mark", want, got.Inflight)
+			diff(t, "mark", want, got.RefreshAttempt)
 			diff(t, "lease", tokenstore.Lease{Seq: 3}, got.Lease)
 		})
 		t.Run("CR-12 "+name+" under a lost lease changes nothing", func(t *testing.T) {
 			k := key(t)
-			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			mustSpend(t, f, k, "slow", start)
 			want := mustSpend(t, f, k, "next", start.Add(time.Hour))
 			if err := end(t, k, "slow", false); err != nil {
@@ -335,7 +335,7 @@ func dropGrant(t *testing.T, f *fixture) {
 	const slot = "45/alive/3"
 	t.Run("CR-21 a drop leaves the grant and its mark, and takes the slot it is given", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_1", "token_1")
+		mustStoreGrant(t, f, k, "rt_1", "token_1")
 		was := mustSpend(t, f, k, "holder", start)
 		got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RenewSlot: slot, Now: start})
 		if err != nil {
@@ -343,7 +343,7 @@ func dropGrant(t *testing.T, f *fixture) {
 		}
 		diff(t, "returned", was, got)
 		want := tokenstore.Item{
-			Key: k, Version: 2, Lease: was.Lease, Grant: was.Grant, Inflight: was.Inflight, RenewSlot: slot,
+			Key: k, Version: 2, Lease: was.Lease, Grant: was.Grant, RefreshAttempt: was.RefreshAttempt, RenewSlot: slot,
 		}
 		diff(t, "stored", want, get(t, f, k))
 	})
@@ -351,7 +351,7 @@ func dropGrant(t *testing.T, f *fixture) {
 		t.Run("CR-33 disconnecting forgets grant and mark, subject "+subject, func(t *testing.T) {
 			k := key(t)
 			k.Subject = subject
-			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			was := mustSpend(t, f, k, "holder", start)
 			got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Grant: true, Now: start})
 			if err != nil {
@@ -377,16 +377,16 @@ func dropGrant(t *testing.T, f *fixture) {
 func subjects(t *testing.T, f *fixture) {
 	k := key(t)
 	names := []string{"a", "a-b", "a0", "b", "joe"}
-	mustAdopt(t, f, k, "rt_0", "token_0")
+	mustStoreGrant(t, f, k, "rt_0", "token_0")
 	for i, name := range names {
 		k.Subject = name
-		mustAdopt(t, f, k, fmt.Sprint("rt_", name), fmt.Sprint("token_", i))
+		mustStoreGrant(t, f, k, fmt.Sprint("rt_", name), fmt.Sprint("token_", i))
 	}
 	asked, variant, other := k, k, k
 	asked.Subject, variant.Variant, other.Connection = "a1", "0badcafe", k.Connection+"-x"
 	mustSpend(t, f, asked, "nobody consented", start)
 	mustMint(t, f, variant, "token_v")
-	mustAdopt(t, f, other, "rt_o", "token_o")
+	mustStoreGrant(t, f, other, "rt_o", "token_o")
 	for limit := 1; limit <= 6; limit++ {
 		t.Run(fmt.Sprintf("DESIGN §2.2 named subjects in order, %d at a time", limit), func(t *testing.T) {
 			after := ""

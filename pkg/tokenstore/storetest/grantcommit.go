@@ -15,7 +15,7 @@ func commitGrant(t *testing.T, f *fixture) {
 	for _, version := range []int64{-1, 1} {
 		t.Run(fmt.Sprint("CR-07 without a lease the consumed refresh token fences, version ", version), func(t *testing.T) {
 			k := key(t)
-			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			item, err := f.Commit(t.Context(), refreshed(k, "", version, "rt_1", "rt_2", "token_2"))
 			if err != nil {
 				t.Fatalf("Commit: %v", err)
@@ -29,7 +29,7 @@ func commitGrant(t *testing.T, f *fixture) {
 	for _, next := range []string{"rt_2", "rt_1"} {
 		t.Run("CR-12 both tokens at once, the mark gone, refresh token then "+next, func(t *testing.T) {
 			k := key(t)
-			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			held := mustSpend(t, f, k, "holder", start)
 			c := refreshed(k, "holder", held.Version, "rt_1", next, "token_2")
 			got, err := f.Commit(t.Context(), c)
@@ -37,7 +37,7 @@ func commitGrant(t *testing.T, f *fixture) {
 				t.Fatalf("Commit: %v", err)
 			}
 			want := tokenstore.Item{
-				Key: k, Version: 2, Generation: c.Generation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: 2},
+				Key: k, Version: 2, SecretIncarnation: c.SecretIncarnation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: 2},
 				Used: true, RenewSlot: c.RenewSlot, Grant: storedGrant(next),
 			}
 			diff(t, "item", want, got)
@@ -45,7 +45,7 @@ func commitGrant(t *testing.T, f *fixture) {
 		})
 		t.Run("FI-30 CR-36 repeated, it succeeds and moves the version once, refresh token then "+next, func(t *testing.T) {
 			k := key(t)
-			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			held := mustSpend(t, f, k, "holder", start)
 			c := refreshed(k, "holder", held.Version, "rt_1", next, "token_2")
 			if _, err := f.Commit(t.Context(), c); err != nil {
@@ -61,7 +61,7 @@ func commitGrant(t *testing.T, f *fixture) {
 		})
 		t.Run("CR-07 a lost lease costs neither token, and its holder keeps lease and mark, refresh token then "+next, func(t *testing.T) {
 			k := key(t)
-			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			held := mustSpend(t, f, k, "slow", start)
 			after := mustSpend(t, f, k, "next", start.Add(time.Hour))
 			c := refreshed(k, "slow", held.Version, "rt_1", next, "token_2")
@@ -70,20 +70,20 @@ func commitGrant(t *testing.T, f *fixture) {
 				t.Fatalf("Commit: %v", err)
 			}
 			want := after
-			want.Version, want.Generation, want.Token, want.Grant = 2, c.Generation, storedToken(c.Token), storedGrant(next)
+			want.Version, want.SecretIncarnation, want.Token, want.Grant = 2, c.SecretIncarnation, storedToken(c.Token), storedGrant(next)
 			want.Used = true
 			diff(t, "item", want, got)
 			diff(t, "stored", want, get(t, f, k))
 		})
 		t.Run("CR-07 FI-08 a moved version costs the access token alone, refresh token then "+next, func(t *testing.T) {
 			k := key(t)
-			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			held := mustSpend(t, f, k, "holder", start)
 			if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1"}); err != nil {
 				t.Fatalf("Reject: %v", err)
 			}
 			want := get(t, f, k)
-			want.Grant, want.Inflight, want.Lease = storedGrant(next), tokenstore.Inflight{}, tokenstore.Lease{Seq: 2}
+			want.Grant, want.RefreshAttempt, want.Lease = storedGrant(next), tokenstore.RefreshAttempt{}, tokenstore.Lease{Seq: 2}
 			for i := range 2 {
 				got, err := f.Commit(t.Context(), refreshed(k, "holder", held.Version, "rt_1", next, "token_2"))
 				if err != nil {
@@ -96,7 +96,7 @@ func commitGrant(t *testing.T, f *fixture) {
 	}
 	t.Run("CR-07 with lease and version lost the refresh token is saved all the same", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_1", "token_1")
+		mustStoreGrant(t, f, k, "rt_1", "token_1")
 		held := mustSpend(t, f, k, "slow", start)
 		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
 			t.Fatalf("Drop: %v", err)
@@ -110,22 +110,22 @@ func commitGrant(t *testing.T, f *fixture) {
 		diff(t, "item", want, got)
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("CR-18 forgets failure, rejection and MustLoad", func(t *testing.T) {
+	t.Run("CR-18 forgets failure, rejection and RequiredSecretVersion", func(t *testing.T) {
 		k := key(t)
 		was := adoptAfterTrouble(t, f, k)
 		got, err := f.Commit(t.Context(), refreshed(k, "adopter", was.Version, "rt_1", "rt_2", "token_2"))
 		if err != nil {
 			t.Fatalf("Commit: %v", err)
 		}
-		if got.Failure.Count != 0 || got.RejectedID != "" || got.MustLoad != "" {
+		if got.Failure.Count != 0 || got.RejectedID != "" || got.RequiredSecretVersion != "" {
 			t.Errorf("item %+v", got)
 		}
-		diff(t, "another attempt's mark", was.Inflight, got.Inflight)
+		diff(t, "another attempt's mark", was.RefreshAttempt, got.RefreshAttempt)
 	})
 	superseded(t, f)
 	t.Run("CR-16 a commit without a refresh token keeps the grant and another's mark", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_1", "token_1")
+		mustStoreGrant(t, f, k, "rt_1", "token_1")
 		was := mustSpend(t, f, k, "died", start)
 		held := mustAcquire(t, f, k, "holder", start.Add(time.Hour))
 		got, err := f.Commit(t.Context(), committed(k, "holder", held.Version, "token_2"))
@@ -136,7 +136,7 @@ func commitGrant(t *testing.T, f *fixture) {
 			t.Errorf("item %+v", got)
 		}
 		diff(t, "grant", was.Grant, got.Grant)
-		diff(t, "mark", was.Inflight, got.Inflight)
+		diff(t, "mark", was.RefreshAttempt, got.RefreshAttempt)
 		diff(t, "stored", got, get(t, f, k))
 	})
 }
@@ -162,7 +162,7 @@ func superseded(t *testing.T, f *fixture) {
 	} {
 		t.Run(tc.name+": nothing is written", func(t *testing.T) {
 			k := key(t)
-			mustAdopt(t, f, k, "rt_1", "token_1")
+			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			held := mustSpend(t, f, k, "slow", start)
 			tc.change(t, k)
 			want := get(t, f, k)
@@ -186,7 +186,7 @@ func superseded(t *testing.T, f *fixture) {
 	})
 	t.Run("CR-07 FI-08 lease and version do not help when a late holder saved a newer one", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_1", "token_1")
+		mustStoreGrant(t, f, k, "rt_1", "token_1")
 		slow := mustSpend(t, f, k, "slow", start)
 		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
 			t.Fatalf("Drop: %v", err)
@@ -205,7 +205,7 @@ func superseded(t *testing.T, f *fixture) {
 	})
 	t.Run("CR-07 the same new refresh token, given to two by a server with grace, is success for both", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_1", "token_1")
+		mustStoreGrant(t, f, k, "rt_1", "token_1")
 		slow := mustSpend(t, f, k, "slow", start)
 		next := mustSpend(t, f, k, "next", start.Add(time.Hour))
 		want, err := f.Commit(t.Context(), refreshed(k, "next", next.Version, "rt_1", "rt_2", "token_3"))
@@ -224,15 +224,15 @@ func superseded(t *testing.T, f *fixture) {
 func mustAdoptOver(t *testing.T, f *fixture, k tokenstore.Key) {
 	t.Helper()
 	held := mustAcquire(t, f, k, "adopter", start.Add(time.Hour))
-	if _, err := f.Adopt(t.Context(), adopted(k, "adopter", held.Version, "rt_new", "token_new")); err != nil {
-		t.Fatalf("Adopt: %v", err)
+	if _, err := f.StoreGrant(t.Context(), adopted(k, "adopter", held.Version, "rt_new", "token_new")); err != nil {
+		t.Fatalf("StoreGrant: %v", err)
 	}
 }
 
 func commitGrantRaces(t *testing.T, f *fixture) {
 	t.Run("CR-07 FI-08 of 50 that consumed the same refresh token one is stored, whole", func(t *testing.T) {
 		k := key(t)
-		held := mustAdopt(t, f, k, "rt_0", "token_0")
+		held := mustStoreGrant(t, f, k, "rt_0", "token_0")
 		errs := race(50, func(i int) error {
 			id := fmt.Sprint(i + 1)
 			_, err := f.Commit(t.Context(), refreshed(k, "owner-"+id, held.Version, "rt_0", "rt_"+id, "token_"+id))
@@ -251,7 +251,7 @@ func commitGrantRaces(t *testing.T, f *fixture) {
 	})
 	t.Run("CR-07 whatever moves the version meanwhile, the refresh token is saved", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_0", "token_0")
+		mustStoreGrant(t, f, k, "rt_0", "token_0")
 		for i := range 20 {
 			owner, next := fmt.Sprint("owner-", i), fmt.Sprint("rt_", i+1)
 			held := mustSpend(t, f, k, owner, start)
@@ -267,21 +267,21 @@ func commitGrantRaces(t *testing.T, f *fixture) {
 				return err
 			})
 			item := get(t, f, k)
-			if !cmp.Equal(errs, make([]error, 3)) || item.Grant.Fingerprint != next || item.Inflight.Fingerprint != "" || item.Lease.Owner != "" || item.Token.ID != "" {
+			if !cmp.Equal(errs, make([]error, 3)) || item.Grant.Fingerprint != next || item.RefreshAttempt.Fingerprint != "" || item.Lease.Owner != "" || item.Token.ID != "" {
 				t.Fatalf("%v, then %+v", errs, item)
 			}
 		}
 	})
 	t.Run("CR-07 a refresh against a new consent: the consent stands", func(t *testing.T) {
 		k := key(t)
-		mustAdopt(t, f, k, "rt_0", "token_0")
+		mustStoreGrant(t, f, k, "rt_0", "token_0")
 		for i := range 20 {
 			held := mustSpend(t, f, k, fmt.Sprint("slow-", i), start.Add(time.Duration(2*i)*time.Hour))
 			taken := mustAcquire(t, f, k, "adopter", start.Add(time.Duration(2*i+1)*time.Hour))
 			consent := fmt.Sprint("rt_consent_", i)
 			errs := race(2, func(j int) error {
 				if j == 0 {
-					_, err := f.Adopt(t.Context(), adopted(k, "adopter", taken.Version, consent, consent))
+					_, err := f.StoreGrant(t.Context(), adopted(k, "adopter", taken.Version, consent, consent))
 					return err
 				}
 				_, err := f.Commit(t.Context(), refreshed(k, fmt.Sprint("slow-", i), held.Version, held.Grant.Fingerprint, fmt.Sprint("rt_", i), "token"))

@@ -63,7 +63,7 @@ func lease(t *testing.T, f *fixture) {
 				t.Fatal(err)
 			}
 			second := acquire(k, "second", start)
-			second.Spend = true
+			second.UsesRefreshToken = true
 			if _, err := f.Acquire(t.Context(), second); errors.Is(err, tokenstore.ErrHeld) != held {
 				t.Errorf("%v", err)
 			}

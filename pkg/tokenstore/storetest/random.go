@@ -49,10 +49,10 @@ func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now
 			return tokenstore.Item{}, s.Release(ctx, tokenstore.Release{Key: k, Owner: owner, Unsettled: unsettled})
 		}},
 		{"reject", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return s.Reject(ctx, tokenstore.Reject{Key: k, Version: version, TokenID: id, Forced: []time.Time{now}})
+			return s.Reject(ctx, tokenstore.Reject{Key: k, Version: version, TokenID: id, ForcedRefreshes: []time.Time{now}})
 		}},
 		{"drop", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return s.Drop(ctx, tokenstore.Drop{Key: k, MustLoad: owner, RenewSlot: id, Now: now})
+			return s.Drop(ctx, tokenstore.Drop{Key: k, RequiredSecretVersion: owner, RenewSlot: id, Now: now})
 		}},
 		{"mark used", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return tokenstore.Item{}, s.MarkUsed(ctx, k, version)
@@ -76,7 +76,7 @@ func grantOperations(rt *rapid.T, c tokenstore.Commit, current tokenstore.Item, 
 			return s.Acquire(ctx, spending(c.Key, c.Owner, now))
 		}},
 		{"adopt", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return s.Adopt(ctx, adopted(c.Key, c.Owner, c.Version, refresh, c.Token.ID))
+			return s.StoreGrant(ctx, adopted(c.Key, c.Owner, c.Version, refresh, c.Token.ID))
 		}},
 		{"refresh", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return s.Commit(ctx, refreshed(c.Key, c.Owner, c.Version, consumed, refresh, c.Token.ID))
@@ -156,10 +156,10 @@ func checkKept(rt *rapid.T, op operation, before, after tokenstore.Item) {
 	if !brings[op.name] && !cmp.Equal(before.Grant, after.Grant) {
 		rt.Errorf("CR-33 %s changed the grant:\n%s", op.name, cmp.Diff(before.Grant, after.Grant))
 	}
-	cleared := before.Inflight.Fingerprint != "" && after.Inflight.Fingerprint == ""
-	if cleared && op.name != "adopt" && op.name != "disconnect" && before.Inflight.Attempt != before.Lease.Owner &&
+	cleared := before.RefreshAttempt.Fingerprint != "" && after.RefreshAttempt.Fingerprint == ""
+	if cleared && op.name != "adopt" && op.name != "disconnect" && before.RefreshAttempt.Attempt != before.Lease.Owner &&
 		before.Lease.Owner != "" && after.Lease.Owner == "" {
-		rt.Errorf("CR-12 %s by %s took away the mark of %s", op.name, before.Lease.Owner, before.Inflight.Attempt)
+		rt.Errorf("CR-12 %s by %s took away the mark of %s", op.name, before.Lease.Owner, before.RefreshAttempt.Attempt)
 	}
 }
 

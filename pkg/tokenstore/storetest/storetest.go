@@ -24,20 +24,20 @@ type Store interface {
 	Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error)
 	Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error)
 	Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error)
-	Adopt(ctx context.Context, a tokenstore.Adopt) (tokenstore.Item, error)
+	StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error)
 	Fail(ctx context.Context, f tokenstore.Fail) error
 	Release(ctx context.Context, r tokenstore.Release) error
 	Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error)
 	Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error)
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
-	SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error
+	SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error
 	AddVariant(ctx context.Context, key tokenstore.Key, variant string) error
 	RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error
 	Subjects(ctx context.Context, connection string, limit int, after string) ([]tokenstore.Item, string, error)
 	Due(ctx context.Context, slot, next string) ([]tokenstore.Key, string, error)
 	Reslot(ctx context.Context, key tokenstore.Key, from, to string) error
-	ReadNote(ctx context.Context, name string) (tokenstore.Note, error)
-	WriteNote(ctx context.Context, n tokenstore.Note) (tokenstore.Note, error)
+	ReadDocument(ctx context.Context, name string) (tokenstore.Document, error)
+	WriteDocument(ctx context.Context, n tokenstore.Document) (tokenstore.Document, error)
 }
 
 // leaseTTL is the length of every lease the suite takes.
@@ -122,11 +122,11 @@ func mustAcquire(t *testing.T, f *fixture, k tokenstore.Key, owner string, now t
 // field filled in.
 func committed(k tokenstore.Key, owner string, version int64, id string) tokenstore.Commit {
 	return tokenstore.Commit{
-		Key: k, Owner: owner, Version: version, Generation: "generation-" + id,
-		Token: tokenstore.Token{
+		Key: k, Owner: owner, Version: version, SecretIncarnation: "generation-" + id,
+		Token: tokenstore.SealedToken{
 			ID: id, Sealed: []byte("\x00\xffsealed-" + id),
 			MintedAt: start.Add(-time.Second), ExpiresAt: start.Add(time.Hour + 123456*time.Nanosecond),
-			Declaration: "declaration-" + id, SecretVersion: "secret-" + id,
+			ConfigHash: "declaration-" + id, SecretVersion: "secret-" + id,
 		},
 		Used: true, RenewSlot: "45m/07/3", Now: start,
 	}

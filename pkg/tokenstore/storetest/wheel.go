@@ -123,38 +123,38 @@ func reslot(t *testing.T, f *fixture) {
 func notes(t *testing.T, f *fixture) {
 	t.Run("a missing note has no version", func(t *testing.T) {
 		name := key(t).Connection
-		got, err := f.ReadNote(t.Context(), name)
+		got, err := f.ReadDocument(t.Context(), name)
 		if err != nil {
-			t.Fatalf("ReadNote: %v", err)
+			t.Fatalf("ReadDocument: %v", err)
 		}
-		diff(t, "note", tokenstore.Note{Name: name}, got)
+		diff(t, "note", tokenstore.Document{Name: name}, got)
 	})
 	t.Run("each write moves the version, and only the next one is accepted", func(t *testing.T) {
 		name := key(t).Connection
-		note := tokenstore.Note{Name: name}
+		note := tokenstore.Document{Name: name}
 		for i := range 3 {
 			note.Text = []byte{0, byte(i)}
-			written, err := f.WriteNote(t.Context(), note)
+			written, err := f.WriteDocument(t.Context(), note)
 			if err != nil || written.Version != int64(i+1) {
-				t.Fatalf("WriteNote: version %d, %v", written.Version, err)
+				t.Fatalf("WriteDocument: version %d, %v", written.Version, err)
 			}
 			note = written
 		}
-		stale := tokenstore.Note{Name: name, Version: 1, Text: []byte("stale")}
-		if _, err := f.WriteNote(t.Context(), stale); !errors.Is(err, tokenstore.ErrSuperseded) {
-			t.Errorf("WriteNote: %v, want ErrSuperseded", err)
+		stale := tokenstore.Document{Name: name, Version: 1, Text: []byte("stale")}
+		if _, err := f.WriteDocument(t.Context(), stale); !errors.Is(err, tokenstore.ErrSuperseded) {
+			t.Errorf("WriteDocument: %v, want ErrSuperseded", err)
 		}
-		got, err := f.ReadNote(t.Context(), name)
+		got, err := f.ReadDocument(t.Context(), name)
 		if err != nil {
-			t.Fatalf("ReadNote: %v", err)
+			t.Fatalf("ReadDocument: %v", err)
 		}
 		diff(t, "note", note, got)
 	})
 	t.Run("CR-36 the same write repeated succeeds once", func(t *testing.T) {
-		note := tokenstore.Note{Name: key(t).Connection, Text: []byte("x")}
+		note := tokenstore.Document{Name: key(t).Connection, Text: []byte("x")}
 		for range 2 {
-			if got, err := f.WriteNote(t.Context(), note); err != nil || got.Version != 1 {
-				t.Errorf("WriteNote: version %d, %v, want 1", got.Version, err)
+			if got, err := f.WriteDocument(t.Context(), note); err != nil || got.Version != 1 {
+				t.Errorf("WriteDocument: version %d, %v, want 1", got.Version, err)
 			}
 		}
 	})
@@ -163,7 +163,7 @@ func notes(t *testing.T, f *fixture) {
 		var mu sync.Mutex
 		heard := 0
 		race(50, func(i int) error {
-			_, err := f.WriteNote(t.Context(), tokenstore.Note{Name: name, Text: fmt.Append(nil, i)})
+			_, err := f.WriteDocument(t.Context(), tokenstore.Document{Name: name, Text: fmt.Append(nil, i)})
 			if err == nil {
 				mu.Lock()
 				heard++

@@ -66,12 +66,12 @@ func (f *Fleet) MakeDue(ctx context.Context, connections ...string) error {
 	notes := awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: f.dynamo,
 		Store: awsdynamodb.New(awsdynamodb.Config{Client: f.dynamo, Table: f.table})})
 	for shard := range wheel.Shards {
-		note, err := notes.ReadNote(ctx, fmt.Sprintf("cursor/%d", shard))
+		note, err := notes.ReadDocument(ctx, fmt.Sprintf("cursor/%d", shard))
 		if err != nil {
 			return err
 		}
 		note.Text = strconv.AppendInt(nil, int64(wheel.MinuteOf(now)-3), 10)
-		if _, err := notes.WriteNote(ctx, note); err != nil {
+		if _, err := notes.WriteDocument(ctx, note); err != nil {
 			return err
 		}
 	}

@@ -53,7 +53,7 @@ func (f *Fleet) Consent(ctx context.Context, name string, ago time.Duration) err
 	if err != nil {
 		return err
 	}
-	err = core.Adopt(ctx, vending.Adoption{Connection: conn, Code: redact.New(code), Verifier: verifier,
+	err = core.Authorize(ctx, vending.Authorization{Connection: conn, Code: redact.New(code), Verifier: verifier,
 		RedirectURI: redirectURI(name), Scope: conn.Scope})
 	if err != nil {
 		return fmt.Errorf("consent to %s: %w", name, err)

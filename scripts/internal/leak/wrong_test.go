@@ -140,7 +140,7 @@ func storing() hooks {
 			return wrongMinter{m, func(_ context.Context, _ oauth.Request, t oauth.Token) { minted = t.AccessToken.Reveal() }}
 		},
 		store: func(_ *house, s vending.Store) vending.Store {
-			return wrongStore{s, func(c *tokenstore.Commit) { c.Generation = minted }}
+			return wrongStore{s, func(c *tokenstore.Commit) { c.SecretIncarnation = minted }}
 		},
 	}
 }

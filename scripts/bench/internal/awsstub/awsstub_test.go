@@ -75,8 +75,8 @@ func TestStoreOverTLS(t *testing.T) {
 
 func commit(version int64) tokenstore.Commit {
 	return tokenstore.Commit{
-		Key: key, Owner: "me", Version: version, Generation: "g", RenewSlot: "45/7/0", Now: now,
-		Token: tokenstore.Token{ID: "9f86d081884c7d65", Sealed: []byte("sealed"), MintedAt: now, ExpiresAt: now.Add(time.Hour)},
+		Key: key, Owner: "me", Version: version, SecretIncarnation: "g", RenewSlot: "45/7/0", Now: now,
+		Token: tokenstore.SealedToken{ID: "9f86d081884c7d65", Sealed: []byte("sealed"), MintedAt: now, ExpiresAt: now.Add(time.Hour)},
 	}
 }
 

@@ -107,7 +107,7 @@ func vendFromTable(ctx context.Context, core *vending.Core, r vending.Request) e
 }
 
 func renew(ctx context.Context, core *vending.Core, r vending.Request) error {
-	due, err := core.Visit(ctx, tokenstore.Key{Connection: string(r.Connection)}, time.Time{})
+	due, err := core.Inspect(ctx, tokenstore.Key{Connection: string(r.Connection)}, time.Time{})
 	if err != nil {
 		return err
 	}

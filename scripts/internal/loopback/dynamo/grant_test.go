@@ -76,24 +76,24 @@ func newSwept(t *testing.T, key tokenstore.Key) *swept {
 }
 
 func (g *swept) take(owner string, spend bool) error {
-	_, err := g.store.Acquire(g.t.Context(), tokenstore.Acquire{Key: g.key, Owner: owner, Now: past, TTL: time.Second, Spend: spend})
+	_, err := g.store.Acquire(g.t.Context(), tokenstore.Acquire{Key: g.key, Owner: owner, Now: past, TTL: time.Second, UsesRefreshToken: spend})
 	return err
 }
 
-func grantNamed(id string) tokenstore.Grant {
-	return tokenstore.Grant{Fingerprint: id, Sealed: []byte("sealed " + id), ExpiresAt: past}
+func grantNamed(id string) tokenstore.SealedGrant {
+	return tokenstore.SealedGrant{Fingerprint: id, Sealed: []byte("sealed " + id), ExpiresAt: past}
 }
 
 func (g *swept) commit(owner string, version int64, consumed string) error {
 	_, err := g.store.Commit(g.t.Context(), tokenstore.Commit{
 		Key: g.key, Owner: owner, Version: version, Now: past, Consumed: consumed, Grant: grantNamed(consumed + "+"),
-		Token: tokenstore.Token{ID: "token", Sealed: []byte("sealed"), MintedAt: past, ExpiresAt: past.Add(time.Minute)},
+		Token: tokenstore.SealedToken{ID: "token", Sealed: []byte("sealed"), MintedAt: past, ExpiresAt: past.Add(time.Minute)},
 	})
 	return err
 }
 
 func (g *swept) adopt(version int64) error {
-	_, err := g.store.Adopt(g.t.Context(), tokenstore.Adopt{Key: g.key, Owner: "adopter", Version: version, Grant: grantNamed("rt"), Now: past})
+	_, err := g.store.StoreGrant(g.t.Context(), tokenstore.StoreGrant{Key: g.key, Owner: "adopter", Version: version, Grant: grantNamed("rt"), Now: past})
 	return err
 }
 
@@ -126,10 +126,12 @@ func (g *swept) steps() []sweptStep {
 		{"refresh of a moved version", func() error { return g.commit("d", 1, "rt+") }},
 		{"token without a refresh token", func() error { return errors.Join(g.take("e", false), g.commit("e", 3, "")) }},
 		{"rejection", func() error {
-			_, err := g.store.Reject(ctx, tokenstore.Reject{Key: g.key, Version: 4, TokenID: "token", Forced: []time.Time{past}})
+			_, err := g.store.Reject(ctx, tokenstore.Reject{Key: g.key, Version: 4, TokenID: "token", ForcedRefreshes: []time.Time{past}})
 			return err
 		}},
-		{"forced", func() error { return g.store.SetForced(ctx, g.key, []time.Time{past}, []time.Time{past, past}) }},
+		{"forced", func() error {
+			return g.store.SetForcedRefreshes(ctx, g.key, []time.Time{past}, []time.Time{past, past})
+		}},
 		{"variant", func() error { return g.store.AddVariant(ctx, g.key, "v1") }},
 		{"variant taken back", func() error { return g.store.RemoveVariant(ctx, g.key, "v1") }},
 		{"drop", func() error { return g.drop(false) }},

@@ -108,9 +108,9 @@ func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (item tokenstor
 	return item, err
 }
 
-// Adopt stores the grant of a consent.
-func (s *Store) Adopt(ctx context.Context, a tokenstore.Adopt) (item tokenstore.Item, err error) {
-	failed := s.change(ctx, a.Key, "adopt", func() { item, err = s.Table.Adopt(ctx, a) })
+// StoreGrant stores the grant of a consent.
+func (s *Store) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (item tokenstore.Item, err error) {
+	failed := s.change(ctx, a.Key, "adopt", func() { item, err = s.Table.StoreGrant(ctx, a) })
 	if failed != nil {
 		return tokenstore.Item{Key: a.Key}, failed
 	}
@@ -165,9 +165,9 @@ func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant stri
 	return either(failed, err)
 }
 
-// SetForced replaces the instants of forced refreshes.
-func (s *Store) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) (err error) {
-	failed := s.change(ctx, key, "set forced", func() { err = s.Table.SetForced(ctx, key, was, forced) })
+// SetForcedRefreshes replaces the instants of forced refreshes.
+func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) (err error) {
+	failed := s.change(ctx, key, "set forced", func() { err = s.Table.SetForcedRefreshes(ctx, key, was, forced) })
 	return either(failed, err)
 }
 
@@ -192,15 +192,15 @@ func (s *Store) Reslot(ctx context.Context, key tokenstore.Key, from, to string)
 	return either(failed, err)
 }
 
-// ReadNote reads a note.
-func (s *Store) ReadNote(ctx context.Context, name string) (note tokenstore.Note, err error) {
-	failed := s.call(ctx, "", "read note", func() { note, err = s.Table.ReadNote(ctx, name) })
+// ReadDocument reads a note.
+func (s *Store) ReadDocument(ctx context.Context, name string) (note tokenstore.Document, err error) {
+	failed := s.call(ctx, "", "read note", func() { note, err = s.Table.ReadDocument(ctx, name) })
 	return note, either(failed, err)
 }
 
-// WriteNote writes a note.
-func (s *Store) WriteNote(ctx context.Context, n tokenstore.Note) (note tokenstore.Note, err error) {
-	failed := s.call(ctx, "", "write note", func() { note, err = s.Table.WriteNote(ctx, n) })
+// WriteDocument writes a note.
+func (s *Store) WriteDocument(ctx context.Context, n tokenstore.Document) (note tokenstore.Document, err error) {
+	failed := s.call(ctx, "", "write note", func() { note, err = s.Table.WriteDocument(ctx, n) })
 	return note, either(failed, err)
 }
 

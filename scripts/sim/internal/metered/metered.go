@@ -125,11 +125,11 @@ func (t *Table) Commit(ctx context.Context, c tokenstore.Commit) (item tokenstor
 	return item, err
 }
 
-// Adopt is one write, and a second one when the lease is no longer the owner's.
-func (t *Table) Adopt(ctx context.Context, a tokenstore.Adopt) (item tokenstore.Item, err error) {
+// StoreGrant is one write, and a second one when the lease is no longer the owner's.
+func (t *Table) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (item tokenstore.Item, err error) {
 	t.write(ctx, a.Key, func() int {
 		before, _ := t.store.Get(ctx, a.Key, true)
-		item, err = t.store.Adopt(ctx, a)
+		item, err = t.store.StoreGrant(ctx, a)
 		if before.Version == a.Version && before.Lease.Owner != a.Owner {
 			return 2
 		}
@@ -186,9 +186,9 @@ func (t *Table) AddVariant(ctx context.Context, key tokenstore.Key, variant stri
 	return t.edit(ctx, own, func() error { return t.store.AddVariant(ctx, own, variant) })
 }
 
-// SetForced is one write.
-func (t *Table) SetForced(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
-	return t.edit(ctx, key, func() error { return t.store.SetForced(ctx, key, was, forced) })
+// SetForcedRefreshes is one write.
+func (t *Table) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+	return t.edit(ctx, key, func() error { return t.store.SetForcedRefreshes(ctx, key, was, forced) })
 }
 
 // RemoveVariant is one write.
@@ -237,30 +237,30 @@ func (t *Table) Subjects(ctx context.Context, connection string, limit int, afte
 	return items, next, err
 }
 
-// ReadNote is one consistent read.
-func (t *Table) ReadNote(ctx context.Context, name string) (tokenstore.Note, error) {
+// ReadDocument is one consistent read.
+func (t *Table) ReadDocument(ctx context.Context, name string) (tokenstore.Document, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	note, err := t.store.ReadNote(ctx, name)
+	note, err := t.store.ReadDocument(ctx, name)
 	t.usage.Requests++
 	t.usage.Notes.Read += readCost(noteSize(note), true)
 	return note, err
 }
 
-// WriteNote is one write. A note that is too large for an item is refused.
-func (t *Table) WriteNote(ctx context.Context, n tokenstore.Note) (tokenstore.Note, error) {
+// WriteDocument is one write. A note that is too large for an item is refused.
+func (t *Table) WriteDocument(ctx context.Context, n tokenstore.Document) (tokenstore.Document, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	before, err := t.store.ReadNote(ctx, n.Name)
+	before, err := t.store.ReadDocument(ctx, n.Name)
 	if err != nil {
-		return tokenstore.Note{}, err
+		return tokenstore.Document{}, err
 	}
 	t.usage.Requests++
 	if size := noteSize(n); size > maxItem {
-		return tokenstore.Note{}, fmt.Errorf("write note: %w: %d bytes are more than an item may have", tokenstore.ErrUnavailable, size)
+		return tokenstore.Document{}, fmt.Errorf("write note: %w: %d bytes are more than an item may have", tokenstore.ErrUnavailable, size)
 	}
 	t.usage.Notes.Write += units(max(noteSize(before), noteSize(n)), writeUnit)
-	return t.store.WriteNote(ctx, n)
+	return t.store.WriteDocument(ctx, n)
 }
 
 // edit counts an operation that is always one write.

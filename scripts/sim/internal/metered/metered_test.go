@@ -88,10 +88,10 @@ func acquire(owner string) step {
 func commit(owner string, version int64, slot string, sealed int) step {
 	return step{fmt.Sprintf("commit of %d bytes by %s", sealed, owner), func(ctx context.Context, s storetest.Store) error {
 		_, err := s.Commit(ctx, tokenstore.Commit{
-			Key: crm, Owner: owner, Version: version, Generation: "0123456789abcdef", Now: now, RenewSlot: slot,
-			Token: tokenstore.Token{
+			Key: crm, Owner: owner, Version: version, SecretIncarnation: "0123456789abcdef", Now: now, RenewSlot: slot,
+			Token: tokenstore.SealedToken{
 				ID: "9f86d081884c7d65", Sealed: make([]byte, sealed), MintedAt: now, ExpiresAt: now.Add(time.Hour),
-				Declaration: "declaration", SecretVersion: "v1",
+				ConfigHash: "declaration", SecretVersion: "v1",
 			},
 		})
 		return err
@@ -115,7 +115,7 @@ func get(consistent bool) step {
 
 func note(version int64, size int) step {
 	return step{fmt.Sprintf("note of %d bytes", size), func(ctx context.Context, s storetest.Store) error {
-		_, err := s.WriteNote(ctx, tokenstore.Note{Name: "cursor/1", Version: version, Text: make([]byte, size)})
+		_, err := s.WriteDocument(ctx, tokenstore.Document{Name: "cursor/1", Version: version, Text: make([]byte, size)})
 		return err
 	}}
 }
@@ -138,7 +138,7 @@ var story = []step{
 		return s.Release(ctx, tokenstore.Release{Key: crm, Owner: "a"})
 	}},
 	{"reject", func(ctx context.Context, s storetest.Store) error {
-		_, err := s.Reject(ctx, tokenstore.Reject{Key: crm, Version: 4, TokenID: "9f86d081884c7d65", Forced: []time.Time{now, now}})
+		_, err := s.Reject(ctx, tokenstore.Reject{Key: crm, Version: 4, TokenID: "9f86d081884c7d65", ForcedRefreshes: []time.Time{now, now}})
 		return err
 	}},
 	{"add variant", func(ctx context.Context, s storetest.Store) error { return s.AddVariant(ctx, crm, "0123456789abcdef") }},
@@ -147,11 +147,14 @@ var story = []step{
 		return s.Reslot(ctx, crm, "45/7/3", "at/29450000/3")
 	}},
 	{"drop", func(ctx context.Context, s storetest.Store) error {
-		_, err := s.Drop(ctx, tokenstore.Drop{Key: crm, MustLoad: "v2", Now: now})
+		_, err := s.Drop(ctx, tokenstore.Drop{Key: crm, RequiredSecretVersion: "v2", Now: now})
 		return err
 	}},
 	get(true), note(0, 5), note(1, 3000), note(2, 10),
-	{"read note", func(ctx context.Context, s storetest.Store) error { _, err := s.ReadNote(ctx, "cursor/1"); return err }},
+	{"read note", func(ctx context.Context, s storetest.Store) error {
+		_, err := s.ReadDocument(ctx, "cursor/1")
+		return err
+	}},
 }
 
 func TestUsageIsWhatTheAdapterIsBilled(t *testing.T) {

@@ -57,41 +57,41 @@ func itemSize(item tokenstore.Item) int {
 	w.key(item.Key)
 	w.number("schema", 1)
 	w.count("version", item.Version)
-	w.text("generation", item.Generation)
+	w.text("generation", item.SecretIncarnation)
 	w.token(item.Token)
 	w.text("lease_owner", item.Lease.Owner)
 	w.instant("lease_until", item.Lease.Until)
 	w.count("lease_seq", item.Lease.Seq)
 	w.failure(item.Failure)
 	w.text("rejected_id", item.RejectedID)
-	w.forced(item.Forced)
-	w.text("must_load", item.MustLoad)
+	w.forced(item.ForcedRefreshes)
+	w.text("must_load", item.RequiredSecretVersion)
 	if item.Used {
 		w += weight(len("used") + 1)
 	}
 	w.text("renew_slot", item.RenewSlot)
 	w.text("variants", strings.Join(item.Variants, ""))
 	w.grant(item.Grant)
-	w.inflight(item.Inflight)
+	w.inflight(item.RefreshAttempt)
 	if item.Key.Subject == "" && item.Grant.Fingerprint == "" {
 		w += weight(len("ttl") + 6) // ten digits of seconds
 	}
 	return int(w)
 }
 
-func (w *weight) token(t tokenstore.Token) {
+func (w *weight) token(t tokenstore.SealedToken) {
 	w.text("token_id", t.ID)
 	w.text("sealed", string(t.Sealed))
 	w.instant("minted_at", t.MintedAt)
 	w.instant("expires_at", t.ExpiresAt)
-	w.text("declaration", t.Declaration)
+	w.text("declaration", t.ConfigHash)
 	w.text("secret_version", t.SecretVersion)
 }
 
-func (w *weight) grant(g tokenstore.Grant) {
+func (w *weight) grant(g tokenstore.SealedGrant) {
 	w.text("grant", string(g.Sealed))
 	w.text("grant_fp", g.Fingerprint)
-	w.text("grant_generation", g.Generation)
+	w.text("grant_generation", g.SecretIncarnation)
 	w.text("grant_client", g.Client)
 	w.instant("grant_expires_at", g.ExpiresAt)
 	w.text("consented_by", g.ConsentedBy)
@@ -99,7 +99,7 @@ func (w *weight) grant(g tokenstore.Grant) {
 	w.instant("refreshed_at", g.RefreshedAt)
 }
 
-func (w *weight) inflight(mark tokenstore.Inflight) {
+func (w *weight) inflight(mark tokenstore.RefreshAttempt) {
 	if mark.Attempt == "" {
 		return
 	}
@@ -142,7 +142,7 @@ func entrySize(key tokenstore.Key, slot string) int {
 	return int(w)
 }
 
-func noteSize(n tokenstore.Note) int {
+func noteSize(n tokenstore.Document) int {
 	if n.Version == 0 && len(n.Text) == 0 {
 		return 0
 	}
