@@ -1,8 +1,6 @@
 package connection
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
@@ -68,8 +67,8 @@ func (p Parser) parse(src source) (Connection, error) {
 		return Connection{}, err
 	}
 	c.Name, c.SecretVersion = src.name, src.secret.VersionID
-	c.ConfigHash = digest(canonical(members), 32)
-	c.SecretIncarnation = digest([]byte(src.secret.ARN), 16)
+	c.ConfigHash = digest.Long(string(canonical(members)))
+	c.SecretIncarnation = digest.Short(src.secret.ARN)
 	return c, nil
 }
 
@@ -197,10 +196,4 @@ func canonical(members map[string]any) []byte {
 		panic("connection: what was read as JSON cannot be written as JSON: " + err.Error())
 	}
 	return text
-}
-
-// digest returns the first hexadecimal digits of SHA-256.
-func digest(text []byte, digits int) string {
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])[:digits]
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"mime"
@@ -13,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
@@ -187,8 +186,7 @@ func (a answer) summary() Answer {
 	}
 	s := Answer{ContentType: mediaType, Length: len(a.body)}
 	if a.body != nil {
-		digest := sha256.Sum256(a.body)
-		s.Digest = hex.EncodeToString(digest[:8])
+		s.Digest = digest.Short(string(a.body))
 	}
 	return s
 }

@@ -1,11 +1,10 @@
 package oauth
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"strings"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
@@ -22,8 +21,7 @@ func (t Token) ID() string { return TokenID(t.AccessToken) }
 // TokenID is the first 16 hexadecimal digits of SHA-256 of an access token. It
 // joins logs, audit and rejection without the token.
 func TokenID(accessToken redact.Secret) string {
-	digest := sha256.Sum256([]byte(accessToken.Reveal()))
-	return hex.EncodeToString(digest[:8])
+	return digest.Short(accessToken.Reveal())
 }
 
 // Lifetime is how long the token lives in all, counted from the instant before

@@ -6,58 +6,60 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/flight"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
 const (
-	// searchEvery is how often a key that the keyset lacks is searched for in a
-	// fresh one.
+	// searchEvery is how often the keyset is fetched to look for one missing key.
 	searchEvery = time.Minute
-	// maxSearched bounds how many such keys are searched for in that time, so
-	// that garbage naming ever new keys cannot make us hammer the source.
+	// maxSearched bounds how many missing keys are looked for in that time, so
+	// that garbage with a new key id in each text cannot overload the source.
 	maxSearched = 8
 )
 
-// keyring keeps the keyset and fetches it, one fetch at a time. The fetch runs
-// on its caller's goroutine and context, because a frozen environment runs
-// nothing in the background; no lock is held over it, and others wait for it
-// only as long as their own context lasts.
+// keyring holds the keyset and fetches it, one fetch at a time. A fetch runs on
+// its caller's goroutine and context, because a frozen environment runs nothing
+// in the background. No lock is held during a fetch, and other callers wait for
+// it only as long as their own context lasts.
 type keyring struct {
-	fetch func(context.Context) (redact.Secret, error)
-	now   func() time.Time
+	source  func(context.Context) (redact.Secret, error)
+	now     func() time.Time
+	fetches flight.Group[struct{}, fetched]
 
-	mu       sync.Mutex
-	keys     *keyset
-	fetching *fetching
-	// searched is when a key that the keyset lacks was last searched for.
+	mu   sync.Mutex
+	keys *keyset
+	// searched is when a key that the keyset lacks was last looked for.
 	searched map[string]time.Time
 }
 
-// fetching is a fetch under way; keys and err are set before done is closed.
-type fetching struct {
-	done chan struct{}
+// fetched is the result of one fetch.
+type fetched struct {
 	keys *keyset
 	err  error
-	// ended says that the fetch failed because its caller's context ended,
-	// which says nothing about the keyset.
-	ended bool
+	// private: the result is for the caller that ran the fetch alone. No fetch was
+	// due for it, or its own context ended; neither says anything about the keyset.
+	private bool
 }
 
-func newKeyring(fetch func(context.Context) (redact.Secret, error), now func() time.Time) *keyring {
-	return &keyring{fetch: fetch, now: now, searched: make(map[string]time.Time)}
+func newKeyring(source func(context.Context) (redact.Secret, error), now func() time.Time) *keyring {
+	return &keyring{source: source, now: now, searched: make(map[string]time.Time)}
 }
 
 // current returns the keyset, fetched if there is none yet.
 func (r *keyring) current(ctx context.Context) (*keyset, error) {
-	r.mu.Lock()
-	if r.keys != nil {
-		defer r.mu.Unlock()
-		return r.keys, nil
+	if keys := r.held(); keys != nil {
+		return keys, nil
 	}
-	return r.join(ctx)
+	keys, err := r.fetch(ctx, func() bool { return r.held() == nil })
+	if held := r.held(); held != nil { // even when a later fetch, for a missing key, failed
+		return held, nil
+	}
+	return keys, err
 }
 
-// find returns the key of that id, from a fresh keyset if the one at hand lacks it.
+// find returns the key with that id. If the held keyset lacks it, find looks in
+// a fresh one.
 func (r *keyring) find(ctx context.Context, id string) (redact.Secret, error) {
 	keys, err := r.current(ctx)
 	if err != nil {
@@ -71,20 +73,15 @@ func (r *keyring) find(ctx context.Context, id string) (redact.Secret, error) {
 		key, ok = keys.byID[id]
 	}
 	if !ok {
-		return redact.Secret{}, fmt.Errorf("%w: it lacks the key %q that sealed the text; put that key back", ErrUnavailable, id)
+		return redact.Secret{}, fmt.Errorf("%w: it lacks the key %q that sealed the text; add that key again", ErrUnavailable, id)
 	}
 	return key, nil
 }
 
-// search fetches the keyset anew to look for id, unless that was done within
-// the minute; then it returns the one at hand. A fetch that fails does not count.
+// search fetches the keyset to look for id, unless that was done within the last
+// minute; then it returns the held keyset. A fetch that fails does not count.
 func (r *keyring) search(ctx context.Context, id string) (*keyset, error) {
-	r.mu.Lock()
-	if _, known := r.keys.byID[id]; known || r.fetching == nil && !r.maySearch(id) {
-		defer r.mu.Unlock()
-		return r.keys, nil
-	}
-	keys, err := r.join(ctx)
+	keys, err := r.fetch(ctx, func() bool { return r.maySearch(id) })
 	if err != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -93,65 +90,64 @@ func (r *keyring) search(ctx context.Context, id string) (*keyset, error) {
 	return keys, err
 }
 
-// maySearch notes a search for id, if one is due. The caller holds mu.
+// maySearch reports whether a search for id is due, and records it.
 func (r *keyring) maySearch(id string) bool {
 	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for other, at := range r.searched {
 		if age := now.Sub(at); age >= searchEvery || age < 0 {
 			delete(r.searched, other)
 		}
 	}
-	if _, recent := r.searched[id]; recent || len(r.searched) >= maxSearched {
+	_, found := r.keys.byID[id]
+	_, recent := r.searched[id]
+	if found || recent || len(r.searched) >= maxSearched {
 		return false
 	}
 	r.searched[id] = now
 	return true
 }
 
-// join waits for the fetch under way, or makes one. It is called with mu held
-// and returns without.
-func (r *keyring) join(ctx context.Context) (*keyset, error) {
+func (r *keyring) held() *keyset {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.keys
+}
+
+// fetch shares one fetch among concurrent callers. due is asked by the caller
+// that runs it; without a fetch the result is the held keyset.
+func (r *keyring) fetch(ctx context.Context, due func() bool) (*keyset, error) {
 	for {
-		under := r.fetching
-		if under == nil {
-			under = &fetching{done: make(chan struct{})}
-			r.fetching = under
-			r.mu.Unlock()
-			return r.lead(ctx, under)
+		result, led, err := r.fetches.Do(ctx, struct{}{}, func(context.Context) (fetched, error) {
+			return r.fetchIfDue(ctx, due), nil
+		})
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		case led || !result.private:
+			return result.keys, result.err
 		}
-		r.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
-		case <-under.done:
-		}
-		if !under.ended {
-			return under.keys, under.err
-		}
-		r.mu.Lock()
 	}
 }
 
-// lead makes the fetch that the others wait for. A keyset that cannot be had
-// leaves the one at hand in use.
-func (r *keyring) lead(ctx context.Context, own *fetching) (*keyset, error) {
-	own.err = fmt.Errorf("%w: its fetch broke off", ErrUnavailable) // what waiters see of a panic
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if own.err == nil {
-			r.keys = own.keys
-		}
-		own.ended = own.err != nil && ctx.Err() != nil
-		r.fetching = nil
-		close(own.done)
-	}()
-	own.keys, own.err = r.load(ctx)
-	return own.keys, own.err
+// fetchIfDue keeps the held keyset in use when the fetch fails.
+func (r *keyring) fetchIfDue(ctx context.Context, due func() bool) fetched {
+	if !due() {
+		return fetched{keys: r.held(), private: true}
+	}
+	keys, err := r.load(ctx)
+	if err != nil {
+		return fetched{err: err, private: ctx.Err() != nil}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys = keys
+	return fetched{keys: keys}
 }
 
 func (r *keyring) load(ctx context.Context) (*keyset, error) {
-	text, err := r.fetch(ctx)
+	text, err := r.source(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: fetch it: %w", ErrUnavailable, err)
 	}

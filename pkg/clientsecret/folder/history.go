@@ -1,12 +1,11 @@
 package folder
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
@@ -76,11 +75,10 @@ func (h *history) previous(name string) (version, bool) {
 // secret presents a version as the source's callers know it. The version id is
 // a digest, so that it is the same for every process that reads the same file.
 func (v version) secret(name string) clientsecret.Secret {
-	digest := sha256.Sum256([]byte(v.text.Reveal()))
 	return clientsecret.Secret{
 		Name:      name,
 		ARN:       fmt.Sprintf("arn:tokenvend:file:%s#%d", name, v.life),
-		VersionID: hex.EncodeToString(digest[:16]),
+		VersionID: digest.Long(v.text.Reveal()),
 		Text:      v.text,
 		Origin:    origin(name),
 	}
