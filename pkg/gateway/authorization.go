@@ -41,12 +41,12 @@ type authorizationRoutes struct {
 	now           func() time.Time
 }
 
-func (a authorizationRoutes) methods() (authorization, complete route) {
-	return route{
+func (a authorizationRoutes) methods() (authorization, complete resource) {
+	return resource{
 			http.MethodPost:   {action: "authorize", body: true, run: a.start},
 			http.MethodPut:    {action: "import", body: true, run: a.put},
 			http.MethodDelete: {action: "disconnect", run: a.delete},
-		}, route{
+		}, resource{
 			http.MethodPost: {action: "complete", body: true, run: a.complete},
 		}
 }
@@ -90,10 +90,10 @@ func (a authorizationRoutes) base(r *request) (string, error) {
 		return a.publicBaseURL, nil
 	}
 	domain := strings.ToLower(r.domain)
-	if !r.mounted || !isPrefix(r.mount) || !consistsOf(domain, hostCharacters) {
+	if !r.hasBasePath || !isPrefix(r.basePath) || !consistsOf(domain, hostCharacters) {
 		return "", fmt.Errorf("the event's domainName and path do not tell where our public pages are; set PUBLIC_BASE_URL")
 	}
-	return "https://" + domain + r.mount, nil
+	return "https://" + domain + r.basePath, nil
 }
 
 // The members of the request that completes a consent.
@@ -122,7 +122,7 @@ func (a authorizationRoutes) complete(ctx context.Context, r *request) (response
 	if err != nil {
 		return response{}, err
 	}
-	return a.stands(ctx, r), nil
+	return a.statusAfterConsent(ctx, r), nil
 }
 
 // isOneWay reports whether the members given are those of one way to complete.
@@ -156,7 +156,7 @@ func (a authorizationRoutes) put(ctx context.Context, r *request) (response, err
 	if err := a.grants.Import(ctx, i); err != nil {
 		return response{}, err
 	}
-	return a.stands(ctx, r), nil
+	return a.statusAfterConsent(ctx, r), nil
 }
 
 // parseRefreshToken accepts what RFC 6749 §A.17 calls a refresh token.
@@ -196,10 +196,10 @@ func (a authorizationRoutes) delete(ctx context.Context, r *request) (response, 
 	return response{status: http.StatusNoContent}, nil
 }
 
-// stands tells how a connection stands after a consent has been stored. Nothing
+// statusAfterConsent tells how a connection statusAfterConsent after a consent has been stored. Nothing
 // that goes wrong from here on may look as if the consent had: it cannot be
 // completed again.
-func (a authorizationRoutes) stands(ctx context.Context, r *request) response {
+func (a authorizationRoutes) statusAfterConsent(ctx context.Context, r *request) response {
 	status, err := a.status.of(ctx, r)
 	if err != nil {
 		audit.From(ctx).Warn("status_unread")

@@ -23,16 +23,16 @@ import (
 // for concurrent use.
 type Handler struct {
 	audit        *audit.Writer
-	routes       map[string]route
+	routes       map[string]resource
 	invocationID func(context.Context) string
-	// refuse turns an error into a response.
-	refuse func(*audit.Entry, error) response
-	// anonymous: its callers have no identity.
-	anonymous bool
+	// respond turns an error into a response.
+	respond func(*audit.Entry, error) response
+	// public: its callers have no identity.
+	public bool
 }
 
-// route is one resource of the API: the methods it has.
-type route map[string]operation
+// resource is one resource of the API: the methods it has.
+type resource map[string]operation
 
 // operation answers one method of one resource. Its action names it in the
 // audit line.
@@ -68,16 +68,16 @@ func (h *Handler) answer(ctx context.Context, payload []byte, entry *audit.Entry
 	defer func() {
 		if p := recover(); p != nil {
 			// The value of a panic may hold anything; its type and place do not.
-			res = h.refuse(entry, fmt.Errorf("panic of %T at %s", p, panicSite(debug.Stack())))
+			res = h.respond(entry, fmt.Errorf("panic of %T at %s", p, panicSite(debug.Stack())))
 		}
 	}()
 	e, err := decodeEvent(payload)
 	if err != nil {
-		return h.refuse(entry, err)
+		return h.respond(entry, err)
 	}
 	res, err = h.serve(ctx, e, entry)
 	if err != nil {
-		return h.refuse(entry, err)
+		return h.respond(entry, err)
 	}
 	entry.Outcome = "ok"
 	return res
@@ -102,7 +102,7 @@ func (h *Handler) serve(ctx context.Context, e *event, entry *audit.Entry) (resp
 }
 
 // allow lists the methods of a route for the Allow header.
-func (r route) allow() string {
+func (r resource) allow() string {
 	var names []string
 	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		if _, ok := r[m]; ok {
@@ -112,12 +112,13 @@ func (r route) allow() string {
 	return strings.Join(names, ", ")
 }
 
-// panicSite finds the line that panicked in a stack trace: the first frame of
-// this module after the runtime's own.
+// panicSite returns the file and line that panicked: the first frame of a stack
+// trace after those of the runtime, whose paths are relative in a binary built
+// with -trimpath.
 func panicSite(stack []byte) string {
 	_, after, _ := strings.Cut(string(stack), "panic(")
 	for line := range strings.Lines(after) {
-		if strings.HasPrefix(line, "\t") && !strings.Contains(line, "/runtime/") {
+		if strings.HasPrefix(line, "\t") && !strings.Contains(line, "/runtime/") && !strings.HasPrefix(line, "\truntime/") {
 			place, _, _ := strings.Cut(strings.TrimSpace(line), " +0x")
 			return place[strings.LastIndexByte(place, '/')+1:]
 		}

@@ -68,10 +68,10 @@ type ConsentConfig struct {
 // nothing that its door does not show.
 func Consent(c ConsentConfig) *Handler {
 	p := publicRoutes{door: c.FrontChannel, pages: c.Pages}
-	return &Handler{audit: c.Audit, invocationID: c.InvocationID, anonymous: true, refuse: p.refuse, routes: map[string]route{
+	return &Handler{audit: c.Audit, invocationID: c.InvocationID, public: true, respond: p.errorResponse, routes: map[string]resource{
 		"/consent/{session}": {
 			http.MethodGet:  {action: "consent_page", run: p.show},
-			http.MethodPost: {action: "consent_continue", form: []string{csrf}, run: p.proceed},
+			http.MethodPost: {action: "consent_continue", form: []string{csrf}, run: p.continueToProvider},
 		},
 		"/callback/{connection}": {
 			// The provider's parameters are the door's to judge; RFC 6749 §4.1.2 has
@@ -98,9 +98,9 @@ func (p publicRoutes) show(ctx context.Context, r *request) (response, error) {
 	return document.response(http.StatusOK), err
 }
 
-// proceed sends the browser to the provider. 303 makes it a GET without the
+// continueToProvider sends the browser to the provider. 303 makes it a GET without the
 // form (RFC 9110 §15.4.4; RFC 9700 §4.12).
-func (p publicRoutes) proceed(ctx context.Context, r *request) (response, error) {
+func (p publicRoutes) continueToProvider(ctx context.Context, r *request) (response, error) {
 	d, err := p.door.Continue(ctx, consent.ContinueRequest{
 		SessionID: r.session, CSRF: r.form.Get(csrf), Origin: r.headers.origin, FetchSite: r.headers.fetchSite,
 	})
@@ -126,9 +126,9 @@ func (p publicRoutes) receive(ctx context.Context, r *request) (response, error)
 	return document.response(http.StatusOK).with(receipt.ClearCookie), err
 }
 
-// refuse answers an error with a page.
-func (p publicRoutes) refuse(entry *audit.Entry, err error) response {
-	f := settle(entry, err)
+// errorResponse answers an error with a page.
+func (p publicRoutes) errorResponse(entry *audit.Entry, err error) response {
+	f := toFailure(entry, err)
 	document, err := p.pages.Error(ErrorPage{
 		Status: f.status, Code: f.problem.Code, OtherBrowser: consent.IsOtherBrowser(f.problem), ManualState: consent.IsManualState(f.problem),
 		Detail: f.problem.Detail, RequestID: entry.RequestID,

@@ -27,11 +27,11 @@ type request struct {
 	session string
 	// caller is the ARN of who asks, callerID IAM's own name of them.
 	caller, callerID string
-	// domain is the host that was called, mount what stands before the resource's
+	// domain is the host that was called, basePath what stands before the resource's
 	// path there: the stage, or a custom domain's base path. Mounted tells that
 	// the event says so.
-	domain, mount string
-	mounted       bool
+	domain, basePath string
+	hasBasePath       bool
 	headers       headers
 	query         map[string]string
 	// rawQuery is what an operation gets that reads the query itself.
@@ -43,7 +43,7 @@ type request struct {
 
 func (h *Handler) parseRequest(e *event, op operation, entry *audit.Entry) (*request, error) {
 	r := &request{headers: e.headers}
-	if !h.anonymous {
+	if !h.public {
 		if err := r.identify(e, entry); err != nil {
 			return nil, err
 		}
@@ -132,7 +132,7 @@ func (r *request) readPath(e *event, entry *audit.Entry) (err error) {
 		return problem.New(problem.InvalidRequest, "the path is not written canonically; use "+canonical)
 	}
 	r.domain = e.domain
-	r.mount, r.mounted = strings.CutSuffix(e.fullPath, canonical)
+	r.basePath, r.hasBasePath = strings.CutSuffix(e.fullPath, canonical)
 	return nil
 }
 
@@ -166,7 +166,7 @@ func (r *request) readQuery(e *event, known []string) error {
 	for name, values := range e.query {
 		switch {
 		case !slices.Contains(known, name):
-			return problem.New(problem.InvalidRequest, "unknown query parameter "+shown(name)+"; "+expected("parameters", known))
+			return problem.New(problem.InvalidRequest, "unknown query parameter "+quoteName(name)+"; "+expected("parameters", known))
 		case len(values) != 1:
 			return problem.New(problem.InvalidRequest, "query parameter "+name+" is given more than once")
 		case values[0] == "":
@@ -252,7 +252,7 @@ func (r *request) texts(known ...string) (map[string]string, error) {
 		text, isText := value.(string)
 		switch {
 		case !slices.Contains(known, name):
-			return nil, problem.New(problem.InvalidRequest, "unknown body member "+shown(name)+"; "+expected("members", known))
+			return nil, problem.New(problem.InvalidRequest, "unknown body member "+quoteName(name)+"; "+expected("members", known))
 		case !isText:
 			return nil, problem.New(problem.InvalidRequest, "body member "+name+" must be a string")
 		case text == "":

@@ -157,8 +157,8 @@ type providerSection struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// appearance is how a code looks over HTTP.
-var appearance = map[problem.Code]struct {
+// httpStatus is how a code looks over HTTP.
+var httpStatus = map[problem.Code]struct {
 	status int
 	title  string
 }{
@@ -180,32 +180,32 @@ var appearance = map[problem.Code]struct {
 	problem.RefreshInProgress:       {http.StatusServiceUnavailable, "A refresh is in progress"},
 }
 
-// failed is an error on its way to a response.
-type failed struct {
+// failure is an error on its way to a response.
+type failure struct {
 	problem    *problem.Error
 	status     int
 	allow      string
 	retryAfter time.Duration
 }
 
-// settle is the one place where errors become answers. What the caller reads is
+// toFailure is the one place where errors become answers. What the caller reads is
 // the problem's detail; its cause goes to the audit line.
-func settle(entry *audit.Entry, err error) failed {
+func toFailure(entry *audit.Entry, err error) failure {
 	p, status, allow := classify(err)
 	entry.Outcome = string(p.Code)
 	entry.SetCause(p.Cause)
 	if status == 0 {
-		status = appearance[p.Code].status
+		status = httpStatus[p.Code].status
 	}
-	return failed{problem: p, status: status, allow: allow, retryAfter: retryAfter(status, p)}
+	return failure{problem: p, status: status, allow: allow, retryAfter: retryAfter(status, p)}
 }
 
-// failure answers an error with a problem document.
-func failure(entry *audit.Entry, err error) response {
-	f := settle(entry, err)
+// problemResponse answers an error with a problem document.
+func problemResponse(entry *audit.Entry, err error) response {
+	f := toFailure(entry, err)
 	p := f.problem
 	d := problemDocument{
-		Type: "urn:tokenvend:error:" + string(p.Code), Title: appearance[p.Code].title, Status: f.status, Detail: p.Detail,
+		Type: "urn:tokenvend:error:" + string(p.Code), Title: httpStatus[p.Code].title, Status: f.status, Detail: p.Detail,
 		Instance: entry.RequestID, Error: p.Code, ErrorDescription: p.Detail,
 		Retryable: p.Code.Retryable() && !p.Final, Connection: entry.Connection,
 	}

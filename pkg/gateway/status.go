@@ -46,7 +46,7 @@ func Connections(c ConnectionsConfig) *Handler {
 	authorization, complete := authorizationRoutes{
 		status: s, consents: c.BackChannel, grants: c.Grants, publicBaseURL: c.PublicBaseURL, now: c.Now,
 	}.methods()
-	return &Handler{audit: c.Audit, invocationID: c.InvocationID, refuse: failure, routes: map[string]route{
+	return &Handler{audit: c.Audit, invocationID: c.InvocationID, respond: problemResponse, routes: map[string]resource{
 		"/connections": {
 			http.MethodGet: {action: "list", query: []string{"limit", "next"}, run: s.list},
 		},

@@ -38,12 +38,12 @@ func Vend(c VendConfig) *Handler {
 		c.Now = time.Now
 	}
 	t := tokenRoutes{tokens: c.Tokens, now: c.Now}
-	methods := route{
+	methods := resource{
 		http.MethodGet:    {action: "vend", query: []string{"min_ttl", "scope"}, run: t.get},
 		http.MethodPost:   {action: "vend", body: true, run: t.post},
 		http.MethodDelete: {action: "forget", query: []string{"revoke"}, run: t.delete},
 	}
-	return &Handler{audit: c.Audit, invocationID: c.InvocationID, refuse: failure, routes: map[string]route{
+	return &Handler{audit: c.Audit, invocationID: c.InvocationID, respond: problemResponse, routes: map[string]resource{
 		"/connections/{connection}/token":                    methods,
 		"/connections/{connection}/subjects/{subject}/token": methods,
 	}}
@@ -112,7 +112,7 @@ func readMember(want *vending.Request, name string, value any) (err error) {
 	case name == "min_ttl" || name == "scope" || name == "rejected_token_id":
 		err = problem.New(problem.InvalidRequest, "body member "+name+" has the wrong type; min_ttl is a number, the others are strings")
 	default:
-		err = problem.New(problem.InvalidRequest, "unknown body member "+shown(name)+
+		err = problem.New(problem.InvalidRequest, "unknown body member "+quoteName(name)+
 			"; this request takes the members min_ttl, scope, rejected_token_id")
 	}
 	return err
@@ -185,9 +185,9 @@ func parseTokenID(raw string) (string, error) {
 	return raw, nil
 }
 
-// shown repeats a name that a caller got wrong. A long one is no slip of the
+// quoteName repeats a name that a caller got wrong. A long one is no slip of the
 // pen, and may be a token in the wrong place.
-func shown(name string) string {
+func quoteName(name string) string {
 	if len(name) > 24 {
 		return "of " + strconv.Itoa(len(name)) + " characters"
 	}

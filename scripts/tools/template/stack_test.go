@@ -30,7 +30,7 @@ func problems(t *testing.T, text []byte) (found []string) {
 	return slices.Concat(
 		accessProblems(t, parsed, functions), environmentProblems(t, functions), logProblems(parsed, functions),
 		renewProblems(functions["functions/renew/"]), keptProblems(parsed), tableProblems(parsed.Resources["Tokens"]),
-		routeProblems(t, functions), apiProblems(api), policyProblems(api), answerProblems(t, api),
+		routeProblems(functions), apiProblems(api), policyProblems(api), answerProblems(t, api),
 		alarmProblems(t, parsed), dashboardProblems(t, parsed), readerProblems(parsed),
 		typeProblems(parsed), conditionProblems(parsed), valueProblems(functions), wiringProblems(parsed),
 	)

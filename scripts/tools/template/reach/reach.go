@@ -104,25 +104,6 @@ func (c *Code) From(command string) (Reached, error) {
 // Calls are AWS's operations, each as IAM names it, sorted.
 func (r Reached) Calls() []string { return slices.Sorted(maps.Keys(r.calls)) }
 
-// Keys are the constant keys of map literals whose values are of the named
-// type, sorted.
-func (r Reached) Keys(of string) []string {
-	found := map[string]bool{}
-	for _, b := range r.bodies {
-		ast.Inspect(b.node, func(n ast.Node) bool {
-			pair, ok := n.(*ast.KeyValueExpr)
-			if !ok || typeName(b.info.TypeOf(pair.Value)) != of {
-				return true
-			}
-			if value := b.info.Types[pair.Key].Value; value != nil && value.Kind() == constant.String {
-				found[constant.StringVal(value)] = true
-			}
-			return true
-		})
-	}
-	return slices.Sorted(maps.Keys(found))
-}
-
 // Constants are the values of the constants of the named type that are
 // mentioned outside the package that declares them, sorted.
 func (r Reached) Constants(of string) []string {

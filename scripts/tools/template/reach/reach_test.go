@@ -44,10 +44,10 @@ func TestFrom(t *testing.T) {
 		}
 	})
 	t.Run("tables and texts", func(t *testing.T) {
-		if row := code.Table(module+"pkg/gateway", "appearance")["rate_limited"]; !slices.Equal(row, []string{"429", "Too many requests"}) {
+		if row := code.Table(module+"pkg/gateway", "httpStatus")["rate_limited"]; !slices.Equal(row, []string{"429", "Too many requests"}) {
 			t.Errorf("rate_limited looks like %q", row)
 		}
-		if code.Table(module+"pkg/other", "appearance")["rate_limited"] != nil || code.Texts(module+"pkg/other", "directive") != nil {
+		if code.Table(module+"pkg/other", "httpStatus")["rate_limited"] != nil || code.Texts(module+"pkg/other", "directive") != nil {
 			t.Error("a package that is not there has something")
 		}
 	})
