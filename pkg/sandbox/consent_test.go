@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
 const (
@@ -58,7 +58,7 @@ func (g *rig) person() *http.Client {
 // consents has a user allow or deny, and returns the parameters at the redirect URI.
 func (g *rig) consents(at, user string, allow bool) url.Values {
 	g.t.Helper()
-	redirect, err := visitor.Consent(g.t.Context(), g.person(), at, user, allow)
+	redirect, err := browserclient.Consent(g.t.Context(), g.person(), at, user, allow)
 	must(g.t, err)
 	u, err := url.Parse(redirect)
 	must(g.t, err)
@@ -129,7 +129,7 @@ func wantDead(t *testing.T, got reply) {
 
 func TestTheDocumentedWayOfAUser(t *testing.T) {
 	g := newUserRig(t)
-	redirect, err := visitor.Consent(t.Context(), nil, g.invitation(), "ada@studio.example", true)
+	redirect, err := browserclient.Consent(t.Context(), nil, g.invitation(), "ada@studio.example", true)
 	must(t, err)
 	u, err := url.Parse(redirect)
 	must(t, err)

@@ -62,7 +62,7 @@ func (c Counters) clone() Counters {
 // countersOf are a client's own, or those of requests that named none. s.mu is held.
 func (s *Sandbox) countersOf(c *client) *Counters {
 	if c == nil {
-		return &s.strangers
+		return &s.unknownClients
 	}
 	return &c.counters
 }
@@ -89,11 +89,11 @@ func (s *Sandbox) Counters(connection string) (Counters, error) {
 	return c.counters.clone(), nil
 }
 
-// Strangers counts the token requests that named no registered client.
-func (s *Sandbox) Strangers() Counters {
+// UnknownClients counts the token requests that named no registered client.
+func (s *Sandbox) UnknownClients() Counters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.strangers.clone()
+	return s.unknownClients.clone()
 }
 
 // ResetCounters starts a connection's counters from nothing. The error is

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
 // surfer is a browser that follows no redirect, so that each step is seen.
@@ -130,7 +130,7 @@ func TestTheUserDecides(t *testing.T) {
 		g := newUserRig(t)
 		browser := g.person()
 		for _, user := range []string{"ada@studio.example", "somebody.else@studio.example"} {
-			redirect, err := visitor.Consent(t.Context(), browser, g.invitation(), user, true)
+			redirect, err := browserclient.Consent(t.Context(), browser, g.invitation(), user, true)
 			must(t, err)
 			u, _ := url.Parse(redirect)
 			token := pairOf(t, g.exchange(u.Query().Get("code")))

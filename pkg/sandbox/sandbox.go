@@ -68,15 +68,15 @@ type Sandbox struct {
 	// files orders rewrites of connection files; it is taken before mu.
 	files sync.Mutex
 
-	mu        sync.Mutex // guards what follows
-	entropy   entropy
-	baseURL   string
-	clients   map[string]*client // by connection
-	byID      map[clientKey]*client
-	tokens    tokens
-	grants    grants
-	browsers  map[string]*browser // by the value of their cookie
-	strangers Counters
+	mu             sync.Mutex // guards what follows
+	entropy        entropy
+	baseURL        string
+	clients        map[string]*client // by connection
+	byID           map[clientKey]*client
+	tokens         tokens
+	grants         grants
+	browsers       map[string]*browser // by the value of their cookie
+	unknownClients Counters
 }
 
 // New returns a sandbox with the documents' clients registered under fresh ids

@@ -17,7 +17,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
 // loopback lets the service reach the sandbox, as the local run does.
@@ -67,7 +67,7 @@ func (g *rig) consented(c connection.Connection, user string) oauth.Token {
 		State: "a.b", Challenge: oauth.Challenge(verifier), Params: c.AuthorizationParams,
 	})
 	must(g.t, err)
-	redirect, err := visitor.Consent(g.t.Context(), g.person(), at, user, true)
+	redirect, err := browserclient.Consent(g.t.Context(), g.person(), at, user, true)
 	must(g.t, err)
 	back, err := url.Parse(redirect)
 	must(g.t, err)

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
 // wrong is a confirmation code that chance does not make.
@@ -76,7 +76,7 @@ func TestDenial(t *testing.T) {
 func TestByHand(t *testing.T) {
 	s := serve(t)
 	term := start(t, nil, "-by-hand", "-subject", "grace", "-url", s.url, name)
-	back, err := visitor.Consent(t.Context(), nil, term.out.await(t, `(?m)^  (http://\S+/connect/authorize\?\S+)$`, 1), "grace@studio.example", true)
+	back, err := browserclient.Consent(t.Context(), nil, term.out.await(t, `(?m)^  (http://\S+/connect/authorize\?\S+)$`, 1), "grace@studio.example", true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 	"github.com/tokenvend/tokenvend/scripts/internal/localrun"
 )
 
@@ -191,7 +191,7 @@ func browse(ctx context.Context, page string, allow bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	back, err := visitor.Consent(ctx, &http.Client{}, provider, "", allow)
+	back, err := browserclient.Consent(ctx, &http.Client{}, provider, "", allow)
 	if err != nil {
 		return "", err
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
@@ -71,7 +71,7 @@ func (f *Fleet) visit(ctx context.Context, conn connection.Connection, verifier 
 	if err != nil {
 		return "", fmt.Errorf("authorization URL: %w", err)
 	}
-	end, err := visitor.Consent(ctx, nil, address, "", true)
+	end, err := browserclient.Consent(ctx, nil, address, "", true)
 	if err != nil {
 		return "", err
 	}

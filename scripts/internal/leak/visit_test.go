@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/gateway"
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
 // publicBase is where browsers find the pages.
@@ -190,7 +190,7 @@ func (h *house) proceed(s *session, form url.Values) reply {
 // decide has the user decide at the provider.
 func (h *house) decide(s *session, address string, allow bool) {
 	h.t.Helper()
-	at, err := visitor.Consent(h.t.Context(), &http.Client{}, address, "", allow)
+	at, err := browserclient.Consent(h.t.Context(), &http.Client{}, address, "", allow)
 	if err != nil {
 		h.t.Fatal(err)
 	}

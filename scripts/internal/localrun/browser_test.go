@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
 // user is the sandbox's connection for a user who consents.
@@ -112,7 +112,7 @@ func (b browser) leave(s session) string {
 // browser is sent then.
 func (b browser) decides(authorizationURL, email string, allow bool) string {
 	b.t.Helper()
-	back, err := visitor.Consent(b.t.Context(), &http.Client{}, authorizationURL, email, allow)
+	back, err := browserclient.Consent(b.t.Context(), &http.Client{}, authorizationURL, email, allow)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
 // policies are what servers do with refresh tokens, and how many refreshes an
@@ -141,7 +141,7 @@ func (r *running) elsewhere() string {
 	}
 	form := map[string][]string{"client_id": {client.ID}, "redirect_uri": {r.url + "/callback/" + user}}
 	ask := clone(form, map[string]string{"response_type": "code", "scope": "cfgateway offline_access", "state": "elsewhere"})
-	back, err := visitor.Consent(r.t.Context(), nil, r.sandbox+"/creative-force/connect/authorize?"+ask.Encode(), "", true)
+	back, err := browserclient.Consent(r.t.Context(), nil, r.sandbox+"/creative-force/connect/authorize?"+ask.Encode(), "", true)
 	if err != nil {
 		r.t.Fatal(err)
 	}

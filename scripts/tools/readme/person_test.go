@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
 // codesVariable makes of this test's program the browser of the person who
@@ -76,7 +76,7 @@ func visit(ctx context.Context, page string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("continue: %w", err)
 	}
-	back, err := visitor.Consent(ctx, &http.Client{}, provider, "", true)
+	back, err := browserclient.Consent(ctx, &http.Client{}, provider, "", true)
 	if err != nil {
 		return "", err
 	}

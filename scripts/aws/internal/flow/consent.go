@@ -11,7 +11,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 	"github.com/tokenvend/tokenvend/scripts/aws/internal/cloud"
 )
 
@@ -115,7 +115,7 @@ func browse(ctx context.Context, page string) (code string, err error) {
 	if err != nil {
 		return "", err
 	}
-	back, err := visitor.Consent(ctx, &http.Client{}, provider, "", true)
+	back, err := browserclient.Consent(ctx, &http.Client{}, provider, "", true)
 	if err != nil {
 		return "", err
 	}

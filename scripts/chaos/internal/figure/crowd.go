@@ -194,4 +194,4 @@ func compared(ctx context.Context, f *fleet.Fleet, c Config) (string, error) {
 }
 
 // strangers are the requests whose client the sandbox could not tell.
-func strangers(f *fleet.Fleet) int { return f.Provider.Strangers().Total }
+func strangers(f *fleet.Fleet) int { return f.Provider.UnknownClients().Total }

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// maxRedirect is the longest authorization response read, in bytes as sent.
-	maxRedirect = 2 << 10
-	maxCode     = 1 << 10 // bytes
+	// maxAuthorizationResponse is the longest authorization response read, in bytes as sent.
+	maxAuthorizationResponse = 2 << 10
+	maxCode                  = 1 << 10 // bytes
 	// maxErrorCode is the longest error code that is taken for one, in bytes.
 	maxErrorCode = 64
 )
@@ -41,15 +41,15 @@ type AuthorizationResponseError struct{ Reason string }
 
 // The reasons of an AuthorizationResponseError.
 const (
-	RedirectTooLong  = "is longer than 2 KiB"
-	RedirectEncoding = "is not written as a query has to be"
-	RedirectRepeated = "says one thing twice"
-	RedirectState    = "lacks a usable state"
-	RedirectCode     = "holds a code that cannot be one"
-	RedirectRefusal  = "holds an error that cannot be one"
-	RedirectBoth     = "holds a code and an error"
-	RedirectNeither  = "holds neither a code nor an error"
-	RedirectIssuer   = "does not come from the issuer that was asked"
+	ResponseTooLong  = "is longer than 2 KiB"
+	ResponseEncoding = "is not written as a query has to be"
+	ResponseRepeated = "says one thing twice"
+	ResponseState    = "lacks a usable state"
+	ResponseCode     = "holds a code that cannot be one"
+	ResponseRefusal  = "holds an error that cannot be one"
+	ResponseBoth     = "holds a code and an error"
+	ResponseNeither  = "holds neither a code nor an error"
+	ResponseIssuer   = "does not come from the issuer that was asked"
 )
 
 // Error returns the reason in a sentence.
@@ -62,32 +62,32 @@ func (e *AuthorizationResponseError) Error() string { return "the authorization 
 // asked for are ignored (RFC 6749 §4.1.2), an id_token or access_token among
 // them; a parameter without a value counts as omitted (§3.1).
 //
-// Every error is a *RedirectError. With RedirectIssuer comes the state, and
+// Every error is a *AuthorizationResponseError. With ResponseIssuer comes the state, and
 // nothing else, so that its session can be found; the code is not to be used.
 func ReadAuthorizationResponse(rawQuery, issuer string, requireIssuer bool) (AuthorizationResponse, error) {
-	params, reason := redirectParams(rawQuery)
+	params, reason := responseParams(rawQuery)
 	if reason != "" {
 		return AuthorizationResponse{}, &AuthorizationResponseError{reason}
 	}
-	r, reason := redirectOf(params)
+	r, reason := authorizationResponseOf(params)
 	switch {
 	case reason != "":
 		return r, &AuthorizationResponseError{reason}
 	case issuer != "" && r.Issuer != issuer && (r.Issuer != "" || requireIssuer):
-		return AuthorizationResponse{State: r.State}, &AuthorizationResponseError{RedirectIssuer}
+		return AuthorizationResponse{State: r.State}, &AuthorizationResponseError{ResponseIssuer}
 	}
 	return r, nil
 }
 
-// redirectParams decodes the parameters that matter. Two of one name are
+// responseParams decodes the parameters that matter. Two of one name are
 // refused even if one is empty: which of them counts is a matter of taste, and
 // attacks live on taste.
-func redirectParams(rawQuery string) (map[string]string, string) {
-	if len(rawQuery) > maxRedirect {
-		return nil, RedirectTooLong
+func responseParams(rawQuery string) (map[string]string, string) {
+	if len(rawQuery) > maxAuthorizationResponse {
+		return nil, ResponseTooLong
 	}
 	if strings.ContainsFunc(rawQuery, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, RedirectEncoding
+		return nil, ResponseEncoding
 	}
 	params := map[string]string{}
 	for pair := range strings.SplitSeq(rawQuery, "&") {
@@ -95,7 +95,7 @@ func redirectParams(rawQuery string) (map[string]string, string) {
 		name, nameErr := url.QueryUnescape(rawName)
 		value, valueErr := url.QueryUnescape(rawValue)
 		if nameErr != nil || valueErr != nil {
-			return nil, RedirectEncoding
+			return nil, ResponseEncoding
 		}
 		switch name {
 		case "code", "state", "error", "error_description", "iss":
@@ -103,28 +103,28 @@ func redirectParams(rawQuery string) (map[string]string, string) {
 			continue
 		}
 		if _, twice := params[name]; twice {
-			return nil, RedirectRepeated
+			return nil, ResponseRepeated
 		}
 		params[name] = value
 	}
 	return params, ""
 }
 
-func redirectOf(params map[string]string) (AuthorizationResponse, string) {
+func authorizationResponseOf(params map[string]string) (AuthorizationResponse, string) {
 	code, refusal, state, issuer := params["code"], params["error"], params["state"], params["iss"]
 	switch {
 	case !isVisible(state):
-		return AuthorizationResponse{}, RedirectState
+		return AuthorizationResponse{}, ResponseState
 	case code != "" && refusal != "":
-		return AuthorizationResponse{}, RedirectBoth
+		return AuthorizationResponse{}, ResponseBoth
 	case code == "" && refusal == "":
-		return AuthorizationResponse{}, RedirectNeither
+		return AuthorizationResponse{}, ResponseNeither
 	case code != "" && (len(code) > maxCode || !isPrintable(code)):
-		return AuthorizationResponse{}, RedirectCode
+		return AuthorizationResponse{}, ResponseCode
 	case refusal != "" && !isErrorCode(refusal):
-		return AuthorizationResponse{}, RedirectRefusal
+		return AuthorizationResponse{}, ResponseRefusal
 	case issuer != "" && !isVisible(issuer):
-		return AuthorizationResponse{State: redact.New(state)}, RedirectIssuer
+		return AuthorizationResponse{State: redact.New(state)}, ResponseIssuer
 	}
 	return AuthorizationResponse{
 		Code:             redact.New(code),

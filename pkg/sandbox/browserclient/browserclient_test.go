@@ -1,4 +1,4 @@
-package visitor_test
+package browserclient_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
-	"github.com/tokenvend/tokenvend/pkg/sandbox/visitor"
+	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
 const (
@@ -48,7 +48,7 @@ func TestConsent(t *testing.T) {
 	} {
 		t.Run("doc "+row.name, func(t *testing.T) {
 			_, at := invite(t)
-			got, err := visitor.Consent(t.Context(), nil, at, row.user, row.allow)
+			got, err := browserclient.Consent(t.Context(), nil, at, row.user, row.allow)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +59,7 @@ func TestConsent(t *testing.T) {
 	}
 	t.Run("doc a request that is refused at once leads back too", func(t *testing.T) {
 		_, at := invite(t)
-		got, err := visitor.Consent(t.Context(), nil, strings.Replace(at, "response_type=code", "response_type=x", 1), "", true)
+		got, err := browserclient.Consent(t.Context(), nil, strings.Replace(at, "response_type=code", "response_type=x", 1), "", true)
 		if err != nil || !strings.Contains(got, "error=unsupported_response_type") {
 			t.Errorf("led to %s, %v", got, err)
 		}
@@ -69,7 +69,7 @@ func TestConsent(t *testing.T) {
 		jar, _ := cookiejar.New(nil)
 		client := &http.Client{Jar: jar}
 		for _, user := range []string{"grace@crm.example", "no e-mail address, but already signed in"} {
-			if _, err := visitor.Consent(t.Context(), client, at, user, true); err != nil {
+			if _, err := browserclient.Consent(t.Context(), client, at, user, true); err != nil {
 				t.Error(err)
 			}
 		}
@@ -98,7 +98,7 @@ func TestConsentSaysWhatStoodInItsWay(t *testing.T) {
 		t.Run("doc "+name, func(t *testing.T) {
 			server := httptest.NewServer(row.serve)
 			t.Cleanup(server.Close)
-			_, err := visitor.Consent(t.Context(), nil, server.URL+"/?redirect_uri="+url.QueryEscape(callback)+"&state=hidden", "", true)
+			_, err := browserclient.Consent(t.Context(), nil, server.URL+"/?redirect_uri="+url.QueryEscape(callback)+"&state=hidden", "", true)
 			if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "hidden") {
 				t.Errorf("says %v, want %q", err, row.want)
 			}
@@ -106,13 +106,13 @@ func TestConsentSaysWhatStoodInItsWay(t *testing.T) {
 	}
 	t.Run("doc the server's own page", func(t *testing.T) {
 		_, at := invite(t)
-		_, err := visitor.Consent(t.Context(), nil, strings.Replace(at, "c1", "c2", 1), "", true)
+		_, err := browserclient.Consent(t.Context(), nil, strings.Replace(at, "c1", "c2", 1), "", true)
 		if err == nil || !strings.Contains(err.Error(), "400, This did not work") {
 			t.Errorf("says %v", err)
 		}
 	})
 	t.Run("doc no URL", func(t *testing.T) {
-		if _, err := visitor.Consent(t.Context(), nil, "http://[", "", true); err == nil {
+		if _, err := browserclient.Consent(t.Context(), nil, "http://[", "", true); err == nil {
 			t.Error("went there")
 		}
 	})
@@ -120,7 +120,7 @@ func TestConsentSaysWhatStoodInItsWay(t *testing.T) {
 		_, at := invite(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := visitor.Consent(ctx, nil, at, "", true); !errors.Is(err, context.Canceled) {
+		if _, err := browserclient.Consent(ctx, nil, at, "", true); !errors.Is(err, context.Canceled) {
 			t.Errorf("says %v", err)
 		}
 	})

@@ -209,7 +209,7 @@ func TestCounters(t *testing.T) {
 		must(t, err)
 		return c
 	}
-	counted := map[string]sandbox.Counters{"creative-force": of("creative-force"), "agile-now": of("agile-now"), "cliquify": of("cliquify"), "strangers": g.Strangers()}
+	counted := map[string]sandbox.Counters{"creative-force": of("creative-force"), "agile-now": of("agile-now"), "cliquify": of("cliquify"), "strangers": g.UnknownClients()}
 	want := map[string]sandbox.Counters{
 		"creative-force": {Total: 3, Outcomes: map[string]int{"issued": 1, "invalid_scope": 1, "invalid_client": 1}},
 		"agile-now":      {Total: 1, Outcomes: map[string]int{"invalid_client": 1}},

@@ -5,7 +5,7 @@
 //
 // It never opens the redirect URI: what the service makes of the address is
 // what a test wants to see for itself.
-package visitor
+package browserclient
 
 import (
 	"context"

@@ -83,7 +83,7 @@ func controlAll(s *Sandbox, _ string, _ *http.Request) (any, error) {
 		c := s.clients[name]
 		all = append(all, s.stateOf(c, living[c]))
 	}
-	return map[string]any{"connections": all, "strangers": s.strangers.clone()}, nil
+	return map[string]any{"connections": all, "strangers": s.unknownClients.clone()}, nil
 }
 
 func controlState(s *Sandbox, connection string, _ *http.Request) (any, error) {

@@ -68,38 +68,38 @@ func TestReadRedirect(t *testing.T) {
 
 func TestReadRedirectRefuses(t *testing.T) {
 	tests := []struct{ name, query, want string }{
-		{"BI-30 no state", "code=c4n4ry", oauth.RedirectState},
-		{"BI-30 empty state", "code=c4n4ry&state=", oauth.RedirectState},
-		{"BI-30 state with a space", "code=c4n4ry&state=a+b", oauth.RedirectState},
-		{"BI-30 state with a line feed", "code=c4n4ry&state=a%0Ab", oauth.RedirectState},
-		{"BI-30 state of 4 KiB", "code=c1&state=" + strings.Repeat("c4n4ry", 700), oauth.RedirectTooLong},
-		{"AZ-28 2 KiB and a byte", "code=c1&state=" + strings.Repeat("s", 2048-13), oauth.RedirectTooLong},
-		{"BI-32 two codes", "code=c4n4ry&code=c4n4ry&state=s1", oauth.RedirectRepeated},
-		{"BI-32 two codes, one escaped", "code=c4n4ry&%63ode=d&state=s1", oauth.RedirectRepeated},
-		{"BI-32 two codes, one empty", "code=&code=c4n4ry&state=s1", oauth.RedirectRepeated},
-		{"AZ-28 two states", "code=c4n4ry&state=s1&state=s1", oauth.RedirectRepeated},
-		{"AZ-28 two issuers", "code=c4n4ry&state=s1&iss=a&iss=a", oauth.RedirectRepeated},
-		{"AZ-28 two errors", "error=c4n4ry&error=c4n4ry&state=s1", oauth.RedirectRepeated},
-		{"AZ-28 two descriptions", "error=a&error_description=c4n4ry&error_description=b&state=s1", oauth.RedirectRepeated},
-		{"BI-32 code and error", "code=c4n4ry&error=access_denied&state=s1", oauth.RedirectBoth},
-		{"BI-32 neither", "state=c4n4ry", oauth.RedirectNeither},
-		{"BI-32 both empty", "code=&error=&state=c4n4ry", oauth.RedirectNeither},
-		{"OC-54 other letters", "Code=c4n4ry&state=s1", oauth.RedirectNeither},
-		{"BI-33 CRLF", "code=c4n4ry%0D%0AX&state=s1", oauth.RedirectCode},
-		{"BI-33 NUL", "code=c4n4ry%00&state=s1", oauth.RedirectCode},
-		{"BI-33 non-ASCII", "code=c4n4ry%C3%A9&state=s1", oauth.RedirectCode},
-		{"BI-33 1 KiB and a byte", "code=" + strings.Repeat("c", 1025) + "&state=s1", oauth.RedirectCode},
-		{"BI-33 4 KiB", "code=" + strings.Repeat("c", 4096) + "&state=s1", oauth.RedirectTooLong},
-		{"BI-34 markup", "error=%3Cscript%3Ec4n4ry&state=s1", oauth.RedirectRefusal},
-		{"BI-34 long", "error=" + strings.Repeat("e", 65) + "&state=s1", oauth.RedirectRefusal},
-		{"BI-34 sentence", "error=access+denied&state=s1", oauth.RedirectRefusal},
-		{"AZ-28 bad escape", "code=c4n4ry%zz&state=s1", oauth.RedirectEncoding},
-		{"AZ-28 cut escape", "code=c4n4ry&state=s1&x=%e", oauth.RedirectEncoding},
-		{"AZ-28 bad escape in a name", "code=c4n4ry&state=s1&%=1", oauth.RedirectEncoding},
-		{"AZ-28 raw line feed", "code=c4n4ry&state=s1&x=a\nb", oauth.RedirectEncoding},
-		{"AZ-28 raw space", "code=c4n4ry&state=s 1", oauth.RedirectEncoding},
-		{"AZ-28 raw bytes", "code=c4n4ry&state=s1&x=\xff", oauth.RedirectEncoding},
-		{"BI-30 empty", "", oauth.RedirectState},
+		{"BI-30 no state", "code=c4n4ry", oauth.ResponseState},
+		{"BI-30 empty state", "code=c4n4ry&state=", oauth.ResponseState},
+		{"BI-30 state with a space", "code=c4n4ry&state=a+b", oauth.ResponseState},
+		{"BI-30 state with a line feed", "code=c4n4ry&state=a%0Ab", oauth.ResponseState},
+		{"BI-30 state of 4 KiB", "code=c1&state=" + strings.Repeat("c4n4ry", 700), oauth.ResponseTooLong},
+		{"AZ-28 2 KiB and a byte", "code=c1&state=" + strings.Repeat("s", 2048-13), oauth.ResponseTooLong},
+		{"BI-32 two codes", "code=c4n4ry&code=c4n4ry&state=s1", oauth.ResponseRepeated},
+		{"BI-32 two codes, one escaped", "code=c4n4ry&%63ode=d&state=s1", oauth.ResponseRepeated},
+		{"BI-32 two codes, one empty", "code=&code=c4n4ry&state=s1", oauth.ResponseRepeated},
+		{"AZ-28 two states", "code=c4n4ry&state=s1&state=s1", oauth.ResponseRepeated},
+		{"AZ-28 two issuers", "code=c4n4ry&state=s1&iss=a&iss=a", oauth.ResponseRepeated},
+		{"AZ-28 two errors", "error=c4n4ry&error=c4n4ry&state=s1", oauth.ResponseRepeated},
+		{"AZ-28 two descriptions", "error=a&error_description=c4n4ry&error_description=b&state=s1", oauth.ResponseRepeated},
+		{"BI-32 code and error", "code=c4n4ry&error=access_denied&state=s1", oauth.ResponseBoth},
+		{"BI-32 neither", "state=c4n4ry", oauth.ResponseNeither},
+		{"BI-32 both empty", "code=&error=&state=c4n4ry", oauth.ResponseNeither},
+		{"OC-54 other letters", "Code=c4n4ry&state=s1", oauth.ResponseNeither},
+		{"BI-33 CRLF", "code=c4n4ry%0D%0AX&state=s1", oauth.ResponseCode},
+		{"BI-33 NUL", "code=c4n4ry%00&state=s1", oauth.ResponseCode},
+		{"BI-33 non-ASCII", "code=c4n4ry%C3%A9&state=s1", oauth.ResponseCode},
+		{"BI-33 1 KiB and a byte", "code=" + strings.Repeat("c", 1025) + "&state=s1", oauth.ResponseCode},
+		{"BI-33 4 KiB", "code=" + strings.Repeat("c", 4096) + "&state=s1", oauth.ResponseTooLong},
+		{"BI-34 markup", "error=%3Cscript%3Ec4n4ry&state=s1", oauth.ResponseRefusal},
+		{"BI-34 long", "error=" + strings.Repeat("e", 65) + "&state=s1", oauth.ResponseRefusal},
+		{"BI-34 sentence", "error=access+denied&state=s1", oauth.ResponseRefusal},
+		{"AZ-28 bad escape", "code=c4n4ry%zz&state=s1", oauth.ResponseEncoding},
+		{"AZ-28 cut escape", "code=c4n4ry&state=s1&x=%e", oauth.ResponseEncoding},
+		{"AZ-28 bad escape in a name", "code=c4n4ry&state=s1&%=1", oauth.ResponseEncoding},
+		{"AZ-28 raw line feed", "code=c4n4ry&state=s1&x=a\nb", oauth.ResponseEncoding},
+		{"AZ-28 raw space", "code=c4n4ry&state=s 1", oauth.ResponseEncoding},
+		{"AZ-28 raw bytes", "code=c4n4ry&state=s1&x=\xff", oauth.ResponseEncoding},
+		{"BI-30 empty", "", oauth.ResponseState},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -116,7 +116,7 @@ func wantRedirectError(t *testing.T, err error, reason string) {
 	t.Helper()
 	var e *oauth.AuthorizationResponseError
 	if !errors.As(err, &e) {
-		t.Fatalf("error %v, want a *RedirectError", err)
+		t.Fatalf("error %v, want a *AuthorizationResponseError", err)
 	}
 	if want := "the authorization response " + reason; e.Reason != reason || e.Error() != want {
 		t.Errorf("error %q, want %q", e, want)
@@ -142,7 +142,7 @@ func TestReadRedirectIssuer(t *testing.T) {
 		for _, answer := range []string{"code=c4n4ry", "error=access_denied"} {
 			t.Run(tt.name+" "+answer[:4], func(t *testing.T) {
 				got, err := oauth.ReadAuthorizationResponse(answer+"&state=s1&iss="+url.QueryEscape(tt.iss), issuer, tt.require)
-				wantRedirectError(t, err, oauth.RedirectIssuer)
+				wantRedirectError(t, err, oauth.ResponseIssuer)
 				if want := (oauth.AuthorizationResponse{State: redact.New("s1")}); got != want {
 					t.Errorf("OC-08 redirect %+v, want the state alone", show(got))
 				}
