@@ -1,6 +1,6 @@
 // Command renew is the Lambda function behind the schedule and Secrets
 // Manager's change events: it renews what is due, and drops or reissues what a
-// change made invalid. This is its composition root.
+// change made invalid.
 package main
 
 import (
@@ -10,7 +10,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/tokenvend/tokenvend/pkg/assembly"
+	"github.com/tokenvend/tokenvend/pkg/assembly/fromenv"
 	"github.com/tokenvend/tokenvend/pkg/config"
 	"github.com/tokenvend/tokenvend/pkg/renewal"
 )
@@ -26,16 +26,14 @@ func main() {
 
 // compose builds the function from its environment.
 func compose(lookup func(string) (string, bool), output io.Writer) (*renewal.Handler, error) {
-	parts, err := assembly.Load(lookup, output, config.TokenTable, config.SecretPrefix, config.SealingSecretID,
+	function, err := fromenv.Load(lookup, output, config.TokenTable, config.SecretPrefix, config.SealingSecretID,
 		config.LogLevel, config.ProviderAllowCIDRs)
 	if err != nil {
 		return nil, err
 	}
 	return &renewal.Handler{
-		SecretPrefix: parts.Settings.SecretPrefix,
-		Refused:      func(reason string) { parts.Log.Warn("event refused", "reason", reason) },
-		Renewer: renewal.New(renewal.Config{
-			Core: parts.Core(), Index: parts.Table, Notes: parts.Table, Versions: parts.Secrets, Audit: parts.Audit,
-		}),
+		SecretPrefix: function.Settings.SecretPrefix,
+		Refused:      func(reason string) { function.Log.Warn("event refused", "reason", reason) },
+		Renewer:      function.Renewer(function.Core()),
 	}, nil
 }

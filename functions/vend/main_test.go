@@ -55,11 +55,11 @@ func TestGoodEnvironment(t *testing.T) {
 func serve(t *testing.T, aws *assemblytest.Services) string {
 	t.Helper()
 	var out bytes.Buffer
-	handler, parts, err := compose(assemblytest.Lookup(assemblytest.Environment(aws.URL, nil)), &out)
+	handler, function, err := compose(assemblytest.Lookup(assemblytest.Environment(aws.URL, nil)), &out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	warmUp(parts)
+	warmUp(function)
 	answer, err := handler.Invoke(t.Context(), []byte(`{"resource":"/connections/{connection}/token","path":"/connections/crm/token",
 		"httpMethod":"GET","pathParameters":{"connection":"crm"},"requestContext":{"stage":"v1","requestId":"r1"}}`))
 	var got struct{ StatusCode int }
