@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/assembly"
+	"github.com/tokenvend/tokenvend/pkg/assembly/fromenv"
 	"github.com/tokenvend/tokenvend/pkg/config"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
@@ -39,13 +39,13 @@ type report struct {
 }
 
 func main() {
-	parts, err := assembly.Load(os.LookupEnv, io.Discard, config.TokenTable, config.SecretPrefix, config.SealingSecretID,
+	function, err := fromenv.Load(os.LookupEnv, io.Discard, config.TokenTable, config.SecretPrefix, config.SealingSecretID,
 		config.LogLevel, config.ProviderAllowCIDRs)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "crowd cannot start:\n%v\n", err)
 		os.Exit(1)
 	}
-	if err := serve(parts.Core(), os.Stdin, os.Stdout); err != nil {
+	if err := serve(function.Core(), os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "crowd:", err)
 		os.Exit(1)
 	}
