@@ -1,10 +1,9 @@
-// Package audit writes one log line for every outcome, denials included. The
-// same line is the metric: it carries CloudWatch's embedded metric format, so
-// that nothing is counted which is not also recorded, and nothing else has to
-// be called on the caller's path.
+// Package audit writes one log line for every outcome, including denials. The
+// line carries CloudWatch's embedded metric format, so the log and the metrics
+// cannot disagree and publishing metrics costs no request of its own.
 //
-// A line names tokens by their id only. It has no level and passes no level
-// filter: LOG_LEVEL cannot switch it off.
+// A line names a token by its id, never by its value. It has no level and
+// passes no level filter: LOG_LEVEL cannot turn it off.
 package audit
 
 import (
@@ -12,19 +11,20 @@ import (
 	"time"
 )
 
-// Entry collects what one invocation did. The gateway begins it, the core adds
-// to it through [From], and [Writer.Write] closes it. It belongs to one
-// request; a refresh shared by several callers reports to the one that began it.
+// Entry collects the facts of one request. The gateway begins it, the core adds
+// to it through [From], and [Writer.Write] completes it. It is not safe for
+// concurrent use. A refresh that several callers share reports to the entry of
+// the caller that started it.
 type Entry struct {
 	RequestID string
-	// Action is what was asked for: vend, reject, forget, renew, list, status,
+	// Action is the operation: vend, reject, forget, renew, list, status,
 	// authorize, complete, import, disconnect, consent_page, consent_continue or callback.
 	Action string
-	// Outcome is "ok" or the error code that the caller was sent; Status the HTTP status.
+	// Outcome is "ok" or the error code of the response; Status is its HTTP status.
 	Outcome string
 	Status  int
 
-	// PrincipalARN and PrincipalID are who called, Account theirs.
+	// PrincipalARN and PrincipalID identify the caller; Account is its AWS account.
 	PrincipalARN, PrincipalID, Account string
 	SourceIP                           string
 
@@ -37,47 +37,48 @@ type Entry struct {
 	Stale     bool
 
 	Provider Provider
-	// SecretVersion is the version id of the secret that the provider was called
-	// with; SecretFallback says that it was the previous one.
+	// SecretVersion is the version id of the secret used with the provider;
+	// SecretFallback reports that it was the previous version.
 	SecretVersion  string
 	SecretFallback bool
 	LeaseSeq       int64
-	// Unsaved is how long a refresh token that had been received was not stored
-	// yet: dying then would have lost it.
+	// Unsaved is the time between receiving a refresh token and storing it. A
+	// crash within this time loses the token.
 	Unsaved time.Duration
 
 	StartedAt time.Time
 	Latency   time.Duration
 
-	warnings []string
+	warnings []Warning
 	cause    string
 }
 
-// Provider is what the token endpoint was asked and said.
+// Provider describes the calls to the token endpoint.
 type Provider struct {
 	Calls   int
 	Status  int
 	Latency time.Duration
-	// Outcome is "ok" or the error code that the failure became; empty when it was not called.
+	// Outcome is "ok" or the error code of the failure; empty without a call.
 	Outcome string
-	// Code is the known OAuth error code, Description the scrubbed words for operators.
+	// Code is the OAuth error code if it is a known one; Description is the
+	// provider's text for operators, without secrets.
 	Code, Description string
 }
 
-// Warn adds a short fixed word about something tolerated.
-func (e *Entry) Warn(words ...string) {
-	e.warnings = append(e.warnings, words...)
+// Warn adds warnings to the line.
+func (e *Entry) Warn(warnings ...Warning) {
+	e.warnings = append(e.warnings, warnings...)
 }
 
-// SetCause keeps the log's reason for a failure. It must hold no secret: errors
-// of this project's packages do not.
+// SetCause records the reason of a failure for the log; nil changes nothing.
+// The error must not contain a secret. The errors of this module's packages do not.
 func (e *Entry) SetCause(err error) {
 	if err != nil {
 		e.cause = err.Error()
 	}
 }
 
-// Merge takes over what a shared refresh reported.
+// Merge adds the facts of a shared refresh to e.
 func (e *Entry) Merge(refresh *Entry) {
 	e.Provider = refresh.Provider
 	e.SecretVersion, e.SecretFallback, e.LeaseSeq = refresh.SecretVersion, refresh.SecretFallback, refresh.LeaseSeq
@@ -95,7 +96,7 @@ func With(ctx context.Context, e *Entry) context.Context {
 	return context.WithValue(ctx, contextKey{}, e)
 }
 
-// From returns the entry of ctx, or one that is thrown away.
+// From returns the entry of ctx, or a new one that is never written.
 func From(ctx context.Context) *Entry {
 	if e, ok := ctx.Value(contextKey{}).(*Entry); ok {
 		return e

@@ -15,7 +15,7 @@ import (
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// line is what the writer prints for an entry that took 250 ms.
+// line returns the line of an entry that took 250 ms.
 func line(t *testing.T, fill func(*audit.Entry)) map[string]any {
 	t.Helper()
 	var out bytes.Buffer
@@ -37,7 +37,7 @@ func decode(t *testing.T, out *bytes.Buffer) map[string]any {
 	if err := json.Unmarshal(out.Bytes(), &members); err != nil {
 		t.Fatalf("line %s: %v", out, err)
 	}
-	delete(members, "time") // slog's own, of the machine's clock
+	delete(members, "time") // added by slog from the real clock
 	return members
 }
 
@@ -49,7 +49,7 @@ func TestLine(t *testing.T) {
 		e.TokenID, e.ExpiresAt, e.Stale = "9f86d081884c7d65", noon.Add(time.Hour), true
 		e.Provider = audit.Provider{Calls: 2, Status: 200, Latency: 90 * time.Millisecond, Outcome: "ok", Code: "invalid_client", Description: "words"}
 		e.SecretVersion, e.SecretFallback, e.LeaseSeq = "version-1", true, 7
-		e.Warn("token_not_stored")
+		e.Warn(audit.TokenNotStored)
 		e.SetCause(errors.New("the reason"))
 		e.SetCause(nil) // changes nothing
 	})
@@ -68,15 +68,15 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// TestMetrics: each directive of the embedded metric format names members that
-// the line has, or CloudWatch would count nothing.
+// TestMetrics checks that the line has every member that its directives name:
+// CloudWatch ignores a metric whose member is missing.
 func TestMetrics(t *testing.T) {
 	tests := map[string]func(*audit.Entry){
 		"AZ-56 a denial":         func(e *audit.Entry) { e.Action, e.Outcome, e.Status = "vend", "access_denied", 403 },
 		"AZ-56 a warm vend":      func(e *audit.Entry) { e.Action, e.Outcome, e.ExpiresAt = "vend", "ok", noon.Add(time.Hour) },
 		"AZ-56 a refresh":        func(e *audit.Entry) { e.Action, e.Outcome, e.Provider.Outcome = "vend", "ok", "ok" },
 		"AZ-56 a fallback":       func(e *audit.Entry) { e.Action, e.Outcome, e.SecretFallback = "vend", "ok", true },
-		"AZ-57 warnings":         func(e *audit.Entry) { e.Action, e.Outcome = "renew", "ok"; warnOfAll(e) },
+		"AZ-57 warnings":         func(e *audit.Entry) { e.Action, e.Outcome = "renew", "ok"; addWarnings(e) },
 		"AZ-56 a clock set back": func(e *audit.Entry) { e.Action, e.Outcome, e.StartedAt = "vend", "ok", noon.Add(time.Hour) },
 	}
 	for name, fill := range tests {
@@ -137,15 +137,15 @@ func checkMetrics(t *testing.T, members map[string]any) {
 func TestContext(t *testing.T) {
 	e := new(audit.Entry)
 	if audit.From(audit.With(context.Background(), e)) != e {
-		t.Error("the entry is not the one put in")
+		t.Error("From returned another entry")
 	}
-	audit.From(context.Background()).Warn("nobody listens") // must not panic
+	audit.From(context.Background()).Warn(audit.PKCEOff) // must not panic
 	refresh := &audit.Entry{SecretVersion: "v", LeaseSeq: 3, Provider: audit.Provider{Calls: 1, Outcome: "ok"}}
-	refresh.Warn("a")
-	e.Warn("b")
+	refresh.Warn(audit.ExpiresInClamped)
+	e.Warn(audit.ItemCorrupt)
 	e.Merge(refresh)
 	got := line(t, func(into *audit.Entry) { into.Merge(e) })
-	if diff := cmp.Diff([]any{"b", "a"}, got["warnings"]); diff != "" || got["secret_version"] != "v" || got["lease_seq"] != 3.0 {
-		t.Errorf("AZ-56 what a shared refresh reported is lost: %v", got)
+	if diff := cmp.Diff([]any{"item_corrupt", "expires_in_clamped"}, got["warnings"]); diff != "" || got["secret_version"] != "v" || got["lease_seq"] != 3.0 {
+		t.Errorf("AZ-56 the facts of a shared refresh are missing: %v", got)
 	}
 }

@@ -9,11 +9,11 @@ import (
 // Namespace is the CloudWatch namespace of every metric.
 const Namespace = "tokenvend"
 
-// The metric directives: what CloudWatch makes of a line, in the order of the
-// README's table, which a test holds against them. Their dimensions are bounded:
-// actions, outcomes and sources are closed sets; a connection's name is in the
-// line, never a dimension. They are constants and written as they are: encoding
-// them anew was a third of a line's cost.
+// The metric directives, in the order of the table in the documentation, which
+// a test compares with them. Their dimensions are bounded: actions, outcomes and
+// sources are closed sets. A connection's name is a member of the line and never
+// a dimension. The directives are constant text because encoding them for each
+// line took a third of its time.
 const (
 	directiveRequest = `{"Namespace":"tokenvend","Dimensions":[["action","outcome"],["action","source"]],` +
 		`"Metrics":[{"Name":"Requests","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds"}]}`
@@ -36,30 +36,12 @@ const (
 	directiveUnreadable    = `{"Namespace":"tokenvend","Dimensions":[[]],"Metrics":[{"Name":"GrantsUnreadable","Unit":"Count"}]}`
 )
 
-// alarming is the metric of a warning that somebody is to be woken for, or told
-// of in time; empty for the others.
-func alarming(warning string) (metric, directive string) {
-	switch warning {
-	case "grant_expires_7d":
-		return "GrantsExpiringIn7Days", directiveExpiring7Days
-	case "grant_expires_1d":
-		return "GrantsExpiringIn1Day", directiveExpiring1Day
-	case "refresh_token_unsaved":
-		return "RefreshTokensUnsaved", directiveUnsaved
-	case "refresh_ambiguous":
-		return "RefreshesAmbiguous", directiveAmbiguous
-	case "grant_corrupt":
-		return "GrantsUnreadable", directiveUnreadable
-	}
-	return "", ""
-}
-
-// alarms calls with each alarming warning of the entry once, however often it
-// was said: a member of the line may stand there once only.
-func (e *Entry) alarms(with func(metric, directive string)) {
+// counted calls with once for each warning of the entry that has a metric. A
+// repeated warning counts once because a JSON object must not repeat a member.
+func (e *Entry) counted(with func(WarningInfo)) {
 	for i, warning := range e.warnings {
-		if metric, directive := alarming(warning); metric != "" && slices.Index(e.warnings, warning) == i {
-			with(metric, directive)
+		if info := warning.info(); info.Metric != "" && slices.Index(e.warnings, warning) == i {
+			with(info)
 		}
 	}
 }
@@ -75,11 +57,11 @@ func directives(e *Entry) []string {
 	if e.SecretFallback {
 		ds = append(ds, directiveFallback)
 	}
-	e.alarms(func(_, directive string) { ds = append(ds, directive) })
+	e.counted(func(w WarningInfo) { ds = append(ds, w.directive) })
 	return ds
 }
 
-// measures adds the members that the directives name.
+// measures adds the members named by the directives.
 func (l *line) measures(e *Entry, now time.Time) {
 	l.add(slog.Int("Requests", 1))
 	l.add(slog.Float64("Latency", milliseconds(e.Latency)))
@@ -94,11 +76,11 @@ func (l *line) measures(e *Entry, now time.Time) {
 	if e.SecretFallback {
 		l.add(slog.Int("SecretFallbacks", 1))
 	}
-	e.alarms(func(metric, _ string) { l.add(slog.Int(metric, 1)) })
+	e.counted(func(w WarningInfo) { l.add(slog.Int(w.Metric, 1)) })
 }
 
-// faults is 1 for an answer that was not the caller's fault, so that the mean is
-// the share of them.
+// faults is 1 for a status of 500 or more, so that the metric's average is the
+// share of failed requests.
 func faults(status int) int {
 	if status >= 500 {
 		return 1

@@ -14,23 +14,37 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 )
 
-// warnOfAll adds every warning that is a metric, one of them twice, and one that is none.
-func warnOfAll(e *audit.Entry) {
-	e.Warn("grant_expires_7d", "grant_expires_1d", "refresh_token_unsaved", "refresh_ambiguous", "refresh_ambiguous", "grant_corrupt", "item_corrupt")
+// addWarnings adds every warning twice.
+func addWarnings(e *audit.Entry) {
+	for range 2 {
+		for _, w := range audit.Warnings() {
+			e.Warn(w.Warning)
+		}
+	}
 }
 
-func TestAlarmingWarnings(t *testing.T) {
-	for warning, metric := range map[string]string{
+func TestWarningsWithMetric(t *testing.T) {
+	want := map[audit.Warning]string{
 		"grant_expires_7d": "GrantsExpiringIn7Days", "grant_expires_1d": "GrantsExpiringIn1Day", "refresh_token_unsaved": "RefreshTokensUnsaved",
 		"refresh_ambiguous": "RefreshesAmbiguous", "grant_corrupt": "GrantsUnreadable",
-	} {
-		t.Run("AZ-57 "+warning, func(t *testing.T) {
-			said := line(t, func(e *audit.Entry) { e.Warn("item_corrupt", warning, warning) })
-			if said[metric] != 1.0 {
-				t.Errorf("%s is %v, want 1", metric, said[metric])
+	}
+	got := map[audit.Warning]string{}
+	for _, w := range audit.Warnings() {
+		if w.Metric != "" {
+			got[w.Warning] = w.Metric
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("AZ-57 metrics of warnings (-want +got):\n%s", diff)
+	}
+	for warning, metric := range want {
+		t.Run("AZ-57 "+string(warning), func(t *testing.T) {
+			with := line(t, func(e *audit.Entry) { e.Warn(audit.ItemCorrupt, warning, warning) })
+			if with[metric] != 1.0 {
+				t.Errorf("%s is %v, want 1", metric, with[metric])
 			}
-			if silent := line(t, func(e *audit.Entry) { e.Warn("item_corrupt") }); silent[metric] != nil {
-				t.Errorf("%s is %v without the warning", metric, silent[metric])
+			if without := line(t, func(e *audit.Entry) { e.Warn(audit.ItemCorrupt) }); without[metric] != nil {
+				t.Errorf("%s is %v without the warning", metric, without[metric])
 			}
 		})
 	}
@@ -107,7 +121,7 @@ func published(t *testing.T) map[string]string {
 func everything(w *audit.Writer) *audit.Entry {
 	e := w.Begin()
 	e.ExpiresAt, e.SecretFallback, e.Provider.Outcome = noon.Add(time.Hour), true, "ok"
-	warnOfAll(e)
+	addWarnings(e)
 	return e
 }
 

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// Run sums up one run of the renewer.
+// Run is the summary of one run of the renewer.
 type Run struct {
-	// Action is tick, or change for a single secret that was said to have changed.
+	// Action is tick, or change for the event of one changed secret.
 	Action string
-	// Due were found in slots whose turn it was; each of them was renewed,
-	// skipped (nothing to do, or somebody else did it), failed or left over.
+	// Due counts the items found in the due slots. Each of them was renewed,
+	// skipped (nothing to do, or another process did it), failed or left over.
 	Due, Renewed, Skipped, LeftOver int
 	// Failed counts failures by error code.
 	Failed map[string]int
-	// Reissued and Dropped count tokens that a replaced declaration had minted.
+	// Reissued and Dropped count tokens of a declaration that was replaced.
 	Reissued, Dropped int
 	Duration          time.Duration
 }
 
-// WriteRun writes the one line that sums up a run.
+// WriteRun writes the line of one run.
 func (w *Writer) WriteRun(r Run) {
 	failed := 0
 	for _, n := range r.Failed {

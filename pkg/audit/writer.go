@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Config says where lines go.
+// Config configures a Writer.
 type Config struct {
 	// Output receives one JSON line per entry, each with one call of Write.
 	Output io.Writer
@@ -26,7 +26,7 @@ type Writer struct {
 	drafts sync.Pool
 }
 
-// draft is a line in the making.
+// draft holds the buffers of one line.
 type draft struct {
 	encoded bytes.Buffer
 	handler slog.Handler
@@ -57,7 +57,7 @@ func withoutLevel(groups []string, a slog.Attr) slog.Attr {
 // Begin starts an entry.
 func (w *Writer) Begin() *Entry { return &Entry{StartedAt: w.now().Round(0)} }
 
-// Write closes the entry and writes its line.
+// Write completes the entry and writes its line.
 func (w *Writer) Write(e *Entry) {
 	now := w.now().Round(0)
 	e.Latency = max(now.Sub(e.StartedAt), 0)
@@ -69,8 +69,8 @@ func (w *Writer) Write(e *Entry) {
 	w.emit(now, "audit", l, directives(e)...)
 }
 
-// emit writes one line: the attributes as log/slog encodes them, with the
-// metric directives set before them.
+// emit writes one line: the metric directives, followed by the attributes as
+// log/slog encodes them.
 func (w *Writer) emit(now time.Time, message string, l line, directives ...string) {
 	d := w.drafts.Get().(*draft)
 	defer w.drafts.Put(d)
@@ -93,10 +93,10 @@ func (w *Writer) emit(now time.Time, message string, l line, directives ...strin
 	d.line = append(d.line, d.encoded.Bytes()[1:]...) // after its opening brace
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, _ = w.output.Write(d.line) // there is nowhere left to say that it failed
+	_, _ = w.output.Write(d.line) // a failure cannot be reported anywhere
 }
 
-// line leaves out what is empty: a log is read by people too.
+// line collects the members of a line and omits empty ones.
 type line struct{ attrs []slog.Attr }
 
 func (l *line) add(a slog.Attr) { l.attrs = append(l.attrs, a) }

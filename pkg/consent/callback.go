@@ -76,7 +76,7 @@ func (d *FrontChannel) judge(ctx context.Context, r record, back CallbackRequest
 }
 
 // mismatch marks the audit entry of who has a session that is not theirs (FI-45).
-func mismatch(ctx context.Context) { audit.From(ctx).Warn("session_mismatch") }
+func mismatch(ctx context.Context) { audit.From(ctx).Warn(audit.SessionMismatch) }
 
 // isFor refuses the answer to another connection's request (OC-09).
 func (o origin) isFor(ctx context.Context, name connection.Name) error {

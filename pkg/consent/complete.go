@@ -127,7 +127,7 @@ func (f *BackChannel) open(ctx context.Context, session record, key string) (kee
 
 // unreadable is a session that somebody altered, or that damage has reached.
 func unreadable(ctx context.Context, err error) error {
-	audit.From(ctx).Warn("session_corrupt")
+	audit.From(ctx).Warn(audit.SessionCorrupt)
 	return &problem.Error{Code: problem.SessionExpired, Cause: err, Detail: "this consent session cannot be opened" + again}
 }
 
@@ -152,7 +152,7 @@ func (f *BackChannel) wrong(ctx context.Context, session record, key string) err
 		return err
 	}
 	if now.Phase == ended {
-		audit.From(ctx).Warn("session_guessed")
+		audit.From(ctx).Warn(audit.SessionGuessed)
 		f.roster.leave(ctx, session.Origin.PrincipalID, key)
 		return gone("wrong confirmation code once too often: the session is ended")
 	}

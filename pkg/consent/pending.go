@@ -60,7 +60,7 @@ func (r roster) leave(ctx context.Context, principalID, key string) {
 		return nil
 	})
 	if err != nil {
-		audit.From(ctx).Warn("consent_place_kept")
+		audit.From(ctx).Warn(audit.PendingSessionKept)
 	}
 }
 
@@ -100,7 +100,7 @@ func (r roster) amend(ctx context.Context, principalID string, change func(*plac
 func (r roster) parse(ctx context.Context, note tokenstore.Document) places {
 	var p places
 	if note.Version > 0 && json.Unmarshal(note.Text, &p) != nil {
-		audit.From(ctx).Warn("consent_roster_corrupt")
+		audit.From(ctx).Warn(audit.PendingLimitCorrupt)
 		return places{}
 	}
 	now := r.now()

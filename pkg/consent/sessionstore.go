@@ -56,7 +56,7 @@ func (b book) read(ctx context.Context, key string) (tokenstore.Session, record,
 	s, err := b.sessions.Session(ctx, key)
 	switch {
 	case errors.Is(err, tokenstore.ErrCorrupt):
-		audit.From(ctx).Warn("session_corrupt")
+		audit.From(ctx).Warn(audit.SessionCorrupt)
 		return s, record{}, gone("this consent session cannot be read")
 	case err != nil:
 		return s, record{}, bookProblem(err)
@@ -66,10 +66,10 @@ func (b book) read(ctx context.Context, key string) (tokenstore.Session, record,
 	r, err := parseRecord(s.Text)
 	switch {
 	case errors.Is(err, errSchema):
-		audit.From(ctx).Warn("session_schema")
+		audit.From(ctx).Warn(audit.SessionSchemaUnknown)
 		return s, record{}, gone("this consent session was started by another release of the service")
 	case err != nil:
-		audit.From(ctx).Warn("session_corrupt")
+		audit.From(ctx).Warn(audit.SessionCorrupt)
 		return s, record{}, gone("this consent session cannot be read")
 	}
 	return s, r, nil

@@ -84,7 +84,7 @@ func (f *BackChannel) draft(ctx context.Context, r StartRequest, conn connection
 // where the declaration says that the server cannot take it.
 func (f *BackChannel) drawVerifier(ctx context.Context, conn connection.Connection) (redact.Secret, error) {
 	if !conn.PKCE {
-		audit.From(ctx).Warn("pkce_off")
+		audit.From(ctx).Warn(audit.PKCEOff)
 		return redact.Secret{}, nil
 	}
 	return oauth.NewVerifier(f.rand)

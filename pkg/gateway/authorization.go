@@ -202,7 +202,7 @@ func (a authorizationRoutes) delete(ctx context.Context, r *request) (response, 
 func (a authorizationRoutes) statusAfterConsent(ctx context.Context, r *request) response {
 	status, err := a.status.of(ctx, r)
 	if err != nil {
-		audit.From(ctx).Warn("status_unread")
+		audit.From(ctx).Warn(audit.StatusNotRead)
 		subject := string(cmp.Or(r.subject, connection.DefaultSubject))
 		status = vending.Status{Connection: string(r.name), GrantType: connection.AuthorizationCode, State: vending.Ready,
 			Subjects: []vending.SubjectStatus{{Subject: subject, State: vending.Ready}}}

@@ -55,9 +55,9 @@ type ErrorPage struct {
 
 // ConsentConfig is what the consent function is made of.
 type ConsentConfig struct {
-	FrontChannel  FrontChannel
-	Pages Pages
-	Audit *audit.Writer
+	FrontChannel FrontChannel
+	Pages        Pages
+	Audit        *audit.Writer
 	// InvocationID names an invocation whose event names no request; nil when
 	// there is no such name.
 	InvocationID func(context.Context) string
@@ -120,7 +120,7 @@ func (p publicRoutes) receive(ctx context.Context, r *request) (response, error)
 		return response{}, err
 	}
 	if receipt.Denied {
-		audit.From(ctx).Warn("consent_refused")
+		audit.From(ctx).Warn(audit.ConsentRefused)
 	}
 	document, err := p.pages.Callback(receipt)
 	return document.response(http.StatusOK).with(receipt.ClearCookie), err

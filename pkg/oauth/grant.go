@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
@@ -27,7 +28,7 @@ const (
 func (t *Token) readGrant(root map[string]any, shape provider.Shape) {
 	refresh, ok := refreshTokenOf(member(root, shape.RefreshToken, "refresh_token"))
 	if !ok {
-		t.Warnings = append(t.Warnings, "refresh_token_unusable")
+		t.Warnings = append(t.Warnings, audit.RefreshTokenUnusable)
 	}
 	t.RefreshToken = refresh
 	end, ok := time.Time{}, true
@@ -35,7 +36,7 @@ func (t *Token) readGrant(root map[string]any, shape provider.Shape) {
 		end, ok = refreshEnd(member(root, shape.RefreshTokenExpiresIn, ""), t.RequestedAt)
 	}
 	if !ok {
-		t.Warnings = append(t.Warnings, "refresh_token_expires_in_unusable")
+		t.Warnings = append(t.Warnings, audit.RefreshTokenLifetimeUnusable)
 	}
 	t.RefreshTokenExpiresAt = end
 	t.Subject = subjectOf(root["id_token"])

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
@@ -119,7 +120,7 @@ func TestRefreshTokenOfAnAnswer(t *testing.T) {
 				if got := token.RefreshToken.Reveal(); got != tt.want || token.AccessToken.Reveal() != "token_1" {
 					t.Errorf("refresh token %q, want %q", got, tt.want)
 				}
-				if got := strings.Join(token.Warnings, " "); got != tt.warning {
+				if got := words(token.Warnings); got != tt.warning {
 					t.Errorf("warnings %q, want %q", got, tt.warning)
 				}
 			})
@@ -169,7 +170,7 @@ func TestRefreshTokenExpiresIn(t *testing.T) {
 			if got := token.RefreshTokenExpiresAt; !got.Equal(want) || token.RefreshToken.Reveal() != "r2" {
 				t.Errorf("refresh token expires %v, want %v", got, want)
 			}
-			if got := strings.Join(token.Warnings, " "); got != tt.warning {
+			if got := words(token.Warnings); got != tt.warning {
 				t.Errorf("warnings %q, want %q", got, tt.warning)
 			}
 		})
@@ -335,4 +336,13 @@ func TestEchoOfAGrant(t *testing.T) {
 			t.Errorf("description %q", got)
 		}
 	})
+}
+
+// words joins warnings with spaces.
+func words(warnings []audit.Warning) string {
+	var all []string
+	for _, w := range warnings {
+		all = append(all, string(w))
+	}
+	return strings.Join(all, " ")
 }

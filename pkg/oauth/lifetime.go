@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
 
@@ -37,7 +38,7 @@ func (t *Token) readLifetime(value any, assumed time.Duration) bool {
 	}
 	lifetime := maxLifetime
 	if seconds > maxLifetime.Seconds() {
-		t.Warnings = append(t.Warnings, "expires_in_clamped")
+		t.Warnings = append(t.Warnings, audit.ExpiresInClamped)
 	} else {
 		lifetime = time.Duration(seconds) * time.Second
 	}

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
@@ -74,8 +75,8 @@ type Token struct {
 	// Subject is who consented, by the word of the id_token that came along. It is
 	// for people to read, unverified, and decides nothing.
 	Subject string
-	// Warnings are deviations that were tolerated, as short fixed words for the log.
-	Warnings []string
+	// Warnings are deviations from the specification that were tolerated.
+	Warnings []audit.Warning
 	Trace    Trace
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 )
@@ -25,7 +26,7 @@ func TestExpiresIn(t *testing.T) {
 		name, body string
 		want       time.Duration // zero: refused
 		assumed    bool
-		warnings   []string
+		warnings   []audit.Warning
 	}{
 		{"OC-30 missing", `{"access_token":"t","token_type":"Bearer"}`, 300 * time.Second, true, nil},
 		{"OC-30 null", with(`"expires_in":null`), 300 * time.Second, true, nil},
@@ -45,12 +46,12 @@ func TestExpiresIn(t *testing.T) {
 		{"OC-33 minus one", with(`"expires_in":-1`), 0, false, nil},
 		{"OC-33 minus an hour", with(`"expires_in":-3600`), 0, false, nil},
 		{"OC-33 minus infinity", with(`"expires_in":-1e999`), 0, false, nil},
-		{"OC-34 1e18", with(`"expires_in":1e18`), 90 * 24 * time.Hour, false, []string{"expires_in_clamped"}},
-		{"OC-34 2^63", with(`"expires_in":9223372036854775808`), 90 * 24 * time.Hour, false, []string{"expires_in_clamped"}},
-		{"OC-34 1e999999999", with(`"expires_in":1e999999999`), 90 * 24 * time.Hour, false, []string{"expires_in_clamped"}},
-		{"OC-34 400 digits", with(`"expires_in":` + strings.Repeat("9", 400)), 90 * 24 * time.Hour, false, []string{"expires_in_clamped"}},
-		{"OC-34 400 digits as a string", with(`"expires_in":"` + strings.Repeat("9", 400) + `"`), 90 * 24 * time.Hour, false, []string{"expires_in_clamped"}},
-		{"OC-34 milliseconds since 1970", with(`"expires_in":1767268800000`), 90 * 24 * time.Hour, false, []string{"expires_in_clamped"}},
+		{"OC-34 1e18", with(`"expires_in":1e18`), 90 * 24 * time.Hour, false, []audit.Warning{"expires_in_clamped"}},
+		{"OC-34 2^63", with(`"expires_in":9223372036854775808`), 90 * 24 * time.Hour, false, []audit.Warning{"expires_in_clamped"}},
+		{"OC-34 1e999999999", with(`"expires_in":1e999999999`), 90 * 24 * time.Hour, false, []audit.Warning{"expires_in_clamped"}},
+		{"OC-34 400 digits", with(`"expires_in":` + strings.Repeat("9", 400)), 90 * 24 * time.Hour, false, []audit.Warning{"expires_in_clamped"}},
+		{"OC-34 400 digits as a string", with(`"expires_in":"` + strings.Repeat("9", 400) + `"`), 90 * 24 * time.Hour, false, []audit.Warning{"expires_in_clamped"}},
+		{"OC-34 milliseconds since 1970", with(`"expires_in":1767268800000`), 90 * 24 * time.Hour, false, []audit.Warning{"expires_in_clamped"}},
 		{"OC-34 90 days", with(`"expires_in":7776000`), 90 * 24 * time.Hour, false, nil},
 		{"OC-34 30 days", with(`"expires_in":2592000`), 30 * 24 * time.Hour, false, nil},
 		{"OC-35 true", with(`"expires_in":true`), 0, false, nil},
@@ -187,7 +188,7 @@ func TestAnswers(t *testing.T) {
 func TestTokenTypeMissing(t *testing.T) {
 	for _, body := range []string{`{"access_token":"t"}`, `{"access_token":"t","token_type":null}`} {
 		token, err := oauth.New(config()).Token(t.Context(), request(newServer(t, says(200, body)).URL))
-		if err != nil || token.TokenType != "Bearer" || !cmp.Equal(token.Warnings, []string{"token_type_missing"}) {
+		if err != nil || token.TokenType != "Bearer" || !cmp.Equal(token.Warnings, []audit.Warning{"token_type_missing"}) {
 			t.Errorf("OC-37 Token = %+v, %v; want a bearer token with a warning", token, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
@@ -152,7 +153,7 @@ func (r Request) reveals(text string) bool {
 // understanding it (RFC 6749 §7.1), and what we vend is presented as a bearer's.
 func (t *Token) readType(value any) bool {
 	if value == nil {
-		t.Warnings = append(t.Warnings, "token_type_missing")
+		t.Warnings = append(t.Warnings, audit.TokenTypeMissing)
 		return true
 	}
 	text, ok := value.(string)

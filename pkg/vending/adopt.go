@@ -189,7 +189,7 @@ func (c *Core) letGo(ctx context.Context, conn connection.Connection, token reda
 		return
 	}
 	if err := c.revokeRefreshToken(ctx, conn, token); err != nil {
-		audit.From(ctx).Warn("refresh_token_not_revoked")
+		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 	}
 }
 
@@ -325,7 +325,7 @@ func (c *Core) arrived(ctx context.Context, j job, m minted, a arrival) (tokenst
 // behind: it serves until it ends, and then somebody has to consent again. A
 // grant that is there stays.
 func (c *Core) storeUngranted(ctx context.Context, j job, item tokenstore.Item, owner string, m minted) error {
-	audit.From(ctx).Warn("no_refresh_token")
+	audit.From(ctx).Warn(audit.NoRefreshToken)
 	stored, err := c.sealToken(ctx, j.key, m.Token)
 	if err != nil {
 		return err
@@ -359,7 +359,7 @@ func (c *Core) revokeFormer(ctx context.Context, conn connection.Connection, for
 		err = c.revokeRefreshToken(ctx, conn, old.refreshToken)
 	}
 	if err != nil {
-		audit.From(ctx).Warn("refresh_token_not_revoked")
+		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 	}
 }
 
@@ -416,7 +416,7 @@ func (c *Core) endAtProvider(ctx context.Context, conn connection.Connection, it
 	}
 	g, err := c.openGrant(ctx, item)
 	if problem.Is(err, problem.InternalError) {
-		audit.From(ctx).Warn("refresh_token_not_revoked")
+		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 		return nil
 	}
 	if err != nil {
@@ -431,6 +431,6 @@ func (c *Core) endAtProvider(ctx context.Context, conn connection.Connection, it
 	if refusal.Kind == oauth.Unavailable || refusal.Kind == oauth.Timeout {
 		return providerProblem(refusal)
 	}
-	audit.From(ctx).Warn("refresh_token_not_revoked")
+	audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 	return nil
 }

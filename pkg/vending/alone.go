@@ -36,6 +36,6 @@ func (c *Core) mintAlone(ctx context.Context, j job) (entry, error) {
 	known, _ := c.memory.get(j.key)
 	e := entry{item: tokenstore.Item{Key: j.key, Version: known.item.Version}, token: m.Token, readAt: c.now(), source: FromProvider, unstored: true, slot: renewSlot(j, m.Token)}
 	c.memory.put(j.key, e)
-	audit.From(ctx).Warn("store_unavailable")
+	audit.From(ctx).Warn(audit.StoreUnavailable)
 	return e, nil
 }

@@ -145,7 +145,7 @@ func (c *Core) settleSubjects(ctx context.Context, declared connection.Entry, r 
 
 func (c *Core) settleSubject(ctx context.Context, declared connection.Entry, item tokenstore.Item, r reconciliation) error {
 	if item.Version == 0 {
-		audit.From(ctx).Warn("grant_corrupt")
+		audit.From(ctx).Warn(audit.GrantCorrupt)
 		return nil
 	}
 	e, err := c.open(ctx, item)

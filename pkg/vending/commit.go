@@ -42,7 +42,7 @@ func (c *Core) commit(ctx context.Context, j job, item tokenstore.Item, owner st
 // renewal has nobody to serve, and failed.
 func (c *Core) keep(ctx context.Context, j job, e entry, err error) (entry, error) {
 	account := audit.From(ctx)
-	account.Warn("token_not_stored")
+	account.Warn(audit.TokenNotStored)
 	account.SetCause(err)
 	if j.renewal {
 		c.release(ctx, e.item, e.item.Lease.Owner)
@@ -78,7 +78,7 @@ func (c *Core) storeLate(ctx context.Context, e entry, version int64) entry {
 	item, err := c.store.Commit(ctx, tokenstore.Commit{Key: e.item.Key, Version: version, SecretIncarnation: e.token.SecretIncarnation,
 		Token: stored, Used: true, RenewSlot: e.slot, Now: c.now()})
 	if err != nil {
-		audit.From(ctx).Warn("token_not_stored")
+		audit.From(ctx).Warn(audit.TokenNotStored)
 		return e
 	}
 	e.item, e.unstored, e.readAt = item, false, c.now()
@@ -116,7 +116,7 @@ func (c *Core) remember(ctx context.Context, e entry, f tokenstore.Fail, reason 
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
 	if err := c.store.Fail(detached, f); err != nil {
-		audit.From(ctx).Warn("failure_not_stored")
+		audit.From(ctx).Warn(audit.FailureNotStored)
 	}
 	if e.token.Valid(f.Now) {
 		e.item.Failure, e.item.Lease = f.Failure, tokenstore.Lease{}

@@ -178,7 +178,7 @@ func (c *Core) markUsed(ctx context.Context, e entry) {
 	e.item.Used = true
 	c.memory.put(e.item.Key, e)
 	if err := c.store.MarkUsed(ctx, e.item.Key, e.item.Version); err != nil {
-		audit.From(ctx).Warn("in_use_mark_not_written")
+		audit.From(ctx).Warn(audit.InUseMarkNotWritten)
 	}
 }
 

@@ -69,7 +69,7 @@ func (c *Core) lookup(ctx context.Context, key tokenstore.Key) (entry, Source, e
 		return e, FromTable, nil
 	}
 	if valid && err != nil {
-		audit.From(ctx).Warn("store_unavailable")
+		audit.From(ctx).Warn(audit.StoreUnavailable)
 		return known, FromMemory, nil
 	}
 	return e, FromTable, err
@@ -103,7 +103,7 @@ func (c *Core) read(ctx context.Context, key tokenstore.Key, consistent bool) (e
 		return entry{}, corruptGrant(ctx, key, err)
 	}
 	if errors.Is(err, tokenstore.ErrCorrupt) {
-		audit.From(ctx).Warn("item_corrupt")
+		audit.From(ctx).Warn(audit.ItemCorrupt)
 		return entry{item: tokenstore.Item{Key: key}}, nil
 	}
 	if err != nil {
@@ -135,7 +135,7 @@ func (c *Core) open(ctx context.Context, item tokenstore.Item) (entry, error) {
 			Detail: "the keyset that opens stored tokens cannot be had"}
 	}
 	if err != nil {
-		audit.From(ctx).Warn("sealed_token_corrupt")
+		audit.From(ctx).Warn(audit.SealedTokenCorrupt)
 	}
 	return e, nil
 }

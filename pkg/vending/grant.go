@@ -109,7 +109,7 @@ func (c *Core) openGrant(ctx context.Context, item tokenstore.Item) (grant, erro
 
 // corruptGrant is what everybody gets who needs a grant that cannot be read.
 func corruptGrant(ctx context.Context, key tokenstore.Key, cause error) error {
-	audit.From(ctx).Warn("grant_corrupt")
+	audit.From(ctx).Warn(audit.GrantCorrupt)
 	return &problem.Error{Code: problem.InternalError, Cause: cause,
 		Detail: "the stored grant of connection " + key.Connection + " cannot be read and was left as it is; " +
 			"restore the table or the keyset, or disconnect it with DELETE …/authorization and consent again"}
@@ -173,8 +173,8 @@ func warnOfEnd(ctx context.Context, g tokenstore.SealedGrant, now time.Time) {
 	switch left := g.ExpiresAt.Sub(now); {
 	case g.ExpiresAt.IsZero() || left > warnEarly:
 	case left > warnLate:
-		audit.From(ctx).Warn("grant_expires_7d")
+		audit.From(ctx).Warn(audit.GrantExpiresIn7Days)
 	default:
-		audit.From(ctx).Warn("grant_expires_1d")
+		audit.From(ctx).Warn(audit.GrantExpiresIn1Day)
 	}
 }

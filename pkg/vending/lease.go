@@ -187,7 +187,7 @@ func (c *Core) release(ctx context.Context, item tokenstore.Item, owner string) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
 	if err := c.store.Release(ctx, tokenstore.Release{Key: item.Key, Owner: owner, Unsettled: untold(item)}); err != nil {
-		audit.From(ctx).Warn("lease_not_released")
+		audit.From(ctx).Warn(audit.LeaseNotReleased)
 	}
 }
 

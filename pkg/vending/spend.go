@@ -50,7 +50,7 @@ func (c *Core) standsIn(j job, e entry) bool {
 // holdOff leaves the refresh token alone until the access token has ended; for a
 // moment only where somebody reported that one dead, who will not wait so long.
 func (c *Core) holdOff(ctx context.Context, j job, e entry, owner string) error {
-	audit.From(ctx).Warn("refresh_ambiguous")
+	audit.From(ctx).Warn(audit.RefreshAmbiguous)
 	now := c.now()
 	failure := tokenstore.Failure{
 		Count: e.item.Failure.Count + 1, Code: string(problem.ProviderTimeout),
@@ -81,7 +81,7 @@ func (c *Core) failGrant(ctx context.Context, j job, e entry, owner string, err 
 	failure := nextFailure(e.item, refusal, j.conn, failureFacts{now: now, served: valid, jitter: c.fraction()})
 	unsettled := refusal.Ambiguous || untold(e.item)
 	if refusal.Ambiguous {
-		audit.From(ctx).Warn("refresh_ambiguous")
+		audit.From(ctx).Warn(audit.RefreshAmbiguous)
 	}
 	if unsettled && valid {
 		failure.NextAttemptAt = later(failure.NextAttemptAt, e.token.ExpiresAt)
@@ -126,7 +126,7 @@ func (c *Core) disbelieve(ctx context.Context, j job, e entry, owner string, ref
 		}
 		lost = lost || now.Lease.Owner != owner
 	}
-	audit.From(ctx).Warn("grant_ended")
+	audit.From(ctx).Warn(audit.GrantEnded)
 	failure := tokenstore.Failure{
 		Count: e.item.Failure.Count + 1, Code: string(problem.AuthorizationRequired), Status: refusal.Trace.Status,
 		ProviderCode: refusal.Code, FailedAt: c.now(), NextAttemptAt: never, Cause: cause(e.item, j.conn),
@@ -202,7 +202,7 @@ func (c *Core) commitGrant(ctx context.Context, j job, item tokenstore.Item, own
 // grant which was disconnected or replaced meanwhile: nothing comes back (FI-49).
 func (c *Core) discard(ctx context.Context, j job, stands tokenstore.Item, m minted) {
 	account := audit.From(ctx)
-	account.Warn("refresh_superseded")
+	account.Warn(audit.RefreshSuperseded)
 	if !sameConsent(stands.Grant, j.grant.SealedGrant) {
 		c.letGo(ctx, j.conn, m.refreshToken)
 	}

@@ -18,10 +18,10 @@ func (d *Directory) judge(ctx context.Context, conn connection.Connection, limit
 	item, err := d.store.Get(ctx, tokenstore.Key{Connection: string(conn.Name)}, delegated(conn))
 	switch {
 	case errors.Is(err, tokenstore.ErrGrantCorrupt):
-		audit.From(ctx).Warn("grant_corrupt")
+		audit.From(ctx).Warn(audit.GrantCorrupt)
 		s.State, s.LastError = Failing, problem.InternalError
 	case errors.Is(err, tokenstore.ErrCorrupt): // a miss: the next vend replaces it
-		audit.From(ctx).Warn("item_corrupt")
+		audit.From(ctx).Warn(audit.ItemCorrupt)
 	case err != nil:
 		return Status{}, unavailable(err)
 	}

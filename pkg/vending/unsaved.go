@@ -113,7 +113,7 @@ func (c *Core) persist(ctx context.Context, u unsaved) (tokenstore.Item, error) 
 		}
 	}
 	c.unsaved.keep(u)
-	audit.From(ctx).Warn("refresh_token_unsaved")
+	audit.From(ctx).Warn(audit.RefreshTokenUnsaved)
 	return item, err
 }
 
@@ -128,9 +128,9 @@ func (c *Core) saveUnsaved(ctx context.Context) {
 		cancel()
 		switch {
 		case err == nil:
-			audit.From(ctx).Warn("refresh_token_saved_late")
+			audit.From(ctx).Warn(audit.RefreshTokenSavedLate)
 		case errors.Is(err, tokenstore.ErrSuperseded): // by a newer consent, or a disconnection
-			audit.From(ctx).Warn("refresh_superseded")
+			audit.From(ctx).Warn(audit.RefreshSuperseded)
 			c.discardUnsaved(ctx, stands, u)
 		default:
 			continue
@@ -148,7 +148,7 @@ func (c *Core) discardUnsaved(ctx context.Context, stands tokenstore.Item, u uns
 	}
 	conn, err := c.declarations.load(ctx, connection.Name(u.key().Connection), false)
 	if err != nil {
-		audit.From(ctx).Warn("refresh_token_not_revoked")
+		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 		return
 	}
 	c.revokeFormer(ctx, conn, tokenstore.Item{Key: u.key(), Grant: g}, tokenstore.SealedGrant{})
