@@ -41,8 +41,8 @@ type Notes interface {
 // Core renews; *vending.Core is one. Errors are *problem.Error.
 type Core interface {
 	Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error)
-	// SaveUnsaved stores what an earlier invocation could not.
-	SaveUnsaved(ctx context.Context)
+	// FlushPending stores what an earlier invocation could not.
+	FlushPending(ctx context.Context)
 	// RegularSlot is the slot of a token that has no more to do in its retry slot.
 	RegularSlot(ctx context.Context, key tokenstore.Key) (string, error)
 	Reconcile(ctx context.Context, c vending.Changed) (vending.Change, error)
@@ -98,7 +98,7 @@ func New(c Config) *Renewer {
 // summary is what was done, whatever went wrong; one audit line holds it.
 func (r *Renewer) Tick(ctx context.Context) audit.Run {
 	began := r.now()
-	r.core.SaveUnsaved(ctx)
+	r.core.FlushPending(ctx)
 	run := newTally()
 	done := make(chan struct{})
 	go func() {

@@ -38,7 +38,7 @@ type Change struct {
 // secret no longer declares lose theirs. Every error is a *problem.Error; the
 // secret is then to be looked at again.
 func (c *Core) Reconcile(ctx context.Context, changed Changed) (Change, error) {
-	c.saveUnsaved(ctx)
+	c.flushPending(ctx)
 	s, err := c.declarations.secrets.Load(ctx, changed.Secret, clientsecret.Current, true)
 	switch {
 	case errors.Is(err, clientsecret.ErrNotFound):
@@ -101,7 +101,7 @@ func (c *Core) reconcile(ctx context.Context, declared connection.Entry, r recon
 	e, err := c.read(ctx, own, true)
 	switch {
 	case errors.Is(err, tokenstore.ErrGrantCorrupt):
-		return c.settleSubjects(ctx, declared, r) // nobody is served by it, and nobody else is to suffer
+		return c.reconcileSubjects(ctx, declared, r) // nobody is served by it, and nobody else is to suffer
 	case err != nil:
 		return unavailable(err)
 	}
@@ -111,29 +111,29 @@ func (c *Core) reconcile(ctx context.Context, declared connection.Entry, r recon
 		if err != nil {
 			return unavailable(err)
 		}
-		if err := c.settle(ctx, declared, variant, r); err != nil {
+		if err := c.reconcileToken(ctx, declared, variant, r); err != nil {
 			return err
 		}
 	}
-	if err := c.settleSubjects(ctx, declared, r); err != nil {
+	if err := c.reconcileSubjects(ctx, declared, r); err != nil {
 		return err
 	}
-	return c.settle(ctx, declared, e, r)
+	return c.reconcileToken(ctx, declared, e, r)
 }
 
 // subjectsPage is how many subjects are read at once.
 const subjectsPage = 100
 
-// settleSubjects looks at the tokens of a connection's named subjects, whatever
+// reconcileSubjects looks at the tokens of a connection's named subjects, whatever
 // its grant type is by now.
-func (c *Core) settleSubjects(ctx context.Context, declared connection.Entry, r reconciliation) error {
+func (c *Core) reconcileSubjects(ctx context.Context, declared connection.Entry, r reconciliation) error {
 	for after := ""; ; {
 		items, next, err := c.store.Subjects(ctx, declared.Name, subjectsPage, after)
 		if err != nil {
 			return unavailable(err)
 		}
 		for _, item := range items {
-			if err := c.settleSubject(ctx, declared, item, r); err != nil {
+			if err := c.reconcileSubject(ctx, declared, item, r); err != nil {
 				return err
 			}
 		}
@@ -143,7 +143,7 @@ func (c *Core) settleSubjects(ctx context.Context, declared connection.Entry, r 
 	}
 }
 
-func (c *Core) settleSubject(ctx context.Context, declared connection.Entry, item tokenstore.Item, r reconciliation) error {
+func (c *Core) reconcileSubject(ctx context.Context, declared connection.Entry, item tokenstore.Item, r reconciliation) error {
 	if item.Version == 0 {
 		audit.From(ctx).Warn(audit.GrantCorrupt)
 		return nil
@@ -152,13 +152,13 @@ func (c *Core) settleSubject(ctx context.Context, declared connection.Entry, ite
 	if err != nil {
 		return err
 	}
-	return c.settle(ctx, declared, e, r)
+	return c.reconcileToken(ctx, declared, e, r)
 }
 
-// settle reissues or drops one token, unless the declaration in force minted it.
-func (c *Core) settle(ctx context.Context, declared connection.Entry, e entry, r reconciliation) error {
+// reconcileToken reissues or drops one token, unless the declaration in force minted it.
+func (c *Core) reconcileToken(ctx context.Context, declared connection.Entry, e record, r reconciliation) error {
 	if e.item.Token.ID == "" {
-		return c.settleEmpty(ctx, e, r)
+		return c.reconcileEmpty(ctx, e, r)
 	}
 	if inForce(declared, e.item) {
 		return nil
@@ -174,16 +174,16 @@ func (c *Core) settle(ctx context.Context, declared connection.Entry, e entry, r
 		r.failed = problem.Of(err).Provider != nil
 	}
 	r.change.Dropped++
-	return c.dropped(ctx, tokenstore.Drop{Key: e.item.Key, RequiredSecretVersion: r.version, KeepFailure: r.failed, RenewSlot: aliveSlot(e.item.Key, e.item.Grant)})
+	return c.dropped(ctx, tokenstore.Drop{Key: e.item.Key, RequiredSecretVersion: r.version, KeepFailure: r.failed, RenewSlot: keepAliveSlot(e.item.Key, e.item.Grant)})
 }
 
-// settleEmpty looks after an item without a token. When its secret has changed
+// reconcileEmpty looks after an item without a token. When its secret has changed
 // it is dropped all the same: whoever is minting for it with a copy of the
 // former declaration is fenced then, and has to look again. A secret that is
 // seen for the first time has no former declaration, and fencing its first
 // token would only have it minted twice; but one that is being minted is worth
 // another look when it is there.
-func (c *Core) settleEmpty(ctx context.Context, e entry, r reconciliation) error {
+func (c *Core) reconcileEmpty(ctx context.Context, e record, r reconciliation) error {
 	switch {
 	case r.seen:
 		return c.drop(ctx, e.item, r.version)
@@ -202,7 +202,7 @@ func inForce(declared connection.Entry, item tokenstore.Item) bool {
 // reissue replaces e's token, unless somebody else has done so. It fails when
 // the token is not replaced, also while somebody is about to: who knows with
 // which declaration.
-func (c *Core) reissue(ctx context.Context, declared connection.Entry, e entry) (bool, error) {
+func (c *Core) reissue(ctx context.Context, declared connection.Entry, e record) (bool, error) {
 	reissued, err := c.renewal(declared.Connection, e, "").Run(ctx)
 	if err != nil || reissued {
 		return reissued, err
@@ -221,7 +221,7 @@ const noVersion = "none"
 // drop forgets a token here and in the table. Minters must use version from
 // then on; empty is a secret that is gone.
 func (c *Core) drop(ctx context.Context, item tokenstore.Item, version string) error {
-	return c.dropped(ctx, tokenstore.Drop{Key: item.Key, RequiredSecretVersion: version, RenewSlot: aliveSlot(item.Key, item.Grant)})
+	return c.dropped(ctx, tokenstore.Drop{Key: item.Key, RequiredSecretVersion: version, RenewSlot: keepAliveSlot(item.Key, item.Grant)})
 }
 
 func (c *Core) dropped(ctx context.Context, d tokenstore.Drop) error {
@@ -242,11 +242,11 @@ func (c *Core) dropItem(ctx context.Context, d tokenstore.Drop) (tokenstore.Item
 	case err != nil:
 		return before, unavailable(err)
 	}
-	if slot := aliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant && d.RequiredSecretVersion != noVersion {
+	if slot := keepAliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant && d.RequiredSecretVersion != noVersion {
 		d.RenewSlot = slot // the grant came after the item was read, and must stay on the wheel
 		return c.dropItem(ctx, d)
 	}
 	// Knowing the version keeps a replica that lags from bringing the token back.
-	c.memory.put(d.Key, entry{item: tokenstore.Item{Key: d.Key, Version: before.Version + 1}, readAt: c.now()})
+	c.memory.put(d.Key, record{item: tokenstore.Item{Key: d.Key, Version: before.Version + 1}, readAt: c.now()})
 	return before, nil
 }

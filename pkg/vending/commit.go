@@ -13,8 +13,8 @@ import (
 
 // commit stores what was minted. It no longer depends on the caller: a token
 // that was paid for is kept.
-func (c *Core) commit(ctx context.Context, j job, item tokenstore.Item, owner string, t Token) (entry, error) {
-	e := entry{item: item, token: t, readAt: c.now(), source: FromProvider}
+func (c *Core) commit(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, t Token) (record, error) {
+	e := record{item: item, token: t, readAt: c.now(), source: FromProvider}
 	stored, err := c.sealToken(ctx, j.key, t)
 	if err != nil {
 		return c.keep(ctx, j, e, err)
@@ -40,13 +40,13 @@ func (c *Core) commit(ctx context.Context, j job, item tokenstore.Item, owner st
 
 // keep serves from memory what could not be stored: it is valid all the same. A
 // renewal has nobody to serve, and failed.
-func (c *Core) keep(ctx context.Context, j job, e entry, err error) (entry, error) {
+func (c *Core) keep(ctx context.Context, j refreshJob, e record, err error) (record, error) {
 	account := audit.From(ctx)
 	account.Warn(audit.TokenNotStored)
 	account.SetCause(err)
 	if j.renewal {
 		c.release(ctx, e.item, e.item.Lease.Owner)
-		return entry{}, unavailable(err)
+		return record{}, unavailable(err)
 	}
 	e.unstored, e.slot = true, renewSlot(j, e.token)
 	c.memory.put(e.item.Key, e)
@@ -56,7 +56,7 @@ func (c *Core) keep(ctx context.Context, j job, e entry, err error) (entry, erro
 // storeLate tries now and then to store what the table did not take before, over
 // the version that it holds now, and returns the entry as it then stands. A token
 // whose declaration has been replaced meanwhile is forgotten instead.
-func (c *Core) storeLate(ctx context.Context, e entry, version int64) entry {
+func (c *Core) storeLate(ctx context.Context, e record, version int64) record {
 	if c.late.try(e.item.Key, c.now()) > 0 {
 		return e
 	}
@@ -65,7 +65,7 @@ func (c *Core) storeLate(ctx context.Context, e entry, version int64) entry {
 		return e // the secret cannot be read now, which says nothing of it
 	}
 	if err != nil || conn.ConfigHash != e.token.ConfigHash || conn.SecretIncarnation != e.token.SecretIncarnation {
-		gone := entry{item: e.item, readAt: c.now()}
+		gone := record{item: e.item, readAt: c.now()}
 		c.memory.put(e.item.Key, gone)
 		return gone
 	}
@@ -73,7 +73,7 @@ func (c *Core) storeLate(ctx context.Context, e entry, version int64) entry {
 	if err != nil {
 		return e
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, staleReadBudget)
 	defer cancel()
 	item, err := c.store.Commit(ctx, tokenstore.Commit{Key: e.item.Key, Version: version, SecretIncarnation: e.token.SecretIncarnation,
 		Token: stored, Used: true, RenewSlot: e.slot, Now: c.now()})
@@ -87,20 +87,20 @@ func (c *Core) storeLate(ctx context.Context, e entry, version int64) entry {
 }
 
 // overtaken looks for what moved the item on; superseded means try again.
-func (c *Core) overtaken(ctx context.Context, j job, item tokenstore.Item, owner string, superseded error) (entry, error) {
+func (c *Core) overtaken(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, superseded error) (record, error) {
 	c.release(ctx, item, owner)
 	e, err := c.read(ctx, j.key, true)
 	if err != nil {
-		return entry{}, unavailable(err)
+		return record{}, unavailable(err)
 	}
 	if !j.satisfied(e.token, c.now()) {
-		return entry{}, superseded
+		return record{}, superseded
 	}
 	return e, nil
 }
 
 // fail shares a provider's failure with the fleet and returns it for the caller.
-func (c *Core) fail(ctx context.Context, j job, e entry, owner string, err error) error {
+func (c *Core) fail(ctx context.Context, j refreshJob, e record, owner string, err error) error {
 	if p := (*problem.Error)(nil); errors.As(err, &p) {
 		c.release(ctx, e.item, owner)
 		return err
@@ -112,7 +112,7 @@ func (c *Core) fail(ctx context.Context, j job, e entry, owner string, err error
 }
 
 // remember tells the fleet of a failure, and returns it for the caller.
-func (c *Core) remember(ctx context.Context, e entry, f tokenstore.Fail, reason error) error {
+func (c *Core) remember(ctx context.Context, e record, f tokenstore.Fail, reason error) error {
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
 	if err := c.store.Fail(detached, f); err != nil {

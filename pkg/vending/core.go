@@ -40,13 +40,13 @@ type Core struct {
 	rand         io.Reader
 	wait         func(context.Context, time.Duration) error
 
-	memory  *memory
-	flights flights
-	labels  labels
-	alone   pacer // minting while the table is down
-	looks   pacer // looking at the secret of a failing connection
-	late    pacer // storing what the table did not take before
-	unsaved attic
+	memory         *memory
+	flights        flights
+	secretFallback secretFallback
+	degraded       throttle // minting while the table is down
+	looks          throttle // looking at the secret of a failing connection
+	late           throttle // storing what the table did not take before
+	pending        pendingWrites
 }
 
 // New returns a Core.
@@ -55,7 +55,7 @@ func New(c Config) *Core {
 		declarations: declarations{secrets: c.Secrets, parser: c.Parser},
 		store:        c.Store, minter: c.Minter, revoker: c.Revoker, sealer: c.Sealer,
 		now: wallClock(c.Now), rand: c.Rand, wait: c.Wait, memory: newMemory(),
-		alone: pacer{every: aloneEvery}, looks: pacer{every: lookEvery}, late: pacer{every: lookEvery},
+		degraded: throttle{every: degradedEvery}, looks: throttle{every: lookEvery}, late: throttle{every: lookEvery},
 	}
 	if core.rand == nil {
 		core.rand = rand.Reader
@@ -77,7 +77,7 @@ func wallClock(now func() time.Time) func() time.Time {
 
 // Vend returns a usable token. Every error is a *problem.Error.
 func (c *Core) Vend(ctx context.Context, r Request) (Vended, error) {
-	c.saveUnsaved(ctx)
+	c.flushPending(ctx)
 	var v Vended
 	var err error
 	if r.RejectedTokenID != "" {
@@ -91,11 +91,11 @@ func (c *Core) Vend(ctx context.Context, r Request) (Vended, error) {
 	if err != nil {
 		return Vended{}, problem.Of(err)
 	}
-	record(ctx, v)
+	writeAudit(ctx, v)
 	return v, nil
 }
 
-func record(ctx context.Context, v Vended) {
+func writeAudit(ctx context.Context, v Vended) {
 	e := audit.From(ctx)
 	e.Source, e.Stale = string(v.Source), v.Stale
 	e.TokenID, e.ExpiresAt, e.SecretIncarnation = v.ID, v.ExpiresAt, v.SecretIncarnation
@@ -107,13 +107,13 @@ func (c *Core) vend(ctx context.Context, r Request) (Vended, error) {
 		return Vended{}, err
 	}
 	if err != nil {
-		return c.vendAlone(ctx, r)
+		return c.vendWithoutStore(ctx, r)
 	}
 	return c.vendFrom(ctx, r, e, source)
 }
 
 // vendFrom serves e when it may be served, and refreshes it otherwise.
-func (c *Core) vendFrom(ctx context.Context, r Request, e entry, source Source) (Vended, error) {
+func (c *Core) vendFrom(ctx context.Context, r Request, e record, source Source) (Vended, error) {
 	if !e.token.Valid(c.now()) {
 		return c.refresh(ctx, r, e)
 	}
@@ -132,12 +132,12 @@ func (c *Core) vendFrom(ctx context.Context, r Request, e entry, source Source) 
 
 // replaceable reports whether a usable token should be replaced by one caller
 // while the others get it: late in its life, or reported dead.
-func (c *Core) replaceable(e entry) bool {
+func (c *Core) replaceable(e record) bool {
 	return e.token.Due(c.now()) || e.item.RejectedID == e.token.ID
 }
 
 // refreshOrServe tries for a newer token and falls back to the valid one at hand.
-func (c *Core) refreshOrServe(ctx context.Context, r Request, e entry, source Source) (Vended, error) {
+func (c *Core) refreshOrServe(ctx context.Context, r Request, e record, source Source) (Vended, error) {
 	usable := e.token.Usable(c.now(), r.MinTTL)
 	if usable && (c.flights.busy(r.key()) || c.holding(e)) {
 		return Vended{Token: e.token, Source: source, Stale: e.item.Failure.Count > 0}, nil
@@ -153,7 +153,7 @@ func (c *Core) refreshOrServe(ctx context.Context, r Request, e entry, source So
 // holding reports whether another holder is refreshing, or the fleet's memory
 // of a failure says that nobody should. The failure's cause is not compared:
 // while the token is usable, waiting for its next attempt costs nobody anything.
-func (c *Core) holding(e entry) bool {
+func (c *Core) holding(e record) bool {
 	now := c.now()
 	return e.item.Lease.Owner != "" && e.item.Lease.Until.After(now) ||
 		e.item.Failure.Count > 0 && e.item.Failure.NextAttemptAt.After(now)
@@ -171,7 +171,7 @@ func fallsBack(err error) bool {
 
 // markUsed notes once per token that a caller uses it, so that only such tokens
 // are renewed ahead. It is a mark, not a promise: failing costs nobody anything.
-func (c *Core) markUsed(ctx context.Context, e entry) {
+func (c *Core) markUsed(ctx context.Context, e record) {
 	if e.item.Used {
 		return
 	}

@@ -81,13 +81,13 @@ func permit(conn connection.Connection, r Request) error {
 	if asked == "" {
 		asked = conn.Scope
 	}
-	if err := judge(conn.Callers, r, asked); err != nil {
+	if err := checkCallers(conn.Callers, r, asked); err != nil {
 		return err
 	}
 	if _, err := conn.EffectiveScope(r.Scope); err != nil {
 		return &problem.Error{Code: problem.InvalidScope, Cause: err, Detail: err.Error()}
 	}
-	if r.Subject != "" && !delegated(conn) {
+	if r.Subject != "" && !conn.Delegated() {
 		return problem.New(problem.InvalidRequest, "connection "+string(conn.Name)+" acts for itself and has no subjects; ask without one")
 	}
 	return nil
@@ -95,9 +95,9 @@ func permit(conn connection.Connection, r Request) error {
 
 // allow applies the second gate that a stored token carries, so that a warm
 // token is as well guarded as a cold connection.
-func allow(r Request, t Token) error { return judge(t.Callers, r, t.AskedScope) }
+func allow(r Request, t Token) error { return checkCallers(t.Callers, r, t.AskedScope) }
 
-func judge(callers connection.Callers, r Request, scope string) error {
+func checkCallers(callers connection.Callers, r Request, scope string) error {
 	subject := r.Subject
 	if subject == "" {
 		subject = connection.DefaultSubject

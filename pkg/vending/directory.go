@@ -104,10 +104,10 @@ func (d *Directory) Status(ctx context.Context, name connection.Name, limit int,
 	if err != nil {
 		return Status{}, problem.Of(err)
 	}
-	if next != "" && !delegated(conn) {
+	if next != "" && !conn.Delegated() {
 		return Status{}, badCursor(nil)
 	}
-	return d.judge(ctx, conn, limit, next)
+	return d.checkCallers(ctx, conn, limit, next)
 }
 
 // List returns up to limit statuses in the source's order, and the cursor of
@@ -214,7 +214,7 @@ func (d *Directory) judgeAll(ctx context.Context, found []connection.Entry) ([]S
 			continue
 		}
 		g.Go(func() (err error) {
-			statuses[i], err = d.judge(ctx, f.Connection, subjectsPage, "")
+			statuses[i], err = d.checkCallers(ctx, f.Connection, subjectsPage, "")
 			return err
 		})
 	}

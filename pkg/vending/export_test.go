@@ -12,5 +12,5 @@ import (
 func RenewsAhead(conn connection.Connection, t Token, now time.Time) bool {
 	g := tokenstore.SealedGrant{Fingerprint: "fingerprint", Client: clientOf(conn), SecretIncarnation: conn.SecretIncarnation}
 	c := New(Config{Now: func() time.Time { return now }})
-	return c.renewable(conn, entry{item: tokenstore.Item{Grant: g}, token: t})
+	return c.renewable(conn, record{item: tokenstore.Item{Grant: g}, token: t})
 }

@@ -24,7 +24,7 @@ const (
 // version, declaration or refresh token deserves a new attempt at once.
 func cause(item tokenstore.Item, conn connection.Connection) string {
 	parts := conn.SecretVersion + "\x00" + conn.ConfigHash + "\x00" + conn.SecretIncarnation
-	if delegated(conn) {
+	if conn.Delegated() {
 		parts += "\x00" + item.Grant.Fingerprint
 	}
 	sum := sha256.Sum256([]byte(parts))

@@ -17,9 +17,9 @@ type flights struct {
 }
 
 type flight struct {
-	done  chan struct{}
-	entry entry
-	err   error
+	done   chan struct{}
+	record record
+	err    error
 	// account is what the refresh reports for the audit line of who began it.
 	account audit.Entry
 }
@@ -34,19 +34,19 @@ func (f *flights) busy(key tokenstore.Key) bool {
 
 // do runs work for key, or waits for whoever is running it. led tells that this
 // caller began it; its context's values, not its cancellation, reach work.
-func (f *flights) do(ctx context.Context, key tokenstore.Key, work func(context.Context) (entry, error)) (e entry, led bool, err error) {
+func (f *flights) do(ctx context.Context, key tokenstore.Key, work func(context.Context) (record, error)) (e record, led bool, err error) {
 	fl, led := f.join(key)
 	if led {
 		go f.run(ctx, key, fl, work)
 	}
 	select {
 	case <-ctx.Done():
-		return entry{}, false, ctx.Err()
+		return record{}, false, ctx.Err()
 	case <-fl.done:
 		if led {
 			audit.From(ctx).Merge(&fl.account)
 		}
-		return fl.entry, led, fl.err
+		return fl.record, led, fl.err
 	}
 }
 
@@ -65,7 +65,7 @@ func (f *flights) join(key tokenstore.Key) (*flight, bool) {
 }
 
 // run ends the flight whatever work does, so that a panic strands nobody.
-func (f *flights) run(ctx context.Context, key tokenstore.Key, fl *flight, work func(context.Context) (entry, error)) {
+func (f *flights) run(ctx context.Context, key tokenstore.Key, fl *flight, work func(context.Context) (record, error)) {
 	defer func() {
 		if p := recover(); p != nil {
 			fl.err = fmt.Errorf("refresh panicked with a %T", p) // its value may hold anything
@@ -77,7 +77,7 @@ func (f *flights) run(ctx context.Context, key tokenstore.Key, fl *flight, work 
 	}()
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	fl.entry, fl.err = work(audit.With(ctx, &fl.account))
+	fl.record, fl.err = work(audit.With(ctx, &fl.account))
 }
 
 // detach keeps the values and the deadline of ctx, and drops its cancellation.

@@ -24,7 +24,7 @@ func (c *Core) Forget(ctx context.Context, r Request, revoke bool) error {
 // forgetAll goes by the declaration in force, for the next token must not be
 // minted with a cached copy of a former one.
 func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
-	c.saveUnsaved(ctx)
+	c.flushPending(ctx)
 	conn, err := c.declarations.load(ctx, r.Connection, true)
 	if err != nil {
 		return err

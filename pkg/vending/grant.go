@@ -45,19 +45,15 @@ func clientOf(conn connection.Connection) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func delegated(conn connection.Connection) bool {
-	return conn.GrantType == connection.AuthorizationCode
-}
-
 // granted reports whether g can be used by conn: it is there, and was given to
 // this very client.
 func granted(g tokenstore.SealedGrant, conn connection.Connection) bool {
 	return g.Fingerprint != "" && g.Client == clientOf(conn) && g.SecretIncarnation == conn.SecretIncarnation
 }
 
-// ended reports whether the provider's word that the grant is dead stands: until
+// grantEnded reports whether the provider's word that the grant is dead stands: until
 // somebody consents again, or changes what it was said to.
-func ended(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
+func grantEnded(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
 	return item.Failure.Code == string(problem.AuthorizationRequired) && active(item, conn, now)
 }
 
@@ -74,7 +70,7 @@ func requireConsent(item tokenstore.Item, conn connection.Connection, now time.T
 		return problem.New(problem.AuthorizationRequired, "the consent to connection "+name+
 			" was given to another client: provider, token_url, issuer or client_id have changed since, or the secret was deleted and made again; "+
 			"start anew with POST …/authorization")
-	case ended(item, conn, now):
+	case grantEnded(item, conn, now):
 		return remembered(item.Failure, now)
 	}
 	return nil
@@ -153,19 +149,19 @@ func endOf(conn connection.Connection, m minted) time.Time {
 }
 
 const (
-	// aliveEvery is the longest that a refresh token goes unused.
-	aliveEvery = 24 * time.Hour
+	// keepAliveEvery is the longest that a refresh token goes unused.
+	keepAliveEvery = 24 * time.Hour
 	// warnEarly and warnLate are how long before its end a refresh token is warned of.
 	warnEarly, warnLate = 7 * 24 * time.Hour, 24 * time.Hour
 )
 
-// aliveFor is how long a grant may go without a refresh: a day, or a quarter of
+// keepAliveFor is how long a grant may go without a refresh: a day, or a quarter of
 // its refresh token's life.
-func aliveFor(g tokenstore.SealedGrant) time.Duration {
+func keepAliveFor(g tokenstore.SealedGrant) time.Duration {
 	if life := g.ExpiresAt.Sub(g.RefreshedAt); !g.ExpiresAt.IsZero() && life > 0 {
-		return min(aliveEvery, life/4)
+		return min(keepAliveEvery, life/4)
 	}
-	return aliveEvery
+	return keepAliveEvery
 }
 
 // warnOfEnd tells operators in time that somebody has to consent again.

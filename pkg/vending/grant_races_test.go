@@ -230,7 +230,7 @@ func TestUnsavedIsSavedFirst(t *testing.T) {
 		"forgetting another": func(c *vending.Core) error { return c.Forget(context.Background(), crm(), false) },
 		"start of a consent": func(c *vending.Core) error { _, err := c.Delegated(context.Background(), user()); return err },
 		"disconnection":      func(c *vending.Core) error { return c.Disconnect(context.Background(), of("bob")) },
-		"tick":               func(c *vending.Core) error { c.SaveUnsaved(context.Background()); return nil },
+		"tick":               func(c *vending.Core) error { c.FlushPending(context.Background()); return nil },
 	} {
 		t.Run("CR-13 FI-31 "+name, func(t *testing.T) {
 			d, core := unsavedIn(t)
@@ -276,7 +276,7 @@ func TestNothingLivesOnAfterDisconnecting(t *testing.T) {
 	t.Run("FI-49 one that another process still keeps", func(t *testing.T) {
 		d, core := unsavedIn(t)
 		disconnect(t, d.process())
-		core.SaveUnsaved(t.Context())
+		core.FlushPending(t.Context())
 		if left := d.forgotten(); len(left) > 0 {
 			t.Error(left)
 		}

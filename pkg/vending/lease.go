@@ -10,51 +10,51 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// turn is one attempt at the lease.
-func (c *Core) turn(ctx context.Context, j *job, until time.Time) (entry, error) {
+// tryLease is one attempt at the lease.
+func (c *Core) tryLease(ctx context.Context, j *refreshJob, until time.Time) (record, error) {
 	if remaining(ctx) < providerBudget+persistBudget {
-		return entry{}, inProgress("too little of the invocation's time is left to start a refresh")
+		return record{}, inProgress("too little of the invocation's time is left to start a refresh")
 	}
-	if c.saveUnsaved(ctx); c.unsaved.has(j.key) {
-		return entry{}, unavailable(errUnsaved)
+	if c.flushPending(ctx); c.pending.has(j.key) {
+		return record{}, unavailable(errPendingWrite)
 	}
 	owner, err := c.newOwner()
 	if err != nil {
-		return entry{}, err
+		return record{}, err
 	}
-	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL, UsesRefreshToken: delegated(j.conn)})
+	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL, UsesRefreshToken: j.conn.Delegated()})
 	switch {
 	case errors.Is(err, tokenstore.ErrGrantCorrupt):
-		return entry{}, corruptGrant(ctx, j.key, err)
-	case errors.Is(err, tokenstore.ErrHeld) && (j.impatient || j.renewal):
-		c.learn(ctx, item)
-		return entry{}, errBusy
+		return record{}, corruptGrant(ctx, j.key, err)
+	case errors.Is(err, tokenstore.ErrHeld) && (j.noWait || j.renewal):
+		c.rememberHolder(ctx, item)
+		return record{}, errBusy
 	case errors.Is(err, tokenstore.ErrHeld):
 		return c.await(ctx, *j, until)
-	case errors.Is(err, tokenstore.ErrUnavailable) && !j.impatient && !j.renewal:
-		return c.withoutTable(ctx, *j, err)
+	case errors.Is(err, tokenstore.ErrUnavailable) && !j.noWait && !j.renewal:
+		return c.withoutStore(ctx, *j, err)
 	case err != nil:
-		return entry{}, unavailable(err)
+		return record{}, unavailable(err)
 	}
 	audit.From(ctx).LeaseSeq = item.Lease.Seq
-	return c.hold(ctx, j, item, owner)
+	return c.refreshUnderLease(ctx, j, item, owner)
 }
 
-// learn remembers who holds the lease, so that the callers who come meanwhile do
+// rememberHolder remembers who holds the lease, so that the callers who come meanwhile do
 // not each ask for it: that would be a write per caller.
-func (c *Core) learn(ctx context.Context, item tokenstore.Item) {
+func (c *Core) rememberHolder(ctx context.Context, item tokenstore.Item) {
 	if e, err := c.open(ctx, item); err == nil {
 		c.memory.put(item.Key, e)
 	}
 }
 
-// hold refreshes under the lease: unless a look at the item as it now stands
+// refreshUnderLease refreshes under the lease: unless a look at the item as it now stands
 // shows that there is nothing to do, or that nobody should.
-func (c *Core) hold(ctx context.Context, j *job, item tokenstore.Item, owner string) (entry, error) {
+func (c *Core) refreshUnderLease(ctx context.Context, j *refreshJob, item tokenstore.Item, owner string) (record, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseTTL-persistBudget)
 	defer cancel()
 	was := j.conn.GrantType
-	e, err := c.announced(ctx, j, item)
+	e, err := c.examineVariant(ctx, j, item)
 	if err == nil && j.satisfied(e.token, c.now()) {
 		c.release(ctx, item, owner)
 		return e, nil
@@ -62,51 +62,51 @@ func (c *Core) hold(ctx context.Context, j *job, item tokenstore.Item, owner str
 	if err == nil && j.conn.GrantType != was {
 		err = tokenstore.ErrSuperseded // the lease was taken for another kind of token
 	}
-	if now := c.now(); err == nil && active(item, j.conn, now) && !j.revived(item) {
+	if now := c.now(); err == nil && active(item, j.conn, now) && !j.mayRetry(item) {
 		err = remembered(item.Failure, now)
 	}
 	if err == nil {
 		err = c.prepare(ctx)
 	}
-	if err == nil && delegated(j.conn) {
-		err = c.takeUpGrant(ctx, j, e)
+	if err == nil && j.conn.Delegated() {
+		err = c.loadGrant(ctx, j, e)
 	}
-	if errors.Is(err, errUnsettled) {
-		return entry{}, c.holdOff(ctx, *j, e, owner)
+	if errors.Is(err, errOutcomeUnknown) {
+		return record{}, c.deferRefresh(ctx, *j, e, owner)
 	}
 	if err != nil {
 		c.release(ctx, item, owner)
-		return entry{}, err
+		return record{}, err
 	}
-	if delegated(j.conn) && item.Lease.Until.Sub(c.now()) < providerBudget+persistBudget {
+	if j.conn.Delegated() && item.Lease.Until.Sub(c.now()) < providerBudget+persistBudget {
 		c.release(ctx, item, owner) // it took too long to come here: another may hold the lease before the answer is stored
-		return entry{}, tokenstore.ErrSuperseded
+		return record{}, tokenstore.ErrSuperseded
 	}
 	m, err := c.mint(ctx, j)
 	switch {
-	case err != nil && delegated(j.conn):
-		return entry{}, c.failGrant(ctx, *j, e, owner, err)
+	case err != nil && j.conn.Delegated():
+		return record{}, c.failGrant(ctx, *j, e, owner, err)
 	case err != nil:
-		return entry{}, c.fail(ctx, *j, e, owner, err)
-	case delegated(j.conn):
+		return record{}, c.fail(ctx, *j, e, owner, err)
+	case j.conn.Delegated():
 		return c.commitGrant(ctx, *j, item, owner, m)
 	}
 	return c.commit(ctx, *j, item, owner, m.Token)
 }
 
-// announced examines the item of a scope variant after the connection's own item
+// examineVariant examines the item of a scope variant after the connection's own item
 // knows of it; one whose token has expired may have been forgotten there.
 // Whoever drops the connection's tokens before that does not reach the
 // variant's, so the declaration is read anew after it.
-func (c *Core) announced(ctx context.Context, j *job, item tokenstore.Item) (entry, error) {
+func (c *Core) examineVariant(ctx context.Context, j *refreshJob, item tokenstore.Item) (record, error) {
 	if j.key.Variant == "" || item.Token.ExpiresAt.After(c.now()) {
 		return c.examine(ctx, j, item)
 	}
-	if err := c.announce(ctx, j.key); err != nil {
-		return entry{}, err
+	if err := c.addVariant(ctx, j.key); err != nil {
+		return record{}, err
 	}
 	if err := c.reload(ctx, j); err != nil {
-		return entry{}, err
+		return record{}, err
 	}
 	return c.examine(ctx, j, item)
 }
@@ -115,10 +115,10 @@ func (c *Core) announced(ctx context.Context, j *job, item tokenstore.Item) (ent
 // than what is stored: a cached secret may be, and must then overrule neither a
 // token nor a failure that a newer one met. After a drop no cached copy counts,
 // not even of the version that the drop names: drops can overtake one another.
-func (c *Core) examine(ctx context.Context, j *job, item tokenstore.Item) (entry, error) {
+func (c *Core) examine(ctx context.Context, j *refreshJob, item tokenstore.Item) (record, error) {
 	e, err := c.open(ctx, item)
 	if err != nil {
-		return entry{}, err
+		return record{}, err
 	}
 	c.memory.put(j.key, e)
 	stale := item.RequiredSecretVersion != "" ||
@@ -131,7 +131,7 @@ func (c *Core) examine(ctx context.Context, j *job, item tokenstore.Item) (entry
 }
 
 // reload makes the job go by the declaration in force.
-func (c *Core) reload(ctx context.Context, j *job) error {
+func (c *Core) reload(ctx context.Context, j *refreshJob) error {
 	conn, err := c.declarations.load(ctx, j.conn.Name, true)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (c *Core) prepare(ctx context.Context) error {
 
 // await polls until the holder's result is there, its failure is known, its
 // lease has ended without either (errLeaseEnded), or the time is up.
-func (c *Core) await(ctx context.Context, j job, until time.Time) (entry, error) {
+func (c *Core) await(ctx context.Context, j refreshJob, until time.Time) (record, error) {
 	until = earlier(until, c.now().Add(remaining(ctx)-answerBudget))
 	var leaseEnds time.Time
 	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
@@ -162,22 +162,22 @@ func (c *Core) await(ctx context.Context, j job, until time.Time) (entry, error)
 			pause = min(pause, left+time.Millisecond) // a holder that died holds up nobody for longer
 		}
 		if pause <= 0 {
-			return entry{}, inProgress("another process is refreshing this token")
+			return record{}, inProgress("another process is refreshing this token")
 		}
 		if err := c.wait(ctx, pause); err != nil {
-			return entry{}, err
+			return record{}, err
 		}
 		e, err := c.read(ctx, j.key, true)
 		now, leaseEnds = c.now(), e.item.Lease.Until
 		switch {
 		case err != nil:
-			return entry{}, unavailable(err)
+			return record{}, unavailable(err)
 		case j.satisfied(e.token, now):
 			return e, nil
-		case active(e.item, j.conn, now) && !j.revived(e.item):
-			return entry{}, remembered(e.item.Failure, now)
+		case active(e.item, j.conn, now) && !j.mayRetry(e.item):
+			return record{}, remembered(e.item.Failure, now)
 		case e.item.Lease.Owner == "" || !e.item.Lease.Until.After(now):
-			return entry{}, errLeaseEnded
+			return record{}, errLeaseEnded
 		}
 	}
 }
@@ -186,7 +186,7 @@ func (c *Core) await(ctx context.Context, j job, until time.Time) (entry, error)
 func (c *Core) release(ctx context.Context, item tokenstore.Item, owner string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
-	if err := c.store.Release(ctx, tokenstore.Release{Key: item.Key, Owner: owner, Unsettled: untold(item)}); err != nil {
+	if err := c.store.Release(ctx, tokenstore.Release{Key: item.Key, Owner: owner, Unsettled: outcomeUnknown(item)}); err != nil {
 		audit.From(ctx).Warn(audit.LeaseNotReleased)
 	}
 }

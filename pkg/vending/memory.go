@@ -14,14 +14,14 @@ const memorySize = 4096
 // memory is what this process remembers of the table.
 type memory struct {
 	mu      sync.RWMutex
-	entries map[tokenstore.Key]entry
+	entries map[tokenstore.Key]record
 	// reads are those under way to fill it.
 	reads reads
 }
 
-func newMemory() *memory { return &memory{entries: make(map[tokenstore.Key]entry)} }
+func newMemory() *memory { return &memory{entries: make(map[tokenstore.Key]record)} }
 
-func (m *memory) get(key tokenstore.Key) (entry, bool) {
+func (m *memory) get(key tokenstore.Key) (record, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	e, ok := m.entries[key]
@@ -30,7 +30,7 @@ func (m *memory) get(key tokenstore.Key) (entry, bool) {
 
 // put remembers an item as it certainly stands, a missing token too: what was
 // known before is not served any more.
-func (m *memory) put(key tokenstore.Key, e entry) {
+func (m *memory) put(key tokenstore.Key, e record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, known := m.entries[key]; !known && len(m.entries) >= memorySize {
@@ -39,10 +39,10 @@ func (m *memory) put(key tokenstore.Key, e entry) {
 	m.entries[key] = e
 }
 
-// hear remembers what a replica said, unless something newer is known.
-func (m *memory) hear(key tokenstore.Key, e entry) {
+// putIfNewer remembers what a replica said, unless something newer is known.
+func (m *memory) putIfNewer(key tokenstore.Key, e record) {
 	known, ok := m.get(key)
-	newer := known.item.Version > e.item.Version || known.outranks(e) && known.token.Valid(e.readAt)
+	newer := known.item.Version > e.item.Version || known.newerThan(e) && known.token.Valid(e.readAt)
 	if !ok || !newer {
 		m.put(key, e)
 	}

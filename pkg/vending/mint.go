@@ -22,20 +22,20 @@ import (
 // nobody, whichever side moved first. A token minted with the previous version
 // counts as the current declaration's. What the job goes by afterwards is the
 // declaration that was refused, so that the refusal is remembered against it.
-func (c *Core) mint(ctx context.Context, j *job) (minted, error) {
+func (c *Core) mint(ctx context.Context, j *refreshJob) (minted, error) {
 	ctx, cancel := context.WithTimeout(ctx, providerBudget)
 	defer cancel()
 	conn := j.conn
-	if previous, ok := c.labelled(ctx, conn); ok {
-		if m, err := c.ask(ctx, previous, conn, *j); err == nil || !doubtsClient(err) {
+	if previous, ok := c.previousSecret(ctx, conn); ok {
+		if m, err := c.ask(ctx, previous, conn, *j); err == nil || !mayBeWrongSecret(err) {
 			audit.From(ctx).SecretFallback = err == nil
 			return m, err
 		}
-		c.labels.forget(conn)
+		c.secretFallback.forget(conn)
 		return c.ask(ctx, conn, conn, *j)
 	}
 	m, err := c.ask(ctx, conn, conn, *j)
-	if err == nil || !doubtsClient(err) {
+	if err == nil || !mayBeWrongSecret(err) {
 		return m, err
 	}
 	current, loadErr := c.declarations.load(ctx, conn.Name, true)
@@ -44,7 +44,7 @@ func (c *Core) mint(ctx context.Context, j *job) (minted, error) {
 	}
 	if current.ConfigHash != conn.ConfigHash {
 		j.conn = current
-		if m, err = c.ask(ctx, current, current, *j); err == nil || !doubtsClient(err) {
+		if m, err = c.ask(ctx, current, current, *j); err == nil || !mayBeWrongSecret(err) {
 			return m, err
 		}
 	}
@@ -54,7 +54,7 @@ func (c *Core) mint(ctx context.Context, j *job) (minted, error) {
 	}
 	m, fallbackErr := c.ask(ctx, previous, current, *j)
 	if fallbackErr == nil {
-		return c.fellBack(ctx, current, m), nil
+		return c.rememberFallback(ctx, current, m), nil
 	}
 	if refusal := asProviderError(fallbackErr); refusal.Ambiguous || !refusal.RefreshToken.IsZero() {
 		return minted{}, fallbackErr // what it may have spent, or brought, must not be forgotten
@@ -64,15 +64,15 @@ func (c *Core) mint(ctx context.Context, j *job) (minted, error) {
 
 // stillFor reports whether the job may be done with conn's client too: a code or
 // a refresh token is shown to nobody but the client that it was given to.
-func (j job) stillFor(conn connection.Connection) bool {
+func (j refreshJob) stillFor(conn connection.Connection) bool {
 	sameClient := clientOf(conn) == clientOf(j.conn) && conn.SecretIncarnation == j.conn.SecretIncarnation
-	return conn.GrantType == j.conn.GrantType && (!delegated(conn) || sameClient)
+	return conn.GrantType == j.conn.GrantType && (!conn.Delegated() || sameClient)
 }
 
-// fellBack notes that the previous version is the one that works.
-func (c *Core) fellBack(ctx context.Context, conn connection.Connection, m minted) minted {
+// rememberFallback notes that the previous version is the one that works.
+func (c *Core) rememberFallback(ctx context.Context, conn connection.Connection, m minted) minted {
 	audit.From(ctx).SecretFallback = true
-	c.labels.remember(conn, c.now())
+	c.secretFallback.remember(conn, c.now())
 	return m
 }
 
@@ -88,7 +88,7 @@ type minted struct {
 }
 
 // ask makes one token request with the client of with, on behalf of the declaration of conn.
-func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j job) (minted, error) {
+func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j refreshJob) (minted, error) {
 	asked, err := j.askedScope(conn)
 	if err != nil {
 		return minted{}, &problem.Error{Code: problem.InvalidScope, Detail: err.Error(), Cause: err}
@@ -118,11 +118,11 @@ func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j job)
 
 // askedScope is what the token is asked for with: what was consented to, or what
 // the caller chose.
-func (j job) askedScope(conn connection.Connection) (string, error) {
+func (j refreshJob) askedScope(conn connection.Connection) (string, error) {
 	switch {
 	case j.code != nil:
 		return j.code.Scope, nil
-	case delegated(j.conn):
+	case j.conn.Delegated():
 		return j.grant.scope, nil
 	}
 	return conn.EffectiveScope(j.scope)
@@ -138,13 +138,13 @@ func note(p *audit.Provider, t oauth.Trace, outcome string) {
 // request is the token request of a job, by the client of conn. A scope is
 // repeated to those servers only that want it: to others a shorter request says
 // the same, and widens nothing (RFC 6749 §6).
-func request(conn connection.Connection, scope string, j job) oauth.Request {
+func request(conn connection.Connection, scope string, j refreshJob) oauth.Request {
 	r := oauth.Request{
 		TokenURL: conn.TokenURL, Authentication: authentication(conn), Params: conn.TokenParams,
 		Response: conn.Response, DefaultExpiresIn: conn.DefaultExpiresIn,
 		GrantType: string(connection.ClientCredentials), Scope: scope,
 	}
-	if !delegated(conn) {
+	if !conn.Delegated() {
 		return r
 	}
 	if !conn.RepeatScope {
@@ -169,9 +169,9 @@ func authentication(conn connection.Connection) oauth.Authentication {
 	}
 }
 
-// doubtsClient reports whether a refusal may be about the client's secret:
+// mayBeWrongSecret reports whether a refusal may be about the client's secret:
 // invalid_client, or a 400 or 401 that gives no known reason.
-func doubtsClient(err error) bool {
+func mayBeWrongSecret(err error) bool {
 	refusal := asProviderError(err)
 	if refusal.Kind != oauth.Rejected {
 		return false

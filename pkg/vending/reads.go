@@ -24,7 +24,7 @@ const joinable = time.Second
 type reading struct {
 	beganAt time.Time
 	done    chan struct{} // closed when the rest is set
-	entry   entry
+	record  record
 	err     error
 	account audit.Entry
 }
@@ -32,21 +32,21 @@ type reading struct {
 // do runs work for key, or waits for whoever is running it since a moment ago.
 // Work is not cancelled with the caller who began it, for the others wait; its
 // deadline stays.
-func (r *reads) do(ctx context.Context, key tokenstore.Key, now time.Time, work func(context.Context) (entry, error)) (entry, error) {
+func (r *reads) do(ctx context.Context, key tokenstore.Key, now time.Time, work func(context.Context) (record, error)) (record, error) {
 	rd, mine := r.join(key, now)
 	if mine {
 		r.run(ctx, key, rd, work)
 		audit.From(ctx).Merge(&rd.account)
-		return rd.entry, rd.err
+		return rd.record, rd.err
 	}
 	select {
 	case <-rd.done:
 		if rd.err != nil {
 			return work(ctx) // its time may have been shorter than ours
 		}
-		return rd.entry, nil
+		return rd.record, nil
 	case <-ctx.Done():
-		return entry{}, fmt.Errorf("%w: %w", tokenstore.ErrUnavailable, ctx.Err())
+		return record{}, fmt.Errorf("%w: %w", tokenstore.ErrUnavailable, ctx.Err())
 	}
 }
 
@@ -65,7 +65,7 @@ func (r *reads) join(key tokenstore.Key, now time.Time) (rd *reading, mine bool)
 }
 
 // run ends the reading whatever work does, so that a panic strands nobody.
-func (r *reads) run(ctx context.Context, key tokenstore.Key, rd *reading, work func(context.Context) (entry, error)) {
+func (r *reads) run(ctx context.Context, key tokenstore.Key, rd *reading, work func(context.Context) (record, error)) {
 	rd.err = fmt.Errorf("%w: the read ended without an answer", tokenstore.ErrUnavailable) // should work panic
 	defer func() {
 		r.mu.Lock()
@@ -77,5 +77,5 @@ func (r *reads) run(ctx context.Context, key tokenstore.Key, rd *reading, work f
 	}()
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	rd.entry, rd.err = work(audit.With(ctx, &rd.account))
+	rd.record, rd.err = work(audit.With(ctx, &rd.account))
 }

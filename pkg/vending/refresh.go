@@ -27,8 +27,8 @@ const (
 	attempts = 2
 )
 
-// job is one refresh: what is wanted and under which declaration.
-type job struct {
+// refreshJob is one refresh: what is wanted and under which declaration.
+type refreshJob struct {
 	key  tokenstore.Key
 	conn connection.Connection
 	// scope is the caller's choice; empty for the connection's own.
@@ -42,13 +42,13 @@ type job struct {
 	// not it is still the current one: an older refresh may yet bring it.
 	unwanted string
 	// impatient: there is a usable token, so nothing is worth waiting for.
-	impatient bool
+	noWait bool
 	// renewal: nobody asked, so nobody has used the result yet.
 	renewal bool
 	// storeDown: the table did not answer a moment ago.
 	storeDown bool
 	// revives: the word that the grant is dead is to be doubted once.
-	revives bool
+	retryDeadGrant bool
 	// grant is the opened one of a delegated connection, known under the lease.
 	grant grant
 	// code is set where the code of a consent is exchanged instead.
@@ -56,13 +56,13 @@ type job struct {
 }
 
 // refresh gets r a token that is newer than e's.
-func (c *Core) refresh(ctx context.Context, r Request, e entry) (Vended, error) {
-	return c.refreshDoubting(ctx, r, e, false)
+func (c *Core) refresh(ctx context.Context, r Request, e record) (Vended, error) {
+	return c.refreshAfterRejection(ctx, r, e, false)
 }
 
-// refreshDoubting is refresh where the word that the grant has ended may be
+// refreshAfterRejection is refresh where the word that the grant has ended may be
 // doubted once: a caller has just reported its token dead (CR-28).
-func (c *Core) refreshDoubting(ctx context.Context, r Request, e entry, revives bool) (Vended, error) {
+func (c *Core) refreshAfterRejection(ctx context.Context, r Request, e record, retryDeadGrant bool) (Vended, error) {
 	conn, err := c.declarations.load(ctx, r.Connection, false)
 	if err != nil {
 		return Vended{}, err
@@ -70,9 +70,9 @@ func (c *Core) refreshDoubting(ctx context.Context, r Request, e entry, revives 
 	if err := permit(conn, r); err != nil {
 		return Vended{}, err
 	}
-	j := job{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, unwanted: r.RejectedTokenID}
+	j := refreshJob{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, unwanted: r.RejectedTokenID}
 	j.rejected = j.unwanted != "" && e.token.ID == j.unwanted
-	j.revives = revives
+	j.retryDeadGrant = retryDeadGrant
 	usable := e.token.Usable(c.now(), r.MinTTL)
 	if j.rejected || usable {
 		j.replaces = e.token.ID
@@ -80,48 +80,48 @@ func (c *Core) refreshDoubting(ctx context.Context, r Request, e entry, revives 
 	if e, err = c.consented(ctx, &j, e); err != nil {
 		return Vended{}, err
 	}
-	if conn = j.conn; delegated(conn) && j.satisfied(e.token, c.now()) {
+	if conn = j.conn; conn.Delegated() && j.satisfied(e.token, c.now()) {
 		return c.deliver(r, j, e)
 	}
-	if active(e.item, conn, c.now()) && !j.revived(e.item) {
+	if active(e.item, conn, c.now()) && !j.mayRetry(e.item) {
 		if j.conn, err = c.reconsider(ctx, conn, e.item); err != nil {
 			return Vended{}, err
 		}
 	}
-	j.impatient = usable && !j.rejected
+	j.noWait = usable && !j.rejected
 	return c.fly(ctx, r, j)
 }
 
 // consented makes sure that there is a grant to refresh with, and asks nobody to
 // consent on the word of a replica that lags. Nothing is written over a
 // connection that nobody has consented to.
-func (c *Core) consented(ctx context.Context, j *job, e entry) (entry, error) {
-	if !delegated(j.conn) || requireConsent(e.item, j.conn, c.now()) == nil || j.revived(e.item) {
+func (c *Core) consented(ctx context.Context, j *refreshJob, e record) (record, error) {
+	if !j.conn.Delegated() || requireConsent(e.item, j.conn, c.now()) == nil || j.mayRetry(e.item) {
 		return e, nil
 	}
 	e, err := c.read(ctx, j.key, true)
 	if err != nil {
-		return entry{}, unavailable(err)
+		return record{}, unavailable(err)
 	}
 	if e.item.Grant.Fingerprint != "" && !granted(e.item.Grant, j.conn) {
 		err = c.reload(ctx, j) // a cached declaration may be older than the consent
 	}
-	if err != nil || j.satisfied(e.token, c.now()) || j.revived(e.item) {
+	if err != nil || j.satisfied(e.token, c.now()) || j.mayRetry(e.item) {
 		return e, err
 	}
 	return e, requireConsent(e.item, j.conn, c.now())
 }
 
-// revived reports whether the job may doubt that the grant of item has ended, or
+// mayRetry reports whether the job may doubt that the grant of item has ended, or
 // need not wait for the end of its token, which has just been reported dead.
-func (j job) revived(item tokenstore.Item) bool {
+func (j refreshJob) mayRetry(item tokenstore.Item) bool {
 	heldOff := item.Token.ID != "" && item.Failure.NextAttemptAt.UnixMilli() == item.Token.ExpiresAt.UnixMilli()
-	return j.revives && (heldOff || item.Failure.Code == string(problem.AuthorizationRequired))
+	return j.retryDeadGrant && (heldOff || item.Failure.Code == string(problem.AuthorizationRequired))
 }
 
-// vendAlone serves r while the table does not answer. That a caller has left
+// vendWithoutStore serves r while the table does not answer. That a caller has left
 // says nothing of the table.
-func (c *Core) vendAlone(ctx context.Context, r Request) (Vended, error) {
+func (c *Core) vendWithoutStore(ctx context.Context, r Request) (Vended, error) {
 	if err := ctx.Err(); err != nil {
 		return Vended{}, flightProblem(err)
 	}
@@ -132,18 +132,18 @@ func (c *Core) vendAlone(ctx context.Context, r Request) (Vended, error) {
 	if err := permit(conn, r); err != nil {
 		return Vended{}, err
 	}
-	return c.fly(ctx, r, job{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, storeDown: true})
+	return c.fly(ctx, r, refreshJob{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, storeDown: true})
 }
 
 // fly shares one refresh among the callers of this process. What another
 // caller's refresh brought may not do for this one; then it flies itself, once.
-func (c *Core) fly(ctx context.Context, r Request, j job) (Vended, error) {
-	var e entry
+func (c *Core) fly(ctx context.Context, r Request, j refreshJob) (Vended, error) {
+	var e record
 	for range attempts {
 		var led bool
 		var err error
-		e, led, err = c.flights.do(ctx, j.key, func(ctx context.Context) (entry, error) { return c.run(ctx, j) })
-		if errors.Is(err, errBusy) && !led && !j.impatient {
+		e, led, err = c.flights.do(ctx, j.key, func(ctx context.Context) (record, error) { return c.run(ctx, j) })
+		if errors.Is(err, errBusy) && !led && !j.noWait {
 			continue // who led it would not wait; this caller will
 		}
 		if err != nil {
@@ -160,7 +160,7 @@ func (c *Core) fly(ctx context.Context, r Request, j job) (Vended, error) {
 }
 
 // deliver hands a refresh's result to one caller.
-func (c *Core) deliver(r Request, j job, e entry) (Vended, error) {
+func (c *Core) deliver(r Request, j refreshJob, e record) (Vended, error) {
 	if e.token.ID == j.unwanted {
 		return Vended{}, problem.New(problem.ProviderMalformed, "the provider issued the rejected token once more")
 	}
@@ -184,29 +184,29 @@ func flightProblem(err error) error {
 }
 
 // satisfied reports whether t is what the job is for.
-func (j job) satisfied(t Token, now time.Time) bool {
+func (j refreshJob) satisfied(t Token, now time.Time) bool {
 	// More than half a lifetime is refused, not minted for: once per caller.
 	return t.Usable(now, min(j.minTTL, t.MaxMinTTL())) && t.ID != j.replaces && t.ID != j.unwanted &&
 		t.ConfigHash == j.conn.ConfigHash && t.SecretIncarnation == j.conn.SecretIncarnation
 }
 
-// withoutTable is what is left when the table does not answer: to mint for this
+// withoutStore is what is left when the table does not answer: to mint for this
 // process alone. A refresh token is not spent where its successor cannot be kept.
-func (c *Core) withoutTable(ctx context.Context, j job, cause error) (entry, error) {
-	if delegated(j.conn) {
-		return entry{}, unavailable(cause)
+func (c *Core) withoutStore(ctx context.Context, j refreshJob, cause error) (record, error) {
+	if j.conn.Delegated() {
+		return record{}, unavailable(cause)
 	}
-	return c.mintAlone(ctx, j)
+	return c.mintWithoutStore(ctx, j)
 }
 
 // run takes the lease and refreshes, or waits for the holder's result.
-func (c *Core) run(ctx context.Context, j job) (entry, error) {
+func (c *Core) run(ctx context.Context, j refreshJob) (record, error) {
 	if j.storeDown {
-		return c.withoutTable(ctx, j, tokenstore.ErrUnavailable)
+		return c.withoutStore(ctx, j, tokenstore.ErrUnavailable)
 	}
 	until := c.now().Add(waitBudget)
 	for superseded := 0; superseded < attempts; {
-		e, err := c.turn(ctx, &j, until)
+		e, err := c.tryLease(ctx, &j, until)
 		switch {
 		case errors.Is(err, errLeaseEnded):
 		case errors.Is(err, tokenstore.ErrSuperseded):
@@ -215,5 +215,5 @@ func (c *Core) run(ctx context.Context, j job) (entry, error) {
 			return e, err
 		}
 	}
-	return entry{}, inProgress("the token was changed by others while it was being refreshed")
+	return record{}, inProgress("the token was changed by others while it was being refreshed")
 }

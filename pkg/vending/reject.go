@@ -41,7 +41,7 @@ func (c *Core) vendRejected(ctx context.Context, r Request) (Vended, error) {
 	return Vended{}, inProgress("the rejected token is being replaced by others")
 }
 
-func (c *Core) replaceRejected(ctx context.Context, r Request, e entry) (Vended, error) {
+func (c *Core) replaceRejected(ctx context.Context, r Request, e record) (Vended, error) {
 	if err := allow(r, e.token); err != nil {
 		return Vended{}, err
 	}
@@ -51,11 +51,11 @@ func (c *Core) replaceRejected(ctx context.Context, r Request, e entry) (Vended,
 			return Vended{}, err
 		}
 	}
-	return c.refreshDoubting(ctx, r, e, fresh)
+	return c.refreshAfterRejection(ctx, r, e, fresh)
 }
 
 // markRejected notes the rejection for the fleet, within the limits.
-func (c *Core) markRejected(ctx context.Context, e *entry) error {
+func (c *Core) markRejected(ctx context.Context, e *record) error {
 	now := c.now()
 	if wait := e.token.MintedAt.Add(rejectAge).Sub(now); wait > 0 {
 		return limited("this token is too new to be replaced", wait)

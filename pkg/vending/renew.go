@@ -17,10 +17,10 @@ import (
 type Renewal struct {
 	// Key is the token's; Host is the provider's, which bounds how many may be
 	// asked at once.
-	Key  tokenstore.Key
-	Host string
-	core *Core
-	job  job
+	Key        tokenstore.Key
+	Host       string
+	core       *Core
+	refreshJob refreshJob
 }
 
 // Inspect looks at one token of the wheel. It returns nil when there is nothing to
@@ -28,12 +28,12 @@ type Renewal struct {
 // visit, or it is gone. next is when the slot has its turn again; zero means
 // that it has not, and the token is renewed now. Every error is a *problem.Error.
 func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (*Renewal, error) {
-	c.saveUnsaved(ctx)
+	c.flushPending(ctx)
 	e, err := c.read(ctx, key, false)
 	if err != nil {
 		return nil, problem.Of(unavailable(err))
 	}
-	if !c.wanting(e, next) {
+	if !c.needsRenewal(e, next) {
 		return nil, nil
 	}
 	name, err := connection.ParseName(key.Connection)
@@ -53,24 +53,24 @@ func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) 
 	return c.renewal(conn, e, e.token.ID), nil
 }
 
-// wanting reports whether a visit has something to do: a token that is used and
+// needsRenewal reports whether a visit has something to do: a token that is used and
 // does not last, or a refresh token that must not go unused for longer.
-func (c *Core) wanting(e entry, next time.Time) bool {
-	if e.item.Grant.Fingerprint != "" && !keptAlive(e.item.Grant, next) {
+func (c *Core) needsRenewal(e record, next time.Time) bool {
+	if e.item.Grant.Fingerprint != "" && !staysAlive(e.item.Grant, next) {
 		return true
 	}
 	return e.item.Used && e.token.Valid(c.now()) && !lasts(e.token, next)
 }
 
-// keptAlive reports whether g may wait until its next visit, though that be late.
-func keptAlive(g tokenstore.SealedGrant, next time.Time) bool {
-	return !next.IsZero() && next.Add(wheel.Slack).Before(g.RefreshedAt.Add(aliveFor(g)))
+// staysAlive reports whether g may wait until its next visit, though that be late.
+func staysAlive(g tokenstore.SealedGrant, next time.Time) bool {
+	return !next.IsZero() && next.Add(wheel.Slack).Before(g.RefreshedAt.Add(keepAliveFor(g)))
 }
 
 // renewable reports whether the provider will give a new token for e's now
 // without pulling the old one from under somebody.
-func (c *Core) renewable(conn connection.Connection, e entry) bool {
-	if !delegated(conn) {
+func (c *Core) renewable(conn connection.Connection, e record) bool {
+	if !conn.Delegated() {
 		return true
 	}
 	early := conn.EarlyRefresh && !conn.NewTokenRevokesOld
@@ -88,8 +88,8 @@ func (c *Core) RegularSlot(ctx context.Context, key tokenstore.Key) (string, err
 		return "", nil
 	}
 	own, g := wheel.Slot(slotKey(key), e.token.Lifetime()), e.item.Grant
-	if g.Fingerprint != "" && (own == "" || e.token.Lifetime() > aliveFor(g)) {
-		return aliveSlot(key, g), nil
+	if g.Fingerprint != "" && (own == "" || e.token.Lifetime() > keepAliveFor(g)) {
+		return keepAliveSlot(key, g), nil
 	}
 	return own, nil
 }
@@ -101,12 +101,12 @@ func lasts(t Token, next time.Time) bool {
 
 // renewal plans to mint e's token anew. replaces is the id of the token that is
 // not to be kept, empty when any of conn's current declaration will do.
-func (c *Core) renewal(conn connection.Connection, e entry, replaces string) *Renewal {
-	j := job{key: e.item.Key, conn: conn, replaces: replaces, renewal: true}
+func (c *Core) renewal(conn connection.Connection, e record, replaces string) *Renewal {
+	j := refreshJob{key: e.item.Key, conn: conn, replaces: replaces, renewal: true}
 	if e.item.Key.Variant != "" {
 		j.scope = e.token.AskedScope
 	}
-	return &Renewal{Key: j.key, Host: host(conn.TokenURL), core: c, job: j}
+	return &Renewal{Key: j.key, Host: host(conn.TokenURL), core: c, refreshJob: j}
 }
 
 func host(rawURL string) string {
@@ -120,7 +120,7 @@ func host(rawURL string) string {
 // Run renews. It reports false without an error when somebody else is at it
 // already. Every error is a *problem.Error.
 func (r *Renewal) Run(ctx context.Context) (renewed bool, err error) {
-	e, err := r.core.run(ctx, r.job)
+	e, err := r.core.run(ctx, r.refreshJob)
 	if errors.Is(err, errBusy) {
 		return false, nil
 	}
@@ -132,7 +132,7 @@ func (r *Renewal) Run(ctx context.Context) (renewed bool, err error) {
 
 // renewSlot is where a token of this job turns on the wheel. None: providers
 // that refuse early, and those whose new token kills the one in callers' hands.
-func renewSlot(j job, t Token) string {
+func renewSlot(j refreshJob, t Token) string {
 	if !j.conn.EarlyRefresh || j.conn.NewTokenRevokesOld {
 		return ""
 	}
@@ -142,25 +142,25 @@ func renewSlot(j job, t Token) string {
 // grantSlot is where a grant turns: where its token does, unless that comes
 // round too seldom, or never, to keep the refresh token alive.
 func grantSlot(key tokenstore.Key, conn connection.Connection, t Token, g tokenstore.SealedGrant) string {
-	own := renewSlot(job{key: key, conn: conn}, t)
-	if own != "" && t.Lifetime() <= aliveFor(g) {
+	own := renewSlot(refreshJob{key: key, conn: conn}, t)
+	if own != "" && t.Lifetime() <= keepAliveFor(g) {
 		return own
 	}
-	return aliveSlot(key, g)
+	return keepAliveSlot(key, g)
 }
 
-// aliveSlot is where a grant turns that has no token; an item without a grant has no place.
-func aliveSlot(key tokenstore.Key, g tokenstore.SealedGrant) string {
+// keepAliveSlot is where a grant turns that has no token; an item without a grant has no place.
+func keepAliveSlot(key tokenstore.Key, g tokenstore.SealedGrant) string {
 	if g.Fingerprint == "" {
 		return ""
 	}
-	return wheel.Slot(slotKey(key), aliveFor(g))
+	return wheel.Slot(slotKey(key), keepAliveFor(g))
 }
 
 // retrySlot is where a token that could not be renewed waits for its next
 // attempt. One that has no slot gets none, and one that will have expired by
 // then is left to its callers.
-func retrySlot(e entry, f tokenstore.Failure) string {
+func retrySlot(e record, f tokenstore.Failure) string {
 	if e.item.Grant.Fingerprint != "" {
 		return RetrySlot(e.item.Key, f.NextAttemptAt) // a grant outlives its token
 	}

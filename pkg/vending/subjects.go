@@ -11,11 +11,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// judge tells how a valid declaration stands, with up to limit of its subjects.
-func (d *Directory) judge(ctx context.Context, conn connection.Connection, limit int, next string) (Status, error) {
+// checkCallers tells how a valid declaration stands, with up to limit of its subjects.
+func (d *Directory) checkCallers(ctx context.Context, conn connection.Connection, limit int, next string) (Status, error) {
 	s := Status{Connection: string(conn.Name), Provider: conn.Provider, GrantType: conn.GrantType, State: Ready}
 	// Who has just consented asks next how that came out: no replica may tell.
-	item, err := d.store.Get(ctx, tokenstore.Key{Connection: string(conn.Name)}, delegated(conn))
+	item, err := d.store.Get(ctx, tokenstore.Key{Connection: string(conn.Name)}, conn.Delegated())
 	switch {
 	case errors.Is(err, tokenstore.ErrGrantCorrupt):
 		audit.From(ctx).Warn(audit.GrantCorrupt)
@@ -25,7 +25,7 @@ func (d *Directory) judge(ctx context.Context, conn connection.Connection, limit
 	case err != nil:
 		return Status{}, unavailable(err)
 	}
-	if delegated(conn) {
+	if conn.Delegated() {
 		return d.judgeDelegated(ctx, conn, item, s, page{limit, next})
 	}
 	if err == nil && item.Failure.Count > 0 && item.Failure.Cause == cause(item, conn) {
@@ -62,7 +62,7 @@ func (d *Directory) judgeDelegated(ctx context.Context, conn connection.Connecti
 		return Status{}, problem.Of(unavailable(err))
 	}
 	if room == 0 && len(items) > 0 {
-		items, next = nil, beforeAll // only looked for, to tell whether there is another page
+		items, next = nil, firstPage // only looked for, to tell whether there is another page
 	}
 	for _, item := range items {
 		if consented(item) || item.Version == 0 {
@@ -70,7 +70,7 @@ func (d *Directory) judgeDelegated(ctx context.Context, conn connection.Connecti
 		}
 	}
 	if !byDefault {
-		s.State = neediest(s.Subjects)
+		s.State = worstState(s.Subjects)
 	}
 	s.Next = encodeCursor(next)
 	return s, nil
@@ -81,9 +81,9 @@ func (d *Directory) judgeDelegated(ctx context.Context, conn connection.Connecti
 // that was refused: a subject of nobody's.
 func consented(item tokenstore.Item) bool { return item.Grant.Fingerprint != "" || item.Token.ID != "" }
 
-// neediest is the state that a person should look at first; nobody's consent at
+// worstState is the state that a person should look at first; nobody's consent at
 // all is one that is required.
-func neediest(subjects []SubjectStatus) State {
+func worstState(subjects []SubjectStatus) State {
 	if len(subjects) == 0 {
 		return AuthorizationRequired
 	}
@@ -106,7 +106,7 @@ func (d *Directory) subject(name string, item tokenstore.Item, conn connection.C
 	switch {
 	case item.Version == 0:
 		s.State, s.LastError = Failing, problem.InternalError
-	case over || ended(item, conn, now) || !granted(g, conn) && (g.Fingerprint != "" || !served):
+	case over || grantEnded(item, conn, now) || !granted(g, conn) && (g.Fingerprint != "" || !served):
 		s.State = AuthorizationRequired
 	case failed:
 		s.State, s.LastError, s.NextAttemptAt = Failing, problem.Code(item.Failure.Code), item.Failure.NextAttemptAt
@@ -114,8 +114,8 @@ func (d *Directory) subject(name string, item tokenstore.Item, conn connection.C
 	return s
 }
 
-// beforeAll is a name that no subject has, for the page that begins with the first.
-const beforeAll = "-"
+// firstPage is a name that no subject has, for the page that begins with the first.
+const firstPage = "-"
 
 // A cursor of subjects is the last name of the page before.
 func encodeCursor(name string) string { return base64.RawURLEncoding.EncodeToString([]byte(name)) }
@@ -125,7 +125,7 @@ func decodeCursor(next string) (string, error) {
 	if err != nil {
 		return "", badCursor(err)
 	}
-	if string(name) == beforeAll {
+	if string(name) == firstPage {
 		return "", nil
 	}
 	if _, err := connection.ParseSubject(string(name)); err != nil && next != "" {

@@ -19,9 +19,9 @@ func ownKey(key tokenstore.Key) tokenstore.Key {
 	return tokenstore.Key{Connection: key.Connection, Subject: key.Subject}
 }
 
-// announce notes a new variant on the connection's own item, if there is room
+// addVariant notes a new variant on the connection's own item, if there is room
 // for it among those whose tokens still live.
-func (c *Core) announce(ctx context.Context, key tokenstore.Key) error {
+func (c *Core) addVariant(ctx context.Context, key tokenstore.Key) error {
 	own, err := c.store.Get(ctx, ownKey(key), true)
 	if err != nil {
 		return unavailable(err)

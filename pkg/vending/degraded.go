@@ -10,31 +10,31 @@ import (
 )
 
 const (
-	// aloneEvery bounds minting while the table is down: once per key and process
+	// degradedEvery bounds minting while the table is down: once per key and process
 	// in that time, for no lease keeps the fleet in step.
-	aloneEvery = 30 * time.Second
+	degradedEvery = 30 * time.Second
 	// lookEvery bounds what is tried again on the side: looking past the cache at
 	// a secret whose connection fails, storing what the table did not take.
 	lookEvery = 5 * time.Second
 )
 
-// mintAlone mints without a lease and keeps the token in memory.
-func (c *Core) mintAlone(ctx context.Context, j job) (entry, error) {
+// mintWithoutStore mints without a lease and keeps the token in memory.
+func (c *Core) mintWithoutStore(ctx context.Context, j refreshJob) (record, error) {
 	if remaining(ctx) < providerBudget {
-		return entry{}, inProgress("too little of the invocation's time is left to ask the provider")
+		return record{}, inProgress("too little of the invocation's time is left to ask the provider")
 	}
-	if wait := c.alone.try(j.key, c.now()); wait > 0 {
-		return entry{}, &problem.Error{Code: problem.StoreUnavailable, RetryAfter: wait,
+	if wait := c.degraded.try(j.key, c.now()); wait > 0 {
+		return record{}, &problem.Error{Code: problem.StoreUnavailable, RetryAfter: wait,
 			Detail: "the token table does not answer, and this process has asked the provider for itself already"}
 	}
 	m, err := c.mint(ctx, &j)
 	if err != nil {
 		p := providerProblem(asProviderError(err))
-		p.RetryAfter = max(p.RetryAfter, aloneEvery)
-		return entry{}, p
+		p.RetryAfter = max(p.RetryAfter, degradedEvery)
+		return record{}, p
 	}
 	known, _ := c.memory.get(j.key)
-	e := entry{item: tokenstore.Item{Key: j.key, Version: known.item.Version}, token: m.Token, readAt: c.now(), source: FromProvider, unstored: true, slot: renewSlot(j, m.Token)}
+	e := record{item: tokenstore.Item{Key: j.key, Version: known.item.Version}, token: m.Token, readAt: c.now(), source: FromProvider, unstored: true, slot: renewSlot(j, m.Token)}
 	c.memory.put(j.key, e)
 	audit.From(ctx).Warn(audit.StoreUnavailable)
 	return e, nil

@@ -18,7 +18,7 @@ import (
 // past every cache, if r's caller may use it for r's subject. Every error is a
 // *problem.Error.
 func (c *Core) Delegated(ctx context.Context, r Request) (connection.Connection, error) {
-	c.saveUnsaved(ctx)
+	c.flushPending(ctx)
 	conn, err := c.declarations.load(ctx, r.Connection, true)
 	if err == nil {
 		err = permitGrant(conn, r)
@@ -28,10 +28,10 @@ func (c *Core) Delegated(ctx context.Context, r Request) (connection.Connection,
 
 // permitGrant is permit for what only a delegated connection has.
 func permitGrant(conn connection.Connection, r Request) error {
-	if err := judge(conn.Callers, r, conn.Scope); err != nil {
+	if err := checkCallers(conn.Callers, r, conn.Scope); err != nil {
 		return err
 	}
-	if !delegated(conn) {
+	if !conn.Delegated() {
 		return problem.New(problem.InvalidRequest, "connection "+string(conn.Name)+
 			" acts for itself (grant_type client_credentials): there is nothing to consent to")
 	}
@@ -44,8 +44,8 @@ func permitGrant(conn connection.Connection, r Request) error {
 // grant goes on working. Every error is a *problem.Error, or Consume's.
 func (c *Core) Authorize(ctx context.Context, a Authorization) error {
 	key := tokenstore.Key{Connection: string(a.Connection.Name), Subject: string(a.Subject)}
-	j := job{key: key, conn: a.Connection, code: &a}
-	return explained(c.adopt(ctx, &j, arrival{before: a.Consume, scope: a.Scope}),
+	j := refreshJob{key: key, conn: a.Connection, code: &a}
+	return explainInvalidGrant(c.adopt(ctx, &j, newGrant{before: a.Consume, scope: a.Scope}),
 		"the provider says that the code has expired or was used; start again with POST …/authorization")
 }
 
@@ -57,14 +57,14 @@ func (c *Core) Import(ctx context.Context, i Import) error {
 		return err
 	}
 	scope := cmp.Or(i.Scope, conn.Scope)
-	j := job{key: i.key(), conn: conn, grant: grant{refreshToken: i.RefreshToken, scope: scope}}
-	return explained(c.adopt(ctx, &j, arrival{scope: scope, refreshToken: i.RefreshToken, expiresAt: i.ExpiresAt}),
+	j := refreshJob{key: i.key(), conn: conn, grant: grant{refreshToken: i.RefreshToken, scope: scope}}
+	return explainInvalidGrant(c.adopt(ctx, &j, newGrant{scope: scope, refreshToken: i.RefreshToken, expiresAt: i.ExpiresAt}),
 		"the provider says that this refresh token is not valid for this client; nothing was stored")
 }
 
-// explained tells invalid_grant in the words of what was tried: somebody has to
+// explainInvalidGrant tells invalid_grant in the words of what was tried: somebody has to
 // consent, and nothing was stored.
-func explained(err error, detail string) error {
+func explainInvalidGrant(err error, detail string) error {
 	var p *problem.Error
 	if errors.As(err, &p) && p.Provider != nil && p.Provider.Error == invalidGrant {
 		return &problem.Error{Code: problem.AuthorizationRequired, Detail: detail, Provider: p.Provider, Cause: p.Cause}
@@ -75,8 +75,8 @@ func explained(err error, detail string) error {
 // invalidGrant is the provider's word for a code or refresh token that is dead (RFC 6749 §5.2).
 const invalidGrant = "invalid_grant"
 
-// arrival is how a new grant comes.
-type arrival struct {
+// newGrant is how a new grant comes.
+type newGrant struct {
 	// before is called when everything is ready for the provider to be asked.
 	before func(context.Context) error
 	// scope is what was consented to.
@@ -89,22 +89,22 @@ type arrival struct {
 
 // adopt obtains a grant and stores it. The lease keeps refreshes of the former
 // one out of the way meanwhile.
-func (c *Core) adopt(ctx context.Context, j *job, a arrival) error {
-	c.saveUnsaved(ctx)
+func (c *Core) adopt(ctx context.Context, j *refreshJob, a newGrant) error {
+	c.flushPending(ctx)
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
-	item, owner, err := c.awaitLease(ctx, j.key)
+	item, owner, err := c.holdLease(ctx, j.key)
 	if err != nil {
 		return problem.Of(unavailable(err))
 	}
-	if err := c.redeclare(ctx, j); err != nil {
+	if err := c.reloadDeclaration(ctx, j); err != nil {
 		c.release(ctx, item, owner)
 		return problem.Of(err)
 	}
-	if a.isStored(item, j.conn) {
+	if a.alreadyStored(item, j.conn) {
 		c.release(ctx, item, owner)
-		return c.tryStored(ctx, *j, item, a)
+		return c.verifyStored(ctx, *j, item, a)
 	}
 	if a.before != nil {
 		if err := a.before(ctx); err != nil {
@@ -116,30 +116,30 @@ func (c *Core) adopt(ctx context.Context, j *job, a arrival) error {
 	if err != nil {
 		c.release(ctx, item, owner)
 		if !a.imported() {
-			c.letGo(ctx, j.conn, asProviderError(err).RefreshToken)
+			c.revokeOrphan(ctx, j.conn, asProviderError(err).RefreshToken)
 		}
 		return asProblem(err)
 	}
 	if m.refreshToken == (redact.Secret{}) && !a.imported() {
-		return problemOrNil(c.storeUngranted(ctx, *j, item, owner, m))
+		return problemOrNil(c.storeTokenOnly(ctx, *j, item, owner, m))
 	}
-	return problemOrNil(c.storeArrival(ctx, *j, item, owner, m, a))
+	return problemOrNil(c.storeGrant(ctx, *j, item, owner, m, a))
 }
 
 // imported: the grant was made elsewhere. It may be an elder or a younger brother
 // of the one that is stored, and to revoke one of a family ends all (RFC 7009
 // §2.1): so nothing is revoked on its account.
-func (a arrival) imported() bool { return a.refreshToken != (redact.Secret{}) }
+func (a newGrant) imported() bool { return a.refreshToken != (redact.Secret{}) }
 
-// isStored reports whether what is brought is the very grant that item has.
-func (a arrival) isStored(item tokenstore.Item, conn connection.Connection) bool {
+// alreadyStored reports whether what is brought is the very grant that item has.
+func (a newGrant) alreadyStored(item tokenstore.Item, conn connection.Connection) bool {
 	return a.imported() && fingerprint(a.refreshToken) == item.Grant.Fingerprint && granted(item.Grant, conn)
 }
 
-// redeclare makes the job go by the declaration in force, which may have changed
+// reloadDeclaration makes the job go by the declaration in force, which may have changed
 // while the lease was waited for. A code or a refresh token is still of use to
 // the client that it was given to, and to no other.
-func (c *Core) redeclare(ctx context.Context, j *job) error {
+func (c *Core) reloadDeclaration(ctx context.Context, j *refreshJob) error {
 	current, err := c.declarations.load(ctx, j.conn.Name, true)
 	if err != nil {
 		return err
@@ -152,10 +152,10 @@ func (c *Core) redeclare(ctx context.Context, j *job) error {
 	return nil
 }
 
-// tryStored proves that the grant of item lives, as any refresh does: under its
+// verifyStored proves that the grant of item lives, as any refresh does: under its
 // mark and its fence. Adopting it would revoke it as the former one.
-func (c *Core) tryStored(ctx context.Context, j job, item tokenstore.Item, a arrival) error {
-	e, err := c.run(ctx, job{key: j.key, conn: j.conn, replaces: item.Token.ID, revives: true})
+func (c *Core) verifyStored(ctx context.Context, j refreshJob, item tokenstore.Item, a newGrant) error {
+	e, err := c.run(ctx, refreshJob{key: j.key, conn: j.conn, replaces: item.Token.ID, retryDeadGrant: true})
 	if err == nil {
 		err = c.amendStored(ctx, j, e.item, a)
 	}
@@ -167,8 +167,8 @@ func (c *Core) tryStored(ctx context.Context, j job, item tokenstore.Item, a arr
 
 // amendStored notes what an import says of a grant that was stored already, if
 // the refresh token is still the imported one.
-func (c *Core) amendStored(ctx context.Context, j job, item tokenstore.Item, a arrival) error {
-	if !a.isStored(item, j.conn) {
+func (c *Core) amendStored(ctx context.Context, j refreshJob, item tokenstore.Item, a newGrant) error {
+	if !a.alreadyStored(item, j.conn) {
 		return nil
 	}
 	like := item.Grant
@@ -177,14 +177,14 @@ func (c *Core) amendStored(ctx context.Context, j job, item tokenstore.Item, a a
 	if err != nil {
 		return err
 	}
-	_, err = c.persist(ctx, unsaved{commit: &tokenstore.Commit{
+	_, err = c.persist(ctx, pendingWrite{commit: &tokenstore.Commit{
 		Key: j.key, Version: grantOnly, Consumed: item.Grant.Fingerprint, Grant: g, Now: c.now()}})
 	warnOfEnd(ctx, g, c.now())
 	return err
 }
 
-// letGo revokes a refresh token that cannot be kept: nobody would know of it.
-func (c *Core) letGo(ctx context.Context, conn connection.Connection, token redact.Secret) {
+// revokeOrphan revokes a refresh token that cannot be kept: nobody would know of it.
+func (c *Core) revokeOrphan(ctx context.Context, conn connection.Connection, token redact.Secret) {
 	if token == (redact.Secret{}) {
 		return
 	}
@@ -202,9 +202,9 @@ func asProblem(err error) error {
 	return providerProblem(asProviderError(err))
 }
 
-// awaitLease takes the lease of an item whose grant is to be replaced, after
+// holdLease takes the lease of an item whose grant is to be replaced, after
 // whoever is refreshing it.
-func (c *Core) awaitLease(ctx context.Context, key tokenstore.Key) (tokenstore.Item, string, error) {
+func (c *Core) holdLease(ctx context.Context, key tokenstore.Key) (tokenstore.Item, string, error) {
 	owner, err := c.newOwner()
 	if err != nil {
 		return tokenstore.Item{}, "", err
@@ -231,11 +231,11 @@ func (c *Core) awaitLease(ctx context.Context, key tokenstore.Key) (tokenstore.I
 // leasePoll is the pause between looks at a lease that somebody else has.
 const leasePoll = 200 * time.Millisecond
 
-// storeArrival stores a new grant and its token, then revokes the grant that it
+// storeGrant stores a new grant and its token, then revokes the grant that it
 // replaced. The version fences the write; when others moved it on meanwhile the
 // new consent still is the newer one.
-func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, owner string, m minted, a arrival) error {
-	g, err := c.arrived(ctx, j, m, a)
+func (c *Core) storeGrant(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, m minted, a newGrant) error {
+	g, err := c.sealNewGrant(ctx, j, m, a)
 	if err != nil {
 		return err
 	}
@@ -245,13 +245,13 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 	}
 	adopt := tokenstore.StoreGrant{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: m.SecretIncarnation, Token: stored,
 		Grant: g, RenewSlot: grantSlot(j.key, j.conn, m.Token, g), Now: c.now()}
-	adopted, err := c.persistArrival(ctx, j, item, &adopt, a)
+	adopted, err := c.persistGrant(ctx, j, item, &adopt, a)
 	switch {
 	case errors.Is(err, tokenstore.ErrSuperseded) && sameConsent(adopted.Grant, g):
-		c.learn(ctx, adopted) // it was stored, and refreshed before its own answer came
+		c.rememberHolder(ctx, adopted) // it was stored, and refreshed before its own answer came
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		if !a.imported() {
-			c.letGo(ctx, j.conn, m.refreshToken)
+			c.revokeOrphan(ctx, j.conn, m.refreshToken)
 		}
 		return inProgress("the grant was changed by others while it was being stored; consent again")
 	case err != nil:
@@ -261,7 +261,7 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 			return err // the grant is stored; its next token waits for the table
 		}
 	default:
-		c.memory.put(j.key, entry{item: adopted, token: m.Token, readAt: c.now(), source: FromProvider})
+		c.memory.put(j.key, record{item: adopted, token: m.Token, readAt: c.now(), source: FromProvider})
 	}
 	warnOfEnd(ctx, g, c.now())
 	if !a.imported() {
@@ -270,7 +270,7 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 	return nil
 }
 
-// persistArrival stores a new grant over what others may have made of the item
+// persistGrant stores a new grant over what others may have made of the item
 // meanwhile. But once it may have been stored, a version that moved may have
 // moved over it: to write it again could bring back a refresh token that has
 // been spent, or a grant that was disconnected.
@@ -278,9 +278,9 @@ func (c *Core) storeArrival(ctx context.Context, j job, item tokenstore.Item, ow
 // A consent that came meanwhile is the newer one, a disconnection the last word.
 // Where a drop asks for another declaration, the grant is stored without the
 // token that the former one minted.
-func (c *Core) persistArrival(ctx context.Context, j job, was tokenstore.Item, adopt *tokenstore.StoreGrant, a arrival) (adopted tokenstore.Item, err error) {
+func (c *Core) persistGrant(ctx context.Context, j refreshJob, was tokenstore.Item, adopt *tokenstore.StoreGrant, a newGrant) (adopted tokenstore.Item, err error) {
 	for range attempts + 1 {
-		adopted, err = c.persist(ctx, unsaved{adopt: adopt, imported: a.imported()})
+		adopted, err = c.persist(ctx, pendingWrite{adopt: adopt, imported: a.imported()})
 		unchanged := sameConsent(adopted.Grant, was.Grant) || adopted.Grant.Fingerprint == "" && was.Grant.Fingerprint == ""
 		if !errors.Is(err, tokenstore.ErrSuperseded) || errors.Is(err, errUncertain) || !unchanged {
 			break
@@ -290,11 +290,11 @@ func (c *Core) persistArrival(ctx context.Context, j job, was tokenstore.Item, a
 			continue
 		}
 		minted := j.conn.ConfigHash
-		if c.redeclare(ctx, &j) != nil {
+		if c.reloadDeclaration(ctx, &j) != nil {
 			break
 		}
 		if j.conn.ConfigHash != minted {
-			adopt.Token, adopt.RenewSlot = tokenstore.SealedToken{}, aliveSlot(j.key, adopt.Grant)
+			adopt.Token, adopt.RenewSlot = tokenstore.SealedToken{}, keepAliveSlot(j.key, adopt.Grant)
 		}
 	}
 	return adopted, err
@@ -306,8 +306,8 @@ func sameConsent(a, b tokenstore.SealedGrant) bool {
 	return a.Fingerprint != "" && a.Client == b.Client && a.ConsentedAt.UnixMilli() == b.ConsentedAt.UnixMilli()
 }
 
-// arrived is the stored form of the grant that m brought.
-func (c *Core) arrived(ctx context.Context, j job, m minted, a arrival) (tokenstore.SealedGrant, error) {
+// sealNewGrant is the stored form of the grant that m brought.
+func (c *Core) sealNewGrant(ctx context.Context, j refreshJob, m minted, a newGrant) (tokenstore.SealedGrant, error) {
 	now := c.now()
 	g := tokenstore.SealedGrant{SecretIncarnation: j.conn.SecretIncarnation, Client: clientOf(j.conn),
 		ConsentedBy: m.consentedBy, ConsentedAt: now, RefreshedAt: now}
@@ -321,18 +321,18 @@ func (c *Core) arrived(ctx context.Context, j job, m minted, a arrival) (tokenst
 	return c.sealGrant(ctx, j.key, g, token, a.scope)
 }
 
-// storeUngranted stores the token of a consent that left no refresh token
+// storeTokenOnly stores the token of a consent that left no refresh token
 // behind: it serves until it ends, and then somebody has to consent again. A
 // grant that is there stays.
-func (c *Core) storeUngranted(ctx context.Context, j job, item tokenstore.Item, owner string, m minted) error {
+func (c *Core) storeTokenOnly(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, m minted) error {
 	audit.From(ctx).Warn(audit.NoRefreshToken)
 	stored, err := c.sealToken(ctx, j.key, m.Token)
 	if err != nil {
 		return err
 	}
 	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: m.SecretIncarnation, Token: stored,
-		RenewSlot: aliveSlot(j.key, item.Grant), Now: c.now()}
-	committed, err := c.persist(ctx, unsaved{commit: &commit})
+		RenewSlot: keepAliveSlot(j.key, item.Grant), Now: c.now()}
+	committed, err := c.persist(ctx, pendingWrite{commit: &commit})
 	switch {
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		c.release(ctx, item, owner)
@@ -340,7 +340,7 @@ func (c *Core) storeUngranted(ctx context.Context, j job, item tokenstore.Item, 
 	case err != nil:
 		return unavailable(err)
 	}
-	c.memory.put(j.key, entry{item: committed, token: m.Token, readAt: c.now(), source: FromProvider})
+	c.memory.put(j.key, record{item: committed, token: m.Token, readAt: c.now(), source: FromProvider})
 	return nil
 }
 
@@ -383,15 +383,15 @@ func (c *Core) Disconnect(ctx context.Context, r Request) error {
 		return err
 	}
 	key := r.key()
-	if c.unsaved.has(key) {
-		return problem.Of(unavailable(errUnsaved))
+	if c.pending.has(key) {
+		return problem.Of(unavailable(errPendingWrite))
 	}
 	item, err := c.store.Get(ctx, key, true)
 	if err != nil && !errors.Is(err, tokenstore.ErrCorrupt) {
 		return problem.Of(unavailable(err))
 	}
 	if err == nil {
-		if err := c.endAtProvider(ctx, conn, item); err != nil {
+		if err := c.revokeAtProvider(ctx, conn, item); err != nil {
 			return problem.Of(err)
 		}
 	}
@@ -409,8 +409,8 @@ func problemOrNil(err error) error {
 	return problem.Of(err)
 }
 
-// endAtProvider revokes the refresh token of an item, if it has one that can be read.
-func (c *Core) endAtProvider(ctx context.Context, conn connection.Connection, item tokenstore.Item) error {
+// revokeAtProvider revokes the refresh token of an item, if it has one that can be read.
+func (c *Core) revokeAtProvider(ctx context.Context, conn connection.Connection, item tokenstore.Item) error {
 	if !granted(item.Grant, conn) {
 		return nil
 	}

@@ -14,15 +14,15 @@ import (
 )
 
 // errUnsaved: this process has a refresh token that the table did not take.
-var errUnsaved = errors.New("a newer refresh token waits to be stored")
+var errPendingWrite = errors.New("a newer refresh token waits to be stored")
 
 // errUncertain goes with tokenstore.ErrSuperseded when an earlier try of the same
 // write may have been carried out, and what it stored been replaced since.
 var errUncertain = errors.New("it may have been stored before")
 
-// unsaved is a write that must not be lost: sealed, and complete. One of commit
+// pendingWrite is a write that must not be lost: sealed, and complete. One of commit
 // and adopt is set.
-type unsaved struct {
+type pendingWrite struct {
 	commit *tokenstore.Commit
 	adopt  *tokenstore.StoreGrant
 	// imported: what was made elsewhere is never revoked.
@@ -30,56 +30,56 @@ type unsaved struct {
 }
 
 // grant is the stored grant that it brings; none where it brings a token alone.
-func (u unsaved) grant() tokenstore.SealedGrant {
+func (u pendingWrite) grant() tokenstore.SealedGrant {
 	if u.commit != nil {
 		return u.commit.Grant
 	}
 	return u.adopt.Grant
 }
 
-func (u unsaved) key() tokenstore.Key {
+func (u pendingWrite) key() tokenstore.Key {
 	if u.commit != nil {
 		return u.commit.Key
 	}
 	return u.adopt.Key
 }
 
-func (u unsaved) write(ctx context.Context, store Store) (tokenstore.Item, error) {
+func (u pendingWrite) write(ctx context.Context, store Store) (tokenstore.Item, error) {
 	if u.commit != nil {
 		return store.Commit(ctx, *u.commit)
 	}
 	return store.StoreGrant(ctx, *u.adopt)
 }
 
-// attic keeps what could not be stored until the next invocation (CR-13).
-type attic struct {
+// pendingWrites keeps what could not be stored until the next invocation (CR-13).
+type pendingWrites struct {
 	mu   sync.Mutex
-	kept map[tokenstore.Key]unsaved
+	kept map[tokenstore.Key]pendingWrite
 }
 
-func (a *attic) keep(u unsaved) {
+func (a *pendingWrites) add(u pendingWrite) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.kept == nil {
-		a.kept = make(map[tokenstore.Key]unsaved)
+		a.kept = make(map[tokenstore.Key]pendingWrite)
 	}
 	a.kept[u.key()] = u
 }
 
-func (a *attic) has(key tokenstore.Key) bool {
+func (a *pendingWrites) has(key tokenstore.Key) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	_, ok := a.kept[key]
 	return ok
 }
 
-func (a *attic) forget(key tokenstore.Key) {
+func (a *pendingWrites) forget(key tokenstore.Key) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.kept, key)
 }
 
-func (a *attic) all() map[tokenstore.Key]unsaved {
+func (a *pendingWrites) all() map[tokenstore.Key]pendingWrite {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.kept)
@@ -93,7 +93,7 @@ const (
 
 // persist writes u, again and again while the table does not answer. What it does
 // not take stays in memory, sealed, and is written before anything else next time.
-func (c *Core) persist(ctx context.Context, u unsaved) (tokenstore.Item, error) {
+func (c *Core) persist(ctx context.Context, u pendingWrite) (tokenstore.Item, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
 	var item tokenstore.Item
@@ -112,18 +112,18 @@ func (c *Core) persist(ctx context.Context, u unsaved) (tokenstore.Item, error) 
 			return item, err
 		}
 	}
-	c.unsaved.keep(u)
+	c.pending.add(u)
 	audit.From(ctx).Warn(audit.RefreshTokenUnsaved)
 	return item, err
 }
 
-// SaveUnsaved stores what an earlier invocation could not. Whoever begins an
+// FlushPending stores what an earlier invocation could not. Whoever begins an
 // invocation that may come to no token calls it first.
-func (c *Core) SaveUnsaved(ctx context.Context) { c.saveUnsaved(ctx) }
+func (c *Core) FlushPending(ctx context.Context) { c.flushPending(ctx) }
 
-func (c *Core) saveUnsaved(ctx context.Context) {
-	for key, u := range c.unsaved.all() {
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+func (c *Core) flushPending(ctx context.Context) {
+	for key, u := range c.pending.all() {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), staleReadBudget)
 		stands, err := u.write(bounded, c.store)
 		cancel()
 		switch {
@@ -131,17 +131,17 @@ func (c *Core) saveUnsaved(ctx context.Context) {
 			audit.From(ctx).Warn(audit.RefreshTokenSavedLate)
 		case errors.Is(err, tokenstore.ErrSuperseded): // by a newer consent, or a disconnection
 			audit.From(ctx).Warn(audit.RefreshSuperseded)
-			c.discardUnsaved(ctx, stands, u)
+			c.revokeSuperseded(ctx, stands, u)
 		default:
 			continue
 		}
-		c.unsaved.forget(key)
+		c.pending.forget(key)
 	}
 }
 
-// discardUnsaved revokes, as well as it can be done, a refresh token that came
+// revokeSuperseded revokes, as well as it can be done, a refresh token that came
 // too late for its grant.
-func (c *Core) discardUnsaved(ctx context.Context, stands tokenstore.Item, u unsaved) {
+func (c *Core) revokeSuperseded(ctx context.Context, stands tokenstore.Item, u pendingWrite) {
 	g := u.grant()
 	if u.imported || g.Fingerprint == "" || sameConsent(stands.Grant, g) {
 		return

@@ -13,43 +13,43 @@ import (
 
 // errUnsettled: an earlier attempt to spend the refresh token never told how it
 // ended, and the access token that came before it still lives.
-var errUnsettled = errors.New("the outcome of an earlier refresh is not known")
+var errOutcomeUnknown = errors.New("the outcome of an earlier refresh is not known")
 
 // never is when a grant that has ended is tried again unasked.
 var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// untold reports whether somebody before this holder began to spend the refresh
+// outcomeUnknown reports whether somebody before this holder began to spend the refresh
 // token that the item still has, and nobody knows how that ended.
-func untold(item tokenstore.Item) bool {
+func outcomeUnknown(item tokenstore.Item) bool {
 	return item.RefreshAttempt.Before != "" && item.RefreshAttempt.Before == item.Grant.Fingerprint
 }
 
-// takeUpGrant opens the grant that the job will spend. After an attempt without
+// loadGrant opens the grant that the job will spend. After an attempt without
 // an outcome the old access token is served to its end first: the refresh token
 // may be spent, and showing it again may cost the whole grant (CR-14). A token
 // that a caller reported dead is nothing to wait for.
-func (c *Core) takeUpGrant(ctx context.Context, j *job, e entry) error {
-	if err := requireConsent(e.item, j.conn, c.now()); err != nil && !j.revived(e.item) {
+func (c *Core) loadGrant(ctx context.Context, j *refreshJob, e record) error {
+	if err := requireConsent(e.item, j.conn, c.now()); err != nil && !j.mayRetry(e.item) {
 		return err
 	}
-	if untold(e.item) && c.standsIn(*j, e) {
-		return errUnsettled
+	if outcomeUnknown(e.item) && c.canServeStale(*j, e) {
+		return errOutcomeUnknown
 	}
 	g, err := c.openGrant(ctx, e.item)
 	j.grant = g
 	return err
 }
 
-// standsIn reports whether e's token may be served while its refresh has to wait:
+// canServeStale reports whether e's token may be served while its refresh has to wait:
 // not to who reported it dead, nor when another declaration minted it, which will
 // have it dropped.
-func (c *Core) standsIn(j job, e entry) bool {
+func (c *Core) canServeStale(j refreshJob, e record) bool {
 	return e.token.Valid(c.now()) && e.token.ConfigHash == j.conn.ConfigHash && !j.rejected
 }
 
-// holdOff leaves the refresh token alone until the access token has ended; for a
+// deferRefresh leaves the refresh token alone until the access token has ended; for a
 // moment only where somebody reported that one dead, who will not wait so long.
-func (c *Core) holdOff(ctx context.Context, j job, e entry, owner string) error {
+func (c *Core) deferRefresh(ctx context.Context, j refreshJob, e record, owner string) error {
 	audit.From(ctx).Warn(audit.RefreshAmbiguous)
 	now := c.now()
 	failure := tokenstore.Failure{
@@ -60,12 +60,12 @@ func (c *Core) holdOff(ctx context.Context, j job, e entry, owner string) error 
 		failure.NextAttemptAt = earlier(failure.NextAttemptAt, now.Add(backoffEmpty))
 	}
 	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, Unsettled: true,
-		RenewSlot: retrySlot(e, failure), Now: now}, errUnsettled)
+		RenewSlot: retrySlot(e, failure), Now: now}, errOutcomeUnknown)
 }
 
 // failGrant settles a refresh that brought no access token. What is certain is
 // told to the fleet; what is not leaves the mark that the token may be spent.
-func (c *Core) failGrant(ctx context.Context, j job, e entry, owner string, err error) error {
+func (c *Core) failGrant(ctx context.Context, j refreshJob, e record, owner string, err error) error {
 	if p := (*problem.Error)(nil); errors.As(err, &p) {
 		c.release(ctx, e.item, owner)
 		return err
@@ -75,11 +75,11 @@ func (c *Core) failGrant(ctx context.Context, j job, e entry, owner string, err 
 		e, refusal.Ambiguous = c.saveSuccessor(ctx, j, e, owner, refusal)
 	}
 	if refusal.Kind == oauth.Rejected && refusal.Code == invalidGrant {
-		return c.disbelieve(ctx, j, e, owner, refusal)
+		return c.confirmInvalidGrant(ctx, j, e, owner, refusal)
 	}
-	valid := c.standsIn(j, e)
+	valid := c.canServeStale(j, e)
 	failure := nextFailure(e.item, refusal, j.conn, failureFacts{now: now, served: valid, jitter: c.fraction()})
-	unsettled := refusal.Ambiguous || untold(e.item)
+	unsettled := refusal.Ambiguous || outcomeUnknown(e.item)
 	if refusal.Ambiguous {
 		audit.From(ctx).Warn(audit.RefreshAmbiguous)
 	}
@@ -98,18 +98,18 @@ func later(a, b time.Time) time.Time {
 }
 
 const (
-	// rereads and rereadEvery bound how long a confirmed end is looked for: a
+	// confirmReads and rereadEvery bound how long a confirmed end is looked for: a
 	// former holder may be about to store the refresh token that replaced ours.
-	rereads     = 4
-	rereadEvery = 500 * time.Millisecond
+	confirmReads = 4
+	confirmEvery = 500 * time.Millisecond
 )
 
-// disbelieve takes the provider's invalid_grant at its word only when the stored
+// confirmInvalidGrant takes the provider's invalid_grant at its word only when the stored
 // refresh token is still the one that was presented (CR-15). When it is not,
 // tokenstore.ErrSuperseded asks for another turn with the newer one.
-func (c *Core) disbelieve(ctx context.Context, j job, e entry, owner string, refusal *oauth.Error) error {
-	for look, lost := 0, untold(e.item); look == 0 || lost && look < rereads; look++ {
-		if look > 0 && c.wait(ctx, rereadEvery) != nil {
+func (c *Core) confirmInvalidGrant(ctx context.Context, j refreshJob, e record, owner string, refusal *oauth.Error) error {
+	for look, lost := 0, outcomeUnknown(e.item); look == 0 || lost && look < confirmReads; look++ {
+		if look > 0 && c.wait(ctx, confirmEvery) != nil {
 			break
 		}
 		now, err := c.store.Get(ctx, j.key, true)
@@ -121,7 +121,7 @@ func (c *Core) disbelieve(ctx context.Context, j job, e entry, owner string, ref
 			c.release(ctx, e.item, owner)
 			return tokenstore.ErrSuperseded
 		}
-		if now.Lease.Owner != owner && look == rereads-1 {
+		if now.Lease.Owner != owner && look == confirmReads-1 {
 			return inProgress("another process is refreshing this token") // and will find out for itself
 		}
 		lost = lost || now.Lease.Owner != owner
@@ -138,13 +138,13 @@ func (c *Core) disbelieve(ctx context.Context, j job, e entry, owner string, ref
 // otherwise of no use: it may be the only one that lives. It returns the entry
 // as it then stands, and whether the outcome is still unsettled: the one that was
 // presented is spent, and what replaced it could not be stored yet.
-func (c *Core) saveSuccessor(ctx context.Context, j job, e entry, owner string, refusal *oauth.Error) (_ entry, unsettled bool) {
+func (c *Core) saveSuccessor(ctx context.Context, j refreshJob, e record, owner string, refusal *oauth.Error) (_ record, unsettled bool) {
 	m := minted{refreshToken: refusal.RefreshToken, refreshExpiresAt: refusal.RefreshTokenExpiresAt, Token: Token{MintedAt: c.now()}}
 	next, err := c.renewed(ctx, j.key, j.grant, j.conn, m)
 	if err != nil {
 		return e, true
 	}
-	item, err := c.persist(ctx, unsaved{commit: &tokenstore.Commit{
+	item, err := c.persist(ctx, pendingWrite{commit: &tokenstore.Commit{
 		Key: j.key, Owner: owner, Version: grantOnly, Consumed: j.grant.Fingerprint, Grant: next, Now: c.now()}})
 	if errors.Is(err, tokenstore.ErrSuperseded) {
 		c.discard(ctx, j, item, m)
@@ -165,19 +165,19 @@ const grantOnly = -1
 
 // commitGrant stores what a refresh brought: both tokens in one write, before
 // any caller sees the access token. It no longer depends on the caller.
-func (c *Core) commitGrant(ctx context.Context, j job, item tokenstore.Item, owner string, m minted) (entry, error) {
+func (c *Core) commitGrant(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, m minted) (record, error) {
 	receivedAt := c.now()
 	next, err := c.renewed(ctx, j.key, j.grant, j.conn, m)
 	if err != nil {
-		return entry{}, err // the keyset was at hand a moment ago; the in-flight mark stays
+		return record{}, err // the keyset was at hand a moment ago; the in-flight mark stays
 	}
 	stored, err := c.sealToken(ctx, j.key, m.Token)
 	if err != nil {
-		return entry{}, err
+		return record{}, err
 	}
 	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: m.SecretIncarnation, Token: stored,
 		Used: !j.renewal, RenewSlot: grantSlot(j.key, j.conn, m.Token, next), Consumed: j.grant.Fingerprint, Grant: next, Now: c.now()}
-	committed, err := c.persist(ctx, unsaved{commit: &commit})
+	committed, err := c.persist(ctx, pendingWrite{commit: &commit})
 	account := audit.From(ctx)
 	account.Unsaved = c.now().Sub(receivedAt)
 	warnOfEnd(ctx, next, c.now())
@@ -185,25 +185,25 @@ func (c *Core) commitGrant(ctx context.Context, j job, item tokenstore.Item, own
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		c.discard(ctx, j, committed, m)
 	case err != nil:
-		return entry{}, unavailable(err)
+		return record{}, unavailable(err)
 	case committed.Token.ID != m.ID:
 		err = tokenstore.ErrSuperseded // the grant is saved; the item has moved on
 	}
 	if err != nil {
 		c.release(ctx, committed, owner)
-		return entry{}, err
+		return record{}, err
 	}
-	e := entry{item: committed, token: m.Token, readAt: c.now(), source: FromProvider}
+	e := record{item: committed, token: m.Token, readAt: c.now(), source: FromProvider}
 	c.memory.put(j.key, e)
 	return e, nil
 }
 
 // discard revokes, as well as it can be done, a refresh token that came for a
 // grant which was disconnected or replaced meanwhile: nothing comes back (FI-49).
-func (c *Core) discard(ctx context.Context, j job, stands tokenstore.Item, m minted) {
+func (c *Core) discard(ctx context.Context, j refreshJob, stands tokenstore.Item, m minted) {
 	account := audit.From(ctx)
 	account.Warn(audit.RefreshSuperseded)
 	if !sameConsent(stands.Grant, j.grant.SealedGrant) {
-		c.letGo(ctx, j.conn, m.refreshToken)
+		c.revokeOrphan(ctx, j.conn, m.refreshToken)
 	}
 }

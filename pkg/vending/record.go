@@ -19,8 +19,8 @@ import (
 // table. It bounds how long a rejection or a drop elsewhere goes unnoticed here.
 const memoryAge = 10 * time.Second
 
-// entry is an item with its token opened. The zero token means that there is none.
-type entry struct {
+// record is an item with its token opened. The zero token means that there is none.
+type record struct {
 	item   tokenstore.Item
 	token  Token
 	readAt time.Time
@@ -31,7 +31,7 @@ type entry struct {
 	slot     string
 }
 
-func (e entry) fresh(now time.Time) bool {
+func (e record) fresh(now time.Time) bool {
 	age := now.Sub(e.readAt)
 	return age >= 0 && age < memoryAge // a clock set back makes nothing younger
 }
@@ -51,18 +51,18 @@ type sealedToken struct {
 // lookup finds the token of key in memory or in the table. An error is
 // tokenstore.ErrUnavailable when the table cannot be had and memory has nothing
 // valid, else a *problem.Error.
-func (c *Core) lookup(ctx context.Context, key tokenstore.Key) (entry, Source, error) {
+func (c *Core) lookup(ctx context.Context, key tokenstore.Key) (record, Source, error) {
 	now := c.now()
 	known, ok := c.memory.get(key)
 	valid := ok && known.token.Valid(now)
 	if valid && known.fresh(now) {
 		return known, FromMemory, nil
 	}
-	e, err := c.consult(ctx, key, valid)
+	e, err := c.readShared(ctx, key, valid)
 	if err == nil && ok && e.item.Version < known.item.Version {
 		e, err = c.read(ctx, key, true) // a stale replica answered
 	}
-	if valid && err == nil && known.outranks(e) {
+	if valid && err == nil && known.newerThan(e) {
 		if known = c.storeLate(ctx, known, e.item.Version); known.token.Valid(now) {
 			return known, FromMemory, nil
 		}
@@ -75,39 +75,39 @@ func (c *Core) lookup(ctx context.Context, key tokenstore.Key) (entry, Source, e
 	return e, FromTable, err
 }
 
-// outranks reports whether a token that the table did not take is still the best
+// newerThan reports whether a token that the table did not take is still the best
 // there is: nothing was stored or dropped since it was minted. A scope variant's
 // is not kept beyond memoryAge: no drop would reach one that is not listed.
-func (e entry) outranks(found entry) bool {
+func (e record) newerThan(found record) bool {
 	return e.unstored && e.item.Key.Variant == "" && found.item.Version <= e.item.Version
 }
 
-// patience bounds the look at the table of a caller who could be served from
+// staleReadBudget bounds the look at the table of a caller who could be served from
 // memory: some fifty times what the table takes.
-const patience = 500 * time.Millisecond
+const staleReadBudget = 500 * time.Millisecond
 
-func (c *Core) consult(ctx context.Context, key tokenstore.Key, valid bool) (entry, error) {
+func (c *Core) readShared(ctx context.Context, key tokenstore.Key, valid bool) (record, error) {
 	if valid {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
+		ctx, cancel = context.WithTimeout(ctx, staleReadBudget)
 		defer cancel()
 	}
-	return c.memory.reads.do(ctx, key, c.now(), func(ctx context.Context) (entry, error) { return c.read(ctx, key, false) })
+	return c.memory.reads.do(ctx, key, c.now(), func(ctx context.Context) (record, error) { return c.read(ctx, key, false) })
 }
 
 // read reads and opens one item, and remembers it. What an eventually consistent
 // read found does not overrule a newer version that is known.
-func (c *Core) read(ctx context.Context, key tokenstore.Key, consistent bool) (entry, error) {
+func (c *Core) read(ctx context.Context, key tokenstore.Key, consistent bool) (record, error) {
 	item, err := c.store.Get(ctx, key, consistent)
 	if errors.Is(err, tokenstore.ErrGrantCorrupt) {
-		return entry{}, corruptGrant(ctx, key, err)
+		return record{}, corruptGrant(ctx, key, err)
 	}
 	if errors.Is(err, tokenstore.ErrCorrupt) {
 		audit.From(ctx).Warn(audit.ItemCorrupt)
-		return entry{item: tokenstore.Item{Key: key}}, nil
+		return record{item: tokenstore.Item{Key: key}}, nil
 	}
 	if err != nil {
-		return entry{}, err
+		return record{}, err
 	}
 	e, err := c.open(ctx, item)
 	switch {
@@ -115,15 +115,15 @@ func (c *Core) read(ctx context.Context, key tokenstore.Key, consistent bool) (e
 	case consistent:
 		c.memory.put(key, e)
 	default:
-		c.memory.hear(key, e)
+		c.memory.putIfNewer(key, e)
 	}
 	return e, err
 }
 
 // open unseals the token of an item. What is damaged or belongs elsewhere is a
 // miss; what cannot be opened for want of the keyset is not.
-func (c *Core) open(ctx context.Context, item tokenstore.Item) (entry, error) {
-	e := entry{item: item, readAt: c.now(), source: FromTable}
+func (c *Core) open(ctx context.Context, item tokenstore.Item) (record, error) {
+	e := record{item: item, readAt: c.now(), source: FromTable}
 	if len(item.Token.Sealed) == 0 {
 		return e, nil
 	}
@@ -131,7 +131,7 @@ func (c *Core) open(ctx context.Context, item tokenstore.Item) (entry, error) {
 	if err == nil {
 		e.token, err = decodeToken(plain, item)
 	} else if !errors.Is(err, seal.ErrCorrupt) {
-		return entry{}, &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
+		return record{}, &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
 			Detail: "the keyset that opens stored tokens cannot be had"}
 	}
 	if err != nil {

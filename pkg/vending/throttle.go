@@ -7,15 +7,15 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// pacer lets something happen once per key and interval in this process.
-type pacer struct {
+// throttle lets something happen once per key and interval in this process.
+type throttle struct {
 	every time.Duration
 	mu    sync.Mutex
 	last  map[tokenstore.Key]time.Time
 }
 
 // try reports how long to wait; zero means now, and counts.
-func (p *pacer) try(key tokenstore.Key, now time.Time) time.Duration {
+func (p *throttle) try(key tokenstore.Key, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if wait := p.last[key].Add(p.every).Sub(now); wait > 0 && wait <= p.every {
