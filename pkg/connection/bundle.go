@@ -9,13 +9,13 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
 
-// bundleMember is the one member of a bundle secret; its presence makes one.
+// bundleMember is the only member of a bundle secret, and its mark.
 const bundleMember = "connections"
 
 // Entry is one connection of a secret as a listing shows it.
 type Entry struct {
-	// Name is the connection's name, or what stands in its place when that is no
-	// name: fit to show, not to use.
+	// Name is the connection's name. When Err is set it may be a text that is not a
+	// valid name: for display only.
 	Name string
 	// Connection is set when Err is nil.
 	Connection Connection
@@ -24,15 +24,15 @@ type Entry struct {
 }
 
 // Expand reads every connection that s declares, in the order of the text. A
-// bundle has one entry per member, the invalid ones with their error; a secret
-// that cannot be read, or whose name no connection can have, has one entry with
+// bundle has one entry per member, invalid ones with their error. A secret that
+// cannot be read, or whose name is not valid for a connection, has one entry with
 // the error.
 func (p Parser) Expand(s clientsecret.Secret) []Entry {
 	shown := strictjson.PrintableName(s.Name)
 	if !isNamePart(s.Name) {
-		return []Entry{{Name: shown, Err: &ValidationError{Where: s.Origin, Text: "has a name that no connection can have; use " + nameRule}}}
+		return []Entry{{Name: shown, Err: &ValidationError{Where: s.Origin, Text: "has a name that is not valid for a connection; use " + nameRule}}}
 	}
-	b, isBundle, err := open(s)
+	b, isBundle, err := openBundle(s)
 	switch {
 	case err != nil:
 		return []Entry{{Name: shown, Err: err}}
@@ -58,18 +58,18 @@ func (p Parser) entry(b bundle, member string, s clientsecret.Secret) Entry {
 	return e
 }
 
-// find returns the text that declares name, and where it stands.
+// find returns the text that declares name, and its location.
 func find(name Name, s clientsecret.Secret) (source, error) {
-	b, isBundle, err := open(s)
+	b, isBundle, err := openBundle(s)
 	if err != nil {
 		return source{}, err
 	}
-	member, wantsMember := name.Member()
+	member, isMember := name.Member()
 	switch {
-	case isBundle && !wantsMember:
-		return source{}, fmt.Errorf("%w: %s is a bundle; ask for one of its members", ErrNoConnection, name)
-	case !isBundle && wantsMember:
-		return source{}, fmt.Errorf("%w: %s is a connection and no bundle", ErrNoConnection, name.Secret())
+	case isBundle && !isMember:
+		return source{}, fmt.Errorf("%w: %s is a bundle; name one of its members", ErrNoConnection, name)
+	case !isBundle && isMember:
+		return source{}, fmt.Errorf("%w: %s is a connection, not a bundle", ErrNoConnection, name.Secret())
 	case !isBundle:
 		return source{name: name, where: s.Origin, text: []byte(s.Text.Reveal()), secret: s}, nil
 	}
@@ -80,13 +80,13 @@ func find(name Name, s clientsecret.Secret) (source, error) {
 	return source{name: name, where: b.where(member), text: text, secret: s}, err
 }
 
-// bundle is a bundle secret, its members unread.
+// bundle is a bundle secret; its members are not yet parsed.
 type bundle struct {
 	origin string
 	// names are the members in order, each once.
 	names []string
 	texts map[string][]byte
-	// repeated are the members declared more than once: which one counts nobody can say.
+	// repeated are the members declared more than once. None of them is used.
 	repeated map[string]bool
 }
 
@@ -98,23 +98,23 @@ func (b bundle) where(member string) string {
 func (b bundle) declaration(member string) ([]byte, error) {
 	switch {
 	case !isNamePart(member):
-		return nil, &ValidationError{Where: b.where(member), Text: "has a name that no connection can have; use " + nameRule}
+		return nil, &ValidationError{Where: b.where(member), Text: "has a name that is not valid for a connection; use " + nameRule}
 	case b.repeated[member]:
 		return nil, &ValidationError{Where: b.where(member), Text: "is declared more than once; keep one"}
 	}
 	return b.texts[member], nil
 }
 
-// open checks what the whole text must satisfy and tells a bundle from a single
+// openBundle checks the text as a whole and distinguishes a bundle from a single
 // declaration.
-func open(s clientsecret.Secret) (b bundle, isBundle bool, err error) {
+func openBundle(s clientsecret.Secret) (b bundle, isBundle bool, err error) {
 	text := []byte(s.Text.Reveal())
-	if problem := wholeProblem(s, len(text)); problem != nil {
-		return bundle{}, false, problem
+	if err := checkSize(s, len(text)); err != nil {
+		return bundle{}, false, err
 	}
 	top, err := strictjson.Members(text)
 	if err != nil {
-		return bundle{}, false, syntaxProblem(s.Origin, err)
+		return bundle{}, false, syntaxError(s.Origin, err)
 	}
 	i := slices.IndexFunc(top, func(m strictjson.Member) bool { return m.Name == bundleMember })
 	if i < 0 {
@@ -122,30 +122,30 @@ func open(s clientsecret.Secret) (b bundle, isBundle bool, err error) {
 	}
 	for _, m := range top {
 		if m.Name != bundleMember {
-			return bundle{}, true, &ValidationError{Where: s.Origin, Member: strictjson.PrintableName(m.Name), Text: "has no place beside connections; move it into each connection"}
+			return bundle{}, true, &ValidationError{Where: s.Origin, Member: strictjson.PrintableName(m.Name), Text: "is not allowed beside connections; move it into each connection"}
 		}
 	}
 	if len(top) > 1 {
 		return bundle{}, true, &ValidationError{Where: s.Origin, Member: bundleMember, Text: "is repeated; keep one"}
 	}
-	b, err = split(s.Origin, top[i])
+	b, err = splitBundle(s.Origin, top[i])
 	return b, true, err
 }
 
-func wholeProblem(s clientsecret.Secret, size int) *ValidationError {
+func checkSize(s clientsecret.Secret, size int) error {
 	switch {
 	case size == 0:
-		return &ValidationError{Where: s.Origin, Text: "holds no text; store one JSON object as text, not as binary"}
+		return &ValidationError{Where: s.Origin, Text: "has no text; store one JSON object as text, not as binary"}
 	case size > maxSecret:
 		return &ValidationError{Where: s.Origin, Text: "is larger than " + strconv.Itoa(maxSecret) + " bytes; split it"}
 	}
 	return nil
 }
 
-func split(origin string, m strictjson.Member) (bundle, error) {
+func splitBundle(origin string, m strictjson.Member) (bundle, error) {
 	members, err := strictjson.Members(m.Text)
 	if err != nil {
-		return bundle{}, &ValidationError{Where: origin, Member: m.Name, Text: "has to be an object of connections by name"}
+		return bundle{}, &ValidationError{Where: origin, Member: m.Name, Text: "must be an object of connections by name"}
 	}
 	b := bundle{origin: origin, texts: make(map[string][]byte, len(members)), repeated: map[string]bool{}}
 	for _, member := range members {

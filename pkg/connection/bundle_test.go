@@ -40,8 +40,8 @@ func TestExpandBundle(t *testing.T) {
 		{"crm.good", ""},
 		{"crm.bad", `file crm.json, member bad: member "client_secret": ends with white space or a line break; remove it`},
 		{"crm.twice", `file crm.json, member twice: is declared more than once; keep one`},
-		{"crm.Upper", `file crm.json, member Upper: has a name that no connection can have; use 1 to 64 lower-case letters, digits and hyphens, beginning and ending with a letter or digit`},
-		{"crm.text", `file crm.json, member text: is a text; it has to be an object`},
+		{"crm.Upper", `file crm.json, member Upper: has a name that is not valid for a connection; use 1 to 64 lower-case letters, digits and hyphens, beginning and ending with a letter or digit`},
+		{"crm.text", `file crm.json, member text: is a string; it must be an object`},
 		{"crm.inner", `file crm.json, member inner: member "client_id": is repeated; keep one`},
 		{"crm.also-good", ""},
 	}
@@ -57,9 +57,9 @@ func TestExpandSingle(t *testing.T) {
 	}{
 		{"one connection", "crm", generic, "crm", ""},
 		{"BI-60 unreadable", "crm", "[", "crm", "ends too early"},
-		{"BI-41 dotted secret name", "crm.eu", generic, "crm.eu", "no connection can have"},
-		{"BI-41 upper-case secret name", "CRM", generic, "CRM", "no connection can have"},
-		{"BI-41 secret name with a line break", "crm\n", generic, "crm?", "no connection can have"},
+		{"BI-41 dotted secret name", "crm.eu", generic, "crm.eu", "not valid for a connection"},
+		{"BI-41 upper-case secret name", "CRM", generic, "CRM", "not valid for a connection"},
+		{"BI-41 secret name with a line break", "crm\n", generic, "crm?", "not valid for a connection"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -7,28 +7,28 @@ import (
 	"strings"
 )
 
-// Callers is the second gate on a connection, behind IAM. An empty list leaves
-// the decision to IAM alone. It travels as JSON with each stored token, so that
-// a warm vend decides without the secret.
+// Callers is the second access check of a connection, after IAM. With an empty
+// list IAM alone decides. It is stored as JSON with each token, so that a warm
+// request is authorized without reading the secret.
 type Callers []Caller
 
-// Caller lets a principal in; absent lists mean all.
+// Caller allows one principal; absent lists allow everything.
 type Caller struct {
-	// Principal is an IAM ARN, optionally with a trailing *. A role's ARN is
+	// Principal is an IAM ARN, optionally with a trailing *. A role's ARN matches
 	// every session of that role.
 	Principal string `json:"principal"`
-	// Scopes are the scope tokens that the principal may be given.
+	// Scopes are the scope tokens that the principal may request.
 	Scopes []string `json:"scopes,omitempty"`
 	// Subjects are the subjects whose consent the principal may use.
 	Subjects []string `json:"subjects,omitempty"`
 }
 
-// Refusal is why the callers list turns somebody away, fit for the answer to
-// them. Its text names no principal, scope or subject.
+// Refusal is why the callers list denies a request. It may be shown to the
+// caller: its text names no principal, scope or subject.
 type Refusal string
 
-// The refusals, from the coarsest to the finest: of several rules for one
-// principal the one that came closest gives the reason.
+// The refusals, from the coarsest to the finest. When several rules name one
+// principal, the rule that matched furthest gives the reason.
 const (
 	RefusedPrincipal Refusal = "the principal is not listed"
 	RefusedSubject   Refusal = "the principal is listed, but not for this subject"
@@ -38,39 +38,39 @@ const (
 // Error returns the reason.
 func (r Refusal) Error() string { return string(r) }
 
-// Allows returns nil or the Refusal for a caller, given as the ARN that API
-// Gateway reports, who is to have a token of the effective scope for subject.
-// One rule that allows all three suffices. A rule that lists scopes refuses a
-// scope that is unknown (empty), and one that lists subjects a connection that
-// has none.
+// Allows returns nil if the caller may have a token with the effective scope for
+// subject, and a Refusal otherwise. The caller is the ARN that API Gateway
+// reports. One rule that allows all three is enough. A rule that lists scopes
+// denies an unknown (empty) scope, and a rule that lists subjects denies a
+// connection without subjects.
 func (c Callers) Allows(principalARN, scope, subject string) error {
 	if len(c) == 0 {
 		return nil
 	}
-	who, ok := parseCaller(principalARN)
+	caller, ok := parseCaller(principalARN)
 	if !ok {
 		return RefusedPrincipal
 	}
-	verdict := RefusedPrincipal
+	refusal := RefusedPrincipal
 	for _, rule := range c {
 		switch {
-		case !rule.isFor(who):
+		case !rule.matches(caller):
 		case !rule.hasSubject(subject):
-			if verdict == RefusedPrincipal {
-				verdict = RefusedSubject
+			if refusal == RefusedPrincipal {
+				refusal = RefusedSubject
 			}
 		case !rule.hasScope(scope):
-			verdict = RefusedScope
+			refusal = RefusedScope
 		default:
 			return nil
 		}
 	}
-	return verdict
+	return refusal
 }
 
-func (c Caller) isFor(who principal) bool {
+func (c Caller) matches(caller principal) bool {
 	p, err := parsePattern(c.Principal)
-	return err == nil && p.matches(who)
+	return err == nil && p.matches(caller)
 }
 
 func (c Caller) hasSubject(subject string) bool {
@@ -89,45 +89,45 @@ func (c Caller) hasScope(scope string) bool {
 	return true
 }
 
-// callers reads the declared rules. A rule is never dropped or widened on the
-// way: one that cannot be understood makes the whole declaration invalid.
-func (d declaration) callers(g GrantType) Callers {
-	list, ok := d.list(mCallers)
+// callers reads the declared rules. A rule is never dropped or widened: one that
+// is not valid makes the whole declaration invalid.
+func (r *reader) callers() {
+	array, ok := r.array(mCallers)
 	if !ok {
-		return nil
+		return
 	}
-	rules := make(Callers, 0, len(list))
-	for i, element := range list {
-		place := mCallers + "/" + strconv.Itoa(i)
+	rules := make(Callers, 0, len(array))
+	for i, element := range array {
+		path := mCallers + "/" + strconv.Itoa(i)
 		members, isObject := element.(map[string]any)
 		if !isObject {
-			d.note(place, `is %s; it has to be an object with a "principal"`, kindOf(element))
+			r.report(path, `is %s; it must be an object with a "principal"`, kindOf(element))
 			continue
 		}
-		rules = append(rules, d.nested(place, members).caller(g))
+		rules = append(rules, r.nested(path, members).caller(r.c.GrantType))
 	}
-	return rules
+	r.c.Callers = rules
 }
 
 func (d declaration) caller(g GrantType) Caller {
 	const mPrincipal, mScopes, mSubjects = "principal", "scopes", "subjects"
-	d.refuseUnknown([]string{mPrincipal, mScopes, mSubjects})
+	d.rejectUnknown([]string{mPrincipal, mScopes, mSubjects})
 	d.require(mPrincipal)
 	var c Caller
 	if text, ok := d.text(mPrincipal); ok {
 		c.Principal = text
 		if _, err := parsePattern(text); err != nil {
-			d.note(mPrincipal, "%v", err)
+			d.report(mPrincipal, "%v", err)
 		}
 	}
 	c.Scopes = d.texts(mScopes, checkScopeToken)
 	if g != AuthorizationCode {
-		d.refuseUseless("is used with grant_type authorization_code only", mSubjects)
+		d.rejectUnused("is used with grant_type authorization_code only", mSubjects)
 		return c
 	}
 	c.Subjects = d.texts(mSubjects, func(text string) error {
 		if _, err := ParseSubject(text); err != nil {
-			return errors.New("is no subject's name; use " + nameRule)
+			return errors.New("is not a subject's name; use " + nameRule)
 		}
 		return nil
 	})

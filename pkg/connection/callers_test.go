@@ -51,11 +51,11 @@ func TestCallersPrincipal(t *testing.T) {
 		{"whole account is one account", "arn:aws:iam::111122223333:*", "arn:aws:iam::111122223334:user/anna", false},
 		{"federated user", "arn:aws:sts::111122223333:federated-user/f", "arn:aws:sts::111122223333:federated-user/f", true},
 		{"another federated user", "arn:aws:sts::111122223333:federated-user/f", "arn:aws:sts::111122223333:federated-user/g", false},
-		{"BI-17 nobody", appRole, "", false},
+		{"BI-17 no caller", appRole, "", false},
 		{"BI-17 null", appRole, "null", false},
 		{"a wildcard as caller", "arn:aws:iam::111122223333:*", "arn:aws:iam::111122223333:*", false},
 		{"a caller of another service", "arn:aws:iam::111122223333:*", "arn:aws:ec2::111122223333:user/anna", false},
-		{"a rule that does not parse lets nobody in", "*", appSession, false},
+		{"a rule that does not parse allows no caller", "*", appSession, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

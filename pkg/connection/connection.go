@@ -1,8 +1,8 @@
-// Package connection owns what an operator declares: one configured
-// relationship with a provider, its names, and the second gate on who may use it.
+// Package connection parses what an operator declares: one client registration
+// at a provider, its name, its scopes, and which callers may use it.
 //
-// A declaration is untrusted input. It is read strictly, whole, and each error
-// names the file or secret, the member, and how to mend it, never a value.
+// A declaration is untrusted input. It is read strictly and completely, and each
+// error names the file or secret, the member, and how to fix it, never a value.
 package connection
 
 import (
@@ -14,65 +14,68 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// GrantType is the OAuth grant a connection's tokens come from.
+// GrantType is the OAuth grant that a connection uses.
 type GrantType string
 
-// The grant types that exist here.
+// The supported grant types.
 const (
 	ClientCredentials GrantType = "client_credentials" // RFC 6749 §4.4
 	AuthorizationCode GrantType = "authorization_code" // RFC 6749 §4.1
 )
 
-// Connection is one declaration, validated and completed from the catalogue:
-// nothing in it needs a default any more.
+// Connection is one declaration, validated and completed from the catalogue: all
+// defaults are filled in.
 type Connection struct {
 	Name      Name
 	Provider  string
 	GrantType GrantType
 
 	ClientID     string
-	ClientSecret redact.Secret // empty for none and private_key_jwt
+	ClientSecret redact.Secret // empty with client_auth none and private_key_jwt
 	ClientAuth   provider.ClientAuth
 	PrivateKey   crypto.Signer // private_key_jwt only
 	KeyID        string
 
-	// Scope is the scope parameter, exactly as declared; empty means that it is not sent.
+	// Scope is the scope parameter, exactly as declared; empty means not sent.
 	Scope string
-	// AllowedScopes are the scope tokens a caller may choose from instead of Scope.
+	// AllowedScopes are the scope tokens that a caller may request instead of Scope.
 	AllowedScopes []string
 
 	TokenURL         string
 	AuthorizationURL string
-	RevocationURL    string // empty: the server has none
+	RevocationURL    string // empty: tokens are not revoked
 	Issuer           string
-	RedirectURI      string // empty: the deployment's own callback
+	RedirectURI      string // empty: the deployment's callback
 	PKCE             bool
 
-	// TokenParams and AuthorizationParams are extra parameters; a list repeats, in order.
+	// TokenParams and AuthorizationParams are extra parameters; several values of
+	// one name are sent in order.
 	TokenParams         url.Values
 	AuthorizationParams url.Values
 
 	Response provider.Shape
-	// DefaultExpiresIn is assumed when the server states no lifetime.
+	// DefaultExpiresIn is the lifetime of a token when a response states none.
 	DefaultExpiresIn time.Duration
-	// RefreshTokenExpiresIn is the life of a refresh token; zero is unknown.
+	// RefreshTokenExpiresIn is the lifetime of a refresh token; zero is unknown.
 	RefreshTokenExpiresIn time.Duration
 	// RepeatScope: token requests of a delegated connection repeat the scope
 	// that was consented to.
 	RepeatScope bool
-	// EarlyRefresh false: the server refuses, or repeats the old token, before expiry.
+	// EarlyRefresh is false for a server that refuses a new token, or repeats the
+	// old one, before that expires.
 	EarlyRefresh bool
-	// NewTokenRevokesOld: each new access token ends the one before, so that
-	// none is fetched ahead of need.
+	// NewTokenRevokesOld: each new access token revokes the one before, so none is
+	// requested ahead of need.
 	NewTokenRevokesOld bool
 
 	Callers Callers
 
-	// ConfigHash identifies the declaration: of the member's own JSON in a bundle,
-	// insensitive to white space and member order.
+	// ConfigHash identifies the declaration. It does not depend on white space, on
+	// the order of members, or on other members of a bundle.
 	ConfigHash string
-	// SecretIncarnation is the hash of the secret's ARN: a namesake made later differs.
+	// SecretIncarnation is a hash of the secret's ARN. A secret that is deleted and
+	// created again under the same name has another one.
 	SecretIncarnation string
-	// SecretVersion is the version of the secret it was read from.
+	// SecretVersion is the version of the secret that it was read from.
 	SecretVersion string
 }

@@ -5,80 +5,75 @@ import (
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/egress"
-	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
-// endpoints completes the catalogue's addresses with the declaration's.
-func (d declaration) endpoints(c *Connection, p provider.Provider, policy egress.Policy) {
-	c.TokenURL = d.endpoint(mTokenURL, d.tokenURL(p, policy), policy)
-	c.RevocationURL = d.endpoint("revocation_url", "", policy)
-	c.Issuer = d.endpoint("issuer", "", policy)
-	if c.TokenURL == "" && !d.has(mTokenURL) && p.TokenPath == "" {
-		d.note(mTokenURL, "is missing; provider %s states none", p.Name)
+// endpoint returns the member, or fallback if it is absent.
+func (r *reader) endpoint(name, fallback string) string {
+	if !r.has(name) {
+		return fallback
 	}
-	if c.GrantType != AuthorizationCode {
-		return
-	}
-	c.AuthorizationURL = d.endpoint(mAuthorizationURL, p.AuthorizationURL, policy)
-	if c.AuthorizationURL == "" && !d.has(mAuthorizationURL) {
-		d.note(mAuthorizationURL, "is missing; authorization_code needs it, and provider %s states none", p.Name)
-	}
-	c.RedirectURI = d.redirectURI(policy)
-}
-
-// endpoint returns the member, or standard where it is absent.
-func (d declaration) endpoint(name, standard string, policy egress.Policy) string {
-	if !d.has(name) {
-		return standard
-	}
-	text, ok := d.text(name)
+	text, ok := r.text(name)
 	if !ok {
 		return ""
 	}
-	if err := policy.CheckURL(text); err != nil {
-		d.note(name, "%v", err)
+	if err := r.egress.CheckURL(text); err != nil {
+		r.report(name, "%v", err)
 		return ""
 	}
 	return text
 }
 
-// tokenURL returns where the catalogue, or the tenant's base_url with the
-// catalogue's path, puts the token endpoint.
-func (d declaration) tokenURL(p provider.Provider, policy egress.Policy) string {
-	if p.TokenPath == "" {
-		d.refuseUseless("is not used by provider "+p.Name+", which has no tenant host", mBaseURL)
-		return p.TokenURL
+func (r *reader) tokenURL() {
+	r.c.TokenURL = r.endpoint(mTokenURL, r.catalogueTokenURL())
+	if r.c.TokenURL == "" && !r.has(mTokenURL) && r.server.TokenPath == "" {
+		r.report(mTokenURL, "is missing; provider %s has no default", r.server.Name)
 	}
-	if d.has(mTokenURL) {
-		_ = d.endpoint(mBaseURL, "", policy) // overridden, but still to be well-formed
+}
+
+func (r *reader) authorizationURL() {
+	r.c.AuthorizationURL = r.endpoint(mAuthorizationURL, r.server.AuthorizationURL)
+	if r.c.AuthorizationURL == "" && !r.has(mAuthorizationURL) {
+		r.report(mAuthorizationURL, "is missing; grant_type authorization_code needs it, and provider %s has no default", r.server.Name)
+	}
+}
+
+// catalogueTokenURL returns the catalogue's token endpoint, or for a provider
+// with one host per tenant, base_url with the catalogue's path.
+func (r *reader) catalogueTokenURL() string {
+	if r.server.TokenPath == "" {
+		r.rejectUnused("is not used by provider "+r.server.Name+", which has one host for all tenants", mBaseURL)
+		return r.server.TokenURL
+	}
+	if r.has(mTokenURL) {
+		_ = r.endpoint(mBaseURL, "") // overridden, but must be valid
 		return ""
 	}
-	if !d.has(mBaseURL) {
-		d.note(mBaseURL, "is missing; provider %s needs the address of the tenant", p.Name)
+	if !r.has(mBaseURL) {
+		r.report(mBaseURL, "is missing; provider %s needs the address of the tenant", r.server.Name)
 		return ""
 	}
-	base := d.endpoint(mBaseURL, "", policy)
+	base := r.endpoint(mBaseURL, "")
 	if base == "" {
 		return ""
 	}
-	joined, problem := joinBase(base, p.TokenPath)
+	joined, problem := joinBase(base, r.server.TokenPath)
 	if problem == "" {
-		if err := policy.CheckURL(joined); err != nil {
+		if err := r.egress.CheckURL(joined); err != nil {
 			problem = err.Error()
 		}
 	}
 	if problem != "" {
-		d.note(mBaseURL, "%s", problem)
+		r.report(mBaseURL, "%s", problem)
 		return ""
 	}
 	return joined
 }
 
-// joinBase appends path byte for byte: cleaning or escaping would change what a
-// server with a case-sensitive path is asked for.
+// joinBase appends path byte for byte: cleaning or escaping would change the
+// request to a server with a case-sensitive path.
 func joinBase(base, path string) (joined, problem string) {
 	if strings.ContainsAny(base, "?#") {
-		return "", "has a query or a fragment; end it with the host or a path"
+		return "", "has a query or a fragment; remove what follows the path"
 	}
 	base = strings.TrimSuffix(base, "/")
 	if strings.HasSuffix(base, "/") {
@@ -87,33 +82,33 @@ func joinBase(base, path string) (joined, problem string) {
 	return base + path, ""
 }
 
-// redirectURI is where a browser is sent, not where the service connects to, so
-// that its host may be private. It carries an authorization code, hence https;
-// http is for networks that the egress policy opened.
-func (d declaration) redirectURI(policy egress.Policy) string {
-	if !d.has(mRedirectURI) {
-		return ""
+// redirectURI reads where a browser is sent. The service does not connect there,
+// so the host may be private. The URI carries an authorization code, hence https;
+// http is accepted for networks that the egress policy allows.
+func (r *reader) redirectURI() {
+	if !r.has(mRedirectURI) {
+		return
 	}
-	text, ok := d.text(mRedirectURI)
+	text, ok := r.text(mRedirectURI)
 	if !ok {
-		return ""
+		return
 	}
-	if problem := redirectProblem(text, policy); problem != "" {
-		d.note(mRedirectURI, "%s", problem)
-		return ""
+	if problem := checkRedirectURI(text, r.egress); problem != "" {
+		r.report(mRedirectURI, "%s", problem)
+		return
 	}
-	return text
+	r.c.RedirectURI = text
 }
 
-func redirectProblem(text string, policy egress.Policy) string {
+func checkRedirectURI(text string, policy egress.Policy) (problem string) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || !isPrintableASCII(text):
-		return "cannot be read as a URL; write https://host/path, other characters percent-encoded"
+		return "is not a URL; write https://host/path, other characters percent-encoded"
 	case u.User != nil:
-		return "holds a user name or password before the host; remove it"
+		return "contains a user name or password before the host; remove it"
 	case strings.Contains(text, "#"):
-		return "holds a fragment, which a redirect URI may not (RFC 6749 §3.1.2)"
+		return "contains a fragment, which a redirect URI must not have (RFC 6749 §3.1.2); remove it"
 	case u.Scheme == "https" && u.Hostname() != "":
 		return ""
 	}

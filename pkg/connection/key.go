@@ -16,14 +16,15 @@ import (
 const minRSABits = 2048
 
 var (
-	errNotPEM    = errors.New(`is not PEM; paste the whole block from -----BEGIN to -----END, each line break as \n`)
-	errEncrypted = errors.New("is encrypted with a passphrase; decrypt it first (openssl pkey), the secret protects it here")
-	errCurve     = errors.New("is on another curve than P-256 and P-384; make a key on one of them")
-	errKeyKind   = errors.New("is no key that can sign here; use RSA of 2048 bits or more, P-256, P-384 or Ed25519")
+	errNotPEM    = errors.New(`is not PEM; paste the complete block from -----BEGIN to -----END, each line break as \n`)
+	errEncrypted = errors.New("is encrypted with a passphrase; decrypt it first (openssl pkey): the secret protects it")
+	errCurve     = errors.New("is on a curve other than P-256 and P-384; generate a key on one of them")
+	errKeyKind   = errors.New("is not a supported signing key; use RSA of 2048 bits or more, P-256, P-384 or Ed25519")
 )
 
 // parsePrivateKey reads one unencrypted PEM block (PKCS#8, PKCS#1 or SEC 1).
-// The error is a predicate; it passes on nothing of the key's text.
+// Its error continues a sentence that names the member, and contains nothing of
+// the key.
 func parsePrivateKey(text string) (crypto.Signer, error) {
 	block, err := keyBlock(text)
 	if err != nil {
@@ -36,8 +37,8 @@ func parsePrivateKey(text string) (crypto.Signer, error) {
 	return checkKey(key)
 }
 
-// keyBlock returns the only block of text. The parameters that openssl ecparam
-// writes before a key are not counted: the key names its curve itself.
+// keyBlock returns the only block of text. It ignores the parameters that openssl
+// ecparam writes before a key: the key names its curve itself.
 func keyBlock(text string) (*pem.Block, error) {
 	block, rest := pem.Decode([]byte(text))
 	if block != nil && block.Type == "EC PARAMETERS" {
@@ -47,7 +48,7 @@ func keyBlock(text string) (*pem.Block, error) {
 	case block == nil:
 		return nil, errNotPEM
 	case strings.TrimSpace(string(rest)) != "":
-		return nil, errors.New("holds more than one PEM block; keep the private key alone")
+		return nil, errors.New("contains more than one PEM block; keep only the private key")
 	case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" || block.Headers["Proc-Type"] != "":
 		return nil, errEncrypted
 	}
@@ -63,13 +64,13 @@ func parseBlock(block *pem.Block) (key any, err error) {
 	case "EC PRIVATE KEY":
 		key, err = x509.ParseECPrivateKey(block.Bytes)
 	case "CERTIFICATE":
-		return nil, errors.New("is a certificate; give the private key that belongs to it")
+		return nil, errors.New("is a certificate; use its private key")
 	case "PUBLIC KEY", "RSA PUBLIC KEY":
-		return nil, errors.New("is a public key; give the private key")
+		return nil, errors.New("is a public key; use the private key")
 	case "OPENSSH PRIVATE KEY":
-		return nil, errors.New("is in OpenSSH's own format; convert it to PKCS#8")
+		return nil, errors.New("is in the OpenSSH format; convert it to PKCS#8")
 	default:
-		return nil, errors.New("is a PEM block of another kind; give a private key (PKCS#8, PKCS#1 or SEC 1)")
+		return nil, errors.New("is a PEM block of another type; use a private key (PKCS#8, PKCS#1 or SEC 1)")
 	}
 	if err == nil {
 		return key, nil
@@ -77,14 +78,14 @@ func parseBlock(block *pem.Block) (key any, err error) {
 	if strings.Contains(err.Error(), "elliptic curve") {
 		return nil, errCurve
 	}
-	return nil, errors.New("is damaged, or of a kind that is not supported; use RSA of 2048 bits or more, P-256, P-384 or Ed25519")
+	return nil, errors.New("is damaged or not supported; use RSA of 2048 bits or more, P-256, P-384 or Ed25519")
 }
 
 func checkKey(key any) (crypto.Signer, error) {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
 		if bits := k.N.BitLen(); bits < minRSABits {
-			return nil, fmt.Errorf("is an RSA key of %d bits; make one of %d or more", bits, minRSABits)
+			return nil, fmt.Errorf("is an RSA key of %d bits; generate one of %d or more", bits, minRSABits)
 		}
 		return k, nil
 	case *ecdsa.PrivateKey:

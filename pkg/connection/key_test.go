@@ -132,15 +132,15 @@ func TestPrivateKeyRefused(t *testing.T) {
 		{"encrypted, PKCS#8", pemBlock("ENCRYPTED PRIVATE KEY", []byte(canary)), "encrypted"},
 		{"encrypted, PKCS#1", legacy, "encrypted"},
 		{"RSA 1024", pkcs8(t, rsaKey(t, 1024)), "RSA key of 1024 bits"},
-		{"P-192, SEC 1", pemBlock("EC PRIVATE KEY", p192(t)), "another curve"},
-		{"P-224", pkcs8(t, ecKey(t, elliptic.P224())), "another curve"},
-		{"P-521", sec1(t, ecKey(t, elliptic.P521())), "another curve"},
-		{"X25519, which cannot sign", pkcs8(t, x25519), "no key that can sign"},
+		{"P-192, SEC 1", pemBlock("EC PRIVATE KEY", p192(t)), "a curve other than"},
+		{"P-224", pkcs8(t, ecKey(t, elliptic.P224())), "a curve other than"},
+		{"P-521", sec1(t, ecKey(t, elliptic.P521())), "a curve other than"},
+		{"X25519, which cannot sign", pkcs8(t, x25519), "not a supported signing key"},
 		{"certificate", pemBlock("CERTIFICATE", []byte(canary)), "is a certificate"},
 		{"certificate after the key", ed + pemBlock("CERTIFICATE", []byte(canary)), "more than one PEM block"},
 		{"public key", pemBlock("PUBLIC KEY", []byte(canary)), "public key"},
 		{"OpenSSH", pemBlock("OPENSSH PRIVATE KEY", []byte(canary)), "OpenSSH"},
-		{"another kind of block", pemBlock("PKCS7", []byte(canary)), "another kind"},
+		{"another kind of block", pemBlock("PKCS7", []byte(canary)), "another type"},
 	}
 	for _, tt := range tests {
 		t.Run("BI-65 "+tt.name, func(t *testing.T) { refused(t, jwtClient(t, tt.text), "private_key", tt.why) })

@@ -6,14 +6,16 @@ import (
 )
 
 // Name is a connection's name: one part, or two joined by a dot when the
-// connection is a member of a bundle secret. Only [ParseName] makes one, so
-// that IAM wildcards and URL decoding cannot change what a name means.
+// connection is a member of a bundle secret. [ParseName] is the only way to make
+// one from outside text, so that IAM wildcards and URL decoding cannot change the
+// meaning of a name.
 type Name string
 
-// Subject is whose consent a delegated connection uses.
+// Subject names the consent that a request to a delegated connection uses. One
+// connection may have the consents of several subjects.
 type Subject string
 
-// DefaultSubject is the subject of whoever states none.
+// DefaultSubject is the subject of a request that names none.
 const DefaultSubject Subject = "default"
 
 const (
@@ -22,12 +24,12 @@ const (
 )
 
 var (
-	errName    = errors.New("a connection's name is " + nameRule + `; a bundle's member is named "bundle.member"`)
+	errName    = errors.New("a connection's name is " + nameRule + `; a member of a bundle is named "bundle.member"`)
 	errSubject = errors.New("a subject's name is " + nameRule)
 )
 
-// ParseName reads a connection's name. The error states the rule and not the
-// text, which came from outside.
+// ParseName parses a connection's name. The error states the rule and does not
+// repeat the text, which is untrusted.
 func ParseName(text string) (Name, error) {
 	secret, member, dotted := strings.Cut(text, ".")
 	if !isNamePart(secret) || dotted && !isNamePart(member) {
@@ -43,13 +45,14 @@ func (n Name) Secret() string {
 	return secret
 }
 
-// Member returns which member of a bundle it is, and whether it is one.
+// Member returns the member part of the name; ok reports whether the connection
+// is a member of a bundle.
 func (n Name) Member() (member string, ok bool) {
 	_, member, ok = strings.Cut(string(n), ".")
 	return member, ok
 }
 
-// ParseSubject reads a subject's name.
+// ParseSubject parses a subject's name.
 func ParseSubject(text string) (Subject, error) {
 	if !isNamePart(text) {
 		return "", errSubject
@@ -57,8 +60,8 @@ func ParseSubject(text string) (Subject, error) {
 	return Subject(text), nil
 }
 
-// isNamePart applies ^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$ without the cost of
-// compiling it at every cold start.
+// isNamePart matches ^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$ without compiling it
+// at every cold start.
 func isNamePart(s string) bool {
 	if s == "" || len(s) > maxNamePart || s[0] == '-' || s[len(s)-1] == '-' {
 		return false

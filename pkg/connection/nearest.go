@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// nearest finds the known name that a typo most likely meant: at most two
-// letters away, or a third of a short name.
+// nearest finds the known name that a misspelled one most likely means: at most
+// two edits away, fewer for a short name.
 func nearest(name string, known []string) (string, bool) {
 	const longest = 40
 	if len(name) > longest {
@@ -22,7 +22,7 @@ func nearest(name string, known []string) (string, bool) {
 }
 
 // editDistance counts the single-byte insertions, removals and replacements
-// that make b of a (Levenshtein).
+// that turn a into b (Levenshtein).
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

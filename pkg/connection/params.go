@@ -10,16 +10,16 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
 
-// reserved are the parameters that the service states itself (AZ-42), and those
-// that would replace them all (a request object, RFC 9101).
+// reserved are the parameters that the service sets itself (AZ-42), and those
+// that would replace all others (a request object, RFC 9101).
 var reserved = []string{
 	"client_id", "client_secret", "grant_type", "code", "redirect_uri", "state", "code_challenge", "code_challenge_method",
 	"code_verifier", "refresh_token", "assertion", "client_assertion", "client_assertion_type", "scope", "response_type",
 	"request", "request_uri",
 }
 
-// params reads extra parameters: a text, or a list of texts that repeats the
-// parameter in order (RFC 8707 §2).
+// params reads extra parameters: a string, or an array of strings that repeats
+// the parameter in order (RFC 8707 §2).
 func (d declaration) params(name string) url.Values {
 	object, ok := d.object(name)
 	if !ok {
@@ -28,9 +28,9 @@ func (d declaration) params(name string) url.Values {
 	inner := d.nested(name, object)
 	values := url.Values{}
 	for _, param := range slices.Sorted(maps.Keys(object)) {
-		// Some servers read parameter names without regard to case.
+		// Some servers ignore the case of parameter names.
 		if slices.Contains(reserved, strings.ToLower(param)) {
-			inner.note(strictjson.PrintableName(param), "is reserved: the service sets it itself; remove it")
+			inner.report(strictjson.PrintableName(param), "is reserved: the service sets it itself; remove it")
 			continue
 		}
 		values[param] = inner.param(param)
@@ -38,43 +38,42 @@ func (d declaration) params(name string) url.Values {
 	return values
 }
 
-// authorizationParams are the extra parameters of the authorization request. Its
-// answer is read from the query and from nowhere else, so that is the one mode
-// that may be asked for.
-func (d declaration) authorizationParams() url.Values {
-	values := d.params(mAuthzParams)
-	for name, modes := range values {
+// authorizationParams reads the extra parameters of the authorization request.
+// The service reads the authorization response from the query of the redirect
+// URI, so no other response mode is accepted.
+func (r *reader) authorizationParams() {
+	r.c.AuthorizationParams = r.params(mAuthzParams)
+	for name, modes := range r.c.AuthorizationParams {
 		if strings.EqualFold(name, "response_mode") && !slices.Equal(modes, []string{"query"}) {
-			d.note(mAuthzParams+"/"+name, "has to be query, or be left out: the service reads the answer from the redirect's query")
+			r.report(mAuthzParams+"/"+name, "must be query or absent: the service reads the authorization response from the query")
 		}
 	}
-	return values
 }
 
 func (d declaration) param(name string) []string {
-	list, isList := d.members[name].([]any)
+	array, isArray := d.members[name].([]any)
 	shown := strictjson.PrintableName(name)
 	switch {
 	case name == "":
-		d.note("", "is a parameter without a name; remove it")
+		d.report("", "is a parameter without a name; remove it")
 		return nil
-	case !isList:
-		list = []any{d.members[name]}
-	case len(list) == 0:
-		d.note(shown, "is an empty list; leave it out, or give it values")
+	case !isArray:
+		array = []any{d.members[name]}
+	case len(array) == 0:
+		d.report(shown, "is an empty array; remove it, or give it values")
 	}
-	texts := make([]string, 0, len(list))
-	for i, element := range list {
-		place := shown
-		if isList {
-			place += "/" + strconv.Itoa(i)
+	texts := make([]string, 0, len(array))
+	for i, element := range array {
+		path := shown
+		if isArray {
+			path += "/" + strconv.Itoa(i)
 		}
-		text, isText := element.(string)
+		text, isString := element.(string)
 		switch {
-		case !isText:
-			d.note(place, "is %s; it has to be a text", kindOf(element))
+		case !isString:
+			d.report(path, "is %s; it must be a string", kindOf(element))
 		case text == "":
-			d.note(place, "is empty, which counts as not sent (RFC 6749 §3.2); leave it out")
+			d.report(path, "is empty, which counts as absent (RFC 6749 §3.2); remove it")
 		}
 		texts = append(texts, text)
 	}

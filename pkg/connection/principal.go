@@ -5,33 +5,34 @@ import (
 	"strings"
 )
 
-// principal is what of an IAM or STS ARN decides who somebody is.
+// principal is the part of an IAM or STS ARN that identifies a caller. As a
+// pattern it may have a wildcard.
 type principal struct {
 	partition, account string
-	// kind is user, role, root or federated-user; empty with a wildcard is
-	// everything of IAM in the account.
+	// kind is user, role, root or federated-user. Empty with a wildcard matches
+	// every IAM principal of the account.
 	kind string
-	// name is a role's or federated user's name, or a user's path and name. A
-	// role's path is not in it: the ARN of a session has none, and a role's name
-	// is unique in its account without it.
+	// name is a role's or federated user's name, or a user's path and name. It is
+	// without a role's path: the ARN of a session has none, and a role's name is
+	// unique in its account.
 	name     string
 	wildcard bool
 }
 
-// matches reports whether who, a caller, is of pattern p.
-func (p principal) matches(who principal) bool {
-	if p.partition != who.partition || p.account != who.account {
+// matches reports whether the pattern p matches a caller.
+func (p principal) matches(caller principal) bool {
+	if p.partition != caller.partition || p.account != caller.account {
 		return false
 	}
 	switch {
 	case p.kind == "":
-		return p.wildcard && who.kind != federatedUser
-	case p.kind != who.kind:
+		return p.wildcard && caller.kind != federatedUser
+	case p.kind != caller.kind:
 		return false
 	case p.wildcard:
-		return strings.HasPrefix(who.name, p.name)
+		return strings.HasPrefix(caller.name, p.name)
 	default:
-		return p.name == who.name
+		return p.name == caller.name
 	}
 }
 
@@ -43,46 +44,46 @@ const (
 	assumedRole   = "assumed-role"
 )
 
-// parseCaller reads the ARN that API Gateway reports for a caller. Of a role's
-// session only the role counts: whoever assumes the role chooses the session's
-// name.
+// parseCaller parses the ARN that API Gateway reports for a caller. A session of a
+// role is reduced to the role: the session's name is chosen by the principal that
+// assumes the role.
 func parseCaller(text string) (principal, bool) {
 	a, err := splitARN(text)
 	if err != nil {
 		return principal{}, false
 	}
-	who := principal{partition: a.partition, account: a.account}
+	caller := principal{partition: a.partition, account: a.account}
 	kind, name, _ := strings.Cut(a.resource, "/")
 	switch {
 	case a.service == "sts" && kind == assumedRole:
 		roleName, session, _ := strings.Cut(name, "/")
-		who.kind, who.name = role, roleName
-		return who, isPath(roleName) && isPath(session) && !strings.Contains(session, "/")
+		caller.kind, caller.name = role, roleName
+		return caller, isPath(roleName) && isPath(session) && !strings.Contains(session, "/")
 	case a.service == "sts" && kind == federatedUser:
-		who.kind, who.name = federatedUser, name
-		return who, isPath(name)
+		caller.kind, caller.name = federatedUser, name
+		return caller, isPath(name)
 	case a.service == "iam" && a.resource == root:
-		who.kind = root
-		return who, true
+		caller.kind = root
+		return caller, true
 	case a.service == "iam" && kind == user:
-		who.kind, who.name = user, name
-		return who, isPath(name)
+		caller.kind, caller.name = user, name
+		return caller, isPath(name)
 	case a.service == "iam" && kind == role:
-		who.kind, who.name = role, lastPart(name)
-		return who, isPath(name)
+		caller.kind, caller.name = role, lastPart(name)
+		return caller, isPath(name)
 	}
 	return principal{}, false
 }
 
-// parsePattern reads a principal as callers declares it. The error is a
-// predicate that says how to mend it.
+// parsePattern parses a declared principal. Its error continues a sentence that
+// names the member, and says how to fix it.
 func parsePattern(text string) (principal, error) {
 	if text == "*" {
-		return principal{}, errors.New("is every caller of every account; name an account: arn:aws:iam::<12 digits>:*")
+		return principal{}, errors.New("matches every caller of every account; name an account: arn:aws:iam::<12 digits>:*")
 	}
 	trimmed, wildcard := strings.CutSuffix(text, "*")
 	if strings.ContainsAny(trimmed, "*?") {
-		return principal{}, errors.New("has a wildcard inside; only a * at the end has a meaning")
+		return principal{}, errors.New("has a wildcard inside; only a * at the end is supported")
 	}
 	a, err := splitARN(trimmed)
 	if err != nil {
@@ -99,9 +100,9 @@ func (p principal) ofSTS(resource string) (principal, error) {
 	kind, name, _ := strings.Cut(resource, "/")
 	switch {
 	case kind == assumedRole:
-		return p, errors.New("is one session of a role, whose name its user chooses; name the role: arn:aws:iam::<account>:role/<name>")
+		return p, errors.New("is one session of a role, and its user chooses the session name; name the role: arn:aws:iam::<account>:role/<name>")
 	case kind != federatedUser || p.wildcard || !isPath(name):
-		return p, errors.New("is no principal that can call; of STS only a whole federated-user/<name> can be named")
+		return p, errors.New("is not a principal that can call; from STS only a complete federated-user/<name> is supported")
 	}
 	p.kind, p.name = federatedUser, name
 	return p, nil
@@ -118,7 +119,7 @@ func (p principal) ofIAM(resource string) (principal, error) {
 	case !named || kind != user && kind != role:
 		return p, errors.New("names no user or role; write arn:aws:iam::<account>:role/<name>")
 	case kind == role && p.wildcard && strings.Contains(name, "/"):
-		return p, errors.New("has a role's path before its *, which a session's ARN does not show; write role/<beginning of the name>*")
+		return p, errors.New("has a role's path before its *, which a session's ARN does not include; write role/<beginning of the name>*")
 	case !isPath(name) && !(p.wildcard && (name == "" || isPath(strings.TrimSuffix(name, "/")))):
 		return p, errors.New("has an empty or malformed user or role name")
 	}
@@ -131,17 +132,17 @@ func (p principal) ofIAM(resource string) (principal, error) {
 
 type arn struct{ partition, service, account, resource string }
 
-// splitARN reads arn:<partition>:(iam|sts)::<account>:<resource>.
+// splitARN parses arn:<partition>:(iam|sts)::<account>:<resource>.
 func splitARN(text string) (arn, error) {
 	parts := strings.SplitN(text, ":", 6)
 	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" && parts[2] != "sts" || parts[3] != "" {
-		return arn{}, errors.New("is no IAM ARN; write arn:aws:iam::<12 digits>:role/<name>")
+		return arn{}, errors.New("is not an IAM ARN; write arn:aws:iam::<12 digits>:role/<name>")
 	}
 	if !isPartition(parts[1]) {
 		return arn{}, errors.New("has an unknown partition; write arn:aws:…, arn:aws-cn:… or arn:aws-us-gov:…")
 	}
 	if !isAccount(parts[4]) {
-		return arn{}, errors.New("has no whole account id; write its 12 digits")
+		return arn{}, errors.New("has no complete account id; write its 12 digits")
 	}
 	return arn{partition: parts[1], service: parts[2], account: parts[4], resource: parts[5]}, nil
 }
@@ -155,8 +156,8 @@ func isAccount(s string) bool {
 	return len(s) == 12 && strings.Trim(s, "0123456789") == ""
 }
 
-// isPath reports whether s is a name, or names between single slashes, of
-// printable ASCII: what IAM lets stand in a user's path.
+// isPath reports whether s is a name, or names separated by single slashes, of
+// printable ASCII, as IAM allows in a user's path.
 func isPath(s string) bool {
 	for part := range strings.SplitSeq(s, "/") {
 		if part == "" || strings.ContainsFunc(part, notGraphicASCII) {

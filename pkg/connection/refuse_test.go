@@ -8,8 +8,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 )
 
-// refused fails unless text is refused for that one member, with a text that
-// says why.
+// refused fails unless text is refused because of that one member, for that
+// reason.
 func refused(t *testing.T, text, member, why string) {
 	t.Helper()
 	c, err := parse(text)
@@ -18,11 +18,11 @@ func refused(t *testing.T, text, member, why string) {
 	}
 	var problem *connection.ValidationError
 	if !errors.As(err, &problem) {
-		t.Fatalf("error = %v, not a *Problem", err)
+		t.Fatalf("error = %v, not a *ValidationError", err)
 	}
 	var several connection.ValidationErrors
 	if errors.As(err, &several) {
-		t.Errorf("one mistake, several problems: %v", err)
+		t.Errorf("one mistake, several errors: %v", err)
 	}
 	if problem.Member != member || !strings.Contains(problem.Text, why) {
 		t.Errorf("problem = member %q: %s; want member %q and %q", problem.Member, problem.Text, member, why)
@@ -38,7 +38,7 @@ func TestRefusesText(t *testing.T) {
 		{"BI-60 cut off", `{"provider":"c4n4ry`, "", "ends too early"},
 		{"BI-60 array", `["c4n4ry"]`, "", "is not an object"},
 		{"BI-60 string", `"c4n4ry"`, "", "is not an object"},
-		{"BI-60 empty or binary", "", "", "holds no text"},
+		{"BI-60 empty or binary", "", "", "has no text"},
 		{"BI-60 white space", " \n", "", "is empty"},
 		{"BI-60 null", "null", "", "is not an object"},
 		{"BI-40 UTF-16", "\xff\xfe{\x00}\x00", "", "UTF-8"},
@@ -68,7 +68,7 @@ func TestRefusesMember(t *testing.T) {
 		{"BI-45 password", generic, "grant_type", `"password"`, "", "client_credentials or authorization_code"},
 		{"BI-45 implicit", generic, "grant_type", `"implicit"`, "", "client_credentials or authorization_code"},
 		{"BI-45 unknown", generic, "grant_type", `"c4n4ry"`, "", "client_credentials or authorization_code"},
-		{"BI-45 a list", generic, "grant_type", `["client_credentials"]`, "", "is a list"},
+		{"BI-45 an array", generic, "grant_type", `["client_credentials"]`, "", "is an array"},
 		{"BI-45 empty", generic, "grant_type", `""`, "", "is empty"},
 
 		{"BI-61 client_id missing", generic, "client_id", "", "", "is missing"},
@@ -78,7 +78,7 @@ func TestRefusesMember(t *testing.T) {
 		{"BI-61 client_secret missing", generic, "client_secret", "", "", "is missing"},
 		{"BI-61 client_secret null", generic, "client_secret", "null", "", "is null"},
 		{"BI-61 client_secret nested", generic, "client_secret", `{"v":"c4n4ry"}`, "", "is an object"},
-		{"BI-61 client_secret true", generic, "client_secret", "true", "", "is true or false"},
+		{"BI-61 client_secret true", generic, "client_secret", "true", "", "is a boolean"},
 		{"BI-62 line break at the end", generic, "client_secret", `"c4n4ry\r\n"`, "", "ends with white space"},
 		{"BI-62 space at the beginning", generic, "client_secret", `" c4n4ry"`, "", "begins with white space"},
 		{"BI-62 white space only", generic, "client_secret", `"\t"`, "", "white space"},
@@ -86,24 +86,24 @@ func TestRefusesMember(t *testing.T) {
 		{"BI-62 zero-width space", generic, "client_id", `"\u200bc4n4ry"`, "", "begins with white space"},
 		{"BI-63 NUL", generic, "client_secret", `"c4n4ry\u0000x"`, "", "NUL"},
 
-		{"client_auth unknown", generic, "client_auth", `"post"`, "", "has to be one of client_secret_post"},
-		{"client_auth tls_client_auth", generic, "client_auth", `"tls_client_auth"`, "", "has to be one of"},
+		{"client_auth unknown", generic, "client_auth", `"post"`, "", "must be one of client_secret_post"},
+		{"client_auth tls_client_auth", generic, "client_auth", `"tls_client_auth"`, "", "must be one of"},
 		{"a key beside a secret", generic, "private_key", `"c4n4ry"`, "", "private_key_jwt only"},
 		{"a key id beside a secret", generic, "key_id", `"c4n4ry"`, "", "private_key_jwt only"},
-		{"a colon that basic_raw would split at", with(t, generic, "client_auth", `"client_secret_basic_raw"`), "client_id", `"c4n4ry:b"`, "", "holds a colon"},
+		{"a colon that basic_raw would split at", with(t, generic, "client_auth", `"client_secret_basic_raw"`), "client_id", `"c4n4ry:b"`, "", "contains a colon"},
 
 		{"BI-47 quote", generic, "scope", `"c4n4ry\""`, "", "character that"},
 		{"BI-47 control", generic, "scope", `"a\tb"`, "", "character"},
 		{"BI-47 non-ASCII", generic, "scope", `"é"`, "", "character"},
-		{"BI-47 empty", generic, "scope", `""`, "", "leave it out"},
-		{"BI-47 a list", generic, "scope", `["a"]`, "", "is a list"},
+		{"BI-47 empty", generic, "scope", `""`, "", "remove it"},
+		{"BI-47 an array", generic, "scope", `["a"]`, "", "is an array"},
 		{"BI-47 two spaces", generic, "scope", `"a  b"`, "", "one space between"},
-		{"BI-47 empty list", generic, "allowed_scopes", `[]`, "", "is an empty list"},
+		{"BI-47 empty array", generic, "allowed_scopes", `[]`, "", "is an empty array"},
 		{"BI-47 two tokens in one", generic, "allowed_scopes", `["a b"]`, "allowed_scopes/0", "not one scope token"},
-		{"BI-47 a token twice", generic, "allowed_scopes", `["a","b","a"]`, "allowed_scopes/2", "in the list already"},
+		{"BI-47 a token twice", generic, "allowed_scopes", `["a","b","a"]`, "allowed_scopes/2", "repeated in the array"},
 		{"BI-47 a number", generic, "allowed_scopes", `["a",1]`, "allowed_scopes/1", "is a number"},
 
-		{"token_url missing", generic, "token_url", "", "", "provider oauth2 states none"},
+		{"token_url missing", generic, "token_url", "", "", "provider oauth2 has no default"},
 		{"BI-42 http", generic, "token_url", `"http://as.example.com/token"`, "", "https"},
 		{"BI-42 ftp", generic, "token_url", `"ftp://as.example.com/c4n4ry"`, "", "https"},
 		{"BI-42 no host", generic, "token_url", `"https:///c4n4ry"`, "", "no host"},
@@ -123,7 +123,7 @@ func TestRefusesMember(t *testing.T) {
 		{"base_url with a fragment", agileNow, "base_url", `"https://tenant.example.com/#c4n4ry"`, "", "fragment"},
 		{"base_url with slashes", agileNow, "base_url", `"https://tenant.example.com//"`, "", "several slashes"},
 		{"base_url that is private", agileNow, "base_url", `"https://10.0.0.5"`, "", ""},
-		{"base_url without a tenant", generic, "base_url", `"https://tenant.example.com"`, "", "has no tenant host"},
+		{"base_url without a tenant", generic, "base_url", `"https://tenant.example.com"`, "", "one host for all tenants"},
 
 		{"BI-46 no authorization_url", with(t, generic, "grant_type", `"authorization_code"`), "scope", `"a"`, "authorization_url", "authorization_code needs it"},
 		{"BI-46 redirect_uri", generic, "redirect_uri", `"https://x.example.com/"`, "", "authorization_code only"},
@@ -132,7 +132,7 @@ func TestRefusesMember(t *testing.T) {
 		{"BI-46 pkce", generic, "pkce", `true`, "", "authorization_code only"},
 		{"BI-46 refresh_token_expires_in", generic, "refresh_token_expires_in", `3600`, "", "authorization_code only"},
 		{"BI-46 allowed_scopes", delegated, "allowed_scopes", `["a"]`, "", "client_credentials only"},
-		{"BI-37 response_mode", delegated, "authorization_params", `{"response_mode":"form_post"}`, "authorization_params/response_mode", "has to be query"},
+		{"BI-37 response_mode", delegated, "authorization_params", `{"response_mode":"form_post"}`, "authorization_params/response_mode", "must be query"},
 		{"redirect_uri http", delegated, "redirect_uri", `"http://x.example.com/c4n4ry"`, "", "http"},
 		{"redirect_uri relative", delegated, "redirect_uri", `"/c4n4ry"`, "", "https://"},
 		{"redirect_uri without a host", delegated, "redirect_uri", `"https:///c4n4ry"`, "", "no host"},
@@ -140,23 +140,23 @@ func TestRefusesMember(t *testing.T) {
 		{"redirect_uri with userinfo", delegated, "redirect_uri", `"https://c4n4ry@x.example.com/"`, "", "user name"},
 		{"redirect_uri out of band", delegated, "redirect_uri", `"urn:ietf:wg:oauth:2.0:oob"`, "", "https://"},
 		{"redirect_uri with a line break", delegated, "redirect_uri", `"https://x.example.com/\nc4n4ry"`, "", "percent-encoded"},
-		{"pkce as a text", delegated, "pkce", `"false"`, "", "without quotes"},
+		{"pkce as a string", delegated, "pkce", `"false"`, "", "without quotes"},
 		{"early_refresh as a number", generic, "early_refresh", `0`, "", "is a number"},
 
-		{"token_params a list", generic, "token_params", `["c4n4ry"]`, "", "is a list"},
+		{"token_params an array", generic, "token_params", `["c4n4ry"]`, "", "is an array"},
 		{"token_params empty", generic, "token_params", `{}`, "", "is empty"},
 		{"token_params a number", generic, "token_params", `{"a":1}`, "token_params/a", "is a number"},
-		{"token_params empty list", generic, "token_params", `{"a":[]}`, "token_params/a", "is an empty list"},
-		{"token_params nested list", generic, "token_params", `{"a":["c4n4ry",["c4n4ry"]]}`, "token_params/a/1", "is a list"},
+		{"token_params empty array", generic, "token_params", `{"a":[]}`, "token_params/a", "is an empty array"},
+		{"token_params nested array", generic, "token_params", `{"a":["c4n4ry",["c4n4ry"]]}`, "token_params/a/1", "is an array"},
 		{"token_params empty value", generic, "token_params", `{"a":["c4n4ry",""]}`, "token_params/a/1", "is empty"},
 		{"token_params empty name", generic, "token_params", `{"":"c4n4ry"}`, "token_params/", "without a name"},
 
 		{"BI-51 not a pointer", generic, "response", `{"access_token":"c4n4ry.access_token"}`, "response/access_token", "JSON Pointer"},
 		{"BI-51 bad escape", generic, "response", `{"scope":"/c4n4ry~2"}`, "response/scope", "~0"},
 		{"BI-51 empty", generic, "response", `{"success":""}`, "response/success", "is empty"},
-		{"BI-51 a list", generic, "response", `{"error":["/c4n4ry"]}`, "response/error", "is a list"},
+		{"BI-51 an array", generic, "response", `{"error":["/c4n4ry"]}`, "response/error", "is an array"},
 		{"BI-51 unknown", generic, "response", `{"acces_token":"/c4n4ry"}`, "response/acces_token", `did you mean "access_token"?`},
-		{"BI-51 not an object", generic, "response", `"/c4n4ry"`, "", "is a text"},
+		{"BI-51 not an object", generic, "response", `"/c4n4ry"`, "", "is a string"},
 
 		{"BI-50 zero", generic, "default_expires_in", `0`, "", "from 1 to 7776000"},
 		{"BI-50 negative", generic, "default_expires_in", `-1`, "", "from 1 to 7776000"},
@@ -164,7 +164,7 @@ func TestRefusesMember(t *testing.T) {
 		{"BI-50 overflow", generic, "default_expires_in", `18446744073709551617`, "", "from 1 to 7776000"},
 		{"BI-50 fraction", generic, "default_expires_in", `3599.5`, "", "whole number"},
 		{"BI-50 exponent", generic, "default_expires_in", `1e3`, "", "whole number"},
-		{"BI-50 a text", generic, "default_expires_in", `"3600"`, "", "without quotes"},
+		{"BI-50 a string", generic, "default_expires_in", `"3600"`, "", "without quotes"},
 		{"BI-50 refresh token, beyond five years", delegated, "refresh_token_expires_in", `157680001`, "", "from 1 to 157680000"},
 
 		{"BI-49 timeout", generic, "timeout", `30`, "", "is unknown"},
@@ -176,14 +176,14 @@ func TestRefusesMember(t *testing.T) {
 		{"BI-53 an environment variable", generic, "client_secret_env", `"c4n4ry"`, "", "is unknown"},
 		{"BI-52 a long name is cut", generic, strings.Repeat("n", 5000), `1`, strings.Repeat("n", 64) + "…", "is unknown"},
 
-		{"callers empty", generic, "callers", `[]`, "", "is an empty list"},
+		{"callers empty", generic, "callers", `[]`, "", "is an empty array"},
 		{"callers an object", generic, "callers", `{"principal":"c4n4ry"}`, "", "is an object"},
-		{"callers a list of texts", generic, "callers", `["arn:aws:iam::111122223333:role/c4n4ry"]`, "callers/0", "has to be an object"},
+		{"callers an array of strings", generic, "callers", `["arn:aws:iam::111122223333:role/c4n4ry"]`, "callers/0", "must be an object"},
 		{"callers without principal", generic, "callers", `[{"scopes":["a"]}]`, "callers/0/principal", "is missing"},
 		{"callers with a typo", generic, "callers", `[{"principal":"arn:aws:iam::111122223333:root","scope":["a"]}]`, "callers/0/scope", `did you mean "scopes"?`},
-		{"callers with empty scopes", generic, "callers", `[{"principal":"arn:aws:iam::111122223333:root","scopes":[]}]`, "callers/0/scopes", "is an empty list"},
+		{"callers with empty scopes", generic, "callers", `[{"principal":"arn:aws:iam::111122223333:root","scopes":[]}]`, "callers/0/scopes", "is an empty array"},
 		{"callers with a bad scope", generic, "callers", `[{"principal":"arn:aws:iam::111122223333:root","scopes":["a b"]}]`, "callers/0/scopes/0", "not one scope token"},
-		{"callers with a bad subject", delegated, "callers", `[{"principal":"arn:aws:iam::111122223333:root","subjects":["A"]}]`, "callers/0/subjects/0", "no subject's name"},
+		{"callers with a bad subject", delegated, "callers", `[{"principal":"arn:aws:iam::111122223333:root","subjects":["A"]}]`, "callers/0/subjects/0", "not a subject's name"},
 		{"BI-46 callers with subjects", generic, "callers", `[{"principal":"arn:aws:iam::111122223333:root","subjects":["a"]}]`, "callers/0/subjects", "authorization_code only"},
 	}
 	for _, tt := range tests {
@@ -214,13 +214,13 @@ func TestRefusesReservedParameters(t *testing.T) {
 func TestRefusesPrincipals(t *testing.T) {
 	tests := []struct{ name, principal, why string }{
 		{"everybody", "*", "every caller of every account"},
-		{"a part of an account", "arn:aws:iam::1111*", "no IAM ARN"},
+		{"a part of an account", "arn:aws:iam::1111*", "not an IAM ARN"},
 		{"any account", "arn:aws:iam::*:role/c4n4ry", "wildcard inside"},
-		{"an account as such", "111122223333", "no IAM ARN"},
+		{"an account as such", "111122223333", "not an IAM ARN"},
 		{"eleven digits", "arn:aws:iam::11112222333:role/c4n4ry", "12 digits"},
 		{"no account", "arn:aws:iam:::role/c4n4ry", "12 digits"},
-		{"another service", "arn:aws:s3::111122223333:c4n4ry", "no IAM ARN"},
-		{"a region", "arn:aws:iam:eu-west-1:111122223333:role/c4n4ry", "no IAM ARN"},
+		{"another service", "arn:aws:s3::111122223333:c4n4ry", "not an IAM ARN"},
+		{"a region", "arn:aws:iam:eu-west-1:111122223333:role/c4n4ry", "not an IAM ARN"},
 		{"another partition", "arn:awsx:iam::111122223333:role/c4n4ry", "partition"},
 		{"another cloud", "arn:c4n4ry:iam::111122223333:role/c4n4ry", "partition"},
 		{"a group", "arn:aws:iam::111122223333:group/c4n4ry", "no user or role"},
@@ -233,9 +233,9 @@ func TestRefusesPrincipals(t *testing.T) {
 		{"AZ-06 a wildcard after a role's path", "arn:aws:iam::111122223333:role/team/*", "role's path"},
 		{"AZ-06 a session", "arn:aws:sts::111122223333:assumed-role/c4n4ry/s", "name the role"},
 		{"AZ-06 sessions", "arn:aws:sts::111122223333:assumed-role/c4n4ry/*", "name the role"},
-		{"federated users", "arn:aws:sts::111122223333:federated-user/*", "whole federated-user"},
-		{"federated users by beginning", "arn:aws:sts::111122223333:federated-user/c4n4ry*", "whole federated-user"},
-		{"everything of STS", "arn:aws:sts::111122223333:*", "whole federated-user"},
+		{"federated users", "arn:aws:sts::111122223333:federated-user/*", "complete federated-user"},
+		{"federated users by beginning", "arn:aws:sts::111122223333:federated-user/c4n4ry*", "complete federated-user"},
+		{"everything of STS", "arn:aws:sts::111122223333:*", "complete federated-user"},
 		{"root and what follows", "arn:aws:iam::111122223333:root*", "no user or role"},
 		{"white space", "arn:aws:iam::111122223333:role/c4n4ry ", "malformed"},
 	}

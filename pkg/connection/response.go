@@ -8,30 +8,30 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
 
-// response lays the declared pointers over the provider's.
-func (d declaration) response(standard provider.Shape) provider.Shape {
-	shape := standard
-	object, ok := d.object(mResponse)
+// response replaces the provider's pointers by those that are declared.
+func (r *reader) response() {
+	r.c.Response = r.server.Response
+	object, ok := r.object(mResponse)
 	if !ok {
-		return shape
+		return
 	}
-	places := shapeMembers(&shape)
-	inner := d.nested(mResponse, object)
-	inner.refuseUnknown(slices.Sorted(maps.Keys(places)))
-	for _, name := range slices.Sorted(maps.Keys(places)) {
+	pointers := pointersOf(&r.c.Response)
+	names := slices.Sorted(maps.Keys(pointers))
+	inner := r.nested(mResponse, object)
+	inner.rejectUnknown(names)
+	for _, name := range names {
 		pointer, ok := inner.text(name)
 		if !ok {
 			continue
 		}
 		if err := strictjson.CheckPointer(pointer); err != nil {
-			inner.note(name, "%v", err)
+			inner.report(name, "%v", err)
 		}
-		*places[name] = pointer
+		*pointers[name] = pointer
 	}
-	return shape
 }
 
-func shapeMembers(s *provider.Shape) map[string]*string {
+func pointersOf(s *provider.Shape) map[string]*string {
 	return map[string]*string{
 		"access_token":             &s.AccessToken,
 		"token_type":               &s.TokenType,

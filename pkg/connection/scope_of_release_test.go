@@ -8,19 +8,19 @@ import (
 )
 
 // TestNotInThisRelease: what the service does not do is refused by name, never
-// ignored, so that nobody believes to have it.
+// ignored, so that no operator expects an effect.
 func TestNotInThisRelease(t *testing.T) {
 	tests := []struct{ name, member, value, why string }{
 		{"OC-10 discovery", "discovery", `"https://as.example.com/.well-known/openid-configuration"`, "is unknown"},
-		{"OC-12 mutual TLS", "client_auth", `"tls_client_auth"`, "has to be"},
+		{"OC-12 mutual TLS", "client_auth", `"tls_client_auth"`, "must be"},
 		{"OC-12 mutual TLS by a certificate", "client_certificate", `"c4n4ry"`, "is unknown"},
 		{"OC-13 DPoP", "dpop", `true`, "is unknown"},
-		{"OC-16 token exchange", "grant_type", `"urn:ietf:params:oauth:grant-type:token-exchange"`, "has to be client_credentials or authorization_code"},
-		{"OC-16 device grant", "grant_type", `"urn:ietf:params:oauth:grant-type:device_code"`, "has to be client_credentials or authorization_code"},
-		{"OC-17 password grant", "grant_type", `"password"`, "has to be client_credentials or authorization_code"},
-		{"OC-17 implicit grant", "grant_type", `"implicit"`, "has to be client_credentials or authorization_code"},
-		{"OC-17 a password to grant with", "password", `"c4n4ry"`, "is unknown"},
-		{"OC-05 authentication to be probed", "client_auth", `"auto"`, "has to be"},
+		{"OC-16 token exchange", "grant_type", `"urn:ietf:params:oauth:grant-type:token-exchange"`, "must be client_credentials or authorization_code"},
+		{"OC-16 device grant", "grant_type", `"urn:ietf:params:oauth:grant-type:device_code"`, "must be client_credentials or authorization_code"},
+		{"OC-17 password grant", "grant_type", `"password"`, "must be client_credentials or authorization_code"},
+		{"OC-17 implicit grant", "grant_type", `"implicit"`, "must be client_credentials or authorization_code"},
+		{"OC-17 a password", "password", `"c4n4ry"`, "is unknown"},
+		{"OC-05 authentication by trial", "client_auth", `"auto"`, "must be"},
 		{"OC-21 no verification of certificates", "insecure_skip_verify", `true`, "is unknown"},
 		{"AZ-44 a typo", "client_ids", `"id"`, "did you mean"},
 	}
@@ -29,13 +29,13 @@ func TestNotInThisRelease(t *testing.T) {
 	}
 }
 
-// TestOneBadMember: the other members of a bundle are as good as without it.
+// TestOneBadMember: an invalid member of a bundle does not affect the others.
 func TestOneBadMember(t *testing.T) {
 	for _, tt := range []struct {
 		name    connection.Name
 		problem string
 	}{
-		{"crm.good", ""}, {"crm.also-good", ""}, {"crm.bad", "client_secret"}, {"crm.text", "has to be an object"}, {"crm.inner", "is repeated"},
+		{"crm.good", ""}, {"crm.also-good", ""}, {"crm.bad", "client_secret"}, {"crm.text", "must be an object"}, {"crm.inner", "is repeated"},
 	} {
 		t.Run("AZ-44 "+string(tt.name), func(t *testing.T) {
 			c, err := (connection.Parser{}).Parse(tt.name, secretOf(mixed))
@@ -49,8 +49,8 @@ func TestOneBadMember(t *testing.T) {
 	}
 }
 
-// TestLongestPath: API Gateway answers 414 by itself when a method's ARN has
-// 1600 bytes or more, which no name that is allowed can bring about.
+// TestLongestPath: API Gateway answers 414 when a method's ARN has
+// 1600 bytes or more. No allowed name makes it that long.
 func TestLongestPath(t *testing.T) {
 	part := strings.Repeat("a", 64)
 	name, err := connection.ParseName(part + "." + part)

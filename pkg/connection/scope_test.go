@@ -78,7 +78,7 @@ func TestEffectiveScope(t *testing.T) {
 		{"one token outside", open, "read admin", "", "choose from read write"},
 		{"its own scope is not a choice", open, "a z", "", "choose from read write"},
 		{"case counts", open, "Read", "", "choose from"},
-		{"no choice", fixed, "a", "", "choose none"},
+		{"no choice", fixed, "a", "", "cannot choose a scope"},
 		{"malformed", open, "read  write", "", "one space between"},
 	}
 	for _, tt := range tests {

@@ -6,74 +6,74 @@ import (
 	"strings"
 )
 
-// ErrNoConnection: the name means nothing in that secret. It names a bundle and
-// not a member, a member that the bundle has not, or a member of a secret that
-// is no bundle. Test with errors.Is.
+// ErrNoConnection: the secret declares no connection of that name. The name is a
+// bundle without a member, a member that the bundle does not have, or a member of
+// a secret that is not a bundle. Test with errors.Is.
 var ErrNoConnection = errors.New("no such connection")
 
-// ValidationError is one thing wrong with a declaration, for its operator: where it is
-// and how to mend it. It holds names, never a value.
+// ValidationError is one error in a declaration. It tells its operator where the
+// error is and how to fix it. It contains names, never a value.
 type ValidationError struct {
 	// Where is the file or secret, and the bundle's member: "file crm.json, member eu".
 	Where string
-	// Member is the member of the declaration ("response/access_token"); empty
-	// when the problem is the whole text.
+	// Member is the member of the declaration ("response/access_token"). Empty is
+	// the whole text.
 	Member string
-	// Text says what is wrong and how to mend it.
+	// Text says what is wrong and how to fix it.
 	Text string
 }
 
 // Error reads like `file crm.json: member "client_secret": ends with white space; remove it`.
-func (p *ValidationError) Error() string { return p.Where + ": " + p.text() }
+func (e *ValidationError) Error() string { return e.Where + ": " + e.text() }
 
-func (p *ValidationError) text() string {
-	if p.Member == "" {
-		return p.Text
+func (e *ValidationError) text() string {
+	if e.Member == "" {
+		return e.Text
 	}
-	return fmt.Sprintf("member %q: %s", p.Member, p.Text)
+	return fmt.Sprintf("member %q: %s", e.Member, e.Text)
 }
 
-// ValidationErrors are several things wrong with one declaration, in a stable order.
+// ValidationErrors are several errors in one declaration, in a stable order.
 // errors.As finds the first as a *ValidationError.
 type ValidationErrors []*ValidationError
 
-// maxShown is how many problems an error spells out: a declaration of another
-// kind altogether has a problem in every line.
+// maxShown is how many errors a message lists: a file that is not a declaration
+// at all has one for each member.
 const maxShown = 5
 
 // Error joins the first few.
-func (ps ValidationErrors) Error() string {
-	if len(ps) == 0 {
-		return "no problem"
+func (es ValidationErrors) Error() string {
+	if len(es) == 0 {
+		return "no error"
 	}
 	texts := make([]string, 0, maxShown+1)
-	for i, p := range ps {
+	for i, e := range es {
 		if i == maxShown {
-			texts = append(texts, fmt.Sprintf("and %d more", len(ps)-maxShown))
+			texts = append(texts, fmt.Sprintf("and %d more", len(es)-maxShown))
 			break
 		}
-		texts = append(texts, p.text())
+		texts = append(texts, e.text())
 	}
-	return ps[0].Where + ": " + strings.Join(texts, "; ")
+	return es[0].Where + ": " + strings.Join(texts, "; ")
 }
 
-// Unwrap makes each problem visible to errors.As.
-func (ps ValidationErrors) Unwrap() []error {
-	errs := make([]error, len(ps))
-	for i, p := range ps {
-		errs[i] = p
+// Unwrap makes each error visible to errors.As.
+func (es ValidationErrors) Unwrap() []error {
+	errs := make([]error, len(es))
+	for i, e := range es {
+		errs[i] = e
 	}
 	return errs
 }
 
-// err returns nil, the only problem, or all of them.
-func (ps ValidationErrors) err() error {
-	switch len(ps) {
+// err returns nil, the only error, or all of them.
+func (es ValidationErrors) err() error {
+	switch len(es) {
 	case 0:
 		return nil
 	case 1:
-		return ps[0]
+		return es[0]
 	default:
-		return ps
+		return es
 	}
 }

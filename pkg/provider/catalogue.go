@@ -16,12 +16,12 @@ import (
 //go:embed catalogue/*.json
 var files embed.FS
 
-// catalogue is read at the first question and not at start: a warm vend never
-// asks, and initialisation is what a cold start consists of.
+// catalogue is read on first use, not at start: a warm request does not need it,
+// and a cold start consists of initialisation.
 var catalogue = sync.OnceValue(read)
 
-// Lookup returns the provider of that name. The returned maps are the
-// catalogue's own and must not be changed.
+// Lookup returns the provider of that name. The maps in it are shared and must
+// not be changed.
 func Lookup(name string) (Provider, bool) {
 	p, ok := catalogue()[name]
 	return p, ok
@@ -30,7 +30,7 @@ func Lookup(name string) (Provider, bool) {
 // Names returns the names of all providers, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(catalogue())) }
 
-// document is a provider as its file writes it; durations are in seconds.
+// document is a provider's file; durations are in seconds.
 type document struct {
 	TokenPath             string            `json:"token_path"`
 	TokenURL              string            `json:"token_url"`
@@ -44,8 +44,8 @@ type document struct {
 	NewTokenRevokesOld    bool              `json:"new_token_revokes_old"`
 }
 
-// read panics on a bad file: the files are part of the program, and the tests
-// read them all.
+// read panics on an invalid file: the files are part of the program, and the
+// tests read them all.
 func read() map[string]Provider {
 	const dir = "catalogue"
 	entries, err := files.ReadDir(dir)
