@@ -12,6 +12,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
 // Delegated returns the declaration in force of a delegated connection, read
@@ -120,7 +121,7 @@ func (c *Core) adopt(ctx context.Context, j *refreshJob, a newGrant) error {
 		}
 		return asProblem(err)
 	}
-	if m.refreshToken == (redact.Secret{}) && !a.imported() {
+	if m.RefreshToken == (redact.Secret{}) && !a.imported() {
 		return problemOrNil(c.storeTokenOnly(ctx, *j, item, owner, m))
 	}
 	return problemOrNil(c.storeGrant(ctx, *j, item, owner, m, a))
@@ -234,7 +235,7 @@ const leasePoll = 200 * time.Millisecond
 // storeGrant stores a new grant and its token, then revokes the grant that it
 // replaced. The version fences the write; when others moved it on meanwhile the
 // new consent still is the newer one.
-func (c *Core) storeGrant(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, m minted, a newGrant) error {
+func (c *Core) storeGrant(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, m token.Issued, a newGrant) error {
 	g, err := c.sealNewGrant(ctx, j, m, a)
 	if err != nil {
 		return err
@@ -251,7 +252,7 @@ func (c *Core) storeGrant(ctx context.Context, j refreshJob, item tokenstore.Ite
 		c.rememberHolder(ctx, adopted) // it was stored, and refreshed before its own answer came
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		if !a.imported() {
-			c.revokeOrphan(ctx, j.conn, m.refreshToken)
+			c.revokeOrphan(ctx, j.conn, m.RefreshToken)
 		}
 		return inProgress("the grant was changed by others while it was being stored; consent again")
 	case err != nil:
@@ -307,14 +308,14 @@ func sameConsent(a, b tokenstore.SealedGrant) bool {
 }
 
 // sealNewGrant is the stored form of the grant that m brought.
-func (c *Core) sealNewGrant(ctx context.Context, j refreshJob, m minted, a newGrant) (tokenstore.SealedGrant, error) {
+func (c *Core) sealNewGrant(ctx context.Context, j refreshJob, m token.Issued, a newGrant) (tokenstore.SealedGrant, error) {
 	now := c.now()
 	g := tokenstore.SealedGrant{SecretIncarnation: j.conn.SecretIncarnation, Client: clientOf(j.conn),
-		ConsentedBy: m.consentedBy, ConsentedAt: now, RefreshedAt: now}
-	token := m.refreshToken
+		ConsentedBy: m.ConsentedBy, ConsentedAt: now, RefreshedAt: now}
+	token := m.RefreshToken
 	if token == (redact.Secret{}) || token == a.refreshToken {
 		token = a.refreshToken
-		g.ExpiresAt = cmp.Or(m.refreshExpiresAt, a.expiresAt) // how old it is, only the importer knows
+		g.ExpiresAt = cmp.Or(m.RefreshExpiresAt, a.expiresAt) // how old it is, only the importer knows
 	} else {
 		g.ExpiresAt = endOf(j.conn, m)
 	}
@@ -324,7 +325,7 @@ func (c *Core) sealNewGrant(ctx context.Context, j refreshJob, m minted, a newGr
 // storeTokenOnly stores the token of a consent that left no refresh token
 // behind: it serves until it ends, and then somebody has to consent again. A
 // grant that is there stays.
-func (c *Core) storeTokenOnly(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, m minted) error {
+func (c *Core) storeTokenOnly(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, m token.Issued) error {
 	audit.From(ctx).Warn(audit.NoRefreshToken)
 	stored, err := c.sealToken(ctx, j.key, m.Token)
 	if err != nil {

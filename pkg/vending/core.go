@@ -120,7 +120,7 @@ func (c *Core) vendFrom(ctx context.Context, r Request, e record, source Source)
 	if err := allow(r, e.token); err != nil {
 		return Vended{}, err
 	}
-	if err := e.token.checkMinTTL(r.MinTTL); err != nil {
+	if err := checkMinTTL(e.token, r.MinTTL); err != nil {
 		return Vended{}, err
 	}
 	if e.token.Usable(c.now(), r.MinTTL) && !c.replaceable(e) {

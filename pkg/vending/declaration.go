@@ -111,7 +111,7 @@ func checkCallers(callers connection.Callers, r Request, scope string) error {
 
 // checkMinTTL refuses a minTTL that no token of this lifetime could serve
 // without a refresh per call.
-func (t Token) checkMinTTL(minTTL time.Duration) error {
+func checkMinTTL(t Token, minTTL time.Duration) error {
 	if most := t.MaxMinTTL(); minTTL > most {
 		return problem.New(problem.InvalidRequest, fmt.Sprintf("min_ttl may be at most %d s here: half of the token's lifetime", most/time.Second))
 	}

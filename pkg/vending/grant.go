@@ -16,6 +16,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
 // grant is a stored grant, opened.
@@ -127,23 +128,23 @@ func (c *Core) sealGrant(ctx context.Context, key tokenstore.Key, like tokenstor
 
 // renewed is g after a refresh brought m. A server that sends no refresh token
 // keeps the old one in force (RFC 6749 §6), with the life that it had.
-func (c *Core) renewed(ctx context.Context, key tokenstore.Key, g grant, conn connection.Connection, m minted) (tokenstore.SealedGrant, error) {
+func (c *Core) renewed(ctx context.Context, key tokenstore.Key, g grant, conn connection.Connection, m token.Issued) (tokenstore.SealedGrant, error) {
 	next, token := g.SealedGrant, g.refreshToken
 	next.RefreshedAt = m.MintedAt
-	rotated := m.refreshToken.Reveal() != "" && m.refreshToken != g.refreshToken
+	rotated := m.RefreshToken.Reveal() != "" && m.RefreshToken != g.refreshToken
 	if rotated {
-		token, next.ExpiresAt = m.refreshToken, endOf(conn, m)
-	} else if !m.refreshExpiresAt.IsZero() {
-		next.ExpiresAt = m.refreshExpiresAt
+		token, next.ExpiresAt = m.RefreshToken, endOf(conn, m)
+	} else if !m.RefreshExpiresAt.IsZero() {
+		next.ExpiresAt = m.RefreshExpiresAt
 	}
 	return c.sealGrant(ctx, key, next, token, g.scope)
 }
 
 // endOf is the end of a new refresh token: the server's word, or the provider's
 // documented life, counted from before it was asked for; zero is unknown.
-func endOf(conn connection.Connection, m minted) time.Time {
-	if !m.refreshExpiresAt.IsZero() || conn.RefreshTokenExpiresIn == 0 {
-		return m.refreshExpiresAt
+func endOf(conn connection.Connection, m token.Issued) time.Time {
+	if !m.RefreshExpiresAt.IsZero() || conn.RefreshTokenExpiresIn == 0 {
+		return m.RefreshExpiresAt
 	}
 	return m.MintedAt.Add(conn.RefreshTokenExpiresIn)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"reflect"
-	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
@@ -13,6 +12,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
 // mint asks the provider. A refusal that may mean "this secret is not (or not
@@ -22,7 +22,7 @@ import (
 // nobody, whichever side moved first. A token minted with the previous version
 // counts as the current declaration's. What the job goes by afterwards is the
 // declaration that was refused, so that the refusal is remembered against it.
-func (c *Core) mint(ctx context.Context, j *refreshJob) (minted, error) {
+func (c *Core) mint(ctx context.Context, j *refreshJob) (token.Issued, error) {
 	ctx, cancel := context.WithTimeout(ctx, providerBudget)
 	defer cancel()
 	conn := j.conn
@@ -40,7 +40,7 @@ func (c *Core) mint(ctx context.Context, j *refreshJob) (minted, error) {
 	}
 	current, loadErr := c.declarations.load(ctx, conn.Name, true)
 	if loadErr != nil || !j.stillFor(current) {
-		return minted{}, err
+		return token.Issued{}, err
 	}
 	if current.ConfigHash != conn.ConfigHash {
 		j.conn = current
@@ -50,16 +50,16 @@ func (c *Core) mint(ctx context.Context, j *refreshJob) (minted, error) {
 	}
 	previous, ok := c.previous(ctx, current)
 	if !ok || sameClient(previous, conn) || !j.stillFor(previous) {
-		return minted{}, err
+		return token.Issued{}, err
 	}
 	m, fallbackErr := c.ask(ctx, previous, current, *j)
 	if fallbackErr == nil {
 		return c.rememberFallback(ctx, current, m), nil
 	}
 	if refusal := asProviderError(fallbackErr); refusal.Ambiguous || !refusal.RefreshToken.IsZero() {
-		return minted{}, fallbackErr // what it may have spent, or brought, must not be forgotten
+		return token.Issued{}, fallbackErr // what it may have spent, or brought, must not be forgotten
 	}
-	return minted{}, err
+	return token.Issued{}, err
 }
 
 // stillFor reports whether the job may be done with conn's client too: a code or
@@ -70,28 +70,17 @@ func (j refreshJob) stillFor(conn connection.Connection) bool {
 }
 
 // rememberFallback notes that the previous version is the one that works.
-func (c *Core) rememberFallback(ctx context.Context, conn connection.Connection, m minted) minted {
+func (c *Core) rememberFallback(ctx context.Context, conn connection.Connection, m token.Issued) token.Issued {
 	audit.From(ctx).SecretFallback = true
 	c.secretFallback.remember(conn, c.now())
 	return m
 }
 
-// minted is what a token request brought.
-type minted struct {
-	Token
-	// refreshToken is empty when none came along; refreshExpiresAt is zero when
-	// the server does not state its end.
-	refreshToken     redact.Secret
-	refreshExpiresAt time.Time
-	// consentedBy is who consented, where the provider says so.
-	consentedBy string
-}
-
 // ask makes one token request with the client of with, on behalf of the declaration of conn.
-func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j refreshJob) (minted, error) {
+func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j refreshJob) (token.Issued, error) {
 	asked, err := j.askedScope(conn)
 	if err != nil {
-		return minted{}, &problem.Error{Code: problem.InvalidScope, Detail: err.Error(), Cause: err}
+		return token.Issued{}, &problem.Error{Code: problem.InvalidScope, Detail: err.Error(), Cause: err}
 	}
 	account := audit.From(ctx)
 	account.SecretVersion = with.SecretVersion
@@ -101,12 +90,12 @@ func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j refr
 		note(&account.Provider, refusal.Trace, string(codeOf(refusal)))
 		account.Provider.Code, account.Provider.Description = refusal.Code, refusal.Description
 		account.SetCause(refusal)
-		return minted{}, refusal
+		return token.Issued{}, refusal
 	}
 	note(&account.Provider, t.Trace, "ok")
 	account.Warn(t.Warnings...)
-	return minted{
-		refreshToken: t.RefreshToken, refreshExpiresAt: t.RefreshTokenExpiresAt, consentedBy: t.Subject,
+	return token.Issued{
+		RefreshToken: t.RefreshToken, RefreshExpiresAt: t.RefreshTokenExpiresAt, ConsentedBy: t.Subject,
 		Token: Token{
 			AccessToken: t.AccessToken, ID: t.ID(), Scope: cmp.Or(t.Scope, asked), AskedScope: asked,
 			MintedAt: t.RequestedAt, ExpiresAt: t.ExpiresAt, ExpiresInAssumed: t.ExpiresInAssumed,

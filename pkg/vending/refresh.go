@@ -167,7 +167,7 @@ func (c *Core) deliver(r Request, j refreshJob, e record) (Vended, error) {
 	if err := allow(r, e.token); err != nil {
 		return Vended{}, err
 	}
-	if err := e.token.checkMinTTL(r.MinTTL); err != nil {
+	if err := checkMinTTL(e.token, r.MinTTL); err != nil {
 		return Vended{}, err
 	}
 	return Vended{Token: e.token, Source: e.source}, nil

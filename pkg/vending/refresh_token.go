@@ -9,6 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
 // errUnsettled: an earlier attempt to spend the refresh token never told how it
@@ -139,7 +140,7 @@ func (c *Core) confirmInvalidGrant(ctx context.Context, j refreshJob, e record, 
 // as it then stands, and whether the outcome is still unsettled: the one that was
 // presented is spent, and what replaced it could not be stored yet.
 func (c *Core) saveSuccessor(ctx context.Context, j refreshJob, e record, owner string, refusal *oauth.Error) (_ record, unsettled bool) {
-	m := minted{refreshToken: refusal.RefreshToken, refreshExpiresAt: refusal.RefreshTokenExpiresAt, Token: Token{MintedAt: c.now()}}
+	m := token.Issued{RefreshToken: refusal.RefreshToken, RefreshExpiresAt: refusal.RefreshTokenExpiresAt, Token: Token{MintedAt: c.now()}}
 	next, err := c.renewed(ctx, j.key, j.grant, j.conn, m)
 	if err != nil {
 		return e, true
@@ -165,7 +166,7 @@ const grantOnly = -1
 
 // commitGrant stores what a refresh brought: both tokens in one write, before
 // any caller sees the access token. It no longer depends on the caller.
-func (c *Core) commitGrant(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, m minted) (record, error) {
+func (c *Core) commitGrant(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, m token.Issued) (record, error) {
 	receivedAt := c.now()
 	next, err := c.renewed(ctx, j.key, j.grant, j.conn, m)
 	if err != nil {
@@ -200,10 +201,10 @@ func (c *Core) commitGrant(ctx context.Context, j refreshJob, item tokenstore.It
 
 // discard revokes, as well as it can be done, a refresh token that came for a
 // grant which was disconnected or replaced meanwhile: nothing comes back (FI-49).
-func (c *Core) discard(ctx context.Context, j refreshJob, stands tokenstore.Item, m minted) {
+func (c *Core) discard(ctx context.Context, j refreshJob, stands tokenstore.Item, m token.Issued) {
 	account := audit.From(ctx)
 	account.Warn(audit.RefreshSuperseded)
 	if !sameConsent(stands.Grant, j.grant.SealedGrant) {
-		c.revokeOrphan(ctx, j.conn, m.refreshToken)
+		c.revokeOrphan(ctx, j.conn, m.RefreshToken)
 	}
 }

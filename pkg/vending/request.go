@@ -9,6 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
 // Request asks for a token. Names have passed their rules.
@@ -53,14 +54,17 @@ type Import struct {
 	ExpiresAt time.Time
 }
 
+// Token is an access token that can be served.
+type Token = token.Token
+
 // Source is where a served token came from.
-type Source string
+type Source = token.Source
 
 // The sources.
 const (
-	FromMemory   Source = "memory"
-	FromTable    Source = "table"
-	FromProvider Source = "provider"
+	FromMemory   = token.FromMemory
+	FromTable    = token.FromTable
+	FromProvider = token.FromProvider
 )
 
 // Vended is a token handed to a caller.

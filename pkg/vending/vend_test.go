@@ -54,46 +54,6 @@ func TestWhereATokenComesFrom(t *testing.T) {
 	}
 }
 
-func TestUsabilityRule(t *testing.T) {
-	minted := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	token := func(lifetime time.Duration, early bool) vending.Token {
-		return vending.Token{ID: "x", MintedAt: minted, ExpiresAt: minted.Add(lifetime), EarlyRefresh: early}
-	}
-	tests := []struct {
-		name          string
-		token         vending.Token
-		left, minTTL  time.Duration
-		want          bool
-		wantRefreshIn time.Duration
-	}{
-		{"CR-01 an hour's token with a minute left", token(time.Hour, true), time.Minute, 0, true, time.Second},
-		{"CR-01 an hour's token with less", token(time.Hour, true), time.Minute - 1, 0, false, time.Second},
-		{"CR-01 a tenth of a short token", token(100*time.Second, true), 10 * time.Second, 0, true, time.Second},
-		{"CR-01 less than a tenth", token(100*time.Second, true), 10*time.Second - 1, 0, false, time.Second},
-		{"CR-01 min_ttl counts when it is more", token(time.Hour, true), 10 * time.Minute, 10*time.Minute + 1, false, time.Minute},
-		{"CR-02 before the renewal point", token(time.Hour, true), 2315 * time.Second, 0, true, 1415 * time.Second},
-		{"CR-02 between renewal and vend refresh", token(time.Hour, true), 700 * time.Second, 0, true, 160 * time.Second},
-		{"early_refresh false has no margin", token(time.Hour, false), time.Second, time.Minute, true, time.Second},
-		{"early_refresh false asks again at expiry", token(time.Hour, false), time.Minute, 0, true, time.Minute},
-		{"FI-37 not minted in the future", vending.Token{ID: "x", MintedAt: minted.Add(10 * time.Minute), ExpiresAt: minted.Add(70 * time.Minute), EarlyRefresh: true},
-			70 * time.Minute, 0, false, 55 * time.Minute},
-		{"CR-10 unless it is a few seconds of skew", vending.Token{ID: "x", MintedAt: minted.Add(10 * time.Second), ExpiresAt: minted.Add(time.Hour + 10*time.Second), EarlyRefresh: true},
-			time.Hour + 10*time.Second, 0, true, 45*time.Minute + 10*time.Second},
-		{"INV-1 never past expiry", token(time.Hour, false), 0, 0, false, time.Second},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			now := tt.token.ExpiresAt.Add(-tt.left)
-			if got := tt.token.Usable(now, tt.minTTL); got != tt.want {
-				t.Errorf("Usable = %v, want %v", got, tt.want)
-			}
-			if got := tt.token.RefreshIn(now); got != tt.wantRefreshIn {
-				t.Errorf("RefreshIn = %v, want %v", got, tt.wantRefreshIn)
-			}
-		})
-	}
-}
-
 func TestMinTTL(t *testing.T) {
 	t.Run("CR-01 more than half is refused on a warm connection", func(t *testing.T) {
 		f := newFleet(t)

@@ -1,0 +1,118 @@
+// Package token owns the access token that can be served and the one rule that
+// says when it is usable ([Token.Usable]). No other package compares its
+// instants.
+package token
+
+import (
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+)
+
+const (
+	// serveMargin is the least remaining lifetime of a token that is served; a
+	// tenth of the lifetime when that is less, so that short tokens work too.
+	serveMargin = 60 * time.Second
+	// renewAt and refreshAt are the shares of the lifetime, in percent, after
+	// which the renewer replaces a token and after which the vend path does.
+	renewAt, refreshAt = 75, 85
+	// clockSkew is the largest believable difference between the clocks of two
+	// processes, five seconds each. The expiry of a token that was minted further
+	// in the future is not believed either.
+	clockSkew = 10 * time.Second
+)
+
+// Token is an access token with what the warm path needs of the declaration
+// that minted it. Instants are UTC wall clock without a monotonic reading,
+// because that clock may stop while an execution environment is frozen.
+type Token struct {
+	AccessToken redact.Secret
+	// ID is the token id: it replaces the token in logs, responses and rejections.
+	ID    string
+	Scope string
+	// MintedAt is the instant before the provider was asked.
+	MintedAt, ExpiresAt time.Time
+	ExpiresInAssumed    bool
+	// EarlyRefresh false: the provider refuses to replace it before it expires.
+	EarlyRefresh bool
+	// Callers are the principals that may have it, AskedScope the scope that it
+	// was requested with, by which they are checked.
+	Callers    connection.Callers
+	AskedScope string
+	// ConfigHash, SecretVersion and SecretIncarnation identify the declaration
+	// that minted it.
+	ConfigHash, SecretVersion, SecretIncarnation string
+}
+
+// Source is where a served token came from.
+type Source string
+
+// The sources.
+const (
+	FromMemory   Source = "memory"
+	FromTable    Source = "table"
+	FromProvider Source = "provider"
+)
+
+// Issued is the result of a token request.
+type Issued struct {
+	Token
+	// RefreshToken is empty when the response had none. RefreshExpiresAt is zero
+	// when the server does not state its end.
+	RefreshToken     redact.Secret
+	RefreshExpiresAt time.Time
+	// ConsentedBy is the user who consented, where the provider says so.
+	ConsentedBy string
+}
+
+// Lifetime is the whole lifetime that the provider stated.
+func (t Token) Lifetime() time.Duration { return t.ExpiresAt.Sub(t.MintedAt) }
+
+// Valid reports whether it has not expired and its instants are believable. A
+// token minted in the future comes from a process whose clock is ahead, which
+// computed the expiry by that clock.
+func (t Token) Valid(now time.Time) bool {
+	return t.ID != "" && t.ExpiresAt.After(now) && !t.MintedAt.After(now.Add(clockSkew))
+}
+
+// Usable is the rule that decides whether a token may be served to a caller
+// who asks for a remaining lifetime of at least minTTL.
+func (t Token) Usable(now time.Time, minTTL time.Duration) bool {
+	if !t.Valid(now) {
+		return false
+	}
+	if !t.EarlyRefresh {
+		return true // the provider gives no newer one: minTTL is best effort
+	}
+	return t.ExpiresAt.Sub(now) >= max(minTTL, min(serveMargin, t.Lifetime()/10))
+}
+
+// MaxMinTTL is the largest minTTL that a caller may ask for: half the lifetime.
+// With more, one caller could force a refresh with every call.
+func (t Token) MaxMinTTL() time.Duration { return (t.Lifetime() / 2).Truncate(time.Second) }
+
+// Due reports whether the vend path replaces it although it is usable.
+func (t Token) Due(now time.Time) bool {
+	return t.EarlyRefresh && !now.Before(t.at(refreshAt))
+}
+
+// RefreshIn is when asking again is useful: at the point of renewal, after that
+// at the point where the vend path refreshes. It is never less than a second.
+func (t Token) RefreshIn(now time.Time) time.Duration {
+	next := t.ExpiresAt
+	switch {
+	case !t.EarlyRefresh:
+	case now.Before(t.at(renewAt)):
+		next = t.at(renewAt)
+	case now.Before(t.at(refreshAt)):
+		next = t.at(refreshAt)
+	default:
+		next = now
+	}
+	return max(next.Sub(now), time.Second)
+}
+
+func (t Token) at(percent int64) time.Time {
+	return t.MintedAt.Add(t.Lifetime() / 100 * time.Duration(percent))
+}
