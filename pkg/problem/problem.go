@@ -41,8 +41,9 @@ func (c Code) Retryable() bool {
 	switch c {
 	case RateLimited, ProviderMalformed, ProviderUnavailable, ProviderTimeout, StoreUnavailable, RefreshInProgress:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Provider is what may be told of a provider's refusal: an allow-list.

@@ -59,6 +59,7 @@ func (s *Sandbox) responseIssuer(c *client) string {
 		return s.issuerOf(c.server)
 	case IssuerFalse:
 		return "https://another.example"
+	case IssuerAbsent:
 	}
 	return ""
 }

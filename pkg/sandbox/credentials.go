@@ -125,8 +125,9 @@ func (s *Sandbox) proves(c *client, from credentials) bool {
 		return slices.Contains(c.auth, provider.PrivateKeyJWT) && s.verifies(c, from.assertion)
 	case provider.NoClientAuth:
 		return slices.Contains(c.auth, provider.NoClientAuth)
+	default:
+		return false // requests do not tell raw Basic from Basic
 	}
-	return false
 }
 
 // knows reports whether secret is the client's, or the one before it while its

@@ -145,6 +145,7 @@ func (c *client) repeated(h *handle) json.RawMessage {
 		return asJSON("")
 	case RepeatNull:
 		return json.RawMessage("null")
+	case RepeatSame:
 	}
 	return asJSON(h.text)
 }

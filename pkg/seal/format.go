@@ -33,7 +33,7 @@ type header struct {
 func (h header) size() int { return 2 + len(h.keyID) + nonceSize }
 
 func (h header) append(out []byte) []byte {
-	out = append(out, format, byte(len(h.keyID)))
+	out = append(out, format, byte(len(h.keyID))) //nolint:gosec // at most maxKeyID
 	out = append(out, h.keyID...)
 	return append(out, h.nonce[:]...)
 }

@@ -129,7 +129,7 @@ func unicodeEscape(raw []byte) (rune, bool) {
 		return 0, false
 	}
 	code, err := strconv.ParseUint(string(raw[2:6]), 16, 32)
-	return rune(code), err == nil
+	return rune(code), err == nil //nolint:gosec // four hexadecimal digits
 }
 
 // path is the names from the root to a place.

@@ -67,7 +67,7 @@ func Slot(key string, lifetime time.Duration) string {
 		return ""
 	}
 	h := hash(key)
-	return slot(cycle, Minute(h%uint64(cycle)), shard(h))
+	return slot(cycle, Minute(h%uint64(cycle)), shard(h)) //nolint:gosec // a cycle is positive
 }
 
 // RetrySlot returns the slot of what is to be tried again at an instant: that

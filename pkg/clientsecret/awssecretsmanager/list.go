@@ -112,7 +112,7 @@ func (s *Source) listInput(wanted int, token *string) *secretsmanager.ListSecret
 	return &secretsmanager.ListSecretsInput{
 		Filters:                []types.Filter{{Key: types.FilterNameStringTypeName, Values: []string{s.prefix}}},
 		IncludePlannedDeletion: aws.Bool(true),
-		MaxResults:             aws.Int32(int32(min(wanted, maxListed))),
+		MaxResults:             aws.Int32(int32(min(wanted, maxListed))), //nolint:gosec // at most maxListed
 		NextToken:              token,
 		SortOrder:              types.SortOrderTypeAsc,
 	}
@@ -136,7 +136,7 @@ func (s *Source) listed(name string, found types.SecretListEntry) clientsecret.E
 // token unwraps a cursor; nil asks for the first page.
 func (s *Source) token(next string) (*string, error) {
 	if next == "" {
-		return nil, nil
+		return nil, nil //nolint:nilnil // the SDK's way to ask for the first page
 	}
 	token, err := cursor.Decode(s.cursorScope(), next)
 	return &token, err

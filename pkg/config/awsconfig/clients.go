@@ -76,7 +76,7 @@ func (c Config) pause(attempt int, _ error) (time.Duration, error) {
 	if c.Jitter != nil {
 		return c.Jitter(bound), nil
 	}
-	return rand.N(bound), nil
+	return rand.N(bound), nil //nolint:gosec // jitter is no secret
 }
 
 func (c Config) fips() aws.FIPSEndpointState {

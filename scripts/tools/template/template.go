@@ -172,8 +172,9 @@ func Show(n yaml.Node) string {
 		}
 		slices.Sort(all)
 		return tag + "{" + strings.Join(all, ", ") + "}"
+	default:
+		return tag + n.Value
 	}
-	return tag + n.Value
 }
 
 // words are the texts of one value or a list of them.
