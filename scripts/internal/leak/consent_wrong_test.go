@@ -53,7 +53,7 @@ func TestLeaksOfConsentAreFound(t *testing.T) {
 	}{
 		{"AZ-54 the code in the audit line", "log: authorization code in plain text",
 			receiving(func(_ *house, ctx context.Context, _ consent.CallbackRequest, query url.Values) error {
-				audit.From(ctx).Warn("got " + query.Get("code"))
+				audit.From(ctx).Warn(audit.Warning("got " + query.Get("code")))
 				return nil
 			})},
 		{"AZ-54 the query on stdout", "stdout and stderr: state in plain text",
@@ -72,12 +72,12 @@ func TestLeaksOfConsentAreFound(t *testing.T) {
 		{"AZ-54 the confirmation code in the audit line", "log: confirmation code in plain text",
 			hooks{door: func(_ *house, d gateway.FrontChannel) gateway.FrontChannel {
 				return wrongDoor{FrontChannel: d, received: func(ctx context.Context, r consent.CallbackResult) {
-					audit.From(ctx).Warn("showed " + r.ConfirmationCode.Reveal())
+					audit.From(ctx).Warn(audit.Warning("showed " + r.ConfirmationCode.Reveal()))
 				}}
 			}}},
 		{"AZ-54 the session's id in the audit line", "log: session id in plain text",
 			hooks{door: func(_ *house, d gateway.FrontChannel) gateway.FrontChannel {
-				return wrongDoor{FrontChannel: d, show: func(ctx context.Context, id string) { audit.From(ctx).Warn(id) }}
+				return wrongDoor{FrontChannel: d, show: func(ctx context.Context, id string) { audit.From(ctx).Warn(audit.Warning(id)) }}
 			}}},
 		{"AZ-54 the session's id in the table", "items: session id in plain text",
 			hooks{door: func(h *house, d gateway.FrontChannel) gateway.FrontChannel {
