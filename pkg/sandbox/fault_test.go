@@ -167,7 +167,7 @@ func TestLatency(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			defer func() {
-				if recover() != http.ErrAbortHandler || time.Since(before) != 10*time.Second {
+				if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) || time.Since(before) != 10*time.Second {
 					t.Errorf("not aborted when the client gave up, but after %v", time.Since(before))
 				}
 			}()
@@ -240,7 +240,7 @@ func TestLostAnswers(t *testing.T) {
 		g := newRig(t)
 		must(t, g.Fault("cliquify", sandbox.Fault{Reset: true}))
 		defer func() {
-			if recover() != http.ErrAbortHandler {
+			if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
 				t.Error("not aborted")
 			}
 		}()
