@@ -15,9 +15,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 )
 
-// TestAmbiguousAnswers: once a byte may have left, a code or a refresh token is
-// not sent again, and only a refusal tells that it was not spent.
-func TestAmbiguousAnswers(t *testing.T) {
+// TestAmbiguousResponses: once a byte may have been sent, a code or a refresh token
+// is not sent again, and only a refusal shows that it was not used.
+func TestAmbiguousResponses(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\n"
 	tests := []struct {
 		name      string
@@ -25,8 +25,8 @@ func TestAmbiguousAnswers(t *testing.T) {
 		want      string
 		ambiguous bool
 	}{
-		{"OC-25 closed without a word", writes(""), "provider_unavailable reset", true},
-		{"OC-25 reset without a word", resets(""), "provider_unavailable reset", true},
+		{"OC-25 closed without a response", writes(""), "provider_unavailable reset", true},
+		{"OC-25 reset without a response", resets(""), "provider_unavailable reset", true},
 		{"OC-61 cut head", writes(head + "Content-Le"), "provider_unavailable reset", true},
 		{"OC-61 cut body", writes(head + "Content-Length: 500\r\n\r\n" + plainToken), "provider_unavailable reset", true},
 		{"OC-61 reset in the body", resets(head + "Content-Length: 500\r\n\r\n" + plainToken), "provider_unavailable reset", true},
@@ -40,7 +40,7 @@ func TestAmbiguousAnswers(t *testing.T) {
 		{"OC-62 refusal, then silence", hangs("HTTP/1.1 400 Bad Request\r\nContent-Length: 500\r\n\r\n{"), "provider_timeout timeout", false},
 	}
 	for _, tt := range tests {
-		for _, grant := range spending {
+		for _, grant := range oneTimeGrants {
 			t.Run(tt.name+" "+grant.name, func(t *testing.T) {
 				t.Parallel()
 				url, connections := rawServer(t, tt.script, ok(plainToken))
@@ -74,7 +74,7 @@ func TestAmbiguousStatuses(t *testing.T) {
 		{200, `{}`, true}, {200, `<html>`, true}, {200, ``, true},
 	}
 	for _, tt := range tests {
-		for _, grant := range spending {
+		for _, grant := range oneTimeGrants {
 			t.Run(fmt.Sprintf("OC-25 %d %s %s", tt.status, tt.body, grant.name), func(t *testing.T) {
 				server := newServer(t, says(tt.status, tt.body), says(200, plainToken))
 				_, err := oauth.New(config()).Token(t.Context(), grant.make(server.URL))
@@ -87,7 +87,7 @@ func TestAmbiguousStatuses(t *testing.T) {
 			})
 		}
 	}
-	t.Run("OC-25 nothing is spent by client_credentials", func(t *testing.T) {
+	t.Run("OC-25 client_credentials uses up nothing", func(t *testing.T) {
 		_, err := oauth.New(config()).Token(t.Context(), request(newServer(t, says(502, "")).URL))
 		if failureOf(t, err).Ambiguous {
 			t.Error("ambiguous")
@@ -95,8 +95,8 @@ func TestAmbiguousStatuses(t *testing.T) {
 	})
 }
 
-// TestUnsentRequests: what certainly stayed here may be sent again, and is not
-// spent.
+// TestUnsentRequests: a credential that was certainly not sent may be sent again,
+// and is not used up.
 func TestUnsentRequests(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}
 	tests := []struct {
@@ -111,7 +111,7 @@ func TestUnsentRequests(t *testing.T) {
 		{"OC-25 no time left", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "provider_timeout timeout", 1},
 	}
 	for _, tt := range tests {
-		for _, grant := range spending {
+		for _, grant := range oneTimeGrants {
 			t.Run(tt.name+" "+grant.name, func(t *testing.T) {
 				cfg := config()
 				if tt.want == "provider_timeout timeout" {
@@ -130,7 +130,7 @@ func TestUnsentRequests(t *testing.T) {
 	}
 }
 
-// failingOnce is a client whose first connection fails as it is told.
+// failingOnce is a client whose first connection fails with err.
 func failingOnce(cfg oauth.Config, err error) *oauth.Client {
 	client := oauth.New(cfg)
 	var dials atomic.Int32
@@ -148,7 +148,7 @@ func failingOnce(cfg oauth.Config, err error) *oauth.Client {
 
 func TestSecondRequestAfterAnUnsentOne(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}
-	for _, grant := range spending {
+	for _, grant := range oneTimeGrants {
 		t.Run("OC-25 answered "+grant.name, func(t *testing.T) {
 			server := newServer(t, says(200, plainToken))
 			token, err := failingOnce(config(), refused).Token(t.Context(), grant.make(server.URL))
@@ -206,7 +206,7 @@ func TestTLSIsNotSending(t *testing.T) {
 	})
 }
 
-// cutting listens, hears a client's first words and hangs up.
+// cutting accepts connections, reads the first bytes and closes.
 func cutting(t *testing.T) (url string, connections *atomic.Int32) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -231,8 +231,8 @@ func cutting(t *testing.T) (url string, connections *atomic.Int32) {
 	return named("https://" + listener.Addr().String()), connections
 }
 
-func TestRequestThatCannotBeBuiltSpendsNothing(t *testing.T) {
-	for _, grant := range spending {
+func TestRequestThatCannotBeBuiltUsesNothing(t *testing.T) {
+	for _, grant := range oneTimeGrants {
 		r := grant.make("https://10.0.0.5/")
 		_, err := oauth.New(config()).Token(t.Context(), r)
 		if e := wantFailure(t, err, "connection_misconfigured url"); e.Ambiguous {
@@ -247,7 +247,7 @@ func TestRequestThatCannotBeBuiltSpendsNothing(t *testing.T) {
 	}
 }
 
-func TestCallerGivesUpOnAGrant(t *testing.T) {
+func TestCallerCancelsDuringAGrant(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	url, _ := rawServer(t, func(conn net.Conn) { cancel(); hangs("")(conn) })
 	_, err := oauth.New(config()).Token(ctx, refreshRequest(url))
@@ -256,6 +256,6 @@ func TestCallerGivesUpOnAGrant(t *testing.T) {
 	}
 	_, err = oauth.New(config()).Token(ctx, refreshRequest(url))
 	if e := wantFailure(t, err, "provider_timeout canceled"); e.Ambiguous {
-		t.Error("OC-25 ambiguous though the caller had gone before")
+		t.Error("OC-25 ambiguous although the caller had cancelled before")
 	}
 }

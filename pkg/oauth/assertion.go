@@ -17,24 +17,24 @@ import (
 	"time"
 )
 
-// assertionLife is how long an assertion may be used. It is short because
-// whoever reads one can use it as well.
+// assertionLife is how long an assertion is valid. It is short because anyone who
+// reads one can use it.
 const assertionLife = 60 * time.Second
 
 // algorithm is a JWS signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
 type algorithm struct {
 	name string
-	hash crypto.Hash // zero: the signer hashes by itself
+	hash crypto.Hash // zero: the signer hashes
 	// half is the size of r and of s in an ECDSA signature, in bytes; zero for the others.
 	half int
 }
 
-// algorithmOf follows from the key alone; there is nothing to choose.
+// algorithmOf is determined by the key alone; it cannot be configured.
 func algorithmOf(public crypto.PublicKey) (algorithm, error) {
 	switch key := public.(type) {
 	case *rsa.PublicKey:
 		if key.N.BitLen() < 2048 {
-			return algorithm{}, errors.New("the RSA key is shorter than 2048 bits; make a longer one")
+			return algorithm{}, errors.New("the RSA key is shorter than 2048 bits; generate a longer one")
 		}
 		return algorithm{name: "RS256", hash: crypto.SHA256}, nil
 	case *ecdsa.PublicKey:
@@ -47,14 +47,14 @@ func algorithmOf(public crypto.PublicKey) (algorithm, error) {
 	case ed25519.PublicKey:
 		return algorithm{name: "EdDSA"}, nil
 	}
-	return algorithm{}, errors.New("the key is of a kind that cannot sign; use RSA, P-256, P-384 or Ed25519")
+	return algorithm{}, errors.New("the key type is not supported; use RSA, P-256, P-384 or Ed25519")
 }
 
-// assertion makes the JWT that proves the client's identity (RFC 7523 §3). The
-// audience is one string: a list would let one server use it at another.
+// assertion makes the JWT that authenticates the client (RFC 7523 §3). The
+// audience is one string: with an array, one server could use it at another.
 func (c *Client) assertion(e endpoint) (string, error) {
 	if e.auth.PrivateKey == nil {
-		return "", errors.New("there is no private key")
+		return "", errors.New("no private key")
 	}
 	alg, err := algorithmOf(e.auth.PrivateKey.Public())
 	if err != nil {
@@ -77,8 +77,8 @@ func (c *Client) assertion(e endpoint) (string, error) {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
-// claims are those of RFC 7523 §3. The id is new each time, also for a
-// repeated request, since servers accept it once.
+// claims are those of RFC 7523 §3. The id is new for each request, repeated ones
+// included, because servers accept an id once.
 type claims struct {
 	Issuer    string `json:"iss"`
 	Subject   string `json:"sub"`
@@ -91,7 +91,7 @@ type claims struct {
 func (c *Client) claims(e endpoint) (claims, error) {
 	var id [16]byte
 	if _, err := io.ReadFull(c.rand, id[:]); err != nil {
-		return claims{}, errors.New("there is no randomness for an assertion's id")
+		return claims{}, errors.New("no randomness for the id of an assertion")
 	}
 	audience := e.auth.Audience
 	if audience == "" {
@@ -105,7 +105,7 @@ func (c *Client) claims(e endpoint) (claims, error) {
 	}, nil
 }
 
-// segment encodes a struct of strings and numbers, which cannot fail.
+// segment encodes a struct of strings and numbers; that cannot fail.
 func segment(value any) string {
 	text, _ := json.Marshal(value)
 	return base64.RawURLEncoding.EncodeToString(text)
@@ -124,7 +124,7 @@ func (a algorithm) sign(random io.Reader, key crypto.Signer, text []byte) ([]byt
 	return a.concatenate(signature)
 }
 
-// concatenate turns the ASN.1 form of an ECDSA signature into JWS's: r and s,
+// concatenate converts an ECDSA signature from ASN.1 to the form of JWS: r and s,
 // each padded to the size of the curve (RFC 7518 §3.4).
 func (a algorithm) concatenate(der []byte) ([]byte, error) {
 	var pair struct{ R, S *big.Int }
@@ -132,7 +132,7 @@ func (a algorithm) concatenate(der []byte) ([]byte, error) {
 		return nil, err
 	}
 	if pair.R.BitLen() > a.half*8 || pair.S.BitLen() > a.half*8 {
-		return nil, errors.New("signature too long for its curve")
+		return nil, errors.New("the signature is too long for its curve")
 	}
 	out := make([]byte, 2*a.half)
 	pair.R.FillBytes(out[:a.half])

@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// AuthorizationRequest is what a browser is sent to the authorization endpoint
-// with (RFC 6749 §4.1.1).
+// AuthorizationRequest is a request to the authorization endpoint (RFC 6749
+// §4.1.1), which a browser sends.
 type AuthorizationRequest struct {
-	// AuthorizationURL is the endpoint; a query of its own is kept (RFC 6749 §3.1).
+	// AuthorizationURL is the endpoint; a query in it is kept (RFC 6749 §3.1).
 	AuthorizationURL string
 	ClientID         string
-	// RedirectURI has to come again, byte for byte, in the request that
-	// redeems the code (RFC 6749 §4.1.3).
+	// RedirectURI must be repeated, byte for byte, in the token request with the
+	// code (RFC 6749 §4.1.3).
 	RedirectURI string
-	// Scope is sent as it is; empty means that the parameter is omitted.
+	// Scope is sent unchanged; empty means that the parameter is omitted.
 	Scope string
-	// State ties the response to the browser that asked (RFC 6749 §10.12).
+	// State binds the response to the browser that sent the request (RFC 6749 §10.12).
 	State string
 	// Challenge is the [Challenge] of a code verifier; empty means no PKCE.
 	Challenge string
@@ -28,19 +28,18 @@ type AuthorizationRequest struct {
 	Params url.Values
 }
 
-// requested are the parameters that the service alone sets in an authorization
-// request, and those that would replace them all (RFC 9101 §5).
-var requested = []string{
+// reservedAuthorizationParams are the parameters that only the service sets in an
+// authorization request, and those that would replace all others (RFC 9101 §5).
+var reservedAuthorizationParams = []string{
 	"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
 	"client_secret", "request", "request_uri",
 }
 
-// AuthorizationURL builds the address to open in a browser. It fails for a
-// request that lacks a member it cannot do without, an endpoint that is not an
-// absolute http(s) URL without user and fragment, and a parameter that the
-// service sets itself, be it among Params or in the endpoint's own query: sent
-// twice, each side could read another one (RFC 6749 §3.1). The error names the
-// parameter and shows no value.
+// AuthorizationURL builds the address to open in a browser. It fails if a required
+// field is missing, if the endpoint is not an absolute http(s) URL without user
+// and fragment, or if Params or the endpoint's query contains a parameter that the
+// service sets: of a repeated parameter each side could use another value
+// (RFC 6749 §3.1). The error names the parameter and shows no value.
 func AuthorizationURL(r AuthorizationRequest) (string, error) {
 	endpoint, err := r.endpoint()
 	if err != nil {
@@ -50,8 +49,8 @@ func AuthorizationURL(r AuthorizationRequest) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// A space as %20 is read alike by those who decode forms and those who
-	// decode URLs; a plus sign of a value is %2B by now.
+	// A space as %20 decodes the same as a form and as a URL. A plus sign in a
+	// value is already %2B.
 	endpoint.RawQuery = joinQuery(endpoint.RawQuery, strings.ReplaceAll(query.Encode(), "+", "%20"))
 	return endpoint.String(), nil
 }
@@ -59,18 +58,18 @@ func AuthorizationURL(r AuthorizationRequest) (string, error) {
 func (r AuthorizationRequest) endpoint() (*url.URL, error) {
 	u, err := url.Parse(r.AuthorizationURL)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || strings.Contains(r.AuthorizationURL, "#") {
-		return nil, errors.New("authorization endpoint is no absolute URL without user and fragment")
+		return nil, errors.New("the authorization endpoint is not an absolute URL without user and fragment")
 	}
 	own, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return nil, errors.New("the query of the authorization endpoint cannot be read")
+		return nil, errors.New("the query of the authorization endpoint is not valid")
 	}
 	u.ForceQuery = false
-	return u, refuseRequested(own, "the query of the authorization endpoint")
+	return u, rejectReserved(own, "the query of the authorization endpoint")
 }
 
 func (r AuthorizationRequest) query() (url.Values, error) {
-	if err := refuseRequested(r.Params, "the extra parameters"); err != nil {
+	if err := rejectReserved(r.Params, "the extra parameters"); err != nil {
 		return nil, err
 	}
 	query := url.Values{}
@@ -79,7 +78,7 @@ func (r AuthorizationRequest) query() (url.Values, error) {
 		"response_type": "code", "client_id": r.ClientID, "redirect_uri": r.RedirectURI, "state": r.State,
 	} {
 		if value == "" {
-			return nil, fmt.Errorf("authorization request without %s", name)
+			return nil, fmt.Errorf("the authorization request has no %s", name)
 		}
 		query.Set(name, value)
 	}
@@ -93,11 +92,11 @@ func (r AuthorizationRequest) query() (url.Values, error) {
 	return query, nil
 }
 
-// refuseRequested compares without regard to case, as some servers do.
-func refuseRequested(params url.Values, where string) error {
+// rejectReserved ignores the case of names, as some servers do.
+func rejectReserved(params url.Values, where string) error {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if lower := strings.ToLower(name); slices.Contains(requested, lower) {
-			return fmt.Errorf("%s holds %s, which the service sets itself", where, lower)
+		if lower := strings.ToLower(name); slices.Contains(reservedAuthorizationParams, lower) {
+			return fmt.Errorf("%s contains %s, which the service sets itself", where, lower)
 		}
 	}
 	return nil

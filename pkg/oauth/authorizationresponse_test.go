@@ -15,7 +15,7 @@ import (
 
 const issuer = "https://login.example.com/realm"
 
-// shown is a Redirect that can be compared and printed.
+// shown is an AuthorizationResponse that can be compared and printed.
 type shown struct {
 	Code, State, Error, Description, Issuer string
 	Refused                                 bool
@@ -164,10 +164,10 @@ func TestRedirectHidesItself(t *testing.T) {
 	}
 }
 
-// FuzzReadRedirect (OC-71): what is accepted is one code or one refusal with a
-// state, all of it fit for a header or a page, and reads the same when written
-// again; what is refused gives no code away.
-func FuzzReadRedirect(f *testing.F) {
+// FuzzReadAuthorizationResponse (OC-71): an accepted response has one code or one
+// error with a state, is safe in a header or a page, and parses the same when
+// encoded again. A refused one returns no code.
+func FuzzReadAuthorizationResponse(f *testing.F) {
 	for _, seed := range []string{
 		"code=c1&state=s1", "code=a%2Fb+c&state=s1&iss=https%3A%2F%2Flogin.example.com%2Frealm", "error=access_denied&error_description=No%0D%0A&state=s1",
 		"code=c&code=d&state=s", "code=c&error=e&state=s", "state=s", "", "&&=&%", "code=%zz&state=s", "code=c%00&state=s", "c%6fde=c&state=s;x",
@@ -214,7 +214,7 @@ func checkRedirect(t *testing.T, r oauth.AuthorizationResponse, require bool) {
 	}
 }
 
-// rewrite is the query of a response that says the same without a description.
+// rewrite encodes a response as a query, without its description.
 func rewrite(r oauth.AuthorizationResponse) string {
 	params := url.Values{"state": {r.State.Reveal()}, "code": {r.Code.Reveal()}, "iss": {r.Issuer}}
 	if r.Refused {

@@ -25,25 +25,24 @@ const (
 	headerTimeout = 8 * time.Second
 )
 
-// The grant types that carry something which works once only: their request is
-// not repeated once a byte of it may have left, because a code or a refresh
-// token may be spent although the answer was lost (RFC 9700 §4.14.2). A second
-// token by client_credentials does no harm.
+// The grant types with a one-time credential. Their request is not repeated once
+// a byte of it may have been sent: the code or refresh token may be used although
+// the response was lost (RFC 9700 §4.14.2). A second token by client_credentials
+// does no harm.
 const (
 	grantAuthorizationCode = "authorization_code"
 	grantRefreshToken      = "refresh_token"
 )
 
-// maxPause bounds the pause before a repeated request; the pause is drawn
-// evenly from zero to it, so that a fleet does not come back in step.
+// maxPause bounds the pause before a repeated request. The pause is random, so
+// that many instances do not retry at the same moment.
 const maxPause = 200 * time.Millisecond
 
-// Config is what a Client is made of. The zero Config is a client for public
-// servers.
+// Config configures a [Client]. The zero Config is for public servers.
 type Config struct {
-	// Egress is where the client may connect to.
+	// Egress decides where the client may connect.
 	Egress egress.Policy
-	// RootCAs are trusted to sign servers' certificates; nil means the system's.
+	// RootCAs verify the certificates of servers; nil means the system's roots.
 	RootCAs *x509.CertPool
 	// Resolver resolves host names; nil means the system's.
 	Resolver *net.Resolver
@@ -53,15 +52,15 @@ type Config struct {
 	Rand io.Reader
 	// Wait pauses for d or until ctx ends, with the error of ctx; nil means a timer.
 	Wait func(ctx context.Context, d time.Duration) error
-	// Budget is the time that all attempts of one request may take; zero means [TotalTimeout].
+	// Budget is the time for all attempts of one request; zero means [TotalTimeout].
 	Budget time.Duration
 }
 
 // Client talks to token and revocation endpoints. It is safe for concurrent use.
 type Client struct {
 	egress egress.Policy
-	// public and inside differ in the addresses that they may dial.
-	public, inside *http.Transport
+	// public and private differ in the addresses that they may dial.
+	public, private *http.Transport
 
 	now    func() time.Time
 	rand   io.Reader
@@ -69,16 +68,16 @@ type Client struct {
 	budget time.Duration
 }
 
-// New makes a Client. It does not connect.
+// New returns a Client. It does not connect.
 func New(c Config) *Client {
 	client := &Client{
-		egress: c.Egress,
-		public: newTransport(c, false),
-		inside: newTransport(c, true),
-		now:    c.Now,
-		rand:   c.Rand,
-		wait:   c.Wait,
-		budget: c.Budget,
+		egress:  c.Egress,
+		public:  newTransport(c, false),
+		private: newTransport(c, true),
+		now:     c.Now,
+		rand:    c.Rand,
+		wait:    c.Wait,
+		budget:  c.Budget,
 	}
 	if client.now == nil {
 		client.now = time.Now
@@ -106,34 +105,34 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Token asks for an access token (RFC 6749 §4.1.3, §4.4.2, §5, §6). A request is
-// repeated once when the connection broke or the server answered 500, 502, 503
-// or 504 without Retry-After; one that carries a code or a refresh token only
-// when nothing of it had left. Every error is an *Error.
+// Token requests an access token (RFC 6749 §4.1.3, §4.4.2, §5, §6). A request is
+// repeated once if the connection broke or the status was 500, 502, 503 or 504
+// without Retry-After. A request with a code or a refresh token is repeated only
+// if nothing of it was sent. Every error is an *Error.
 func (c *Client) Token(ctx context.Context, r Request) (Token, error) {
 	var token Token
 	attempt := func(ctx context.Context, trace *Trace) *failure {
 		requestedAt := c.instant()
-		answer, failure := c.post(ctx, endpoint{r.TokenURL, r.Authentication, r.form()}, trace)
+		response, failure := c.post(ctx, endpoint{r.TokenURL, r.Authentication, r.form()}, trace)
 		if failure != nil {
 			return failure
 		}
-		token, failure = readToken(answer, r, span{requestedAt, c.instant()})
+		token, failure = readToken(response, r, span{requestedAt, c.instant()})
 		return failure
 	}
 	trace, failure := c.attempts(ctx, attempt, func(f *failure) (time.Duration, bool) {
-		return c.pause(), f.again && f.RetryAfter == 0 && (f.unsent || !r.spends())
+		return c.pause(), f.retryable && f.RetryAfter == 0 && (f.unsent || !r.isOneTime())
 	})
 	if failure != nil {
-		failure.Ambiguous = r.spends() && !failure.unsent && !failure.conclusive
+		failure.Ambiguous = r.isOneTime() && !failure.unsent && !failure.conclusive
 		return Token{}, failure.with(trace)
 	}
 	token.Trace = trace
 	return token, nil
 }
 
-// attempts runs attempt once, and a second time if again says so, after the
-// pause it names. All of it happens inside one budget.
+// attempts runs attempt once, and after a pause a second time if again allows it.
+// Both share one budget.
 func (c *Client) attempts(ctx context.Context, attempt func(context.Context, *Trace) *failure,
 	again func(*failure) (pause time.Duration, ok bool),
 ) (Trace, *failure) {
@@ -151,8 +150,8 @@ func (c *Client) attempts(ctx context.Context, attempt func(context.Context, *Tr
 	return trace, failure
 }
 
-// pause draws the time to wait before a repeated request. Without randomness
-// there is no pause, which only costs the spreading.
+// pause is a random time to wait before a repeated request. Without randomness it
+// is zero: the retry is then not spread, which does no harm.
 func (c *Client) pause() time.Duration {
 	var draw [2]byte
 	if _, err := io.ReadFull(c.rand, draw[:]); err != nil {
@@ -161,6 +160,6 @@ func (c *Client) pause() time.Duration {
 	return maxPause * time.Duration(binary.BigEndian.Uint16(draw[:])) / (1 << 16)
 }
 
-// instant is the wall clock in UTC. The monotonic reading is dropped because
-// it may stand still while a sandbox is frozen.
+// instant is the wall clock in UTC, without the monotonic reading, which may stop
+// while a sandbox is frozen.
 func (c *Client) instant() time.Time { return c.now().UTC().Round(0) }

@@ -2,7 +2,7 @@ package oauth
 
 // knownCode returns the error code if it is one that the specifications define
 // (RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 8628 §3.5, RFC 8707 §2). Any
-// other text is the server's own, could be anything, and is dropped.
+// other text is dropped, because the server may put anything there.
 func knownCode(code string) string {
 	switch code {
 	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client",
@@ -16,9 +16,9 @@ func knownCode(code string) string {
 	return ""
 }
 
-// knownRefusal is knownCode for authorization responses, where OpenID Connect
-// Core §3.1.2.6 has codes of its own for a consent that did not come about.
-func knownRefusal(code string) string {
+// knownAuthorizationError is knownCode for authorization responses, for which
+// OpenID Connect Core §3.1.2.6 defines further codes.
+func knownAuthorizationError(code string) string {
 	switch code {
 	case "login_required", "consent_required", "interaction_required", "account_selection_required":
 		return code
@@ -26,7 +26,7 @@ func knownRefusal(code string) string {
 	return knownCode(code)
 }
 
-// isTransient reports whether a known code means that a later try may succeed.
+// isTransient reports whether a known code means that a later attempt may succeed.
 func isTransient(code string) bool {
 	return code == "temporarily_unavailable" || code == "server_error" || code == "slow_down"
 }

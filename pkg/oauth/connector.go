@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// connector opens connections that report how far they came.
+// connector opens connections that report the progress of a request.
 type connector struct {
 	dialer *net.Dialer
 	tls    *tls.Config
@@ -16,8 +16,8 @@ type connector struct {
 	handshake time.Duration
 }
 
-func newConnector(c Config, inside bool) *connector {
-	dialer := c.Egress.Dialer(inside, dialTimeout)
+func newConnector(c Config, private bool) *connector {
+	dialer := c.Egress.Dialer(private, dialTimeout)
 	dialer.Resolver = c.Resolver
 	return &connector{dialer, &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -31,7 +31,7 @@ func (c *connector) dial(ctx context.Context, network, address string) (net.Conn
 	if err != nil {
 		return nil, err
 	}
-	return watch(ctx, conn), nil
+	return track(ctx, conn), nil
 }
 
 func (c *connector) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
@@ -48,55 +48,56 @@ func (c *connector) dialTLS(ctx context.Context, network, address string) (net.C
 		conn.Close()
 		return nil, &handshakeError{err}
 	}
-	return watch(ctx, secure), nil
+	return track(ctx, secure), nil
 }
 
-// handshakeError tells a failed handshake from everything that fails later.
+// handshakeError distinguishes a failed handshake from later failures.
 type handshakeError struct{ err error }
 
 func (e *handshakeError) Error() string { return "tls handshake failed" }
 
 func (e *handshakeError) Unwrap() error { return e.err }
 
-// progress is how far a request and its answer came. The errors of net/http do
-// not say: to it a head that was cut short is malformed. A dial may outlive its
-// request, hence the atomics.
+// progress records how far a request and its response came. The errors of
+// net/http do not say: to it a truncated header is malformed. The fields are
+// atomic because a dial may outlive its request.
 type progress struct {
-	sent     atomic.Bool // the request began to leave
-	answered atomic.Bool // the server sent something
-	ended    atomic.Bool // and then the connection ended, or broke
+	sent     atomic.Bool // a part of the request may have been sent
+	answered atomic.Bool // a part of the response arrived
+	ended    atomic.Bool // the connection ended or broke
 }
 
 type progressKey struct{}
 
-// watchedBy makes the connection dialled for a request under ctx report to p.
-func (p *progress) watchedBy(ctx context.Context) context.Context {
+// attach makes the connection that is dialled under the returned context report
+// to p.
+func (p *progress) attach(ctx context.Context) context.Context {
 	return context.WithValue(ctx, progressKey{}, p)
 }
 
-// watch returns a connection that reports to the progress in ctx.
-func watch(ctx context.Context, conn net.Conn) net.Conn {
+// track returns a connection that reports to the progress in ctx.
+func track(ctx context.Context, conn net.Conn) net.Conn {
 	p, ok := ctx.Value(progressKey{}).(*progress)
 	if !ok {
 		return conn
 	}
-	return &watched{conn, p}
+	return &trackedConn{conn, p}
 }
 
-type watched struct {
+type trackedConn struct {
 	net.Conn
 	progress *progress
 }
 
-// Write notes the attempt before it is made: net/http closes a connection before
-// it gives a request up, so that whatever left by then is known by then. Under
-// TLS the handshake does not pass here.
-func (w *watched) Write(p []byte) (int, error) {
+// Write records the attempt before it is made: net/http closes the connection
+// before it gives up a request, so what was sent by then is recorded by then. The
+// bytes of a TLS handshake do not pass here.
+func (w *trackedConn) Write(p []byte) (int, error) {
 	w.progress.sent.Store(true)
 	return w.Conn.Write(p)
 }
 
-func (w *watched) Read(p []byte) (int, error) {
+func (w *trackedConn) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
 		w.progress.answered.Store(true)

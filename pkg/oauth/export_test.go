@@ -9,9 +9,10 @@ import (
 
 // Transports gives tests the two transports, to read their limits or to
 // shorten them.
-func (c *Client) Transports() []*http.Transport { return []*http.Transport{c.public, c.inside} }
+func (c *Client) Transports() []*http.Transport { return []*http.Transport{c.public, c.private} }
 
-// Connections are the settings a client of that configuration connects with.
+// Connections are the settings of the connections that a client with that
+// configuration makes.
 func Connections(c Config) (dial, handshake time.Duration, config *tls.Config) {
 	connector := newConnector(c, false)
 	return connector.dialer.Timeout, connector.handshake, connector.tls
@@ -29,15 +30,15 @@ func DialTLS(ctx context.Context, c Config, address string, handshake time.Durat
 	return &failure.Error
 }
 
-// ReadToken is the reader of answers with status 200, for the fuzzer.
+// ReadToken reads responses with status 200, for the fuzzer.
 func ReadToken(body []byte, r Request, at time.Time) (Token, error) {
-	a := answer{status: http.StatusOK, body: body, sent: sent{secret: r.ClientSecret}}
-	token, failure := readToken(a, r, span{at, at})
+	resp := response{status: http.StatusOK, body: body, scrubber: echoScrubber{secret: r.ClientSecret}}
+	token, failure := readToken(resp, r, span{at, at})
 	if failure != nil {
 		return Token{}, &failure.Error
 	}
 	return token, nil
 }
 
-// RetryAfter is the reader of the header field, for the fuzzer.
+// RetryAfter parses the header field, for the fuzzer.
 var RetryAfter = retryAfter

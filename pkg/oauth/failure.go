@@ -7,51 +7,50 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// Kind is what a failure means to the service. Its text is the service's own
-// error code.
+// Kind is what a failure means. Its text is one of the service's error codes.
 type Kind string
 
 // The kinds of failure.
 const (
-	// Rejected: the server understood and refused. The same request fails again.
+	// Rejected: the server refused the request. The same request fails again.
 	Rejected Kind = "provider_rejected"
-	// Malformed: the answer is unusable, a redirect or too large.
+	// Malformed: the response is unusable, a redirect or too large.
 	Malformed Kind = "provider_malformed"
-	// Unavailable: no answer, or one that says so. A later try may succeed.
+	// Unavailable: no response, or one that says so. A later attempt may succeed.
 	Unavailable Kind = "provider_unavailable"
-	// Timeout: no answer in time, or the caller gave up waiting.
+	// Timeout: no response in time, or the caller gave up.
 	Timeout Kind = "provider_timeout"
-	// Misconfigured: the request could not even be built; nothing was sent.
+	// Misconfigured: the request could not be built; nothing was sent.
 	Misconfigured Kind = "connection_misconfigured"
 )
 
-// The reasons of a failure: fixed words for logs and metrics. Failures of a
-// member of the answer bear the member's name: access_token, token_type,
-// expires_in, scope, success.
+// The reasons of a failure: fixed words for logs and metrics. For an invalid
+// member of the response the reason is the member's name: access_token,
+// token_type, expires_in, scope, success.
 const (
 	ReasonURL       = "url"         // the endpoint's URL is not allowed
-	ReasonAuth      = "client_auth" // the client's credentials cannot be used as declared
+	ReasonAuth      = "client_auth" // the client's credentials do not work with the declared method
 	ReasonEgress    = "egress"      // the host resolves to an address that is not allowed
 	ReasonDNS       = "dns"         // the host's name does not resolve
 	ReasonDial      = "dial"        // no connection
 	ReasonTLS       = "tls"         // the certificate or the handshake
-	ReasonReset     = "reset"       // the connection broke before the answer was whole
-	ReasonTimeout   = "timeout"     // a budget, or the caller's deadline
+	ReasonReset     = "reset"       // the connection broke before the response was complete
+	ReasonTimeout   = "timeout"     // the budget or the caller's deadline
 	ReasonCanceled  = "canceled"    // the caller gave up
-	ReasonHTTP      = "http"        // the answer is not HTTP
+	ReasonHTTP      = "http"        // the response is not HTTP
 	ReasonHeaders   = "headers"     // too many header lines
 	ReasonStatus    = "status"      // the HTTP status
 	ReasonRedirect  = "redirect"    // a 3xx status
-	ReasonEncoding  = "encoding"    // a content encoding that was not asked for, or broken
-	ReasonTooLarge  = "too_large"   // the answer is larger than 1 MiB
-	ReasonNotJSON   = "not_json"    // the answer is no JSON object
-	ReasonJSON      = "json"        // the answer breaks a rule of JSON
-	ReasonTruncated = "truncated"   // the answer ends before its JSON does
-	ReasonError     = "error"       // a 200 that carries an error
+	ReasonEncoding  = "encoding"    // a content encoding that is not supported, or is broken
+	ReasonTooLarge  = "too_large"   // the response is larger than 1 MiB
+	ReasonNotJSON   = "not_json"    // the response is not a JSON object
+	ReasonJSON      = "json"        // the response breaks a rule of JSON
+	ReasonTruncated = "truncated"   // the response ends before its JSON does
+	ReasonError     = "error"       // a response with status 200 and an error
 )
 
-// Error is a failed request. Its text is safe to show to anybody; Description
-// is for operators only.
+// Error is a failed request. Its text is safe to show to callers; Description is
+// for operators only.
 type Error struct {
 	Kind Kind
 	// Reason is a short fixed word.
@@ -59,35 +58,34 @@ type Error struct {
 	// Code is the server's error code if it is a known one (RFC 6749 §5.2,
 	// RFC 8707 §2), else empty.
 	Code string
-	// Description is the server's own explanation: at most 256 characters,
-	// no control characters, and nothing in it that the request carried.
+	// Description is the server's explanation: at most 256 characters, no control
+	// characters, and nothing that the request carried.
 	Description string
-	// RetryAfter is when the server asks to be tried again: 1 s to 1 h, zero
-	// when it does not say (RFC 9110 §10.2.3).
+	// RetryAfter is the pause that the server requests: 1 s to 1 h, or zero when it
+	// requests none (RFC 9110 §10.2.3).
 	RetryAfter time.Duration
-	// Ambiguous: the request may have reached the server, and nothing came back
-	// that tells whether it was acted on: the code or refresh token that it
-	// carried may be spent (RFC 9700 §4.14.2). Always false with
-	// client_credentials, which spends nothing. It is false too when nothing was
-	// sent, when the server refused (a gateway's 502 or 504 in its place is no
-	// refusal), and when RefreshToken tells how the request ended.
+	// Ambiguous: the request may have reached the server, and no response shows
+	// whether the server acted on it. The code or refresh token in it may be used up
+	// (RFC 9700 §4.14.2). It is always false with client_credentials, which has no
+	// one-time credential. It is false too when nothing was sent, when the server
+	// refused (a gateway's 502 or 504 is not a refusal), and when RefreshToken shows
+	// how the request ended.
 	Ambiguous bool
-	// RefreshToken is a new refresh token in an answer that is Malformed
-	// otherwise: the one that was sent is spent, and this may be the only one
-	// that lives. It has to be stored like one that came with an access token.
-	// Empty when there is none.
+	// RefreshToken is a new refresh token in a response that is Malformed otherwise.
+	// The one that was sent is used up, and this may be the only valid one. It must
+	// be stored like one that came with an access token. Empty when there is none.
 	RefreshToken redact.Secret
-	// RefreshTokenExpiresAt is the end of RefreshToken where the server states
-	// one, else zero.
+	// RefreshTokenExpiresAt is when RefreshToken expires if the response says so,
+	// else zero.
 	RefreshTokenExpiresAt time.Time
-	// Answer identifies an unusable answer without showing it.
-	Answer Answer
-	Trace  Trace
+	// Response identifies an unusable response without showing it.
+	Response ResponseSummary
+	Trace    Trace
 }
 
-// Answer is what may be logged of an answer's body.
-type Answer struct {
-	// ContentType is the media type without parameters; empty when it is absent or odd.
+// ResponseSummary is what may be logged of a response's body.
+type ResponseSummary struct {
+	// ContentType is the media type without parameters; empty when it is absent or unusual.
 	ContentType string
 	// Length is the number of bytes after decoding.
 	Length int
@@ -95,7 +93,7 @@ type Answer struct {
 	Digest string
 }
 
-// Error says what failed in fixed words, with the HTTP status and the known code.
+// Error returns the kind and the reason, with the HTTP status and the known code.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s: %s", e.Kind, e.Reason)
 	if e.Trace.Status != 0 {
@@ -107,15 +105,14 @@ func (e *Error) Error() string {
 	return text
 }
 
-// failure is an Error in the making.
+// failure is an Error that is not yet complete.
 type failure struct {
 	Error
-	// again means that the same request may well succeed at once.
-	again bool
-	// unsent means that no byte of the request left.
+	// retryable: the same request may succeed at once.
+	retryable bool
+	// unsent: no byte of the request was sent.
 	unsent bool
-	// conclusive means that the server answered, and that what it said tells
-	// whether it acted.
+	// conclusive: the server's response shows whether the server acted.
 	conclusive bool
 }
 
@@ -123,18 +120,18 @@ func fail(kind Kind, reason string) *failure {
 	return &failure{Error: Error{Kind: kind, Reason: reason}}
 }
 
-// failUnsent is the failure of a request that never left.
+// failUnsent is the failure of a request that was not sent.
 func failUnsent(kind Kind, reason string) *failure {
 	return &failure{Error: Error{Kind: kind, Reason: reason}, unsent: true}
 }
 
-func failAgain(kind Kind, reason string) *failure {
-	return &failure{Error: Error{Kind: kind, Reason: reason}, again: true}
+func failRetryable(kind Kind, reason string) *failure {
+	return &failure{Error: Error{Kind: kind, Reason: reason}, retryable: true}
 }
 
 func malformed(reason string) *failure { return fail(Malformed, reason) }
 
-// with completes the error by what was spent on it.
+// with adds the trace of all attempts and returns the error.
 func (f *failure) with(trace Trace) error {
 	f.Trace = trace
 	return &f.Error

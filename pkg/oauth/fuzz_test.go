@@ -11,8 +11,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// FuzzTokenResponse (OC-71): whatever an answer holds, what comes out is a
-// token that is safe to put in a header and alive, or an error of ours.
+// FuzzTokenResponse (OC-71): any response yields a token that is valid and safe in
+// a header, or an *Error.
 func FuzzTokenResponse(f *testing.F) {
 	for _, seed := range []string{
 		plainToken, "\ufeff" + plainToken, with(`"expires_in":"3600"`), with(`"expires_in":3.6e3`), with(`"expires_in":1e999999999`),
@@ -66,7 +66,7 @@ func checkToken(t *testing.T, token oauth.Token) {
 	}
 }
 
-// checkRefreshToken: one that is taken can be sent again, and has an end that can be believed.
+// checkRefreshToken: an accepted one can be sent, and has a plausible expiry.
 func checkRefreshToken(t *testing.T, refresh redact.Secret, end time.Time, allowed bool) {
 	t.Helper()
 	text := refresh.Reveal()
@@ -95,8 +95,7 @@ func checkError(t *testing.T, err error) *oauth.Error {
 	return e
 }
 
-// FuzzRetryAfter (OC-71): whatever a server asks for, the answer is nothing or
-// a pause within bounds.
+// FuzzRetryAfter (OC-71): any Retry-After yields zero or a pause within bounds.
 func FuzzRetryAfter(f *testing.F) {
 	for _, seed := range []string{
 		"120", "0", "-5", "garbage", "1000000000", strings.Repeat("9", 400), "1.5", " 1", "٣",

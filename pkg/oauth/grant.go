@@ -16,34 +16,34 @@ import (
 
 const (
 	maxRefreshToken = 16 << 10 // bytes
-	// maxRefreshLifetime is the longest life of a refresh token believed; what is
-	// stated beyond it is most likely another unit.
+	// maxRefreshLifetime is the longest lifetime of a refresh token accepted; a
+	// longer one most likely has another unit.
 	maxRefreshLifetime = 5 * 365 * 24 * time.Hour
 	maxSubject         = 128 // characters
 )
 
-// readGrant reads what an answer says of the consent behind the access token.
-// None of it is worth refusing that token for: what cannot be used is left out,
-// with a warning.
+// readGrant reads the members about the grant: the refresh token, its lifetime and
+// the subject. An invalid one is omitted with a warning, because the access token
+// is usable without it.
 func (t *Token) readGrant(root map[string]any, shape provider.Shape) {
 	refresh, ok := refreshTokenOf(member(root, shape.RefreshToken, "refresh_token"))
 	if !ok {
 		t.Warnings = append(t.Warnings, audit.RefreshTokenUnusable)
 	}
 	t.RefreshToken = refresh
-	end, ok := time.Time{}, true
+	expiry, ok := time.Time{}, true
 	if shape.RefreshTokenExpiresIn != "" { // there is no standard member
-		end, ok = refreshEnd(member(root, shape.RefreshTokenExpiresIn, ""), t.RequestedAt)
+		expiry, ok = refreshExpiry(member(root, shape.RefreshTokenExpiresIn, ""), t.RequestedAt)
 	}
 	if !ok {
 		t.Warnings = append(t.Warnings, audit.RefreshTokenLifetimeUnusable)
 	}
-	t.RefreshTokenExpiresAt = end
+	t.RefreshTokenExpiresAt = expiry
 	t.Subject = subjectOf(root["id_token"])
 }
 
-// refreshTokenOf accepts what RFC 6749 App. A.17 allows, and not too much of it.
-// None at all is the empty secret: the one in use stays (§6).
+// refreshTokenOf accepts what RFC 6749 App. A.17 allows, up to a maximum length.
+// An absent one is the empty secret: the client keeps the current one (§6).
 func refreshTokenOf(value any) (refresh redact.Secret, ok bool) {
 	text, isText := value.(string)
 	switch {
@@ -55,9 +55,9 @@ func refreshTokenOf(value any) (refresh redact.Secret, ok bool) {
 	return redact.Secret{}, false
 }
 
-// refreshEnd reads the end of a refresh token. It is zero when unknown; some
-// servers say 0 for "no end".
-func refreshEnd(value any, requestedAt time.Time) (time.Time, bool) {
+// refreshExpiry is when a refresh token expires; zero is unknown. Some servers
+// send 0 for "never".
+func refreshExpiry(value any, requestedAt time.Time) (time.Time, bool) {
 	seconds, ok := secondsOf(value)
 	switch {
 	case value == nil, ok && seconds == 0:
@@ -68,8 +68,8 @@ func refreshEnd(value any, requestedAt time.Time) (time.Time, bool) {
 	return requestedAt.Add(time.Duration(seconds) * time.Second), true
 }
 
-// subjectOf returns the sub claim of an id_token (OpenID Connect Core §2) if
-// people can read it, else nothing. The id_token is not kept.
+// subjectOf returns the sub claim of an id_token (OpenID Connect Core §2) if it is
+// printable and short, else nothing. The id_token is not kept.
 func subjectOf(idToken any) string {
 	text, _ := idToken.(string)
 	subject, _ := jwtClaim(text, "sub").(string)
@@ -80,24 +80,23 @@ func subjectOf(idToken any) string {
 	return subject
 }
 
-// rescue looks for a new refresh token in an answer that cannot be used. The
-// server acted, so that the one that was sent may be spent; nobody would ever
-// see this one again. It is looked for in the text, not in what was parsed of
-// it, because a member that breaks a rule of JSON need not concern this one.
-func (a answer) rescue(f *failure, r Request, s span) {
-	refresh, _ := refreshTokenOf(valueAt(a.text(), cmp.Or(r.Response.RefreshToken, "/refresh_token")))
+// recoverRefreshToken looks for a new refresh token in a response that is
+// otherwise unusable. The server acted on the request, so the refresh token that
+// was sent may be used up, and the new one exists nowhere else. It is searched in
+// the text, because another member that breaks a rule of JSON does not matter.
+func (resp response) recoverRefreshToken(f *failure, r Request, s span) {
+	refresh, _ := refreshTokenOf(valueAt(resp.text(), cmp.Or(r.Response.RefreshToken, "/refresh_token")))
 	if refresh.IsZero() {
 		return
 	}
 	f.RefreshToken, f.conclusive = refresh, true
 	if pointer := r.Response.RefreshTokenExpiresIn; pointer != "" {
-		f.RefreshTokenExpiresAt, _ = refreshEnd(valueAt(a.text(), pointer), s.requestedAt)
+		f.RefreshTokenExpiresAt, _ = refreshExpiry(valueAt(resp.text(), pointer), s.requestedAt)
 	}
 }
 
 // valueAt follows a pointer (RFC 6901) through objects whose other members may
-// break rules of strictjson. It returns nil unless each name stands there
-// exactly once.
+// break rules of strictjson. It returns nil unless each name occurs exactly once.
 func valueAt(text []byte, pointer string) any {
 	unescape := strings.NewReplacer("~1", "/", "~0", "~")
 	for name := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
@@ -112,8 +111,8 @@ func valueAt(text []byte, pointer string) any {
 	return value
 }
 
-// onlyMember returns the text of the member of that name if there is one and
-// only one, else nil.
+// onlyMember returns the text of the member of that name if it occurs exactly
+// once, else nil.
 func onlyMember(text []byte, name string) json.RawMessage {
 	members, err := strictjson.Members(text)
 	if err != nil {

@@ -36,8 +36,8 @@ func refreshRequest(tokenURL string) oauth.Request {
 	return r
 }
 
-// spending are the requests that carry what works once only.
-var spending = []struct {
+// oneTimeGrants are the requests with a one-time credential.
+var oneTimeGrants = []struct {
 	name    string
 	make    func(tokenURL string) oauth.Request
 	carries []string
@@ -93,7 +93,7 @@ func TestGrantForm(t *testing.T) {
 	}
 }
 
-func TestRefreshTokenOfAnAnswer(t *testing.T) {
+func TestRefreshTokenOfAnResponse(t *testing.T) {
 	const unusable = "refresh_token_unusable"
 	tests := []struct{ name, member, want, warning string }{
 		{"OC-67 new", `"refresh_token":"r2"`, "r2", ""},
@@ -111,7 +111,7 @@ func TestRefreshTokenOfAnAnswer(t *testing.T) {
 		{"OC-54 other letters", `"Refresh_Token":"r2"`, "", ""},
 	}
 	for _, tt := range tests {
-		for _, grant := range spending {
+		for _, grant := range oneTimeGrants {
 			t.Run(tt.name+" "+grant.name, func(t *testing.T) {
 				token, err := oauth.New(config()).Token(t.Context(), grant.make(newServer(t, says(200, with(tt.member+`,"expires_in":3600`))).URL))
 				if err != nil {
@@ -192,7 +192,7 @@ func TestSubject(t *testing.T) {
 		{"OC-59 direction", `"` + jwt(`{"sub":"a\u202eb"}`) + `"`, ""},
 		{"OC-59 number", `"` + jwt(`{"sub":7}`) + `"`, ""},
 		{"OC-59 without sub", `"` + jwt(`{}`) + `"`, ""},
-		{"OC-59 claims a list", `"` + jwt(`["sub"]`) + `"`, ""},
+		{"OC-59 claims an array", `"` + jwt(`["sub"]`) + `"`, ""},
 		{"OC-59 no JWT", `"x"`, ""},
 		{"OC-59 encrypted", `"a.b.c.d.e"`, ""},
 		{"OC-59 no text", `{"sub":"x"}`, ""},
@@ -221,9 +221,9 @@ func TestSubject(t *testing.T) {
 	})
 }
 
-// TestRescue: an answer whose access token is of no use may bring the only
-// refresh token that lives.
-func TestRescue(t *testing.T) {
+// TestRecoverRefreshToken: a response with an unusable access token may have the
+// only valid refresh token.
+func TestRecoverRefreshToken(t *testing.T) {
 	const next = `"refresh_token":"next-1"`
 	tests := []struct{ name, body, failure, want string }{
 		{"OC-33 expires_in 0", with(next + `,"expires_in":0`), "provider_malformed expires_in", "next-1"},
@@ -246,7 +246,7 @@ func TestRescue(t *testing.T) {
 		{"OC-40 page", `<p>` + next, "provider_malformed not_json", ""},
 	}
 	for _, tt := range tests {
-		for _, grant := range spending {
+		for _, grant := range oneTimeGrants {
 			t.Run(tt.name+" "+grant.name, func(t *testing.T) {
 				server := newServer(t, says(200, tt.body))
 				_, err := oauth.New(config()).Token(t.Context(), grant.make(server.URL))
@@ -269,7 +269,7 @@ func TestRescue(t *testing.T) {
 			t.Errorf("error %+v", e)
 		}
 	})
-	for _, grant := range spending {
+	for _, grant := range oneTimeGrants {
 		t.Run("OC-68 scope that repeats what was sent "+grant.name, func(t *testing.T) {
 			for _, canary := range grant.carries {
 				_, err := oauth.New(config()).Token(t.Context(), grant.make(newServer(t, says(200, with(`"scope":"a `+canary+`"`))).URL))
@@ -293,10 +293,10 @@ func TestRescue(t *testing.T) {
 	})
 }
 
-// TestEchoOfAGrant (OC-68): whatever a server repeats of what it was sent, and
-// however, no error shows it.
+// TestEchoOfAGrant (OC-68): no error shows what a server repeats of a request, in
+// any encoding.
 func TestEchoOfAGrant(t *testing.T) {
-	for _, grant := range spending {
+	for _, grant := range oneTimeGrants {
 		for _, canary := range grant.carries {
 			for name, echo := range map[string]string{
 				"as it is": canary, "escaped": url.QueryEscape(canary), "upper case": strings.ToUpper(canary), "cut": canary[:9],

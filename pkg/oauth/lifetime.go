@@ -13,22 +13,22 @@ import (
 )
 
 const (
-	// assumedLifetime holds when neither server nor connection state one. It is
-	// short: a token taken for valid for ever is never renewed.
-	assumedLifetime = 300 * time.Second
-	// maxLifetime is the longest believed; what a server states beyond it is
-	// most likely another unit.
+	// defaultLifetime applies when neither the server nor the connection states one.
+	// It is short: a token with too long an assumed lifetime is not renewed in time.
+	defaultLifetime = 300 * time.Second
+	// maxLifetime is the longest accepted; a longer one most likely has another
+	// unit.
 	maxLifetime = 90 * 24 * time.Hour
 )
 
-// readLifetime sets the expiry from expires_in (RFC 6749 §5.1). Nothing is
-// subtracted from what the server says.
-func (t *Token) readLifetime(value any, assumed time.Duration) bool {
+// readLifetime sets the expiry from expires_in (RFC 6749 §5.1), without a safety
+// margin.
+func (t *Token) readLifetime(value any, fallback time.Duration) bool {
 	if value == nil {
-		if assumed == 0 {
-			assumed = assumedLifetime
+		if fallback == 0 {
+			fallback = defaultLifetime
 		}
-		t.ExpiresAt = t.RequestedAt.Add(assumed)
+		t.ExpiresAt = t.RequestedAt.Add(fallback)
 		t.ExpiresInAssumed = true
 		return true
 	}
@@ -46,9 +46,9 @@ func (t *Token) readLifetime(value any, assumed time.Duration) bool {
 	return true
 }
 
-// secondsOf reads a JSON number, floored, or a string of decimal digits, which
-// some servers send. A float64 holds every figure up to the longest lifetime
-// exactly, and makes infinity of those that overflow.
+// secondsOf accepts a JSON number, rounded down, or a string of decimal digits,
+// which some servers send. A float64 represents every value up to the longest
+// lifetime exactly, and larger ones at most as infinity.
 func secondsOf(value any) (float64, bool) {
 	text := ""
 	switch v := value.(type) {
@@ -67,8 +67,8 @@ func secondsOf(value any) (float64, bool) {
 }
 
 // jwtExpiry returns the exp claim of an access token that is a signed JWT
-// (RFC 7519 §4.1.4). It is read without verification, and only ever to shorten
-// a life: the resource server decides. What is no JWT has none.
+// (RFC 7519 §4.1.4). It is not verified, and can only shorten the lifetime: the
+// resource server decides. Other tokens have none.
 func jwtExpiry(accessToken string) (time.Time, bool) {
 	number, ok := jwtClaim(accessToken, "exp").(json.Number)
 	if !ok {
@@ -77,8 +77,8 @@ func jwtExpiry(accessToken string) (time.Time, bool) {
 	return instantOf(number)
 }
 
-// jwtClaim returns a claim of a signed JWT in compact form, unverified; nil when
-// the text is none or has no such claim.
+// jwtClaim returns a claim of a signed JWT in compact form without verification.
+// It is nil when the text is not a JWT or has no such claim.
 func jwtClaim(text, name string) any {
 	_, rest, _ := strings.Cut(text, ".")
 	payload, signature, ok := strings.Cut(rest, ".")
@@ -97,8 +97,8 @@ func jwtClaim(text, name string) any {
 	return claims[name]
 }
 
-// instantOf reads a NumericDate (RFC 7519 §2), floored. One beyond the year
-// 9999 is as good as none.
+// instantOf converts a NumericDate (RFC 7519 §2), rounded down. One after the year
+// 9999 counts as absent.
 func instantOf(number json.Number) (time.Time, bool) {
 	const year10000 = 253402300800
 	seconds, _ := strconv.ParseFloat(number.String(), 64)

@@ -1,12 +1,13 @@
-// Package oauth is a strict OAuth 2.0 client: for the token and revocation
-// endpoints (RFC 6749, 7009, 7523), and for the two addresses that a browser
-// carries between us and the authorization endpoint (RFC 6749 §4.1, 7636, 9207).
+// Package oauth is a strict OAuth 2.0 client for the token and revocation
+// endpoints (RFC 6749, 7009, 7523). It also builds authorization requests and
+// parses authorization responses, which a browser carries (RFC 6749 §4.1, 7636,
+// 9207).
 //
-// It is ours because it is what the service exists for. It never follows a
-// redirect, never repeats a request whose effect is unknown, reads a bounded
-// answer, believes nothing that RFC 6749 does not let it believe, and lets no
-// byte of an answer reach an error message unscrubbed. It is not an HTTP
-// library: what it does not need, it does not offer.
+// It does not use an existing library because its rules are the purpose of the
+// service: it never follows a redirect, never repeats a request whose effect is
+// unknown, reads responses of bounded size, accepts only what RFC 6749 allows,
+// and lets no byte of a response into an error message without scrubbing it. It
+// is not a general HTTP client.
 package oauth
 
 import (
@@ -19,7 +20,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// Authentication is the client and how it proves itself.
+// Authentication is the client's identity and credentials.
 type Authentication struct {
 	Method       provider.ClientAuth
 	ClientID     string
@@ -35,27 +36,26 @@ type Authentication struct {
 type Request struct {
 	TokenURL string
 	Authentication
-	// GrantType is the grant_type parameter: client_credentials, authorization_code
-	// or refresh_token.
+	// GrantType is client_credentials, authorization_code or refresh_token.
 	GrantType string
-	// Code, RedirectURI and CodeVerifier go with authorization_code (RFC 6749
+	// Code, RedirectURI and CodeVerifier are for authorization_code (RFC 6749
 	// §4.1.3, RFC 7636 §4.5); an empty verifier is not sent.
 	Code         redact.Secret
 	RedirectURI  string
 	CodeVerifier redact.Secret
-	// RefreshToken goes with refresh_token (RFC 6749 §6).
+	// RefreshToken is for refresh_token (RFC 6749 §6).
 	RefreshToken redact.Secret
-	// Scope is sent as it is; empty means that the parameter is omitted.
+	// Scope is sent unchanged; empty means that the parameter is omitted.
 	Scope string
 	// Params are extra parameters; several values of one name are sent in order.
 	Params url.Values
-	// Response says where the answer's members stand.
+	// Response is where the response has its members.
 	Response provider.Shape
-	// DefaultExpiresIn is the lifetime assumed when the server states none; zero means 300 s.
+	// DefaultExpiresIn is the lifetime when the response states none; zero means 300 s.
 	DefaultExpiresIn time.Duration
 }
 
-// Token is a validated answer of a token endpoint.
+// Token is a validated response of a token endpoint.
 type Token struct {
 	AccessToken redact.Secret
 	// TokenType is always "Bearer".
@@ -63,29 +63,30 @@ type Token struct {
 	// RequestedAt is the wall-clock instant before the request was sent; the
 	// lifetime counts from it. Both are UTC without a monotonic reading.
 	RequestedAt, ExpiresAt time.Time
-	// ExpiresInAssumed is true when the server stated no lifetime.
+	// ExpiresInAssumed is true when the response stated no lifetime.
 	ExpiresInAssumed bool
-	// Scope is what was granted: the server's word, or what was asked for when it is silent (RFC 6749 §5.1).
+	// Scope is the granted scope: the one in the response, or the requested one if
+	// the response has none (RFC 6749 §5.1).
 	Scope string
-	// RefreshToken is the one that came along; empty when none did, and always
-	// with client_credentials (RFC 6749 §4.4.3).
+	// RefreshToken is the refresh token in the response. It is empty when there was
+	// none, and always with client_credentials (RFC 6749 §4.4.3).
 	RefreshToken redact.Secret
-	// RefreshTokenExpiresAt is its end where the server states one, else zero.
+	// RefreshTokenExpiresAt is when it expires if the response says so, else zero.
 	RefreshTokenExpiresAt time.Time
-	// Subject is who consented, by the word of the id_token that came along. It is
-	// for people to read, unverified, and decides nothing.
+	// Subject is the sub claim of the id_token in the response. It is not verified,
+	// for display only, and decides nothing.
 	Subject string
 	// Warnings are deviations from the specification that were tolerated.
 	Warnings []audit.Warning
 	Trace    Trace
 }
 
-// Trace is what a request cost, for the audit entry.
+// Trace is what a request took, for the audit entry.
 type Trace struct {
-	// Calls is how many requests reached for the endpoint.
+	// Calls is the number of HTTP requests that were attempted.
 	Calls int
-	// Latency is the whole time spent, pauses included.
+	// Latency is the total time, pauses included.
 	Latency time.Duration
-	// Status is the HTTP status of the last answer; zero when there was none.
+	// Status is the HTTP status of the last response; zero when there was none.
 	Status int
 }

@@ -15,38 +15,38 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
-// userAgent names the service to providers. It bears no version or host of
-// ours that would tell them apart.
+// userAgent identifies the service to providers. It does not distinguish
+// versions or deployments.
 const userAgent = "tokenvend/1"
 
 // assertionType is the client_assertion_type of private_key_jwt (RFC 7523 §2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// endpoint is one POST: where, as whom, and with which parameters besides those
-// of the client's authentication.
+// endpoint is one POST: its URL, the client's authentication, and the other
+// parameters.
 type endpoint struct {
 	url  string
 	auth Authentication
 	form url.Values
 }
 
-// ours are the parameters that no extra parameter may set, in whatever letters:
-// some servers read names without regard to case.
-var ours = []string{
+// reservedParams are the parameters that no extra parameter may set, in upper or
+// lower case: some servers ignore the case of names.
+var reservedParams = []string{
 	"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type",
 	"code", "redirect_uri", "code_verifier", "refresh_token",
 }
 
-// form returns the parameters of a token request without authentication. What
-// is empty is absent (RFC 6749 §3.2).
+// form returns the parameters of a token request without authentication. Empty
+// ones are omitted (RFC 6749 §3.2).
 func (r Request) form() url.Values {
 	form := maps.Clone(r.Params)
 	if form == nil {
 		form = url.Values{}
 	}
-	maps.DeleteFunc(form, func(name string, _ []string) bool { return slices.Contains(ours, strings.ToLower(name)) })
+	maps.DeleteFunc(form, func(name string, _ []string) bool { return slices.Contains(reservedParams, strings.ToLower(name)) })
 	form.Set("grant_type", r.GrantType)
-	for name, value := range r.own() {
+	for name, value := range r.grantParams() {
 		if value != "" {
 			form.Set(name, value)
 		}
@@ -54,9 +54,9 @@ func (r Request) form() url.Values {
 	return form
 }
 
-// own are the parameters of the grant type. What belongs to another stays here,
-// so that no code or refresh token goes where it is not asked for.
-func (r Request) own() map[string]string {
+// grantParams are the parameters of the grant type. Fields of other grant types
+// are not sent, so that no code or refresh token goes where it is not expected.
+func (r Request) grantParams() map[string]string {
 	switch r.GrantType {
 	case grantAuthorizationCode:
 		return map[string]string{
@@ -68,42 +68,43 @@ func (r Request) own() map[string]string {
 	return map[string]string{"scope": r.Scope}
 }
 
-// spends reports whether the request carries something that works once only.
-func (r Request) spends() bool {
+// isOneTime reports whether the request carries a one-time credential: a code or
+// a refresh token.
+func (r Request) isOneTime() bool {
 	return r.GrantType == grantAuthorizationCode || r.GrantType == grantRefreshToken
 }
 
-// post sends one request and reads the answer if it is one to read.
-func (c *Client) post(ctx context.Context, e endpoint, trace *Trace) (answer, *failure) {
+// post sends one request and reads its response.
+func (c *Client) post(ctx context.Context, e endpoint, trace *Trace) (response, *failure) {
 	destination, err := c.egress.Parse(e.url)
 	if err != nil {
-		return answer{}, failUnsent(Misconfigured, ReasonURL)
+		return response{}, failUnsent(Misconfigured, ReasonURL)
 	}
-	req, sent, err := c.newRequest(ctx, destination, e)
+	req, scrubber, err := c.newRequest(ctx, destination, e)
 	if err != nil {
-		return answer{}, failUnsent(Misconfigured, ReasonAuth)
+		return response{}, failUnsent(Misconfigured, ReasonAuth)
 	}
 	trace.Calls++
 	resp, failure := c.send(req, destination.Private)
 	if failure != nil {
-		return answer{}, failure
+		return response{}, failure
 	}
 	defer resp.Body.Close()
 	trace.Status = resp.StatusCode
-	a, failure := readAnswer(ctx, resp, sent, c.instant())
-	return a, a.about(failure)
+	r, failure := readResponse(ctx, resp, scrubber, c.instant())
+	return r, r.complete(failure)
 }
 
-// newRequest builds the request and notes what it carries, so that an echo of
-// it can be recognised. It has no GetBody: nothing but us may send it again.
-func (c *Client) newRequest(ctx context.Context, d egress.Destination, e endpoint) (*http.Request, sent, error) {
+// newRequest builds the request, and the scrubber that recognises an echo of it.
+// The request has no GetBody, so that net/http cannot send it again.
+func (c *Client) newRequest(ctx context.Context, d egress.Destination, e endpoint) (*http.Request, echoScrubber, error) {
 	header := http.Header{
 		"Accept":       {"application/json"},
 		"Content-Type": {"application/x-www-form-urlencoded"},
 		"User-Agent":   {userAgent},
 	}
 	if err := c.authenticate(e, header); err != nil {
-		return nil, sent{}, err
+		return nil, echoScrubber{}, err
 	}
 	body := e.form.Encode()
 	req := &http.Request{
@@ -114,12 +115,12 @@ func (c *Client) newRequest(ctx context.Context, d egress.Destination, e endpoin
 		Body:          io.NopCloser(strings.NewReader(body)),
 		ContentLength: int64(len(body)),
 	}
-	carried := sent{e.form, e.auth.ClientID, e.auth.ClientSecret, header.Get("Authorization")}
-	return req.WithContext(ctx), carried, nil
+	scrubber := echoScrubber{e.form, e.auth.ClientID, e.auth.ClientSecret, header.Get("Authorization")}
+	return req.WithContext(ctx), scrubber, nil
 }
 
-// authenticate adds the client's credentials to the form or to the header,
-// never to both (RFC 6749 §2.3.1, RFC 7523 §2.2).
+// authenticate adds the client's credentials to the form or to the header, never
+// to both (RFC 6749 §2.3.1, RFC 7523 §2.2).
 func (c *Client) authenticate(e endpoint, header http.Header) error {
 	id, secret := e.auth.ClientID, e.auth.ClientSecret.Reveal()
 	switch e.auth.Method {

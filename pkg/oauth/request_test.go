@@ -187,8 +187,8 @@ func TestEchoIsMasked(t *testing.T) {
 				if e.Description != tt.want {
 					t.Errorf("description %q, want %q", e.Description, tt.want)
 				}
-				if e.Code != "" || e.Answer.ContentType != "" {
-					t.Errorf("code %q, content type %q; want neither", e.Code, e.Answer.ContentType)
+				if e.Code != "" || e.Response.ContentType != "" {
+					t.Errorf("code %q, content type %q; want neither", e.Code, e.Response.ContentType)
 				}
 			})
 		}

@@ -16,50 +16,50 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
 
-// maxBody is the largest answer read, in bytes after decoding.
+// maxBody is the largest response body read, in bytes after decoding.
 const maxBody = 1 << 20
 
-// answer is an HTTP answer whose body, if its status makes it worth reading,
-// is whole.
-type answer struct {
+// response is an HTTP response. Its body is complete, or nil when the status
+// makes it irrelevant.
+type response struct {
 	status      int
 	contentType string
 	retryAfter  time.Duration
 	body        []byte
-	sent        sent
+	scrubber    echoScrubber
 }
 
-// readAnswer reads what the status makes worth reading. A server that is
+// readResponse reads the body if the status makes it relevant. A server that is
 // unavailable stays so whatever is wrong with its body.
-func readAnswer(ctx context.Context, resp *http.Response, sent sent, now time.Time) (answer, *failure) {
-	a := answer{
+func readResponse(ctx context.Context, resp *http.Response, scrubber echoScrubber, now time.Time) (response, *failure) {
+	r := response{
 		status:      resp.StatusCode,
 		contentType: resp.Header.Get("Content-Type"),
 		retryAfter:  retryAfter(resp.Header.Get("Retry-After"), now),
-		sent:        sent,
+		scrubber:    scrubber,
 	}
 	lines := 0
 	for _, values := range resp.Header {
 		lines += len(values)
 	}
 	if lines > maxHeaderLines {
-		return a, malformed(ReasonHeaders)
+		return r, malformed(ReasonHeaders)
 	}
-	verdict := judge(a.status)
-	if verdict != nil && verdict.Kind == Malformed {
-		return a, verdict
+	byStatus := failureOfStatus(r.status)
+	if byStatus != nil && byStatus.Kind == Malformed {
+		return r, byStatus
 	}
 	body, failure := readBody(ctx, resp)
-	if failure != nil && verdict != nil && verdict.Kind == Unavailable {
+	if failure != nil && byStatus != nil && byStatus.Kind == Unavailable {
 		body, failure = nil, nil
 	}
-	a.body = body
-	return a, failure
+	r.body = body
+	return r, failure
 }
 
-// judge tells what a status means by itself. It is nil for 200, the only one
-// that brings a token (RFC 6749 §5.1).
-func judge(status int) *failure {
+// failureOfStatus returns what a status means without its body. It is nil for
+// 200, the only status of a token response (RFC 6749 §5.1).
+func failureOfStatus(status int) *failure {
 	switch {
 	case status == http.StatusOK:
 		return nil
@@ -70,17 +70,17 @@ func judge(status int) *failure {
 	case status >= 400 && status <= 499:
 		return fail(Rejected, ReasonStatus)
 	case status == 500, status == 502, status == 503, status == 504:
-		return failAgain(Unavailable, ReasonStatus)
+		return failRetryable(Unavailable, ReasonStatus)
 	case status >= 500 && status <= 599:
 		return fail(Unavailable, ReasonStatus)
 	}
 	return malformed(ReasonStatus)
 }
 
-// readBody reads and decodes a body. net/http would decode gzip by itself, but
-// only where it asked, and without a limit on what comes out.
+// readBody reads and decodes a body. net/http would decode gzip itself, but only
+// if it requested it, and without a limit on the decoded size.
 func readBody(ctx context.Context, resp *http.Response) ([]byte, *failure) {
-	zipped, known := isZipped(resp.Header.Values("Content-Encoding"))
+	gzipped, known := isGzipped(resp.Header.Values("Content-Encoding"))
 	switch {
 	case !known:
 		return nil, malformed(ReasonEncoding)
@@ -93,37 +93,38 @@ func readBody(ctx context.Context, resp *http.Response) ([]byte, *failure) {
 		return nil, classifyBody(ctx, err)
 	case len(body) > maxBody:
 		return nil, malformed(ReasonTooLarge)
-	case zipped:
-		return unzip(body)
+	case gzipped:
+		return gunzip(body)
 	}
 	return body, nil
 }
 
-// isZipped reads Content-Encoding (RFC 9110 §8.4): nothing, or gzip once.
-func isZipped(values []string) (zipped, known bool) {
+// isGzipped parses Content-Encoding (RFC 9110 §8.4). Only an absent one and a
+// single gzip are known.
+func isGzipped(values []string) (gzipped, known bool) {
 	for _, coding := range strings.Split(strings.Join(values, ","), ",") {
 		switch strings.ToLower(strings.TrimSpace(coding)) {
 		case "", "identity":
 		case "gzip", "x-gzip":
-			if zipped {
+			if gzipped {
 				return false, false
 			}
-			zipped = true
+			gzipped = true
 		default:
 			return false, false
 		}
 	}
-	return zipped, true
+	return gzipped, true
 }
 
-func unzip(body []byte) ([]byte, *failure) {
+func gunzip(body []byte) ([]byte, *failure) {
 	reader, err := gzip.NewReader(bytes.NewReader(body))
 	if err == nil {
 		body, err = io.ReadAll(io.LimitReader(reader, maxBody+1))
 	}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return nil, failAgain(Malformed, ReasonTruncated)
+		return nil, failRetryable(Malformed, ReasonTruncated)
 	case err != nil:
 		return nil, malformed(ReasonEncoding)
 	case len(body) > maxBody:
@@ -132,78 +133,78 @@ func unzip(body []byte) ([]byte, *failure) {
 	return body, nil
 }
 
-// text is the body from its first character on. One byte order mark is forgiven
+// text is the body without leading white space. One byte order mark is tolerated
 // (RFC 8259 §8.1).
-func (a answer) text() []byte {
-	return bytes.TrimLeft(bytes.TrimPrefix(a.body, []byte("\ufeff")), " \t\r\n")
+func (r response) text() []byte {
+	return bytes.TrimLeft(bytes.TrimPrefix(r.body, []byte("\ufeff")), " \t\r\n")
 }
 
-// object parses the body as JSON whatever its Content-Type, which servers get
-// wrong, as long as it is an object (RFC 6749 §5.1).
-func (a answer) object() (map[string]any, *failure) {
-	text := a.text()
+// object parses the body as a JSON object (RFC 6749 §5.1), whatever its
+// Content-Type: many servers send a wrong one.
+func (r response) object() (map[string]any, *failure) {
+	text := r.text()
 	if !bytes.HasPrefix(text, []byte("{")) {
 		return nil, malformed(ReasonNotJSON)
 	}
 	value, err := strictjson.Parse(text)
 	switch {
 	case errors.Is(err, strictjson.ErrTruncated):
-		return nil, failAgain(Malformed, ReasonTruncated)
+		return nil, failRetryable(Malformed, ReasonTruncated)
 	case err != nil:
 		return nil, malformed(ReasonJSON)
 	}
 	return value.(map[string]any), nil
 }
 
-// refusal completes what the status says by what the body says, if it says
-// anything (RFC 6749 §5.2).
-func (a answer) refusal(shape provider.Shape) *failure {
-	f := judge(a.status)
-	if root, failure := a.object(); failure == nil {
-		a.explain(f, root, shape)
+// refusal is the failure of an error response (RFC 6749 §5.2). A body that is
+// not an object adds nothing to the status.
+func (r response) refusal(shape provider.Shape) *failure {
+	f := failureOfStatus(r.status)
+	if root, failure := r.object(); failure == nil {
+		r.addDetails(f, root, shape)
 	}
 	return f
 }
 
-// explain adds the server's code and description, and lets a code that means
-// "not now" win over a status that means "no".
-func (a answer) explain(f *failure, root map[string]any, shape provider.Shape) {
+// addDetails adds the server's error code and description. A code that means
+// "try again later" takes precedence over a status that means a refusal.
+func (r response) addDetails(f *failure, root map[string]any, shape provider.Shape) {
 	code, _ := member(root, shape.Error, "error").(string)
 	description, _ := member(root, shape.ErrorDescription, "error_description").(string)
 	f.Code = knownCode(code)
-	f.Description = a.sent.clean(description)
+	f.Description = r.scrubber.scrub(description)
 	if isTransient(f.Code) {
 		f.Kind = Unavailable
 	}
 }
 
-// summary identifies the body for the log. A media type is a few plain words,
-// and is left out when it is anything else.
-func (a answer) summary() Answer {
-	mediaType, _, err := mime.ParseMediaType(a.contentType)
-	if err != nil || len(mediaType) > 64 || a.sent.clean(mediaType) != mediaType {
+// summary identifies the body for the log. The media type is omitted unless it
+// is short and contains no part of the request.
+func (r response) summary() ResponseSummary {
+	mediaType, _, err := mime.ParseMediaType(r.contentType)
+	if err != nil || len(mediaType) > 64 || r.scrubber.scrub(mediaType) != mediaType {
 		mediaType = ""
 	}
-	s := Answer{ContentType: mediaType, Length: len(a.body)}
-	if a.body != nil {
-		s.Digest = digest.Short(string(a.body))
+	s := ResponseSummary{ContentType: mediaType, Length: len(r.body)}
+	if r.body != nil {
+		s.Digest = digest.Short(string(r.body))
 	}
 	return s
 }
 
-// about completes a failure by what the answer tells besides.
-func (a answer) about(f *failure) *failure {
+// complete adds what the response says to a failure.
+func (r response) complete(f *failure) *failure {
 	if f != nil {
-		f.RetryAfter, f.Answer = a.retryAfter, a.summary()
-		f.conclusive = f.conclusive || concludes(a.status)
+		f.RetryAfter, f.Response = r.retryAfter, r.summary()
+		f.conclusive = f.conclusive || isConclusive(r.status)
 	}
 	return f
 }
 
-// concludes reports whether a status tells that nothing was issued, whatever
-// becomes of its body. Gateways answer 502 and 504, and one large kind of them
-// 520 to 527, for a server whose own answer they do not have.
-func concludes(status int) bool {
+// isConclusive reports whether a status shows that nothing was issued, whatever
+// its body. Gateways send 502 and 504, and one widely used kind 520 to 527, on
+// behalf of a server whose response they do not have.
+func isConclusive(status int) bool {
 	byGateway := status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status >= 520 && status <= 527
 	return status >= 300 && status <= 599 && !byGateway
 }

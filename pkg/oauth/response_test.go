@@ -55,7 +55,7 @@ func TestExpiresIn(t *testing.T) {
 		{"OC-34 90 days", with(`"expires_in":7776000`), 90 * 24 * time.Hour, false, nil},
 		{"OC-34 30 days", with(`"expires_in":2592000`), 30 * 24 * time.Hour, false, nil},
 		{"OC-35 true", with(`"expires_in":true`), 0, false, nil},
-		{"OC-35 list", with(`"expires_in":[]`), 0, false, nil},
+		{"OC-35 array", with(`"expires_in":[]`), 0, false, nil},
 		{"OC-35 object", with(`"expires_in":{}`), 0, false, nil},
 		{"OC-35 1h", with(`"expires_in":"1h"`), 0, false, nil},
 		{"OC-35 hexadecimal", with(`"expires_in":"0x10"`), 0, false, nil},
@@ -89,13 +89,13 @@ func TestDefaultExpiresIn(t *testing.T) {
 	}
 }
 
-// jwt makes an unsigned token whose payload is the claims given.
+// jwt makes an unsigned token with these claims.
 func jwt(claims string) string {
 	part := base64.RawURLEncoding.EncodeToString
 	return part([]byte(`{"alg":"none"}`)) + "." + part([]byte(claims)) + "." + part([]byte("signature"))
 }
 
-func TestAnswers(t *testing.T) {
+func TestResponses(t *testing.T) {
 	token := func(text string) string {
 		return fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer","expires_in":3600}`, text)
 	}
@@ -122,7 +122,7 @@ func TestAnswers(t *testing.T) {
 		{"OC-48 transient error", `{"error":"temporarily_unavailable"}`, "provider_unavailable error"},
 		{"OC-50 empty", ``, "provider_malformed not_json"},
 		{"OC-50 empty object", `{}`, "provider_malformed access_token"},
-		{"OC-50 list", `[]`, "provider_malformed not_json"},
+		{"OC-50 array", `[]`, "provider_malformed not_json"},
 		{"OC-50 string", `"str"`, "provider_malformed not_json"},
 		{"OC-50 null", `null`, "provider_malformed not_json"},
 		{"OC-52 byte order mark", "\ufeff" + plainToken, ""},
@@ -155,7 +155,7 @@ func TestAnswers(t *testing.T) {
 		{"OC-58 NaN", `{"access_token":"t","expires_in":NaN}`, "provider_malformed json"},
 		{"OC-58 comment", `{/**/` + plainToken[1:], "provider_malformed json"},
 		{"OC-59 unknown members", `{"id_token":"x","constructor":{"a":[1]},` + plainToken[1:], ""},
-		{"OC-60 scope a list", with(`"scope":["a"]`), "provider_malformed scope"},
+		{"OC-60 scope an array", with(`"scope":["a"]`), "provider_malformed scope"},
 		{"OC-60 scope with a line feed", with(`"scope":"a\nb"`), "provider_malformed scope"},
 		{"OC-60 scope without end", with(`"scope":"` + strings.Repeat("a", 5000) + `"`), "provider_malformed scope"},
 		{"OC-66 exp later", jwtIn(2 * time.Hour), ""},
@@ -165,7 +165,7 @@ func TestAnswers(t *testing.T) {
 		{"OC-66 exp negative", token(jwt(`{"exp":-1}`)), "provider_malformed expires_in"},
 		{"OC-66 exp beyond counting", token(jwt(`{"exp":1e300}`)), ""},
 		{"OC-66 exp a string", token(jwt(`{"exp":"1"}`)), ""},
-		{"OC-66 payload a list", token(jwt(`[1]`)), ""},
+		{"OC-66 payload an array", token(jwt(`[1]`)), ""},
 		{"OC-66 payload no JSON", token(jwt(`{"exp":`)), ""},
 		{"OC-66 payload no base64", token("a.!.c"), ""},
 		{"OC-66 dots", token(strings.Repeat(".", 16<<10)), ""},
@@ -211,7 +211,7 @@ func TestRequestedAt(t *testing.T) {
 	clock := time.Date(2026, 1, 1, 13, 0, 0, 5, time.FixedZone("CET", 3600))
 	cfg.Now = func() time.Time { return clock }
 	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-		clock = clock.Add(4 * time.Second) // the answer takes its time
+		clock = clock.Add(4 * time.Second) // the response is slow
 		says(200, plainToken)(w, r)
 	})
 	token, err := oauth.New(cfg).Token(t.Context(), request(server.URL))
@@ -248,7 +248,7 @@ func TestScopeGranted(t *testing.T) {
 	}
 }
 
-func TestNestedAnswer(t *testing.T) {
+func TestNestedResponse(t *testing.T) {
 	shape := provider.Shape{
 		AccessToken: "/token/access_token", TokenType: "/token/token_type",
 		ExpiresIn: "/token/expires_in", Scope: "/token/scope", Success: "/success",
@@ -266,7 +266,7 @@ func TestNestedAnswer(t *testing.T) {
 		{"OC-64 success null", `{"success":null,` + inner + `}`, "provider_malformed success"},
 		{"OC-64 success a number", `{"success":1,` + inner + `}`, "provider_malformed success"},
 		{"OC-64 token missing", `{"success":true}`, "provider_malformed access_token"},
-		{"OC-64 token a list", `{"success":true,"token":["token_1"]}`, "provider_malformed access_token"},
+		{"OC-64 token an array", `{"success":true,"token":["token_1"]}`, "provider_malformed access_token"},
 		{"OC-64 token a string", `{"success":true,"token":"token_1"}`, "provider_malformed access_token"},
 		{"OC-64 access token an object", `{"success":true,"token":{"access_token":{}}}`, "provider_malformed access_token"},
 		{"OC-64 at the standard place", `{"success":true,"access_token":"token_1"}`, "provider_malformed access_token"},

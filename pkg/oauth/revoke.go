@@ -10,7 +10,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// maxRevokePause is the longest Retry-After that a revocation waits for.
+// maxRevokePause is the longest Retry-After after which a revocation is repeated.
 const maxRevokePause = 2 * time.Second
 
 // Revocation is one revocation request (RFC 7009 §2.1).
@@ -31,23 +31,23 @@ func (r Revocation) form() url.Values {
 	return form
 }
 
-// Revoke ends a token (RFC 7009). A token that the server does not know counts
-// as revoked (§2.2). Since revoking twice does no harm, the request is repeated
-// once when the connection broke, or when the server asks to come back within
-// two seconds. Every error is an *Error.
+// Revoke revokes a token (RFC 7009). A token that the server does not know counts
+// as revoked (§2.2). Revoking twice does no harm, so the request is repeated once
+// if the connection broke, or if Retry-After is at most two seconds. Every error
+// is an *Error.
 func (c *Client) Revoke(ctx context.Context, r Revocation) error {
 	attempt := func(ctx context.Context, trace *Trace) *failure {
-		answer, failure := c.post(ctx, endpoint{r.RevocationURL, r.Authentication, r.form()}, trace)
+		response, failure := c.post(ctx, endpoint{r.RevocationURL, r.Authentication, r.form()}, trace)
 		switch {
-		case answer.status == http.StatusOK: // whatever became of its body
+		case response.status == http.StatusOK: // its body does not matter
 			return nil
 		case failure != nil:
 			return failure
 		}
-		return answer.about(answer.refusal(provider.Shape{}))
+		return response.complete(response.refusal(provider.Shape{}))
 	}
 	trace, failure := c.attempts(ctx, attempt, func(f *failure) (time.Duration, bool) {
-		return max(f.RetryAfter, c.pause()), f.again && f.RetryAfter <= maxRevokePause
+		return max(f.RetryAfter, c.pause()), f.retryable && f.RetryAfter <= maxRevokePause
 	})
 	if failure != nil {
 		return failure.with(trace)

@@ -43,7 +43,7 @@ func TestRevocationRequest(t *testing.T) {
 	}
 }
 
-func TestRevocationAnswers(t *testing.T) {
+func TestRevocationResponses(t *testing.T) {
 	tests := []struct {
 		name      string
 		handlers  []http.HandlerFunc

@@ -12,70 +12,72 @@ import (
 )
 
 const (
-	// maxDescription is the longest description kept, in characters; maxRead
-	// the longest looked at, in bytes.
-	maxDescription, maxRead = 256, 4 << 10
-	// window is the shortest piece of what we sent that is recognised, in bytes.
+	// maxDescription is the longest description kept, in characters; maxScanned is
+	// how much of one is read, in bytes.
+	maxDescription, maxScanned = 256, 4 << 10
+	// window is the shortest part of a request value that is recognised, in bytes.
 	window = 8
-	// minEcho is the shortest parameter, besides the secret, that is masked at
-	// all, in bytes: less is more likely to be part of a word.
+	// minEcho is the shortest parameter that is masked, in bytes; the secret is
+	// masked whatever its length. A shorter one is more likely part of a word.
 	minEcho = 4
-	// minToken is the shortest word that is taken for a token, in bytes.
+	// minToken is the shortest word that is treated as a token, in bytes.
 	minToken = 20
 )
 
-// sent is what a request carried. Servers echo it in error descriptions.
-type sent struct {
+// echoScrubber removes the values of a request from what the server sends:
+// servers echo them in error descriptions.
+type echoScrubber struct {
 	form          url.Values
 	id            string
 	secret        redact.Secret
 	authorization string
 }
 
-// clean makes a server's text fit for operators: bounded, without control or
-// direction characters, without words that look like tokens, and with every
-// piece of what we sent masked, in the encodings that an echo may come in. Control characters go first, so that
-// they cannot split an echo; the cut comes last, so that it cannot hide one.
-func (s sent) clean(text string) string {
+// scrub makes a server's text safe for operators to read: of bounded length,
+// without control or direction characters, with every part of the request masked
+// in the encodings that an echo may have, and with words that look like tokens
+// masked. Control characters are removed first, so that they cannot split an
+// echo. The text is cut last, so that no part of an echo remains.
+func (s echoScrubber) scrub(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) {
 			return -1
 		}
 		return r
-	}, text[:min(len(text), maxRead)])
-	runes := []rune(strings.ToValidUTF8(maskTokens(s.mask(text)), ""))
+	}, text[:min(len(text), maxScanned)])
+	runes := []rune(strings.ToValidUTF8(maskTokens(s.maskEchoes(text)), ""))
 	return string(runes[:min(len(runes), maxDescription)])
 }
 
-func (s sent) mask(text string) string {
+func (s echoScrubber) maskEchoes(text string) string {
 	if text == "" {
 		return ""
 	}
-	covered := make([]bool, len(text))
+	marked := make([]bool, len(text))
 	lower := asciiLower(text)
-	for _, echo := range s.echoes() {
-		cover(covered, lower, asciiLower(echo))
+	for _, value := range s.values() {
+		markEcho(marked, lower, asciiLower(value))
 	}
 	var out strings.Builder
 	for i := range len(text) {
 		switch {
-		case !covered[i]:
+		case !marked[i]:
 			out.WriteByte(text[i])
-		case i == 0 || !covered[i-1]:
+		case i == 0 || !marked[i-1]:
 			out.WriteString(redact.Secret{}.String())
 		}
 	}
 	return out.String()
 }
 
-// echoes are the texts to recognise. The grant type and the like are the
-// protocol's own words and stay readable, as does the redirect URI, which an
-// operator has to compare.
-func (s sent) echoes() []string {
-	var echoes []string
+// values are the texts to recognise. The grant type and the like are fixed words
+// of the protocol and stay readable. So does the redirect URI, which an operator
+// has to compare.
+func (s echoScrubber) values() []string {
+	var values []string
 	add := func(text string, shortest int) {
 		if len(text) >= shortest {
-			echoes = append(echoes, encodings(text)...)
+			values = append(values, encodings(text)...)
 		}
 	}
 	add(s.secret.Reveal(), 1)
@@ -83,7 +85,7 @@ func (s sent) echoes() []string {
 	add(s.id+":"+s.secret.Reveal(), minEcho)
 	_, credentials, _ := strings.Cut(s.authorization, " ")
 	add(credentials, minEcho)
-	for name, values := range s.form {
+	for name, params := range s.form {
 		shortest := minEcho
 		switch name {
 		case "grant_type", "client_assertion_type", "redirect_uri":
@@ -91,11 +93,11 @@ func (s sent) echoes() []string {
 		case "code", "code_verifier", "refresh_token":
 			shortest = 1
 		}
-		for _, value := range values {
+		for _, value := range params {
 			add(value, shortest)
 		}
 	}
-	return echoes
+	return values
 }
 
 func encodings(text string) []string {
@@ -107,22 +109,22 @@ func encodings(text string) []string {
 	return slices.Compact(forms)
 }
 
-// cover marks where text repeats a piece of echo: the whole of a short one,
-// any window of a long one. It takes time in proportion to both lengths.
-func cover(covered []bool, text, echo string) {
-	size := min(window, len(echo))
+// markEcho marks where text repeats a part of value: all of a short value, any
+// window of a long one. Its time is linear in both lengths.
+func markEcho(marked []bool, text, value string) {
+	size := min(window, len(value))
 	at := map[string][]int{}
 	for i := 0; i+size <= len(text); i++ {
 		at[text[i:i+size]] = append(at[text[i:i+size]], i)
 	}
-	for i := 0; i+size <= len(echo); i++ {
-		piece := echo[i : i+size]
-		for _, start := range at[piece] {
+	for i := 0; i+size <= len(value); i++ {
+		part := value[i : i+size]
+		for _, start := range at[part] {
 			for j := range size {
-				covered[start+j] = true
+				marked[start+j] = true
 			}
 		}
-		delete(at, piece)
+		delete(at, part)
 	}
 }
 
@@ -137,9 +139,8 @@ func asciiLower(text string) string {
 	return string(lower)
 }
 
-// maskTokens masks words that may be a token which the request did not carry,
-// but a talkative server quotes. Ids of requests are left, for operators need
-// them.
+// maskTokens masks words that may be a token which the request did not carry but
+// the server quotes. Request ids are kept, because operators need them.
 func maskTokens(text string) string {
 	var out strings.Builder
 	for text != "" {
@@ -161,13 +162,13 @@ func maskTokens(text string) string {
 	return out.String()
 }
 
-// isTokenRune accepts the characters of a b64token (RFC 6750 §2.1) but for the
-// slash, which would take in whole URLs.
+// isTokenRune accepts the characters of a b64token (RFC 6750 §2.1) except the
+// slash, which would match complete URLs.
 func isTokenRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~+=", r)
 }
 
-// looksLikeToken: long, of letters and digits, and no UUID.
+// looksLikeToken accepts long words of letters and digits that are not a UUID.
 func looksLikeToken(word string) bool {
 	isUUID := len(word) == 36 && strings.Count(word, "-") == 4 && strings.Trim(word, "0123456789abcdefABCDEF-") == ""
 	return len(word) >= minToken && !isUUID && strings.ContainsAny(word, "0123456789") &&

@@ -32,8 +32,8 @@ var loopback = egress.Policy{Allow: []netip.Prefix{
 	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 }}
 
-// config is a client's configuration whose clock stands still, which may reach
-// loopback, and which waits without waiting.
+// config is a configuration with a fixed clock and pauses that take no time. It
+// allows loopback.
 func config() oauth.Config {
 	return oauth.Config{
 		Egress: loopback,
@@ -52,8 +52,8 @@ func request(tokenURL string) oauth.Request {
 	}
 }
 
-// server answers each request with the next of the handlers, the last of which
-// stays, and keeps what it was sent.
+// server answers each request with the next handler, repeating the last one, and
+// records the requests.
 type server struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -102,8 +102,8 @@ func says(status int, body string, header ...string) http.HandlerFunc {
 	}
 }
 
-// rawServer speaks TCP: to each connection it listens for one request, then
-// does what the next script says, the last of which stays.
+// rawServer is a TCP server: on each connection it reads one request and runs the
+// next script, repeating the last one.
 func rawServer(t *testing.T, scripts ...func(net.Conn)) (url string, connections func() int) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -160,7 +160,7 @@ func resets(text string) func(net.Conn) {
 	}
 }
 
-// hangs writes a text and then nothing until the other side goes.
+// hangs writes a text and then nothing until the client closes.
 func hangs(text string) func(net.Conn) {
 	return func(conn net.Conn) {
 		_, _ = io.WriteString(conn, text)

@@ -86,14 +86,14 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
-func TestUnusableAnswerIsSummarised(t *testing.T) {
+func TestUnusableResponseIsSummarised(t *testing.T) {
 	server := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "Text/HTML; charset=utf-8")
 		_, _ = w.Write([]byte("test"))
 	})
 	_, err := oauth.New(config()).Token(t.Context(), request(server.URL))
-	want := oauth.Answer{ContentType: "text/html", Length: 4, Digest: "9f86d081884c7d65"}
-	if diff := cmp.Diff(want, failureOf(t, err).Answer); diff != "" {
+	want := oauth.ResponseSummary{ContentType: "text/html", Length: 4, Digest: "9f86d081884c7d65"}
+	if diff := cmp.Diff(want, failureOf(t, err).Response); diff != "" {
 		t.Errorf("OC-40 answer (-want +got):\n%s", diff)
 	}
 }

@@ -19,46 +19,44 @@ const (
 // ID returns the token's id.
 func (t Token) ID() string { return TokenID(t.AccessToken) }
 
-// TokenID is the first 16 hexadecimal digits of SHA-256 of an access token. It
-// joins logs, audit and rejection without the token.
-func TokenID(accessToken redact.Secret) string {
-	return digest.Short(accessToken.Reveal())
-}
+// TokenID is the first 16 hexadecimal digits of SHA-256 of an access token. Logs,
+// audit entries and rejections name a token by it, without the token itself.
+func TokenID(accessToken redact.Secret) string { return digest.Short(accessToken.Reveal()) }
 
-// Lifetime is how long the token lives in all, counted from the instant before
-// it was asked for.
+// Lifetime is the token's total lifetime, counted from the instant before it was
+// requested.
 func (t Token) Lifetime() time.Duration { return t.ExpiresAt.Sub(t.RequestedAt) }
 
 // span is the time a request took.
 type span struct{ requestedAt, answeredAt time.Time }
 
-// readToken reads the token out of an answer, or why there is none. Members
-// that are not asked for are ignored (RFC 6749 §5.1), among them a refresh
-// token that came with client_credentials (§4.4.3).
-func readToken(a answer, r Request, s span) (Token, *failure) {
-	if a.status != 200 {
-		return Token{}, a.about(a.refusal(r.Response))
+// readToken reads the token in a response, or why there is none. Other members
+// are ignored (RFC 6749 §5.1), among them a refresh token that came with
+// client_credentials (§4.4.3).
+func readToken(resp response, r Request, s span) (Token, *failure) {
+	if resp.status != 200 {
+		return Token{}, resp.complete(resp.refusal(r.Response))
 	}
 	var token Token
-	root, failure := a.object()
+	root, failure := resp.object()
 	if failure == nil {
-		failure = a.declined(root, r.Response)
+		failure = resp.refusalIn200(root, r.Response)
 	}
 	if failure == nil {
 		token, failure = tokenOf(root, r, s)
 	}
-	if failure != nil && failure.Kind == Malformed && r.spends() {
-		a.rescue(failure, r, s)
+	if failure != nil && failure.Kind == Malformed && r.isOneTime() {
+		resp.recoverRefreshToken(failure, r, s)
 	}
-	return token, a.about(failure)
+	return token, resp.complete(failure)
 }
 
-// declined finds the refusals that come with status 200: an error member, or
-// the success flag of servers that have one.
-func (a answer) declined(root map[string]any, shape provider.Shape) *failure {
+// refusalIn200 finds refusals that come with status 200: an error member, or a
+// false success flag for servers that send one.
+func (r response) refusalIn200(root map[string]any, shape provider.Shape) *failure {
 	failure := fail(Rejected, ReasonError)
 	failure.conclusive = true
-	if !saysError(member(root, shape.Error, "error")) {
+	if !hasError(member(root, shape.Error, "error")) {
 		if shape.Success == "" {
 			return nil
 		}
@@ -71,12 +69,13 @@ func (a answer) declined(root map[string]any, shape provider.Shape) *failure {
 		}
 		failure.Reason = "success"
 	}
-	a.explain(failure, root, shape)
+	r.addDetails(failure, root, shape)
 	return failure
 }
 
-// saysError tells an error from the ways of saying that there is none.
-func saysError(value any) bool { return value != nil && value != "" && value != false }
+// hasError distinguishes an error from the values by which servers say that
+// there is none.
+func hasError(value any) bool { return value != nil && value != "" && value != false }
 
 func tokenOf(root map[string]any, r Request, s span) (Token, *failure) {
 	access, ok := member(root, r.Response.AccessToken, "access_token").(string)
@@ -84,7 +83,7 @@ func tokenOf(root map[string]any, r Request, s span) (Token, *failure) {
 		return Token{}, malformed("access_token")
 	}
 	scope, ok := scopeOf(member(root, r.Response.Scope, "scope"), r.Scope)
-	if !ok || r.reveals(scope) {
+	if !ok || r.echoesSecret(scope) {
 		return Token{}, malformed("scope")
 	}
 	token := Token{
@@ -105,14 +104,14 @@ func tokenOf(root map[string]any, r Request, s span) (Token, *failure) {
 	if !token.ExpiresAt.After(s.answeredAt) {
 		return Token{}, malformed("expires_in")
 	}
-	if r.spends() {
+	if r.isOneTime() {
 		token.readGrant(root, r.Response)
 	}
 	return token, nil
 }
 
-// member returns what the pointer points at, or the member of the standard
-// name when there is no pointer; nil when it is absent or null.
+// member returns the value at the pointer, or the member with the standard name
+// if there is no pointer. It is nil when absent or null.
 func member(root map[string]any, pointer, standard string) any {
 	if pointer == "" {
 		return root[standard]
@@ -121,26 +120,26 @@ func member(root map[string]any, pointer, standard string) any {
 	return value
 }
 
-// isAccessToken accepts what can stand in an Authorization header without
-// splitting it: VCHAR (RFC 6749 App. A.12, RFC 6750 §2.1), and not too much.
+// isAccessToken accepts the characters that an Authorization header can carry
+// (VCHAR; RFC 6749 App. A.12, RFC 6750 §2.1), up to a maximum length.
 func isAccessToken(text string) bool {
 	return len(text) <= maxAccessToken && isVisible(text)
 }
 
-// scopeOf is the server's word, or what was asked for when it is silent
-// (RFC 6749 §5.1).
-func scopeOf(value any, asked string) (string, bool) {
+// scopeOf is the scope in the response, or the requested one if the response has
+// none (RFC 6749 §5.1).
+func scopeOf(value any, requested string) (string, bool) {
 	if value == nil {
-		return asked, true
+		return requested, true
 	}
 	scope, ok := value.(string)
 	printable := !strings.ContainsFunc(scope, func(r rune) bool { return r < ' ' || r > '~' })
 	return scope, ok && printable && len(scope) <= maxScope
 }
 
-// reveals reports whether a text repeats a secret of the request: callers are
-// told the scope, and may know no secret.
-func (r Request) reveals(text string) bool {
+// echoesSecret reports whether a text contains a secret of the request. Callers
+// see the scope and must not see a secret.
+func (r Request) echoesSecret(text string) bool {
 	for _, secret := range []redact.Secret{r.ClientSecret, r.RefreshToken, r.Code, r.CodeVerifier} {
 		if hidden := secret.Reveal(); len(hidden) >= window && strings.Contains(text, hidden) {
 			return true
@@ -149,8 +148,9 @@ func (r Request) reveals(text string) bool {
 	return false
 }
 
-// readType accepts bearer tokens only: any other kind must not be used without
-// understanding it (RFC 6749 §7.1), and what we vend is presented as a bearer's.
+// readType accepts bearer tokens only. A token of another type must not be used
+// without understanding the type (RFC 6749 §7.1), and callers present what they
+// get as a bearer token.
 func (t *Token) readType(value any) bool {
 	if value == nil {
 		t.Warnings = append(t.Warnings, audit.TokenTypeMissing)

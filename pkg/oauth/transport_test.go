@@ -98,7 +98,7 @@ func (a authority) pool() *x509.CertPool {
 	return pool
 }
 
-// newTLSServer serves plainToken; its URL bears the name login.example.com.
+// newTLSServer serves plainToken; its URL has the host login.example.com.
 func newTLSServer(t *testing.T, config *tls.Config) (s *server, url string) {
 	t.Helper()
 	s = &server{}
@@ -205,8 +205,8 @@ func TestEgressIsJudgedAtDial(t *testing.T) {
 	}
 }
 
-// TestTwoTransports: what is public by its URL is dialled by the public rules,
-// even where Allow holds other networks.
+// TestTwoTransports: a URL that is public is dialled by the public rules, even if
+// Allow has other networks.
 func TestTwoTransports(t *testing.T) {
 	client := oauth.New(config())
 	var dialled []string
@@ -273,7 +273,7 @@ func TestConnectionRefused(t *testing.T) {
 	}
 }
 
-func TestBrokenAnswers(t *testing.T) {
+func TestBrokenResponses(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\n"
 	tests := []struct {
 		name   string
@@ -281,8 +281,8 @@ func TestBrokenAnswers(t *testing.T) {
 		want   string
 		again  bool
 	}{
-		{"OC-25 closed without a word", writes(""), "provider_unavailable reset", true},
-		{"OC-25 reset without a word", resets(""), "provider_unavailable reset", true},
+		{"OC-25 closed without a response", writes(""), "provider_unavailable reset", true},
+		{"OC-25 reset without a response", resets(""), "provider_unavailable reset", true},
 		{"OC-61 cut status line", writes("HTTP/1.1 2"), "provider_unavailable reset", true},
 		{"OC-61 cut header", writes(head + "Content-Le"), "provider_unavailable reset", true},
 		{"OC-61 declared longer", writes(head + "Content-Length: 500\r\n\r\n" + plainToken), "provider_unavailable reset", true},
@@ -296,7 +296,7 @@ func TestBrokenAnswers(t *testing.T) {
 		{"OC-63 1000 header lines", writes(head + strings.Repeat("X: y\r\n", 1000) + "\r\n" + plainToken), "provider_malformed headers", false},
 		{"OC-63 257 header lines", writes(head + strings.Repeat("X: y\r\n", 257) + "\r\n" + plainToken), "provider_malformed headers", false},
 		{"OC-63 header of 1 MiB", writes(head + "X: " + strings.Repeat("y", 1<<20) + "\r\n\r\n" + plainToken), "provider_malformed http", false},
-		{"OC-63 informational answers", writes(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100_000)), "provider_malformed http", false},
+		{"OC-63 informational responses", writes(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100_000)), "provider_malformed http", false},
 		{"OC-50 switching protocols", writes("HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), "provider_malformed status", false},
 		{"OC-39 declared 1 MiB and a byte", writes(head + "Content-Length: 1048577\r\n\r\n" + plainToken), "provider_malformed too_large", false},
 		{"OC-39 streamed without end", endless(head + "\r\n" + plainToken), "provider_malformed too_large", false},
@@ -360,7 +360,7 @@ func drips(text string) func(net.Conn) {
 	}
 }
 
-func TestLargestAnswer(t *testing.T) {
+func TestLargestResponse(t *testing.T) {
 	url, _ := rawServer(t, ok(plainToken+strings.Repeat(" ", 1<<20-len(plainToken))))
 	if _, err := oauth.New(config()).Token(t.Context(), request(url)); err != nil {
 		t.Errorf("OC-39 1 MiB: %v", err)
@@ -427,7 +427,7 @@ func TestPhaseTimeouts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer listener.Close() // accepts nothing: the kernel connects, nobody speaks
+		defer listener.Close() // accepts nothing: the kernel connects, and no byte follows
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		err = oauth.DialTLS(ctx, config(), listener.Addr().String(), 20*time.Millisecond)
@@ -460,8 +460,8 @@ func TestTransportSettings(t *testing.T) {
 	}
 }
 
-// TestOneRequestPerConnection: no connection is left that could die while the
-// sandbox is frozen, and nobody listens to what a server adds to its answer.
+// TestOneRequestPerConnection: no connection is left that could break while the
+// sandbox is frozen, and no data after a response is read.
 func TestOneRequestPerConnection(t *testing.T) {
 	var logged atomic.Int64
 	before := log.Writer()
