@@ -27,11 +27,9 @@ deploy: ## build for AWS and deploy the stack: asks the first time, repeats the 
 
 bench: ## what the design aims at: aim, measured, pass or miss; ARGS="-markdown FILE" keeps it
 	@go run ./scripts/bench $(ARGS)
-	@go run ./scripts/sim -only burst,outage,faults -minutes 10
 
 chaos: ## everything that can happen to a fleet of real processes; needs dynalite (npm) or TOKENVEND_TEST_DYNAMODB; ARGS="-markdown FILE" keeps it
 	@go run ./scripts/chaos $(ARGS)
-	@go run ./scripts/sim -only day,ladder,cost,burst,outage,faults,real
 
 test-aws: ## real engines: DynamoDB Local, moto, the built functions, SAM in Docker; tells what is missing; ARGS="-require" fails then
 	@go build -o build/aws ./scripts/aws

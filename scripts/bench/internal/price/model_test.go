@@ -1,11 +1,9 @@
-package main
+package price_test
 
 import "math"
 
-// What happens, as the table's reader is told.
-const assumptions = `Tokens live an hour, are renewed every 45 minutes around the clock, and are asked for ten times an hour and connection (seven or eight
-callers that come back at ` + "`refresh_in`" + `). List prices of us-east-1 as published in 2025, without free tiers.`
-
+// What a deployment does in the table: tokens live an hour, are renewed every
+// 45 minutes around the clock, and are asked for ten times an hour.
 const (
 	hours   = 730.0 // in a month
 	minutes = hours * 60
@@ -15,7 +13,7 @@ const (
 	refreshesPerHour = 60.0 / 45
 )
 
-// What the table is used for, measured by the simulation: a test compares.
+// What the table is used for; a test compares with a measured day.
 const (
 	// A renewal writes three times: the lease, the token, and the mark that the
 	// new one is in use. Items have at most one kilobyte, and the index costs no
@@ -24,20 +22,22 @@ const (
 	readsPerRefresh  = 0.5
 	// A vend from the table is one eventually consistent read.
 	readsPerVend = 0.5
-	// Every minute each slot whose turn it is, and the renewer's notes.
+	// Every minute the renewer queries the due slots, and reads and writes its own
+	// records.
 	readsPerMinute  = 38
 	writesPerMinute = 4
 	itemBytes       = 700
-	// A refresh reads the secret; a tick lists versions, a hundred to a page. All
-	// are listed by every tick up to a thousand, and in a quarter of an hour beyond.
+	// A refresh reads the secret; a tick lists versions, a hundred to a page. Up to
+	// a thousand secrets each tick lists all, beyond that all are listed in a
+	// quarter of an hour.
 	loadsPerRefresh = 1
 	pageSize        = 100
 	sweepAll        = 1000
 	sweepTicks      = 15
 )
 
-// What functions take, in seconds of 256 MB: a share of cold starts included; a
-// provider that answers in 400 ms, 64 of them at a time.
+// How long functions run, in seconds at 256 MB, with a share of cold starts and
+// a provider that answers in 400 ms, 64 requests at a time.
 const (
 	memoryGB      = 0.25
 	vendSeconds   = 0.015
@@ -47,7 +47,7 @@ const (
 	bundleMembers = 150
 )
 
-// What is written to logs, in bytes, and what watches: a test compares the audit
+// What is written to logs, in bytes, and what watches; a test compares the audit
 // line and the alarms.
 const (
 	auditLine     = 950 // with its metrics
@@ -60,6 +60,39 @@ const (
 	keysets       = 2
 )
 
+// List prices in dollars of the region us-east-1, as published in 2025, without
+// free tiers, discounts and taxes. Each names its page under
+// https://aws.amazon.com.
+const (
+	// /api-gateway/pricing: REST APIs, by the requests of a month.
+	apiFirst, apiFirstUpTo = 3.50 / 1e6, 333e6
+	apiNext, apiNextUpTo   = 2.80 / 1e6, 1000e6
+	apiRest                = 2.38 / 1e6
+
+	// /lambda/pricing: arm64, first tier.
+	lambdaRequest  = 0.20 / 1e6
+	lambdaGBSecond = 0.0000133334
+
+	// /dynamodb/pricing/on-demand: standard class; storage with point-in-time recovery.
+	readUnit  = 0.125 / 1e6
+	writeUnit = 0.625 / 1e6
+	storedGB  = 0.25 + 0.20
+
+	// /secrets-manager/pricing.
+	secretMonth = 0.40
+	secretCall  = 0.05 / 10e3
+
+	// /cloudwatch/pricing: logs, custom metrics of the first tier, alarms of
+	// standard resolution by the metric, dashboards.
+	logGB       = 0.50
+	metricMonth = 0.30
+	alarmMetric = 0.10
+	dashboard   = 3.00
+
+	// /ec2/pricing/on-demand: to the internet, first tier.
+	transferGB = 0.09
+)
+
 // bill is a month, in dollars.
 type bill struct{ api, functions, table, calls, secrets, logs, watch, transfer float64 }
 
@@ -67,28 +100,7 @@ func (b bill) together() float64 {
 	return b.api + b.functions + b.table + b.calls + b.secrets + b.logs + b.watch + b.transfer
 }
 
-// bills are one deployment with its connections in bundles, and each in a secret
-// of its own.
-type bills struct{ bundled, apart bill }
-
-// lines are the table's, in order.
-var lines = []struct {
-	name string
-	of   func(bills) float64
-}{
-	{"API Gateway", func(b bills) float64 { return b.bundled.api }},
-	{"Lambda", func(b bills) float64 { return b.bundled.functions }},
-	{"DynamoDB", func(b bills) float64 { return b.bundled.table }},
-	{"Secrets Manager, calls", func(b bills) float64 { return b.bundled.calls }},
-	{"Secrets Manager, bundles of 150", func(b bills) float64 { return b.bundled.secrets }},
-	{"CloudWatch, logs", func(b bills) float64 { return b.bundled.logs }},
-	{"CloudWatch, metrics, alarms, dashboard", func(b bills) float64 { return b.bundled.watch }},
-	{"answers to callers outside AWS", func(b bills) float64 { return b.bundled.transfer }},
-	{"**together**", func(b bills) float64 { return b.bundled.together() }},
-	{"with a secret for each connection instead", func(b bills) float64 { return b.apart.together() }},
-}
-
-// month works out the bill of so many connections, so many of them in a secret.
+// month computes the bill of so many connections, with so many of them in a secret.
 func month(connections, members float64) bill {
 	requests := connections * requestsPerHour * hours
 	refreshes := connections * refreshesPerHour * hours
@@ -118,7 +130,7 @@ func functions(requests, refreshes float64) float64 {
 	return (requests+minutes)*lambdaRequest + seconds*memoryGB*lambdaGBSecond
 }
 
-// pages is how many of them one tick lists.
+// pages is how many pages of secrets one tick lists.
 func pages(secrets float64) float64 {
 	all := max(math.Ceil(secrets/pageSize), 1)
 	if secrets > sweepAll {

@@ -1,0 +1,202 @@
+package metered_test
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/storetest"
+	"github.com/tokenvend/tokenvend/scripts/bench/internal/metered"
+)
+
+var (
+	now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	key = tokenstore.Key{Connection: "crm"}
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(*testing.T) storetest.Store { return metered.New() })
+}
+
+// client adds up the capacity that an engine reports.
+type client struct {
+	*dynamodb.Client
+	used metered.Units
+}
+
+func (c *client) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	in.ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
+	out, err := c.Client.GetItem(ctx, in, o...)
+	if err == nil {
+		c.used.Read += aws.ToFloat64(out.ConsumedCapacity.CapacityUnits)
+	}
+	return out, err
+}
+
+func (c *client) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	in.ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
+	out, err := c.Client.Query(ctx, in, o...)
+	if err == nil {
+		c.used.Read += aws.ToFloat64(out.ConsumedCapacity.CapacityUnits)
+	}
+	return out, err
+}
+
+func (c *client) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	in.ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
+	out, err := c.Client.UpdateItem(ctx, in, o...)
+	if err == nil {
+		c.used.Write += aws.ToFloat64(out.ConsumedCapacity.CapacityUnits)
+	}
+	return out, err
+}
+
+// engine returns a table on a running engine, and the client that adds up.
+func engine(t *testing.T) (storetest.Store, *client) {
+	t.Helper()
+	endpoint := os.Getenv("TOKENVEND_TEST_DYNAMODB")
+	if endpoint == "" {
+		t.Skip("NOT RUN: no DynamoDB. Start dynoxide or dynalite and set TOKENVEND_TEST_DYNAMODB=http://127.0.0.1:PORT")
+	}
+	c := &client{Client: dynamodb.New(dynamodb.Options{BaseEndpoint: &endpoint, Region: "us-east-1",
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "anything", SecretAccessKey: "anything"}, nil
+		})})}
+	table := "metered-" + rand.Text()
+	createTable(t, c.Client, table)
+	store := awsdynamodb.New(awsdynamodb.Config{Client: c, Table: table, Now: func() time.Time { return now }})
+	return awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: c, Store: store}), c
+}
+
+func createTable(t *testing.T, c *dynamodb.Client, table string) {
+	t.Helper()
+	text := func(name string) types.AttributeDefinition {
+		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
+	}
+	_, err := c.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &table, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{text("pk"), text("sk"), text("renew_slot")},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash},
+			{AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
+		},
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
+			IndexName:  aws.String(awsdynamodb.RenewIndex),
+			KeySchema:  []types.KeySchemaElement{{AttributeName: aws.String("renew_slot"), KeyType: types.KeyTypeHash}},
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
+		}},
+	})
+	if err != nil {
+		t.Fatalf("create the test's table: %v", err)
+	}
+	t.Cleanup(func() {
+		_, _ = c.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &table})
+	})
+}
+
+// step is one operation of an ordinary day.
+type step struct {
+	name string
+	do   func(context.Context, storetest.Store) error
+}
+
+func commit(version int64, sealed int) step {
+	return step{"commit", func(ctx context.Context, s storetest.Store) error {
+		_, err := s.Commit(ctx, tokenstore.Commit{
+			Key: key, Owner: "owner", Version: version, SecretIncarnation: "0123456789abcdef", Now: now, RenewSlot: "45/7/3",
+			Token: tokenstore.SealedToken{
+				ID: "9f86d081884c7d65", Sealed: make([]byte, sealed), MintedAt: now, ExpiresAt: now.Add(time.Hour),
+				ConfigHash: "hash", SecretVersion: "v1",
+			},
+		})
+		return err
+	}}
+}
+
+func document(version int64, size int) step {
+	return step{"write document", func(ctx context.Context, s storetest.Store) error {
+		_, err := s.WriteDocument(ctx, tokenstore.Document{Name: "cursor/1", Version: version, Text: make([]byte, size)})
+		return err
+	}}
+}
+
+var (
+	acquire = step{"acquire", func(ctx context.Context, s storetest.Store) error {
+		_, err := s.Acquire(ctx, tokenstore.Acquire{Key: key, Owner: "owner", Now: now, TTL: 20 * time.Second})
+		return err
+	}}
+	get = step{"get", func(ctx context.Context, s storetest.Store) error {
+		_, err := s.Get(ctx, key, false)
+		return err
+	}}
+	getConsistently = step{"get consistently", func(ctx context.Context, s storetest.Store) error {
+		_, err := s.Get(ctx, key, true)
+		return err
+	}}
+	due = step{"due", func(ctx context.Context, s storetest.Store) error {
+		_, _, err := s.Due(ctx, "45/7/3", "")
+		return err
+	}}
+	markUsed = step{"mark used", func(ctx context.Context, s storetest.Store) error { return s.MarkUsed(ctx, key, 1) }}
+	reslot   = step{"reslot", func(ctx context.Context, s storetest.Store) error {
+		return s.Reslot(ctx, key, "45/7/3", "at/29450000/3")
+	}}
+	readDocument = step{"read document", func(ctx context.Context, s storetest.Store) error {
+		_, err := s.ReadDocument(ctx, "cursor/1")
+		return err
+	}}
+)
+
+// billsIndex reports whether the engine counts the index as DynamoDB does, which
+// has a minimum for an empty query. dynalite does not.
+func billsIndex(t *testing.T, store storetest.Store, bill *client) bool {
+	t.Helper()
+	if err := due.do(t.Context(), store); err != nil {
+		t.Fatal(err)
+	}
+	if bill.used.Read == 0 {
+		t.Log("NOT COMPARED: steps that touch the index, which this engine does not bill; dynoxide does")
+		return false
+	}
+	return true
+}
+
+func TestUsageIsWhatAnEngineReports(t *testing.T) {
+	store, bill := engine(t)
+	table := metered.New()
+	indexed := billsIndex(t, store, bill)
+	for i, s := range []step{
+		get, getConsistently, due, acquire, commit(0, 450), get, due, markUsed, acquire, commit(1, 450), get, getConsistently,
+		acquire, commit(2, 1500), get, acquire, commit(3, 5000), get, getConsistently, reslot, due,
+		readDocument, document(0, 5), document(1, 3000), document(2, 10), readDocument,
+	} {
+		before := table.Usage()
+		bill.used = metered.Units{}
+		if err := s.do(t.Context(), store); err != nil {
+			t.Fatalf("step %d, %s on the engine: %v", i, s.name, err)
+		}
+		if err := s.do(t.Context(), table); err != nil {
+			t.Fatalf("step %d, %s: %v", i, s.name, err)
+		}
+		used := table.Usage().Since(before)
+		if !indexed && used.Index != (metered.Units{}) {
+			continue
+		}
+		total := metered.Units{
+			Read:  used.Items.Read + used.Index.Read + used.Documents.Read,
+			Write: used.Items.Write + used.Index.Write + used.Documents.Write,
+		}
+		if d := cmp.Diff(bill.used, total); d != "" {
+			t.Errorf("step %d, %s (-engine +counted):\n%s", i, s.name, d)
+		}
+	}
+}
