@@ -1,9 +1,6 @@
-// Package awsstub serves what the functions call, DynamoDB and Secrets Manager,
-// on loopback behind one address and real TLS, for measuring how long they take
-// against services that answer at once, and what they ask of them.
-//
-// The table is the loopback engine's, conditions, index and consumed capacity
-// included.
+// Package awsstub serves what a vend reads, one GetItem and one GetSecretValue
+// of fixed content, on loopback behind real TLS. Functions are timed against a
+// service that answers at once; everything else that they ask for is refused.
 package awsstub
 
 import (
@@ -16,43 +13,48 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/dynamo"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/scripts/bench/internal/metered"
 )
 
-// Table is the name of the one table. It is made as the template makes it.
+// Table is the name of the one table.
 const Table = "tokens"
-
-const createTable = `{"TableName":"` + Table + `","BillingMode":"PAY_PER_REQUEST",
-"KeySchema":[{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}],
-"AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"},{"AttributeName":"sk","AttributeType":"S"},{"AttributeName":"renew_slot","AttributeType":"S"}],
-"GlobalSecondaryIndexes":[{"IndexName":"renew","KeySchema":[{"AttributeName":"renew_slot","KeyType":"HASH"}],"Projection":{"ProjectionType":"KEYS_ONLY"}}]}`
 
 // Config is what a Stub needs.
 type Config struct {
 	// Folder is where the certificate of its authority is written; required.
 	Folder string
-	// Secrets are the secrets' texts by id.
+	// Secrets are the texts of secrets by id.
 	Secrets map[string]string
+	// Items are the table's.
+	Items []tokenstore.Item
 }
 
 // Stub is both services. It is safe for concurrent use.
 type Stub struct {
-	engine  *dynamo.Engine
-	secrets *awsjson.Service
+	secrets map[string]string
+	items   map[string][]byte // answers of GetItem by partition and sort key
 	url     string
 	bundle  string
 	server  *http.Server
+
+	mu      sync.Mutex
+	traffic Traffic
 }
 
-// Start returns a Stub that serves already, with an empty table. Close it.
+// Start returns a Stub that serves. Close it.
 func Start(c Config) (*Stub, error) {
-	s := &Stub{engine: dynamo.New(dynamo.Config{}), secrets: newSecrets(c.Secrets), bundle: filepath.Join(c.Folder, "ca.pem")}
-	if _, err := s.engine.Operations["CreateTable"]([]byte(createTable)); err != nil {
-		return nil, fmt.Errorf("create the table: %w", err)
+	s := &Stub{secrets: c.Secrets, items: map[string][]byte{}, bundle: filepath.Join(c.Folder, "ca.pem")}
+	for _, item := range c.Items {
+		attributes := metered.Attributes(item)
+		answer, err := json.Marshal(map[string]any{"Item": attributes})
+		if err != nil {
+			return nil, fmt.Errorf("encode an item: %w", err)
+		}
+		s.items[*attributes["pk"].S+" "+*attributes["sk"].S] = answer
 	}
 	identity, authority, err := makeIdentity(time.Now())
 	if err != nil {
@@ -80,7 +82,7 @@ func (s *Stub) Close() { _ = s.server.Close() }
 // Bundle is the path of the PEM file with the certificate of its authority.
 func (s *Stub) Bundle() string { return s.bundle }
 
-// Environment are the SDK's standard variables, NAME=value, that lead to the stub.
+// Environment returns the SDK's standard variables, NAME=value, that lead to the stub.
 func (s *Stub) Environment() []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + s.url, "AWS_CA_BUNDLE=" + s.bundle, "AWS_REGION=us-east-1",
@@ -88,58 +90,78 @@ func (s *Stub) Environment() []string {
 	}
 }
 
-// ServeHTTP passes a request to the service that it is for.
+// Traffic counts what the table was asked.
+type Traffic struct {
+	// Reads are eventually consistent reads of items; Others are all other requests.
+	Reads, Others int
+}
+
+// Take returns what the table was asked since the last call.
+func (s *Stub) Take() Traffic {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := s.traffic
+	s.traffic = Traffic{}
+	return taken
+}
+
+// request has the members of both operations that matter here.
+type request struct {
+	ConsistentRead bool
+	Key            map[string]struct{ S string }
+	SecretId       string
+}
+
+// ServeHTTP answers one request.
 func (s *Stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "secretsmanager.") {
-		s.secrets.ServeHTTP(w, r)
+	service, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	var asked request
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		refuse(w, "SerializationException")
 		return
 	}
-	s.engine.ServeHTTP(w, r)
+	if service == "secretsmanager" {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		s.secret(w, operation, asked)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	s.item(w, operation, asked)
 }
 
-// Traffic is what a table was asked.
-type Traffic struct {
-	// Reads are eventually consistent GetItems, ConsistentReads the others.
-	Reads, ConsistentReads int
-	// Writes are UpdateItems, WriteUnits what they consumed, the index included.
-	Writes     int
-	WriteUnits float64
+func (s *Stub) item(w http.ResponseWriter, operation string, asked request) {
+	read := operation == "GetItem" && !asked.ConsistentRead
+	s.mu.Lock()
+	if read {
+		s.traffic.Reads++
+	} else {
+		s.traffic.Others++
+	}
+	s.mu.Unlock()
+	if !read {
+		refuse(w, "ValidationException")
+		return
+	}
+	answer, found := s.items[asked.Key["pk"].S+" "+asked.Key["sk"].S]
+	if !found {
+		answer = []byte(`{}`)
+	}
+	_, _ = w.Write(answer)
 }
 
-// Take returns what the table was asked since the last call, and forgets it.
-func (s *Stub) Take() Traffic {
-	usage := s.engine.Usage()
-	s.engine.ResetUsage()
-	read, written := usage["GetItem"], usage["UpdateItem"]
-	return Traffic{
-		Reads: read.Requests - read.Consistent, ConsistentReads: read.Consistent,
-		Writes: written.Requests, WriteUnits: written.WriteUnits,
+func (s *Stub) secret(w http.ResponseWriter, operation string, asked request) {
+	text, found := s.secrets[asked.SecretId]
+	if operation != "GetSecretValue" || !found {
+		refuse(w, "ResourceNotFoundException")
+		return
 	}
+	_ = json.NewEncoder(w).Encode(map[string]string{
+		"ARN":  "arn:aws:secretsmanager:us-east-1:000000000000:secret:" + asked.SecretId + "-AbCdEf",
+		"Name": asked.SecretId, "VersionId": "v1", "SecretString": text,
+	})
 }
 
-// ItemSize is the size in bytes, as DynamoDB counts it, of the item with that
-// primary key. Asking for it is no traffic.
-func (s *Stub) ItemSize(pk, sk string) (int, error) {
-	request, err := json.Marshal(map[string]any{"TableName": Table, "ConsistentRead": true,
-		"Key": map[string]map[string]string{"pk": {"S": pk}, "sk": {"S": sk}}})
-	if err != nil {
-		return 0, err
-	}
-	answer, err := s.engine.Operations["GetItem"](request)
-	s.engine.ResetUsage()
-	if err != nil {
-		return 0, fmt.Errorf("read the item: %w", err)
-	}
-	text, err := json.Marshal(answer)
-	if err != nil {
-		return 0, err
-	}
-	var found struct{ Item attribute.Item }
-	if err := json.Unmarshal(text, &found); err != nil {
-		return 0, fmt.Errorf("read the item: %w", err)
-	}
-	if found.Item == nil {
-		return 0, fmt.Errorf("there is no item %s, %s", pk, sk)
-	}
-	return found.Item.Size(), nil
+func refuse(w http.ResponseWriter, code string) {
+	w.WriteHeader(http.StatusBadRequest)
+	_ = json.NewEncoder(w).Encode(map[string]string{"__type": code})
 }

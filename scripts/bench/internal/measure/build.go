@@ -15,12 +15,7 @@ const module = "github.com/tokenvend/tokenvend/"
 var BootstrapFlags = []string{"-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w"}
 
 // built are the paths of the executables that are measured.
-type built struct {
-	folder                                string
-	vend, connections, consent, renew     string
-	hello, local, bare                    string
-	unwarmed, systemRoots, systemUnwarmed string
-}
+type built struct{ folder, vend, hello, local, bare string }
 
 // build makes them in folder, for this machine, whatever ARCH says elsewhere.
 func build(ctx context.Context, folder string) (built, error) {
@@ -31,29 +26,12 @@ func build(ctx context.Context, folder string) (built, error) {
 		flags []string
 	}{
 		{&b.vend, "functions/vend", BootstrapFlags},
-		{&b.connections, "functions/connections", BootstrapFlags},
-		{&b.consent, "functions/consent", BootstrapFlags},
-		{&b.renew, "functions/renew", BootstrapFlags},
 		{&b.hello, "scripts/bench/testdata/hello", BootstrapFlags},
 		{&b.local, "scripts/local", nil},
 		{&b.bare, "scripts/bench/testdata/bare", nil},
 	} {
 		*program.path = filepath.Join(folder, filepath.Base(program.from), "bootstrap")
 		if err := goBuild(ctx, *program.path, program.from, program.flags); err != nil {
-			return built{}, err
-		}
-	}
-	for _, variant := range []struct {
-		path  *string
-		name  string
-		edits []edit
-	}{
-		{&b.unwarmed, "unwarmed", []edit{withoutWarmUp}},
-		{&b.systemRoots, "system-roots", []edit{withSystemRoots}},
-		{&b.systemUnwarmed, "system-roots-unwarmed", []edit{withSystemRoots, withoutWarmUp}},
-	} {
-		var err error
-		if *variant.path, err = buildVariant(ctx, filepath.Join(folder, variant.name), variant.edits...); err != nil {
 			return built{}, err
 		}
 	}

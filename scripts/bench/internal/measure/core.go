@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/assembly"
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
@@ -27,7 +30,7 @@ const (
 	keyset = `{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`
 	// declaration is what most connections look like.
 	declaration = `{"provider":"oauth2","client_id":"app","client_secret":"example","token_url":"https://idp.example.com/token","scope":"read write"}`
-	// userDeclaration is the same for connection crm-user, which acts for somebody.
+	// userDeclaration is the same for connection crm-user, which acts for a user.
 	userDeclaration = `{"provider":"oauth2","grant_type":"authorization_code","client_id":"app","client_secret":"example",
 "token_url":"https://idp.example.com/token","authorization_url":"https://idp.example.com/authorize","scope":"read write"}`
 	// tokenLength is the length in bytes of access and refresh tokens alike.
@@ -38,25 +41,31 @@ const (
 const caller = "arn:aws:sts::111122223333:assumed-role/app/session"
 
 var (
-	// crm asks what event asks; crmUser is its counterpart with a grant.
+	// crm is what event asks for; crmUser is its counterpart with a grant.
 	crm     = vending.Request{Connection: "crm", Caller: caller}
 	crmUser = vending.Request{Connection: "crm-user", Caller: caller}
 )
 
-// newCore composes the core as the vend function does, but for its provider and
-// its secrets, which are constants here.
-func newCore(store vending.Store, now func() time.Time) *vending.Core {
-	return vending.New(vending.Config{
-		Store: store, Secrets: secrets{}, Minter: minter{now: now},
+// service is the vend function's composition, but for its provider and its
+// secrets, which are constants here.
+func service(store assembly.Store, now func() time.Time) assembly.Service {
+	return assembly.Service{
+		Store: store, Secrets: secrets{}, Provider: minter{now: now},
 		Sealer: seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) { return redact.New(keyset), nil }}),
+		Audit:  audit.NewWriter(audit.Config{Output: io.Discard}),
 		Now:    now,
-	})
+	}
 }
 
 // secrets holds every connection, each declared alike but crm-user.
-type secrets struct{}
+type secrets struct{ vending.Lister }
 
-// Load implements vending.Secrets.
+// Versions implements renewal.Versions; no renewer runs here.
+func (secrets) Versions(context.Context, int, string) ([]clientsecret.Version, string, error) {
+	return nil, "", nil
+}
+
+// Load implements clientsecret.Loader.
 func (secrets) Load(_ context.Context, name string, _ clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
 	text := declaration
 	if name == string(crmUser.Connection) {
@@ -70,7 +79,10 @@ func (secrets) Load(_ context.Context, name string, _ clientsecret.Stage, _ bool
 
 // minter issues another token each time the clock has moved, and with each
 // refresh another refresh token.
-type minter struct{ now func() time.Time }
+type minter struct {
+	vending.Revoker
+	now func() time.Time
+}
 
 // Token implements vending.Minter.
 func (m minter) Token(_ context.Context, r oauth.Request) (oauth.Token, error) {

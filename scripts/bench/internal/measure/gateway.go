@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"github.com/tokenvend/tokenvend/pkg/audit"
-	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
@@ -22,9 +19,8 @@ var decodeAim = scorecard.AtMost(0.7)
 // response's, audit line included, with decoding the event alone.
 func (b *bench) gateway(ctx context.Context) (scorecard.Row, error) {
 	table := &countingStore{Store: memory.New()}
-	handler := gateway.Vend(gateway.VendConfig{
-		Tokens: newCore(table, time.Now), Audit: audit.NewWriter(audit.Config{Output: io.Discard}),
-	})
+	parts := service(table, time.Now)
+	handler := parts.Vend(parts.Core())
 	answer, err := handler.Invoke(ctx, event)
 	if err == nil {
 		err = checkVended(answer)
@@ -77,10 +73,10 @@ func (s *countingStore) Get(ctx context.Context, key tokenstore.Key, consistent 
 }
 
 // mostlyFromMemory fails when the table was read often enough to be seen in a
-// median. Once in ten seconds it is meant to be.
+// median. Once in ten seconds is by design.
 func mostlyFromMemory(reads, vends int) error {
 	if reads > 2+vends/100 {
-		return fmt.Errorf("%d of %d vends read the table: this was no measurement of memory", reads, vends)
+		return fmt.Errorf("%d of %d vends read the table, not memory", reads, vends)
 	}
 	return nil
 }

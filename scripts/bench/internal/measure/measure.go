@@ -1,11 +1,11 @@
 // Package measure takes the figures that the design aims at: how fast the built
-// functions are, how large, and what they ask of the table. Everything runs on
-// this machine, on what is built from this tree, against services on loopback
-// that answer at once.
+// functions are, how large, what they ask of the table, and how the renewer
+// keeps tokens fresh. Everything runs on this machine, on what is built from
+// this tree, against services on loopback that answer at once.
 //
-// A measurement first makes sure that what it is about to time is what the row
-// says: that the token came from memory and not from the table, that the answer
-// is the token and not an error.
+// A measurement checks that it times what its row says: that the token came
+// from memory and not from the table, that the answer is the token and not an
+// error.
 package measure
 
 import (
@@ -21,10 +21,10 @@ import (
 
 // Config is one run.
 type Config struct {
-	// Short takes next to no repetitions: it shows that everything works, and
-	// its figures mean nothing.
+	// Short takes almost no repetitions: it shows that everything works, and its
+	// figures mean nothing.
 	Short bool
-	// Progress is told which measurement is under way.
+	// Progress gets a line for each measurement.
 	Progress io.Writer
 	// Folder holds what is built; empty means a temporary one.
 	Folder string
@@ -54,15 +54,13 @@ var (
 	}
 )
 
-// bench is a run under way.
+// bench is a run.
 type bench struct {
 	effort
 	built built
-	// throttling is nil until it is asked for.
-	throttling *throttling
 }
 
-// measurement makes one row; its take leaves the first two members to it.
+// measurement makes one row; All adds What, Aim and Err.
 type measurement struct {
 	what, aim string
 	take      func(*bench, context.Context) (scorecard.Row, error)
@@ -70,18 +68,13 @@ type measurement struct {
 
 var measurements = []measurement{
 	{"cold: exec → first response with a table read (loopback TLS, one trusted root), vs hello world", coldAim.String(), (*bench).cold},
-	{"first invoke with a table read at 256 MB's CPU share, INIT at full speed, vs hello world", "", throttled(shipped)},
-	{"the same without warm-up in INIT (the keyset's and the table's handshakes come in the invoke)", "", throttled(unwarmed)},
-	{"the same with the system's roots instead of Amazon's", "", throttled(systemRoots)},
-	{"the same with the system's roots and without warm-up", "", throttled(systemUnwarmed)},
+	{"first invoke with a table read at 256 MB's CPU share, INIT at full speed, vs hello world", "", (*bench).throttled},
 	{"vend zip (stripped)", zipAim, (*bench).zip},
-	{"renew / connections / consent zips (stripped)", "", (*bench).otherZips},
 	{"warm invoke served from memory, vs hello world", warmAim.String(), (*bench).warm},
 	{"gateway event → response in process, memory hit, vs decoding the typed event", decodeAim.String(), (*bench).gateway},
 	{"local API server (SigV4 verified) vs bare net/http, requests per second", serverAim.String(), (*bench).server},
 	{"table cost of a vend from the table (eventually consistent) / of a renewal, 300-byte token", costAim, (*bench).cost},
 	{"table cost of the same for a delegated connection, 300-byte access and refresh tokens", userCostAim, (*bench).userCost},
-	{"vend from the table (loopback TLS) of a delegated connection, vs client_credentials", "", (*bench).userSpeed},
 }
 
 // All takes every measurement. One that fails leaves its error in its row.
@@ -110,5 +103,6 @@ func All(ctx context.Context, c Config) ([]scorecard.Row, error) {
 		row.What, row.Aim, row.Err = m.what, m.aim, err
 		rows = append(rows, row)
 	}
-	return rows, nil
+	fmt.Fprintln(c.Progress, renewing)
+	return append(rows, renewals(ctx, c)...), nil
 }

@@ -14,38 +14,26 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/measure"
 )
 
-// TestAll takes every measurement once, on everything built, and looks at no time.
+// TestAll takes every measurement once, on what is built, and judges no time.
 func TestAll(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it builds ten programs: left out of -short")
+		t.Skip("NOT RUN: it builds and runs several programs, which -short leaves out")
 	}
 	var progress bytes.Buffer
 	rows, err := measure.All(t.Context(), measure.Config{Short: true, Progress: &progress, Folder: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rows) != 13 {
-		t.Errorf("%d rows, want 13", len(rows))
+	if len(rows) != 16 {
+		t.Errorf("%d rows, want 16", len(rows))
 	}
 	for _, row := range rows {
 		if row.Err != nil || row.What == "" || row.Measured == "" {
 			t.Errorf("%q, aim %q: measured %q, error %v", row.What, row.Aim, row.Measured, row.Err)
 		}
-		if !strings.Contains(progress.String(), row.What+"\n") {
-			t.Errorf("nobody was told that %q is under way", row.What)
-		}
-		// Counts are no timings: they are the same on every machine.
+		// Counts are the same on every machine.
 		if strings.HasPrefix(row.What, "table cost") && row.Verdict() != "pass" {
 			t.Errorf("%s: %s, aim %s", row.What, row.Measured, row.Aim)
-		}
-	}
-}
-
-func TestVariantRefusesWhatIsNotThereOnce(t *testing.T) {
-	for name, text := range map[string]string{"no such line": "\tcoolDown(parts)\n", "several lines": "parts"} {
-		_, err := measure.BuildVariant(t.Context(), t.TempDir(), measure.NewEdit("functions/vend/main.go", text, ""))
-		if err == nil || !strings.HasPrefix(err.Error(), "functions/vend/main.go has ") {
-			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -56,7 +44,7 @@ func TestBootstrapFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	if flags := strings.Join(measure.BootstrapFlags[:4], " "); !strings.Contains(string(script), "go build "+flags+" -ldflags '"+measure.BootstrapFlags[5]+"' ") {
-		t.Errorf("scripts/build.sh no longer builds with %s: what is measured is not what ships", measure.BootstrapFlags)
+		t.Errorf("scripts/build.sh does not build with %s: what is measured is not what ships", measure.BootstrapFlags)
 	}
 }
 
@@ -92,18 +80,14 @@ func TestReadTable(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		traffic awsstub.Traffic
-		reads   int
 		fails   bool
 	}{
-		{"handshake and item", awsstub.Traffic{Reads: 2}, 2, false},
-		{"one of them tried again", awsstub.Traffic{Reads: 3}, 2, false},
-		{"the item was not read", awsstub.Traffic{Reads: 1}, 2, true},
-		{"the item alone, without warm-up", awsstub.Traffic{Reads: 1}, 1, false},
-		{"nothing, without warm-up", awsstub.Traffic{}, 1, true},
-		{"a consistent read more", awsstub.Traffic{Reads: 2, ConsistentReads: 1}, 2, true},
-		{"a write", awsstub.Traffic{Reads: 2, Writes: 1, WriteUnits: 1}, 2, true},
+		{"handshake and item", awsstub.Traffic{Reads: 2}, false},
+		{"one of them repeated", awsstub.Traffic{Reads: 3}, false},
+		{"the item was not read", awsstub.Traffic{Reads: 1}, true},
+		{"another request", awsstub.Traffic{Reads: 2, Others: 1}, true},
 	} {
-		if err := measure.ReadTable(tc.traffic, tc.reads); (err != nil) != tc.fails {
+		if err := measure.ReadTable(tc.traffic); (err != nil) != tc.fails {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}

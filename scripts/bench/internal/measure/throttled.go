@@ -1,11 +1,17 @@
 package measure
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/tokenvend/tokenvend/scripts/bench/internal/awsstub"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/share"
 	"github.com/tokenvend/tokenvend/scripts/internal/runtimehost"
@@ -14,83 +20,47 @@ import (
 // megabytes is the memory whose share of the CPU functions are held to.
 const megabytes = 256
 
-// The functions whose first invocation is compared, by their place in a
-// throttling's figures.
-const (
-	shipped = iota
-	unwarmed
-	systemRoots
-	systemUnwarmed
-	hello
-)
-
-// throttling is how the first invocation goes with a small memory's share of the CPU:
-// figures of all functions, taken side by side.
-type throttling struct {
-	means string
-	// first are the medians in seconds of the first invocation, init those from
-	// exec to the end of initialisation, which runs at full speed.
-	first, init []float64
-}
-
-// throttled makes the row of one of the functions. Whoever asks first waits for
-// all of them.
-func throttled(which int) func(*bench, context.Context) (scorecard.Row, error) {
-	return func(b *bench, ctx context.Context) (scorecard.Row, error) {
-		if b.throttling == nil {
-			t, err := b.throttle(ctx)
-			if err != nil {
-				return scorecard.Row{}, err
-			}
-			b.throttling = &t
-		}
-		return scorecard.Row{Measured: b.throttling.tell(which)}, nil
-	}
-}
-
-func (t throttling) tell(which int) string {
-	return fmt.Sprintf("%s, INIT %s / %s; by %s",
-		scorecard.Comparison{Ours: t.first[which], Baseline: t.first[hello]}.Text(scorecard.Seconds),
-		scorecard.Seconds(t.init[which]), scorecard.Seconds(t.init[hello]), t.means)
-}
-
-// throttle takes all the figures.
-func (b *bench) throttle(ctx context.Context) (throttling, error) {
-	c, err := b.openCloud(ctx)
+// throttled compares the first invocation at a small memory's share of the CPU.
+// Initialisation runs at full speed before it, as Lambda's does, and is shown.
+func (b *bench) throttled(ctx context.Context) (scorecard.Row, error) {
+	stub, err := b.openStub(ctx)
 	if err != nil {
-		return throttling{}, err
+		return scorecard.Row{}, err
 	}
-	defer c.Close()
-	roots, err := b.trust(ctx, c)
+	defer stub.Close()
+	roots, err := b.rootsAsShipped(ctx, stub)
 	if err != nil {
-		return throttling{}, err
+		return scorecard.Row{}, err
 	}
 	limiter := share.New(share.Config{Share: share.OfMemory(megabytes)})
-	starts := []*start{
-		shipped:        b.vendStart(c, limiter, b.built.vend, roots.amazon, 2),
-		unwarmed:       b.vendStart(c, limiter, b.built.unwarmed, roots.amazon, 1),
-		systemRoots:    b.vendStart(c, limiter, b.built.systemRoots, roots.system, 2),
-		systemUnwarmed: b.vendStart(c, limiter, b.built.systemUnwarmed, roots.system, 1),
-		hello:          {limiter: limiter, host: b.helloHost, check: func([]byte) error { return nil }},
+	vend := &start{
+		limiter: limiter,
+		host:    func() *runtimehost.Host { return b.vendHost(stub, "AWS_CA_BUNDLE="+roots) },
+		check:   func(answer []byte) error { return errors.Join(checkVended(answer), readTable(stub.Take())) },
 	}
-	var contenders []scorecard.Contender
-	for i, s := range starts {
-		contenders = append(contenders, scorecard.Contender{Name: throttledNames[i], Sample: s.sample})
+	hello := &start{limiter: limiter, host: b.helloHost, check: func([]byte) error { return nil }}
+	compared, err := scorecard.Compare(ctx, b.effort.throttled, vend.sample, hello.sample)
+	if err != nil {
+		return scorecard.Row{}, err
 	}
-	t := throttling{means: limiter.Means()}
-	if t.first, err = scorecard.Medians(ctx, b.effort.throttled, contenders...); err != nil {
-		return throttling{}, err
-	}
-	for _, s := range starts {
-		t.init = append(t.init, scorecard.Median(s.inits[1:])) // the first fills caches
-	}
-	return t, nil
+	return scorecard.Row{Measured: fmt.Sprintf("%s, INIT %s / %s; by %s", compared.Text(scorecard.Seconds),
+		scorecard.Seconds(vend.init()), scorecard.Seconds(hello.init()), limiter.Means())}, nil
 }
 
-// throttledNames are for errors.
-var throttledNames = []string{
-	shipped: "vend", unwarmed: "vend without warm-up", systemRoots: "vend with the system's roots",
-	systemUnwarmed: "vend with the system's roots and without warm-up", hello: "hello world",
+// rootsAsShipped writes a bundle of the shipped roots and the stub's, so that
+// parsing and searching them costs what it costs in AWS.
+func (b *bench) rootsAsShipped(ctx context.Context, stub *awsstub.Stub) (string, error) {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", strings.TrimSuffix(module, "/")).Output()
+	if err != nil {
+		return "", fmt.Errorf("find this module's sources: %w", err)
+	}
+	shipped, errShipped := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "pkg/config/awsconfig/amazon.pem"))
+	own, errOwn := os.ReadFile(stub.Bundle())
+	if err := errors.Join(errShipped, errOwn); err != nil {
+		return "", fmt.Errorf("read the roots: %w", err)
+	}
+	path := filepath.Join(b.built.folder, "amazon-and-stub.pem")
+	return path, os.WriteFile(path, bytes.Join([][]byte{shipped, own}, []byte("\n")), 0o600)
 }
 
 // start starts environments of one function and invokes each once.
@@ -102,16 +72,11 @@ type start struct {
 	inits []float64
 }
 
-func (b *bench) vendStart(c cloud, limiter *share.Limiter, bootstrap string, roots []string, reads int) *start {
-	return &start{
-		limiter: limiter,
-		host:    func() *runtimehost.Host { return vendHost(c, bootstrap, roots...) },
-		check:   func(answer []byte) error { return errors.Join(checkVended(answer), readTable(c.Take(), reads)) },
-	}
-}
+// init is the median, without the first one, which fills caches.
+func (s *start) init() float64 { return scorecard.Median(s.inits[1:]) }
 
 // sample starts an environment at full speed and returns the seconds that its
-// first invocation takes with its share.
+// first invocation takes at its share.
 func (s *start) sample(ctx context.Context) (seconds float64, err error) {
 	h := s.host()
 	defer h.Close()
@@ -130,6 +95,6 @@ func (s *start) sample(ctx context.Context) (seconds float64, err error) {
 	if err == nil {
 		err = s.check(answer)
 	}
-	h.Close() // a control group is not taken away from a living process
+	h.Close() // a control group cannot be removed while its process lives
 	return seconds, errors.Join(err, lift())
 }

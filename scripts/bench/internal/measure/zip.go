@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strings"
 
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
 )
@@ -22,19 +21,6 @@ const (
 func (b *bench) zip(context.Context) (scorecard.Row, error) {
 	size, err := zippedSize(b.built.vend, b.level)
 	return scorecard.Row{Measured: fmt.Sprintf("%.2f MB (%s)", float64(size)/1e6, runtime.GOARCH), Met: size <= zipLimit}, err
-}
-
-// otherZips tells the sizes of the other functions' archives.
-func (b *bench) otherZips(context.Context) (scorecard.Row, error) {
-	var sizes []string
-	for _, executable := range []string{b.built.renew, b.built.connections, b.built.consent} {
-		size, err := zippedSize(executable, b.level)
-		if err != nil {
-			return scorecard.Row{}, err
-		}
-		sizes = append(sizes, fmt.Sprintf("%.2f", float64(size)/1e6))
-	}
-	return scorecard.Row{Measured: fmt.Sprintf("%s MB (%s)", strings.Join(sizes, " / "), runtime.GOARCH)}, nil
 }
 
 // zippedSize is the size in bytes of an archive with that one executable,

@@ -21,56 +21,37 @@ func (c Comparison) Text(unit Unit) string {
 // Sample measures one repetition. Its error ends the comparison.
 type Sample func(ctx context.Context) (float64, error)
 
-// Compare takes repetitions of both, as [Medians] does.
+// Compare takes repetitions of both in turns, so that whatever else the machine
+// does falls on both; which one goes first alternates too. One round before
+// them is not counted: it fills caches.
 func Compare(ctx context.Context, repetitions int, ours, baseline Sample) (Comparison, error) {
-	medians, err := Medians(ctx, repetitions, Contender{"ours", ours}, Contender{"the baseline", baseline})
-	if err != nil {
-		return Comparison{}, err
-	}
-	return Comparison{Ours: medians[0], Baseline: medians[1]}, nil
-}
-
-// Contender is one of those that are measured side by side.
-type Contender struct {
-	Name   string
-	Sample Sample
-}
-
-// Medians takes repetitions of all contenders, turn and turn about, so that
-// whatever else the machine does falls on all of them; who goes first changes
-// too. One round beforehand is not counted: it fills caches. The medians come in
-// the order of the contenders.
-func Medians(ctx context.Context, repetitions int, contenders ...Contender) ([]float64, error) {
-	values := make([][]float64, len(contenders))
+	names, samples := [2]string{"ours", "the baseline"}, [2]Sample{ours, baseline}
+	var values [2][]float64
 	for i := range repetitions + 1 {
-		for turn := range contenders {
-			which := (i + turn) % len(contenders)
-			value, err := take(ctx, contenders[which].Name, contenders[which].Sample)
+		for turn := range 2 {
+			which := (i + turn) % 2
+			value, err := take(ctx, names[which], samples[which])
 			if err != nil {
-				return nil, err
+				return Comparison{}, err
 			}
 			if i > 0 {
 				values[which] = append(values[which], value)
 			}
 		}
 	}
-	medians := make([]float64, len(contenders))
-	for i := range values {
-		medians[i] = Median(values[i])
-	}
-	return medians, nil
+	return Comparison{Ours: Median(values[0]), Baseline: Median(values[1])}, nil
 }
 
-func take(ctx context.Context, whose string, s Sample) (float64, error) {
+func take(ctx context.Context, name string, s Sample) (float64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
 	value, err := s(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", whose, err)
+		return 0, fmt.Errorf("%s: %w", name, err)
 	}
 	if value <= 0 {
-		return 0, fmt.Errorf("%s: measured %v, which no ratio can be made of", whose, value)
+		return 0, fmt.Errorf("%s: measured %v, which has no ratio", name, value)
 	}
 	return value, nil
 }

@@ -36,7 +36,7 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-// scripted samples those values in order, and writes its name down each time.
+// scripted samples the values in order, and records its name each time.
 func scripted(order *[]string, name string, values ...float64) scorecard.Sample {
 	return func(context.Context) (float64, error) {
 		*order = append(*order, name)
@@ -59,23 +59,6 @@ func TestCompare(t *testing.T) {
 	want := "ours baseline baseline ours ours baseline baseline ours"
 	if taken := strings.Join(order, " "); taken != want {
 		t.Errorf("taken in the order %s, want %s", taken, want)
-	}
-}
-
-func TestMedians(t *testing.T) {
-	var order []string
-	got, err := scorecard.Medians(t.Context(), 2,
-		scorecard.Contender{Name: "a", Sample: scripted(&order, "a", 1000, 1, 3)},
-		scorecard.Contender{Name: "b", Sample: scripted(&order, "b", 1000, 5, 5)},
-		scorecard.Contender{Name: "c", Sample: scripted(&order, "c", 1000, 9, 7)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]float64{2, 5, 8}, got); diff != "" {
-		t.Errorf("medians (-want +got):\n%s", diff)
-	}
-	if taken := strings.Join(order, ""); taken != "abc"+"bca"+"cab" {
-		t.Errorf("taken in the order %s", taken)
 	}
 }
 
