@@ -81,16 +81,16 @@ func decodeEvent(payload []byte) (*event, error) {
 	if !ok || !s.end() || e.resource == "" || e.method == "" || e.stage == "" {
 		return nil, errNotRESTEvent
 	}
-	e.adopt(single)
+	e.addSingle(single)
 	if len(cookies) > 0 {
 		e.headers.cookies = cookies
 	}
 	return e, nil
 }
 
-// adopt takes over parameters that only the single-value form names; API
+// addSingle adds parameters that only the single-value form names; API
 // Gateway sends both forms, a hand-written event perhaps one.
-func (e *event) adopt(single map[string]string) {
+func (e *event) addSingle(single map[string]string) {
 	for name, value := range single {
 		if _, known := e.query[name]; known {
 			continue

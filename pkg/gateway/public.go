@@ -11,23 +11,25 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// FrontChannel is the public side of the consent flow; *consent.FrontChannel is one. Its errors
-// are *problem.Error, their details written for whoever sits at the browser.
+// FrontChannel is the browser's side of a consent; *consent.FrontChannel
+// implements it. Its errors are *problem.Error with details written for the
+// person at the browser.
 type FrontChannel interface {
-	// Show returns what the consent page shows of a session.
+	// Show returns the content of a session's consent page.
 	Show(ctx context.Context, sessionID string) (consent.Page, error)
-	// Continue binds the browser and says where it goes.
+	// Continue binds the browser to the session and returns the redirect to the
+	// provider.
 	Continue(ctx context.Context, r consent.ContinueRequest) (consent.Redirect, error)
-	// Receive takes a browser that comes back from the provider.
+	// Receive takes the authorization response from the browser.
 	Receive(ctx context.Context, r consent.CallbackRequest) (consent.CallbackResult, error)
 }
 
-// Pages writes the pages; *pages.Pages does. They are an interface so that the
-// functions without pages carry no templates.
+// Pages renders the pages; *pages.Pages implements it. It is an interface so
+// that only the consent function contains the templates.
 type Pages interface {
 	Consent(p consent.Page) (Document, error)
 	Callback(r consent.CallbackResult) (Document, error)
-	Error(t ErrorPage) (Document, error)
+	Error(p ErrorPage) (Document, error)
 }
 
 // Document is one HTML page.
@@ -37,45 +39,46 @@ type Document struct {
 	Policy string
 }
 
-// ErrorPage is what an error page tells.
+// ErrorPage is the content of an error page.
 type ErrorPage struct {
-	// Status is the HTTP status, Code the error's code.
+	// Status is the HTTP status, Code the error code.
 	Status int
 	Code   problem.Code
-	// OtherBrowser: it is not the browser that continued on the consent page.
+	// OtherBrowser: this is not the browser that continued from the consent page.
 	OtherBrowser bool
-	// ManualState: the provider's page was opened by hand, and the address of the page
-	// that shows this is what the consent is completed with.
+	// ManualState: the state is the one of authorization_url, so the consent is
+	// completed with the address of the page that shows this error.
 	ManualState bool
-	// Detail says what happened. It is plain text, which may quote what came in.
+	// Detail is plain text. It may quote the request.
 	Detail string
 	// RequestID finds the request in the log.
 	RequestID string
 }
 
-// ConsentConfig is what the consent function is made of.
+// ConsentConfig configures the handler of the consent function. All fields but
+// InvocationID are required.
 type ConsentConfig struct {
 	FrontChannel FrontChannel
 	Pages        Pages
 	Audit        *audit.Writer
-	// InvocationID names an invocation whose event names no request; nil when
-	// there is no such name.
+	// InvocationID returns Lambda's id of an invocation, for events that carry no
+	// request id; nil means that there is none.
 	InvocationID func(context.Context) string
 }
 
-// Consent returns the handler of the public pages. Nobody there has an identity
-// and everybody may knock, so it answers errors in HTML too, and gives away
-// nothing that its door does not show.
+// Consent returns the handler of the public pages. These routes are
+// unauthenticated, so errors are rendered as HTML and expose only what the
+// consent package returns.
 func Consent(c ConsentConfig) *Handler {
-	p := publicRoutes{door: c.FrontChannel, pages: c.Pages}
+	p := publicRoutes{frontChannel: c.FrontChannel, pages: c.Pages}
 	return &Handler{audit: c.Audit, invocationID: c.InvocationID, public: true, respond: p.errorResponse, routes: map[string]resource{
 		"/consent/{session}": {
 			http.MethodGet:  {action: "consent_page", run: p.show},
 			http.MethodPost: {action: "consent_continue", form: []string{csrf}, run: p.continueToProvider},
 		},
 		"/callback/{connection}": {
-			// The provider's parameters are the door's to judge; RFC 6749 §4.1.2 has
-			// unknown ones ignored.
+			// The consent package reads the query itself: unknown parameters of an
+			// authorization response are ignored (RFC 6749 §4.1.2).
 			http.MethodGet: {action: "callback", anyQuery: true, run: p.receive},
 		},
 	}}
@@ -85,12 +88,12 @@ func Consent(c ConsentConfig) *Handler {
 const csrf = "csrf"
 
 type publicRoutes struct {
-	door  FrontChannel
-	pages Pages
+	frontChannel FrontChannel
+	pages        Pages
 }
 
 func (p publicRoutes) show(ctx context.Context, r *request) (response, error) {
-	page, err := p.door.Show(ctx, r.session)
+	page, err := p.frontChannel.Show(ctx, r.session)
 	if err != nil {
 		return response{}, err
 	}
@@ -98,32 +101,34 @@ func (p publicRoutes) show(ctx context.Context, r *request) (response, error) {
 	return document.response(http.StatusOK), err
 }
 
-// continueToProvider sends the browser to the provider. 303 makes it a GET without the
-// form (RFC 9110 §15.4.4; RFC 9700 §4.12).
+// continueToProvider redirects the browser to the provider. Status 303 makes the
+// next request a GET without the form (RFC 9110 §15.4.4; RFC 9700 §4.12).
 func (p publicRoutes) continueToProvider(ctx context.Context, r *request) (response, error) {
-	d, err := p.door.Continue(ctx, consent.ContinueRequest{
+	redirect, err := p.frontChannel.Continue(ctx, consent.ContinueRequest{
 		SessionID: r.session, CSRF: r.form.Get(csrf), Origin: r.headers.origin, FetchSite: r.headers.fetchSite,
 	})
 	if err != nil {
 		return response{}, err
 	}
 	res := response{status: http.StatusSeeOther, header: pageHeader(emptyPolicy)}
-	res.header = append(res.header, field{"Location", d.Location})
-	return res.with(d.Cookie), nil
+	res.header.Location, res.header.SetCookie = redirect.Location, setCookie(redirect.Cookie)
+	return res, nil
 }
 
 func (p publicRoutes) receive(ctx context.Context, r *request) (response, error) {
-	receipt, err := p.door.Receive(ctx, consent.CallbackRequest{
+	result, err := p.frontChannel.Receive(ctx, consent.CallbackRequest{
 		Connection: r.name, RawQuery: r.rawQuery, Cookies: r.headers.cookies,
 	})
 	if err != nil {
 		return response{}, err
 	}
-	if receipt.Denied {
+	if result.Denied {
 		audit.From(ctx).Warn(audit.ConsentRefused)
 	}
-	document, err := p.pages.Callback(receipt)
-	return document.response(http.StatusOK).with(receipt.ClearCookie), err
+	document, err := p.pages.Callback(result)
+	res := document.response(http.StatusOK)
+	res.header.SetCookie = setCookie(result.ClearCookie)
+	return res, err
 }
 
 // errorResponse answers an error with a page.
@@ -133,47 +138,44 @@ func (p publicRoutes) errorResponse(entry *audit.Entry, err error) response {
 		Status: f.status, Code: f.problem.Code, OtherBrowser: consent.IsOtherBrowser(f.problem), ManualState: consent.IsManualState(f.problem),
 		Detail: f.problem.Detail, RequestID: entry.RequestID,
 	})
-	if err != nil { // the pages are ours; a test writes each of them
+	if err != nil { // a template is broken, which the tests of package pages rule out
 		entry.SetCause(err)
 		document = Document{HTML: []byte("<!DOCTYPE html><title>Error</title><p>" + http.StatusText(f.status)), Policy: emptyPolicy}
 	}
 	res := document.response(f.status)
-	res.allow, res.retryAfter = f.allow, f.retryAfter
+	res.header.Allow, res.header.RetryAfter = f.allow, retryAfterHeader(f.retryAfter)
 	return res
 }
 
 func (d Document) response(status int) response {
-	return response{status: status, contentType: "text/html; charset=utf-8", html: d.HTML, header: pageHeader(d.Policy)}
+	res := response{status: status, html: d.HTML, header: pageHeader(d.Policy)}
+	res.header.ContentType = "text/html; charset=utf-8"
+	return res
 }
 
-// emptyPolicy is for answers that nothing is shown of.
+// emptyPolicy is for responses without content.
 const emptyPolicy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// pageHeader is what every public answer carries beside the headers of all
-// answers (AZ-13). The addresses of these pages are capabilities, so that no
-// referrer may carry one on.
-func pageHeader(policy string) []field {
-	return []field{
-		{"Content-Security-Policy", policy},
-		{"Referrer-Policy", "no-referrer"},
-		{"X-Frame-Options", "DENY"},
-	}
+// pageHeader returns the headers that only public responses carry (AZ-13). The
+// address of a consent page is a capability, so no Referer header may send it on.
+func pageHeader(policy string) header {
+	return header{ContentSecurityPolicy: policy, ReferrerPolicy: "no-referrer", XFrameOptions: "DENY"}
 }
 
-// with sets a cookie, or clears one that has no age.
-func (r response) with(c consent.Cookie) response {
+// setCookie sets a cookie, or deletes one without an age. It is empty when there
+// is no cookie.
+func setCookie(c consent.Cookie) string {
 	if c.Name == "" {
-		return r
+		return ""
 	}
 	cookie := http.Cookie{Name: c.Name, Value: c.Value.Reveal(), Path: "/", HttpOnly: true, Secure: c.Secure,
 		SameSite: http.SameSiteLaxMode, MaxAge: int(c.MaxAge / time.Second)}
 	if c.MaxAge <= 0 {
 		cookie.MaxAge = -1 // which http.Cookie writes as Max-Age=0
 	}
-	r.header = append(r.header, field{"Set-Cookie", cookie.String()})
-	return r
+	return cookie.String()
 }
 
-// encodedQuery writes the query as a browser would have sent it. API Gateway
-// hands it over decoded, and keeps every value of a repeated parameter.
+// encodedQuery writes the query as a browser sent it. API Gateway passes it on
+// decoded, with every value of a repeated parameter.
 func encodedQuery(query map[string][]string) string { return url.Values(query).Encode() }

@@ -31,9 +31,9 @@ type request struct {
 	// path there: the stage, or a custom domain's base path. Mounted tells that
 	// the event says so.
 	domain, basePath string
-	hasBasePath       bool
-	headers       headers
-	query         map[string]string
+	hasBasePath      bool
+	headers          headers
+	query            map[string]string
 	// rawQuery is what an operation gets that reads the query itself.
 	rawQuery string
 	// body is the JSON object sent; nil when there was none.

@@ -16,108 +16,70 @@ import (
 
 // response is what a function answers to API Gateway.
 type response struct {
-	status      int
-	contentType string
-	// body is sent as JSON; nil is none, and then html is sent, if any.
-	body       any
-	html       []byte
-	allow      string
-	retryAfter time.Duration
-	// header is what else an answer carries.
-	header []field
+	status int
+	header header
+	// body is sent as JSON; if it is nil, html is sent.
+	body any
+	html []byte
 }
 
-// field is a header. Its value need not be plain text of ours.
-type field struct{ name, value string }
+// header holds the response headers that this API uses. Empty ones are left out.
+type header struct {
+	Allow                 string `json:"Allow,omitempty"`
+	ContentType           string `json:"Content-Type,omitempty"`
+	RetryAfter            string `json:"Retry-After,omitempty"`
+	ContentSecurityPolicy string `json:"Content-Security-Policy,omitempty"`
+	ReferrerPolicy        string `json:"Referrer-Policy,omitempty"`
+	XFrameOptions         string `json:"X-Frame-Options,omitempty"`
+	Location              string `json:"Location,omitempty"`
+	SetCookie             string `json:"Set-Cookie,omitempty"`
+	CacheControl          string `json:"Cache-Control,omitempty"`
+	Pragma                string `json:"Pragma,omitempty"`
+	XContentTypeOptions   string `json:"X-Content-Type-Options,omitempty"`
+}
 
-// encode writes the response in API Gateway's form.
+// proxyResponse is the form that API Gateway expects of a Lambda function.
+type proxyResponse struct {
+	StatusCode int    `json:"statusCode"`
+	Headers    header `json:"headers"`
+	Body       string `json:"body"`
+}
+
+// encode writes the response in API Gateway's form. No cache on the way may keep
+// a token (RFC 6749 §5.1), and no response is worth caching.
 func (r response) encode() ([]byte, error) {
-	body, err := r.encodeBody()
-	if err != nil {
-		return nil, fmt.Errorf("encode a response body: %w", err)
+	body := r.html
+	if r.body != nil {
+		var err error
+		if body, err = encodeJSON(r.body); err != nil {
+			return nil, fmt.Errorf("encode a response body: %w", err)
+		}
 	}
-	out := make([]byte, 0, len(body)+len(body)/4+256)
-	out = append(out, `{"statusCode":`...)
-	out = strconv.AppendInt(out, int64(r.status), 10)
-	out = append(out, `,"headers":{`...)
-	out = r.appendHeaders(out)
-	out = append(out, `},"body":`...)
-	if r.body == nil {
-		out = appendText(out, string(r.html))
-	} else {
-		out = append(appendEscaped(append(out, '"'), body), '"')
-	}
-	return append(out, '}'), nil
+	r.header.CacheControl, r.header.Pragma, r.header.XContentTypeOptions = "no-store", "no-cache", "nosniff"
+	return encodeJSON(proxyResponse{StatusCode: r.status, Headers: r.header, Body: string(body)})
 }
 
-// encodeBody writes the body as JSON, if there is one.
-func (r response) encodeBody() ([]byte, error) {
-	if r.body == nil {
-		return nil, nil
-	}
-	return encodeJSON(r.body)
-}
-
-// encodeJSON writes JSON. Nothing shows it as HTML, so an & in an address is an
-// & also for those who read it without a parser.
+// encodeJSON writes JSON that leaves & < > as they are: it is not embedded in
+// HTML, and addresses in it stay readable.
 func encodeJSON(value any) ([]byte, error) {
 	var text bytes.Buffer
-	in := json.NewEncoder(&text)
-	in.SetEscapeHTML(false)
-	err := in.Encode(value)
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
 }
 
-// appendText writes any text as a JSON string.
-func appendText(out []byte, text string) []byte {
-	encoded, err := encodeJSON(text)
-	if err != nil {
-		return append(out, `""`...) // a string is always encoded
+// retryAfterHeader rounds up to whole seconds, so that a retry at that moment is
+// not too early. It is empty when there is nothing to wait for.
+func retryAfterHeader(d time.Duration) string {
+	if d <= 0 {
+		return ""
 	}
-	return append(out, encoded...)
+	return strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10)
 }
-
-// appendHeaders writes the headers. The last three are on all of our answers:
-// a token must be kept by no cache on its way (RFC 6749 §5.1).
-func (r response) appendHeaders(out []byte) []byte {
-	out = appendHeader(out, "Allow", r.allow)
-	out = appendHeader(out, "Content-Type", r.contentType)
-	if r.retryAfter > 0 {
-		out = appendHeader(out, "Retry-After", strconv.FormatInt(wholeSeconds(r.retryAfter), 10))
-	}
-	for _, f := range r.header {
-		out = append(append(append(out, '"'), f.name...), `":`...)
-		out = append(appendText(out, f.value), ',')
-	}
-	return append(out, `"Cache-Control":"no-store","Pragma":"no-cache","X-Content-Type-Options":"nosniff"`...)
-}
-
-// appendHeader writes a header whose value is plain text of ours; an empty one is left out.
-func appendHeader(out []byte, name, value string) []byte {
-	if value == "" {
-		return out
-	}
-	return append(append(append(append(append(out, '"'), name...), `":"`...), value...), `",`...)
-}
-
-// appendEscaped writes JSON text into a JSON string. What encoding/json made has
-// no control characters and is valid UTF-8, so two characters are all there is
-// to escape.
-func appendEscaped(out, text []byte) []byte {
-	for _, c := range text {
-		if c == '"' || c == '\\' {
-			out = append(out, '\\')
-		}
-		out = append(out, c)
-	}
-	return out
-}
-
-// wholeSeconds rounds up, so that asking again at that moment is not too soon.
-func wholeSeconds(d time.Duration) int64 { return max(int64(math.Ceil(d.Seconds())), 1) }
 
 func ok(body any) response {
-	return response{status: http.StatusOK, contentType: "application/json", body: body}
+	return response{status: http.StatusOK, header: header{ContentType: "application/json"}, body: body}
 }
 
 // Failures that only the edge knows.
@@ -212,7 +174,9 @@ func problemResponse(entry *audit.Entry, err error) response {
 	if p.Provider != nil {
 		d.Provider = &providerSection{Status: p.Provider.Status, Error: p.Provider.Error}
 	}
-	return response{status: f.status, contentType: "application/problem+json", body: d, allow: f.allow, retryAfter: f.retryAfter}
+	return response{status: f.status, header: header{
+		Allow: f.allow, ContentType: "application/problem+json", RetryAfter: retryAfterHeader(f.retryAfter),
+	}, body: d}
 }
 
 // retryAfter is never missing where the contract promises it.

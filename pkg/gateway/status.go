@@ -23,9 +23,9 @@ type Directory interface {
 
 // ConnectionsConfig is what the connections function is made of.
 type ConnectionsConfig struct {
-	Directory Directory
-	BackChannel  BackChannel
-	Grants    Grants
+	Directory   Directory
+	BackChannel BackChannel
+	Grants      Grants
 	// PublicBaseURL is the public base of the consent page and the callback,
 	// without a slash at its end; empty takes it from the call that starts a consent.
 	PublicBaseURL string
