@@ -309,7 +309,7 @@ func TestReceiveRefused(t *testing.T) {
 		{"BI-31 the state for consent by hand", func(a *attempt, _ browser, s consent.Started) {
 			a.query = url.Values{"code": {theCode}, "state": {parseState(s)}}.Encode()
 		}, "by hand"},
-		{"BI-32 two codes", func(a *attempt, _ browser, _ consent.Started) { a.query += "&code=other" }, "twice"},
+		{"BI-32 two codes", func(a *attempt, _ browser, _ consent.Started) { a.query += "&code=other" }, "repeats a parameter"},
 		{"BI-32 a code and an error", func(a *attempt, _ browser, _ consent.Started) { a.query += "&error=access_denied" }, "code and an error"},
 		{"BI-32 neither", func(a *attempt, b browser, _ consent.Started) { a.query = "state=" + b.state }, "neither"},
 		{"BI-33 a code with a line break", func(a *attempt, b browser, _ consent.Started) { a.query = "state=" + b.state + "&code=a%0d%0ab" }, "code"},

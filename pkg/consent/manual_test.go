@@ -93,7 +93,7 @@ func TestByHandRefused(t *testing.T) {
 		{"BI-30 the state of a session that never was", in(func(a string) string {
 			return strings.Replace(a, "state=", "state="+strings.Repeat("0", 64)+"."+strings.Repeat("a", 32)+"&x=", 1)
 		}), problem.SessionExpired, "no such"},
-		{"BI-32 two codes", in(func(a string) string { return a + "&code=x" }), problem.InvalidRequest, "twice"},
+		{"BI-32 two codes", in(func(a string) string { return a + "&code=x" }), problem.InvalidRequest, "repeats a parameter"},
 		{"BI-33 a code of 4 KiB", func(_ *testing.T, w *world, s consent.Started) error {
 			return w.flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, Principal: owner, Code: redact.New(strings.Repeat("c", 4096)), State: redact.New(parseState(s))})
 		}, problem.InvalidRequest, "2 KiB"},
