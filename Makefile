@@ -1,7 +1,7 @@
 # An index: what each target does stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz build deploy bench chaos test-aws sam-local
+.PHONY: help run test check fuzz build deploy bench chaos test-aws
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,10 +31,6 @@ bench: ## what the design aims at: aim, measured, pass or miss; ARGS="-markdown 
 chaos: ## everything that can happen to a fleet of real processes; needs dynalite (npm) or TOKENVEND_TEST_DYNAMODB; ARGS="-markdown FILE" keeps it
 	@go run ./scripts/chaos $(ARGS)
 
-test-aws: ## real engines: DynamoDB Local, moto, the built functions, SAM in Docker; tells what is missing; ARGS="-require" fails then
+test-aws: ## real engines and SAM in Docker; reports what is missing; ARGS="-require" fails then
 	@go build -o build/aws ./scripts/aws
-	@exec build/aws $(ARGS) test
-
-sam-local: ## the stack under SAM on this machine, with sandbox providers; needs what test-aws needs
-	@go build -o build/aws ./scripts/aws
-	@exec build/aws $(ARGS) local
+	@exec build/aws $(ARGS)

@@ -1,13 +1,10 @@
-// Command aws runs the service on what is not ours: DynamoDB Local, moto's
-// Secrets Manager, and SAM with a Docker Engine under it.
+// Command aws is what make test-aws runs: the stores' conformance suites on
+// engines that share no code with this project, and SAM: it validates the
+// template, builds the functions, and runs each of them in a container against
+// every saved event.
 //
-// aws test is what make test-aws runs: the stores' conformance suites, the
-// fleet's races, the built functions as processes, and SAM's build, validation
-// and three ways of running functions. Each check prints a line. What this
-// machine lacks is told, with how to get it, and counted as not run.
-//
-// aws local is what make sam-local runs: the stack under SAM, with the sandbox
-// as its providers, until it is interrupted.
+// Each check prints a line. A check that this machine lacks something for is
+// reported as not run, with how to get it.
 package main
 
 import (
@@ -21,8 +18,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"syscall"
-
-	"github.com/tokenvend/tokenvend/scripts/aws/internal/provision"
 )
 
 func main() {
@@ -31,91 +26,74 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// options are what the command line says.
+// options are the command line's.
 type options struct {
-	local   bool
 	require bool
 	own     bool
 	only    *regexp.Regexp
 	log     string
 }
 
-// run returns the exit code: 1 when a check failed, or could not be run and had
-// to be, 2 for how it was called.
-func run(ctx context.Context, args []string, out, progress io.Writer) int {
-	o, err := parse(args, progress)
+// run returns the exit code: 1 when a check failed, or was required and not run,
+// and 2 for wrong usage.
+func run(ctx context.Context, args []string, out, problems io.Writer) int {
+	o, err := parse(args, problems)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
 		return 2
 	}
-	b, err := open(o, out, progress)
+	env, err := open(o, out, problems)
 	if err == nil {
-		defer b.close()
-		if o.local {
-			err = b.serve(ctx)
-		} else {
-			err = b.test(ctx)
-		}
+		defer env.close()
+		err = env.test(ctx)
 	}
 	if err != nil {
-		fmt.Fprintln(progress, "aws:", err)
+		fmt.Fprintln(problems, "aws:", err)
 		return 1
 	}
 	return 0
 }
 
-// parse tells progress what is wrong with the arguments.
-func parse(args []string, progress io.Writer) (options, error) {
+// parse reports what is wrong with the arguments.
+func parse(args []string, problems io.Writer) (options, error) {
 	o := options{}
 	flags := flag.NewFlagSet("aws", flag.ContinueOnError)
-	flags.SetOutput(progress)
-	flags.Usage = func() {
-		fmt.Fprintln(progress, "Usage: go run ./scripts/aws [flags] test|local")
-		flags.PrintDefaults()
-	}
-	flags.BoolVar(&o.require, "require", false, "fail when something cannot be run")
+	flags.SetOutput(problems)
+	flags.BoolVar(&o.require, "require", false, "fail when a check cannot be run")
 	flags.BoolVar(&o.own, "own-docker", false, "start a Docker Engine even where one runs; needs root")
-	flags.StringVar(&o.log, "log", filepath.Join("build", "aws.log"), "what engines, SAM and functions say goes to this `file`")
+	flags.StringVar(&o.log, "log", filepath.Join("build", "aws.log"), "write what engines, SAM and functions print to this `file`")
 	only := flags.String("only", "", "run only sections whose name matches this `expression`")
 	if err := flags.Parse(args); err != nil {
-		return o, err // told already
+		return o, err // reported by flags
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
-		fmt.Fprintln(progress, "aws: -only:", err)
+		fmt.Fprintln(problems, "aws: -only:", err)
 		return o, err
 	}
-	switch what := flags.Arg(0); {
-	case flags.NArg() == 1 && (what == "test" || what == "local"):
-		o.local = what == "local"
-		return o, nil
-	default:
-		flags.Usage()
-		return o, errors.New("say test or local")
+	if flags.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
+		fmt.Fprintln(problems, "aws:", err)
 	}
+	return o, err
 }
 
-// bench is what the checks are run on.
-type bench struct {
+// env is what the checks share.
+type env struct {
 	options  options
 	report   *report
-	progress io.Writer
-	// log gets what everything that is started says.
+	problems io.Writer
+	// log gets what every program prints that is started here.
 	log *os.File
-	// root is the tree, work a folder that goes when the bench does.
+	// root is the tree; work is a folder that close removes.
 	root, work string
-	tools      *provision.Store
-	ends       []func()
+	closers    []func()
 }
 
-// open makes the folders. Nothing is started yet.
-func open(o options, out, progress io.Writer) (*bench, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, fmt.Errorf("folder to keep tools in: %w", err)
-	}
+// open makes the folders. It starts nothing.
+func open(o options, out, problems io.Writer) (*env, error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("folder of the tree: %w", err)
@@ -131,21 +109,32 @@ func open(o options, out, progress io.Writer) (*bench, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("folder to work in: %w", err), log.Close())
 	}
-	return &bench{
-		options: o, report: &report{out: out}, progress: progress, log: log, root: root, work: work,
-		tools: provision.New(provision.Config{Pins: "scripts/tools/engines", Cache: filepath.Join(cache, "tokenvend"), Progress: progress}),
-	}, nil
+	return &env{options: o, report: &report{out: out}, problems: problems, log: log, root: root, work: work}, nil
 }
 
-// atEnd has something ended when the bench is closed, the latest first.
-func (b *bench) atEnd(end func()) { b.ends = append(b.ends, end) }
-
-func (b *bench) close() {
-	for len(b.ends) > 0 {
-		last := len(b.ends) - 1
-		b.ends[last]()
-		b.ends = b.ends[:last]
+// test runs every section.
+func (e *env) test(ctx context.Context) error {
+	for _, section := range []struct {
+		name string
+		run  func(context.Context)
+	}{{"stores", e.stores}, {"SAM", e.sam}} {
+		if e.options.only.MatchString(section.name) {
+			e.report.section(section.name)
+			section.run(ctx)
+		}
 	}
-	_ = b.log.Close()
-	_ = os.RemoveAll(b.work)
+	return errors.Join(e.report.end(e.options.require), ctx.Err())
+}
+
+// onClose calls f when the env is closed, the latest first.
+func (e *env) onClose(f func()) { e.closers = append(e.closers, f) }
+
+func (e *env) close() {
+	for len(e.closers) > 0 {
+		last := len(e.closers) - 1
+		e.closers[last]()
+		e.closers = e.closers[:last]
+	}
+	_ = e.log.Close()
+	_ = os.RemoveAll(e.work)
 }

@@ -2,83 +2,81 @@ package main
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 
-	"github.com/tokenvend/tokenvend/scripts/aws/internal/cloud"
-	"github.com/tokenvend/tokenvend/scripts/aws/internal/container"
-	"github.com/tokenvend/tokenvend/scripts/aws/internal/flow"
+	"github.com/tokenvend/tokenvend/scripts/aws/internal/docker"
 	"github.com/tokenvend/tokenvend/scripts/aws/internal/samcli"
-	"github.com/tokenvend/tokenvend/scripts/aws/internal/story"
-	"github.com/tokenvend/tokenvend/scripts/internal/engine"
-	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 )
 
-// under is SAM with all that it runs on.
-type under struct {
-	*bench
-	engines engines
-	docker  *container.Engine
-	sam     *samcli.SAM
+// samEnv is SAM with a Docker Engine and the stack that the functions use.
+type samEnv struct {
+	*env
+	docker *docker.Engine
+	sam    *samcli.SAM
+	stack  *stack
 }
 
-// sam has SAM judge, build and run the stack.
-func (b *bench) sam(ctx context.Context, e engines) {
-	u := &under{bench: b, engines: e}
-	if !b.report.check(ctx, "SAM and a Docker Engine are here", u.open) {
+// sam has SAM validate, build and run the stack.
+func (e *env) sam(ctx context.Context) {
+	s := &samEnv{env: e}
+	if !e.report.check(ctx, "SAM and a Docker Engine are installed", s.open) {
 		return
 	}
-	b.report.check(ctx, "sam validate --lint", u.sam.Validate)
-	if !b.report.check(ctx, "sam build", u.sam.Build) {
+	e.report.check(ctx, "sam validate --lint", s.sam.Validate)
+	if !e.report.check(ctx, "sam build", s.sam.Build) {
 		return
 	}
-	u.invokeAll(ctx)
-	u.lambda(ctx)
-	b.report.check(ctx, "sam local start-api answers 403 without an identity", u.api)
+	for _, function := range s.sam.Functions() {
+		e.report.check(ctx, "sam local invoke "+function, func(ctx context.Context) error { return s.invoke(ctx, function) })
+	}
+	s.events(ctx)
 }
 
-// open finds or starts everything, and says what it is.
-func (u *under) open(ctx context.Context) error {
-	if err := u.engines.missing(); err != nil {
-		return err
-	}
-	programs, err := u.tools.Python(ctx)
+// open finds or starts everything, and prints the versions.
+func (s *samEnv) open(ctx context.Context) (err error) {
+	programs, err := s.python(ctx)
 	if err != nil {
 		return err
 	}
-	if u.docker, err = container.Open(ctx, container.Config{Own: u.options.own, Progress: u.progress}); err != nil {
+	if s.docker, err = docker.Open(ctx, docker.Config{Own: s.options.own, Progress: s.problems}); err != nil {
 		return err
 	}
-	u.atEnd(u.docker.Close)
-	image, err := u.docker.Prepare(ctx, architecture())
+	s.onClose(s.docker.Close)
+	image, err := s.docker.Prepare(ctx, architecture())
 	if err != nil {
 		return err
 	}
-	u.sam, err = samcli.New(samcli.Config{
-		Programs: programs, Root: u.root, Work: u.work, Architecture: architecture(), Output: u.log,
-		Environment: append(u.docker.Environment(), u.credentials()...),
+	if s.stack, err = openStack(ctx, s.docker, s.log); err != nil {
+		return err
+	}
+	s.onClose(s.stack.Close)
+	sts, err := s.moto(ctx)
+	if err != nil {
+		return err
+	}
+	s.onClose(sts.Close)
+	s.sam, err = samcli.New(samcli.Config{
+		Programs: programs, Root: s.root, Work: s.work, Architecture: architecture(), Output: s.log,
+		Environment: append(s.docker.Environment(), credentials(sts.URL)...), Variables: s.stack.variables,
 	})
 	if err != nil {
 		return err
 	}
-	version, err := u.sam.Version(ctx)
-	u.report.note("%s, Docker Engine %s, %s", version, u.docker.Version, image)
+	version, err := s.sam.Version(ctx)
+	s.report.note("%s, Docker Engine %s, %s, %s", version, s.docker.Version, image, s.stack.engine.Name)
 	return err
 }
 
-// credentials are those of the functions. SAM asks STS whose they are before
-// every command; moto knows at once, where AWS could not be reached or would
-// refuse.
-func (u *under) credentials() []string {
-	return []string{"AWS_ACCESS_KEY_ID=" + cloud.Credentials, "AWS_SECRET_ACCESS_KEY=" + cloud.Credentials, "AWS_SESSION_TOKEN=",
-		"AWS_REGION=" + cloud.Region, "AWS_DEFAULT_REGION=" + cloud.Region, "AWS_ENDPOINT_URL_STS=" + u.engines.secretsManager}
+// credentials are those of the functions. SAM asks STS for their account before
+// every command. moto answers at once, where AWS is out of reach or would refuse.
+func credentials(sts string) []string {
+	return []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_SESSION_TOKEN=",
+		"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "AWS_ENDPOINT_URL_STS=" + sts}
 }
 
 // architecture is this machine's, as SAM writes it.
@@ -89,173 +87,79 @@ func architecture() string {
 	return "x86_64"
 }
 
-// private are the networks that an engine's bridge, or Docker Desktop's virtual
-// machine, may have its addresses in.
-const private = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
-
-// cloud is a stack that containers reach.
-func (u *under) cloud(ctx context.Context, secretsManager string, bare bool) (*cloud.Cloud, error) {
-	c, err := cloud.Open(ctx, cloud.Config{
-		DynamoDB: u.engines.dynamoDB, SecretsManager: secretsManager, Bare: bare, Networks: private,
-		Listen: func(ctx context.Context) (net.Listener, string, error) { return u.docker.Listen(ctx, "0") },
-	})
-	u.atEnd(c.Close)
-	return c, err
+// first are the events that show each function at its work.
+var first = map[string]string{
+	"vend": "vend-get-cold", "connections": "connections-list", "consent": "consent-page-unknown", "renew": "renew-schedule",
 }
 
-func (u *under) environment(c *cloud.Cloud) map[string]map[string]string {
-	all := map[string]map[string]string{}
-	for _, function := range u.sam.Functions() {
-		all[function] = c.Environment(function)
+// invoke runs one event of a function in a container of its own.
+func (s *samEnv) invoke(ctx context.Context, function string) error {
+	name, known := first[function]
+	if !known {
+		return fmt.Errorf("no event is chosen for the function %s", function)
 	}
-	return all
-}
-
-// atOnce is how many events are invoked side by side: SAM takes a second of one
-// processor for each.
-const atOnce = 2
-
-// invokeAll runs every saved event, each in a container of its own after the
-// story was told anew.
-func (u *under) invokeAll(ctx context.Context) {
-	files, err := filepath.Glob("events/*.json")
-	if err != nil || len(files) == 0 {
-		u.report.check(ctx, "events", func(context.Context) error { return errors.New("there are no events") })
-		return
-	}
-	events := make(chan string)
-	var wg sync.WaitGroup
-	for range atOnce {
-		wg.Go(func() { u.invokeSome(ctx, events) })
-	}
-	for _, file := range files {
-		events <- file
-	}
-	close(events)
-	wg.Wait()
-}
-
-// invokeSome takes events as they come, in a world of its own.
-func (u *under) invokeSome(ctx context.Context, events <-chan string) {
-	teller, c, err := u.world(ctx)
-	for file := range events {
-		u.report.check(ctx, "sam local invoke "+file, func(ctx context.Context) error {
-			if err != nil {
-				return err
-			}
-			return u.invoke(ctx, file, teller, u.environment(c))
-		})
-	}
-}
-
-func (u *under) world(ctx context.Context) (*story.Teller, *cloud.Cloud, error) {
-	secrets, err := u.moto(ctx) // of its own: the golden list has no other connections
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := u.cloud(ctx, secrets.URL, true)
-	if err != nil {
-		return nil, nil, err
-	}
-	teller, err := story.New(ctx, c)
-	return teller, c, err
-}
-
-// invoke runs one event after the story was told, and compares its answer. What
-// precedes the first hyphen of its name is the function it is for.
-func (u *under) invoke(ctx context.Context, file string, teller *story.Teller, environment map[string]map[string]string) error {
-	event, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("event: %w", err)
-	}
-	golden, err := os.ReadFile(filepath.Join("events", "golden", filepath.Base(file)))
-	if err != nil {
-		return fmt.Errorf("golden answer: %w", err)
-	}
-	if err := teller.Tell(ctx); err != nil {
-		return err
-	}
-	if event, err = teller.Renewed(ctx, event, golden); err != nil {
-		return err
-	}
-	told := filepath.Join(u.work, filepath.Base(file))
-	if err := os.WriteFile(told, event, 0o600); err != nil {
-		return fmt.Errorf("event: %w", err)
-	}
-	function, _, _ := strings.Cut(filepath.Base(file), "-")
-	answer, err := u.sam.Invoke(ctx, function, told, environment)
+	answer, err := s.sam.Invoke(ctx, function, filepath.Join(s.root, "events", name+".json"))
 	if err != nil {
 		return err
 	}
-	return story.Compare(golden, answer)
+	return s.judge(name, answer)
 }
 
-// lambda runs the stack on sam local start-lambda behind our gateway.
-func (u *under) lambda(ctx context.Context) {
-	var stack flow.Stack
-	started := u.report.check(ctx, "sam local start-lambda, behind the gateway", func(ctx context.Context) (err error) {
-		stack, err = u.openLambda(ctx, nil)
+// events runs every saved event against warm containers. The order is that of
+// the names: a few events change what later ones find.
+func (s *samEnv) events(ctx context.Context) {
+	var lambda *samcli.Lambda
+	started := s.report.check(ctx, "sam local start-lambda", func(ctx context.Context) (err error) {
+		lambda, err = s.sam.Start(ctx)
 		return err
 	})
 	if !started {
 		return
 	}
-	for _, check := range stack.Checks() {
-		u.report.check(ctx, "on SAM: "+check.Name, check.Run)
+	defer lambda.Close()
+	files, _ := filepath.Glob("events/*.json") // the pattern is well formed
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		s.report.check(ctx, "event "+name, func(ctx context.Context) error {
+			event, err := os.ReadFile(file)
+			if err != nil {
+				return fmt.Errorf("event: %w", err)
+			}
+			// The part of its name before the first hyphen is the function.
+			function, _, _ := strings.Cut(name, "-")
+			answer, err := lambda.Invoke(ctx, function, event)
+			if err != nil {
+				return err
+			}
+			return s.judge(name, answer)
+		})
 	}
 }
 
-// openLambda starts it. A nil listener takes any port.
-func (u *under) openLambda(ctx context.Context, l net.Listener) (flow.Stack, error) {
-	c, err := u.cloud(ctx, u.engines.secretsManager, false)
+// judge compares the status of an answer with the golden one, or with the one
+// that the event has without the golden answer's history. Bodies are compared by
+// the tests of the gateway.
+func (s *samEnv) judge(name string, answer []byte) error {
+	golden, err := os.ReadFile(filepath.Join(s.root, "events", "golden", name+".json"))
 	if err != nil {
-		return flow.Stack{}, err
+		return fmt.Errorf("golden answer: %w", err)
 	}
-	hosts := map[string]localgateway.Function{}
-	var url string
-	if l == nil {
-		url, err = u.openFront(ctx, c, hosts)
-	} else {
-		url, err = u.serveFront(l, c, hosts)
+	got, want := statusOf(answer), statusOf(golden)
+	if other, found := withoutHistory[name]; found {
+		want = other
 	}
-	if err != nil {
-		return flow.Stack{}, err
-	}
-	server, err := u.sam.Lambda(ctx, u.environment(c))
-	if err != nil {
-		return flow.Stack{}, err
-	}
-	u.atEnd(server.Close)
-	for _, function := range u.sam.Functions() {
-		hosts[function] = u.sam.Function(server, function)
-	}
-	return stackOf(c, url, hosts), nil
-}
-
-// api asks SAM's own gateway. It plays no authorization, so the event names
-// nobody, and the function must refuse.
-func (u *under) api(ctx context.Context) error {
-	c, err := u.cloud(ctx, u.engines.secretsManager, true)
-	if err != nil {
-		return err
-	}
-	server, err := u.sam.API(ctx, u.environment(c))
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-	return refused(ctx, server)
-}
-
-func refused(ctx context.Context, server *engine.Server) error {
-	for _, path := range []string{"/connections", "/connections/creative-force", "/connections/creative-force/token"} {
-		a, err := flow.Curl{URL: server.URL}.Ask(ctx, http.MethodGet, path, "")
-		if err != nil {
-			return err
-		}
-		if a.Status != http.StatusForbidden || a.Code != "access_denied" {
-			return fmt.Errorf("%s answered %d %s", path, a.Status, a.Code)
-		}
+	if got != want {
+		return fmt.Errorf("the answer has status %d, want %d", got, want)
 	}
 	return nil
+}
+
+// statusOf is the status of an answer; 0 when it has none, as a summary of the
+// renewer.
+func statusOf(answer []byte) int {
+	var proxy struct{ StatusCode int }
+	if json.Unmarshal(answer, &proxy) != nil {
+		return -1
+	}
+	return proxy.StatusCode
 }

@@ -93,11 +93,12 @@ func play(ctx context.Context, o options, progress io.Writer) (outcome, error) {
 		return outcome{}, fmt.Errorf("folder to build in: %w", err)
 	}
 	defer os.RemoveAll(folder)
-	endpoint, end, err := engine.Open(ctx, engine.Config{Endpoint: os.Getenv(engine.Variable), Root: ".", Progress: progress})
+	table, err := engine.Open(ctx, engine.Config{Lookup: os.LookupEnv})
 	if err != nil {
 		return outcome{}, err
 	}
-	defer end()
+	defer table.Close()
+	fmt.Fprintf(progress, "DynamoDB is %s at %s\n", table.Name, table.URL)
 	fmt.Fprintln(progress, "building")
 	if err := fleet.Build(ctx, folder); err != nil {
 		return outcome{}, err
@@ -109,12 +110,12 @@ func play(ctx context.Context, o options, progress io.Writer) (outcome, error) {
 	default:
 		return outcome{}, fmt.Errorf("no scenario matches -run %s", o.only)
 	}
-	c := scenario.Config{Bootstraps: folder, DynamoDB: endpoint, Full: true, Soak: o.soak}
+	c := scenario.Config{Bootstraps: folder, DynamoDB: table.URL, Full: true, Soak: o.soak}
 	r := outcome{results: perform(ctx, c, chosen(o), progress)}
 	r.figures = append(figure.Killed(r.results), figure.Stored(r.results)...)
 	if o.figures {
 		r.figures = append(r.figures, figure.All(ctx, figure.Config{
-			Bootstraps: folder, Root: ".", Runs: o.runs, Progress: progress})...)
+			Bootstraps: folder, DynamoDB: table.URL, Root: ".", Runs: o.runs, Progress: progress})...)
 	}
 	return r, ctx.Err()
 }

@@ -38,13 +38,14 @@ func TestUsage(t *testing.T) {
 }
 
 func TestWithoutAnEngine(t *testing.T) {
-	t.Setenv("PATH", t.TempDir()) // no node, no npm
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	t.Setenv("TOKENVEND_TEST_DYNAMODB", "")
 	var out, progress bytes.Buffer
 	if code := run(t.Context(), nil, &out, &progress); code != 1 {
 		t.Errorf("ended with %d, want 1", code)
 	}
-	for _, want := range []string{"TOKENVEND_TEST_DYNAMODB", "npm"} {
+	for _, want := range []string{"TOKENVEND_TEST_DYNAMODB", "install.sh"} {
 		if !strings.Contains(progress.String(), want) {
 			t.Errorf("said %q, want %s in it", progress.String(), want)
 		}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake"
 )
 
 const (
@@ -34,13 +34,13 @@ var update = flag.Bool("update", false, "keep what is printed as the golden outp
 
 // bench is an account on loopback and what a command is run with.
 type bench struct {
-	*loopback.Services
+	*awsfake.Services
 	variables map[string]string
 }
 
 func newBench(t *testing.T) bench {
 	t.Helper()
-	services, err := loopback.Start(loopback.Config{})
+	services, err := awsfake.Start(awsfake.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

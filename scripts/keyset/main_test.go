@@ -12,7 +12,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake"
 )
 
 const canary = "canary-of-a-key-0123456789-0123456789"
@@ -22,7 +22,7 @@ const made = `{"primary":"k1","k1":"` + canary + `"}`
 
 // bench is a deployment's table and keyset on loopback.
 type bench struct {
-	*loopback.Services
+	*awsfake.Services
 	variables map[string]string
 	// passed is how long ago all of it was made.
 	passed time.Duration
@@ -30,7 +30,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	services, err := loopback.Start(loopback.Config{})
+	services, err := awsfake.Start(awsfake.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

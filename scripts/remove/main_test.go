@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake"
 )
 
 const resources = `[{"LogicalResourceId":"Tokens","PhysicalResourceId":"tokens"},{"LogicalResourceId":"SealingKeyset","PhysicalResourceId":"sealing"},
@@ -17,7 +17,7 @@ const resources = `[{"LogicalResourceId":"Tokens","PhysicalResourceId":"tokens"}
 
 // bench is an account on loopback, and what SAM was asked to do.
 type bench struct {
-	*loopback.Services
+	*awsfake.Services
 	variables map[string]string
 	asked     []string
 	samFails  error
@@ -25,7 +25,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	services, err := loopback.Start(loopback.Config{})
+	services, err := awsfake.Start(awsfake.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,23 +14,25 @@ import (
 type Server struct {
 	// URL is its endpoint, without a slash at its end.
 	URL string
+	// Name is the program's name.
+	Name string
 
-	cmd    *exec.Cmd
+	cmd    *exec.Cmd // nil when it was running already
 	exited chan struct{}
 }
 
-// farewell is how long a server may take to end.
-const farewell = 20 * time.Second
+// stopTimeout is how long a server may take to end.
+const stopTimeout = 20 * time.Second
 
 // Start runs a server that will listen at url, and returns once it answers
-// there; how is its own affair. It fails when that takes longer than patience.
+// there with any status. It fails when that takes longer than patience.
 func Start(ctx context.Context, cmd *exec.Cmd, url string, patience time.Duration) (*Server, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	name := filepath.Base(cmd.Path)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	s := &Server{URL: url, cmd: cmd, exited: make(chan struct{})}
+	s := &Server{URL: url, Name: name, cmd: cmd, exited: make(chan struct{})}
 	go func() { _ = cmd.Wait(); close(s.exited) }()
 	if err := s.await(ctx, patience); err != nil {
 		s.Close()
@@ -39,12 +41,15 @@ func Start(ctx context.Context, cmd *exec.Cmd, url string, patience time.Duratio
 	return s, nil
 }
 
-// Close asks it to end, and kills it when it does not.
+// Close ends a server that Start started.
 func (s *Server) Close() {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM) // one that is dead is as wanted
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended
 	select {
 	case <-s.exited:
-	case <-time.After(farewell):
+	case <-time.After(stopTimeout):
 		_ = s.cmd.Process.Kill()
 		<-s.exited
 	}
@@ -54,15 +59,15 @@ func (s *Server) Close() {
 func (s *Server) await(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
 	for !answers(ctx, s.URL) {
 		select {
 		case <-s.exited:
 			return fmt.Errorf("it ended: %s", s.cmd.ProcessState)
 		case <-ctx.Done():
 			return fmt.Errorf("no answer at %s: %w", s.URL, ctx.Err())
-		case <-again.C:
+		case <-retry.C:
 		}
 	}
 	return nil

@@ -6,9 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/dynamo"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake"
+	"github.com/tokenvend/tokenvend/scripts/internal/engine"
 )
 
 // The names that the fleet's functions are told.
@@ -27,76 +25,21 @@ const (
 	SealingSecret = "sealing/keyset"
 )
 
-// commonKey is what the engine sees of every process's access key: to DynamoDB
-// Local another key is another database.
-const commonKey = "tokenvend"
+// secretKey is every process's secret access key. The access key ids differ:
+// they name the process that sends a request.
+const secretKey = "test"
 
-// anyone are credentials that every engine takes.
-var anyone = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: commonKey, SecretAccessKey: commonKey}, nil
+var credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: "fleet", SecretAccessKey: secretKey}, nil
 })
 
-var credential = regexp.MustCompile(`Credential=[^/]*/`)
-
-// remote passes requests on to an engine that was started elsewhere.
-func remote(endpoint *url.URL) http.Handler {
-	return &httputil.ReverseProxy{
-		// An engine in Node ends idle connections after five seconds, and a write that
-		// was held at the gate for longer must not meet one.
-		Transport: &http.Transport{IdleConnTimeout: time.Second, MaxIdleConnsPerHost: 64},
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(endpoint)
-			r.Out.Header.Set("Authorization", credential.ReplaceAllString(r.In.Header.Get("Authorization"), "Credential="+commonKey+"/"))
-		},
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}
-}
-
-// openTable returns the engine behind the table, and makes the table.
+// openTable makes the table in the engine, and returns the engine.
 func (f *Fleet) openTable(ctx context.Context, endpoint string) (http.Handler, error) {
-	f.table = "fleet-" + rand.Text()
-	var engine http.Handler
-	if endpoint == "" {
-		f.Engine = dynamo.New(dynamo.Config{})
-		engine = f.Engine
-		endpoint = f.Listen(engine)
-	} else {
-		at, err := url.Parse(endpoint)
-		if err != nil {
-			return nil, fmt.Errorf("endpoint of DynamoDB: %w", err)
-		}
-		engine = remote(at)
+	f.table, f.dynamo = "fleet-"+rand.Text(), engine.Client(endpoint)
+	if err := engine.CreateTable(ctx, f.dynamo, f.table); err != nil {
+		return nil, err
 	}
-	f.dynamo = dynamodb.New(dynamodb.Options{BaseEndpoint: &endpoint, Region: "us-east-1", Credentials: anyone})
-	if _, err := f.dynamo.CreateTable(ctx, tokenTable(f.table)); err != nil {
-		return nil, fmt.Errorf("make the table: %w", err)
-	}
-	wait := dynamodb.NewTableExistsWaiter(f.dynamo, func(o *dynamodb.TableExistsWaiterOptions) {
-		o.MinDelay, o.MaxDelay = 10*time.Millisecond, 100*time.Millisecond
-	})
-	if err := wait.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &f.table}, time.Minute); err != nil {
-		return nil, fmt.Errorf("wait for the table: %w", err)
-	}
-	return engine, nil
-}
-
-// tokenTable is the template's table.
-func tokenTable(name string) *dynamodb.CreateTableInput {
-	key := func(name string, kind types.KeyType) types.KeySchemaElement {
-		return types.KeySchemaElement{AttributeName: &name, KeyType: kind}
-	}
-	text := func(name string) types.AttributeDefinition {
-		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
-	}
-	return &dynamodb.CreateTableInput{
-		TableName: &name, BillingMode: types.BillingModePayPerRequest,
-		KeySchema:            []types.KeySchemaElement{key("pk", types.KeyTypeHash), key("sk", types.KeyTypeRange)},
-		AttributeDefinitions: []types.AttributeDefinition{text("pk"), text("sk"), text("renew_slot")},
-		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
-			IndexName: aws.String("renew"), KeySchema: []types.KeySchemaElement{key("renew_slot", types.KeyTypeHash)},
-			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
-		}},
-	}
+	return awsfake.Proxy(endpoint)
 }
 
 // Item is a connection's own item as it is stored, past the gate; nil when

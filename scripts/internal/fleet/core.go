@@ -10,11 +10,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/assembly"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/awssecretsmanager"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/egress"
-	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
@@ -25,27 +24,23 @@ import (
 
 var loopback = egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 
-// Core is the vend function's core in this process, over the fleet's engines
-// and through its gate, under a clock of the caller's; nil means time.Now. It
-// stands for what cannot be had of a process: another clock, and thousands of
-// callers at once.
+// Core is the vend function's core in this process, on the fleet's engines and
+// behind its gate, with that clock; nil means time.Now. Scenarios use it where a
+// process will not do: for another clock, and for thousands of callers at once.
 func (f *Fleet) Core(now func() time.Time) *vending.Core {
-	if now == nil {
-		now = time.Now
-	}
 	table := f.TableLine.URL()
-	client := dynamodb.New(dynamodb.Options{BaseEndpoint: &table, Region: "us-east-1", Credentials: anyone, Retryer: aws.NopRetryer{}})
-	source := awssecretsmanager.New(awssecretsmanager.Config{Client: f.secrets, Prefix: SecretPrefix})
-	provider := oauth.New(oauth.Config{Egress: loopback, Now: now})
-	return vending.New(vending.Config{
-		Store:   awsdynamodb.New(awsdynamodb.Config{Client: client, Table: f.table, Now: now}),
-		Secrets: clientsecret.NewCache(clientsecret.CacheConfig{Source: source, Now: now}),
-		Parser:  connection.Parser{Egress: loopback}, Minter: provider, Revoker: provider,
+	client := dynamodb.New(dynamodb.Options{BaseEndpoint: &table, Region: "us-east-1", Credentials: credentials, Retryer: aws.NopRetryer{}})
+	return assembly.Service{
+		Store: awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: client,
+			Store: awsdynamodb.New(awsdynamodb.Config{Client: client, Table: f.table, Now: now})}),
+		Secrets:      awssecretsmanager.New(awssecretsmanager.Config{Client: f.secrets, Prefix: SecretPrefix}),
+		CacheSecrets: true,
+		Parser:       connection.Parser{Egress: loopback},
 		Sealer: seal.New(seal.Config{Now: now, Keyset: func(ctx context.Context) (redact.Secret, error) {
 			return awssecretsmanager.ReadText(ctx, f.secrets, SealingSecret)
 		}}),
 		Now: now,
-	})
+	}.Core()
 }
 
 // Mint has a token minted that long ago, and returns its id: by a core whose

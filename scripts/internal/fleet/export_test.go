@@ -28,5 +28,5 @@ func LeaksAcross(canary string, pieces ...string) []string {
 	return l.all()
 }
 
-// CallOf is what a request to an engine is taken for.
-func CallOf(r *http.Request, body []byte) Call { return call(r, body) }
+// Classify is how a request to an engine is classified.
+func Classify(r *http.Request, body []byte) Call { return classify(r, body) }

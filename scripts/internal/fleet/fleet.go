@@ -28,16 +28,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/dynamo"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/fault"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/secrets"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/fault"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/secrets"
 )
 
 // Config is what a Fleet is made of.
 type Config struct {
 	// Bootstraps is the folder that Build filled.
 	Bootstraps string
-	// DynamoDB is the endpoint of an engine; empty is the one in this process.
+	// DynamoDB is the endpoint of an engine; required.
 	DynamoDB string
 	// Output gets what the processes write; nil drops it. It is searched for
 	// secrets all the same.
@@ -52,14 +51,12 @@ type Fleet struct {
 	// Provider is the sandbox that plays every authorization server.
 	Provider *sandbox.Sandbox
 	// Gate stands before engines and provider.
-	Gate *Gate
+	Gate *fault.Gate
 	// The lines lead to the table, to Secrets Manager and to the provider: cut,
 	// the service at their end is as good as not running.
 	TableLine, SecretsLine, ProviderLine *fault.Line
-	// Secrets is the Secrets Manager; Engine the table's engine, nil when it is
-	// not of this process.
+	// Secrets is the Secrets Manager.
 	Secrets *secrets.Engine
-	Engine  *dynamo.Engine
 
 	config  Config
 	table   string
@@ -71,6 +68,7 @@ type Fleet struct {
 	guard   *guard
 
 	mu         sync.Mutex
+	holder     string
 	processes  map[string]*Process
 	violations []string
 	closers    []func()
@@ -83,7 +81,7 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 		c.Output = io.Discard
 	}
 	f := &Fleet{config: c, leaks: newLeaks(), processes: map[string]*Process{}, issued: issued{tokens: map[string]issue{}}}
-	f.Gate = newGate(func(body []byte) { f.leaks.look("a request to the table or to Secrets Manager", body) })
+	f.Gate = fault.NewGate(fault.Config{Classify: classify, Observe: f.observe})
 	var err error
 	if f.guard, err = startGuard(); err != nil {
 		return f, err
@@ -94,7 +92,7 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 	}
 	f.Secrets = secrets.New(secrets.Config{})
 	direct := f.Listen(f.Secrets)
-	f.secrets = secretsmanager.New(secretsmanager.Options{BaseEndpoint: &direct, Region: "us-east-1", Credentials: anyone})
+	f.secrets = secretsmanager.New(secretsmanager.Options{BaseEndpoint: &direct, Region: "us-east-1", Credentials: credentials})
 	f.Provider = sandbox.New(sandbox.Config{})
 	if err := f.openLines(table); err != nil {
 		return f, err
@@ -102,11 +100,29 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 	f.Provider.SetBaseURL(f.ProviderLine.URL())
 	f.env = append([]string{
 		"AWS_ENDPOINT_URL_DYNAMODB=" + f.TableLine.URL(), "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + f.SecretsLine.URL(),
-		"AWS_SECRET_ACCESS_KEY=" + commonKey, "TOKEN_TABLE=" + f.table,
+		"AWS_SECRET_ACCESS_KEY=" + secretKey, "TOKEN_TABLE=" + f.table,
 		"SEALING_SECRET_ID=" + SealingSecret, "LOG_LEVEL=debug", "PROVIDER_ALLOW_CIDRS=127.0.0.0/8",
 		"PUBLIC_BASE_URL=" + PublicBaseURL,
 	}, c.Environment...)
 	return f, f.fill(ctx)
+}
+
+// observe sees every request to the table, to Secrets Manager and to the
+// provider.
+func (f *Fleet) observe(c Call, body []byte) {
+	f.leaks.look("a request to the table or to Secrets Manager", body)
+	if c.Step == Acquire && c.Phase == Done && c.Status == http.StatusOK {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.holder = c.From
+	}
+}
+
+// Holder is the process that took a lease last.
+func (f *Fleet) Holder() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.holder
 }
 
 // fill makes the keyset and the sandbox's connections.
@@ -143,8 +159,8 @@ func (f *Fleet) openLines(table http.Handler) error {
 		line  **fault.Line
 		serve http.Handler
 	}{
-		{&f.TableLine, f.Gate.engine(table)},
-		{&f.SecretsLine, f.Gate.engine(f.Secrets)},
+		{&f.TableLine, f.Gate.Before(table)},
+		{&f.SecretsLine, f.Gate.Before(f.Secrets)},
 		{&f.ProviderLine, f.Token(f.Provider)},
 	} {
 		line, err := fault.Listen("127.0.0.1:0")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/engine/enginetest"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
@@ -33,7 +34,7 @@ func run(m *testing.M) int {
 
 func start(t *testing.T) *fleet.Fleet {
 	t.Helper()
-	f, err := fleet.Start(t.Context(), fleet.Config{Bootstraps: bootstraps, Output: t.Output()})
+	f, err := fleet.Start(t.Context(), fleet.Config{Bootstraps: bootstraps, DynamoDB: enginetest.Endpoint(t), Output: t.Output()})
 	t.Cleanup(f.Close)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +67,7 @@ func TestStepsOfARefresh(t *testing.T) {
 			t.Errorf("%d calls for %s, want %d", got, step, want)
 		}
 	}
-	if holder := f.Gate.Holder(); holder != "vend-00" {
+	if holder := f.Holder(); holder != "vend-00" {
 		t.Errorf("the holder is %q", holder)
 	}
 	if found := violations(t, f); len(found) > 0 {
@@ -107,7 +108,7 @@ func TestAHoldMeetsItsProcess(t *testing.T) {
 func TestADeathIsNoAnswer(t *testing.T) {
 	f := start(t)
 	p := f.Process(fleet.Vend, 0)
-	f.Gate.Once(fleet.Acquire, fleet.Arrived, func(fleet.Call) fleet.Verdict {
+	f.Gate.Once(fleet.Acquire, fleet.Arrived, func(fleet.Call) fleet.Decision {
 		p.Kill()
 		return fleet.Cut
 	})

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/runtimehost"
+	"github.com/tokenvend/tokenvend/scripts/internal/lambdahost"
 )
 
 // timeouts are the template's.
@@ -29,7 +29,7 @@ type Process struct {
 	Name     string
 	function string
 	fleet    *Fleet
-	host     *runtimehost.Host
+	host     *lambdahost.Host
 
 	mu     sync.Mutex
 	frozen int // the process group, 0 when it runs
@@ -54,7 +54,7 @@ func (f *Fleet) process(function string, number int, timeout time.Duration, envi
 		return p
 	}
 	p := &Process{Name: name, function: function, fleet: f}
-	p.host = runtimehost.New(runtimehost.Config{
+	p.host = lambdahost.New(lambdahost.Config{
 		Bootstrap: bootstrap(f.config.Bootstraps, function), Name: function, Timeout: timeout,
 		Env:    append(f.Environment(name), environment...),
 		Output: &stream{leaks: f.leaks, name: name, out: f.config.Output},

@@ -63,17 +63,16 @@ func (f *Fleet) Token(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		c := Call{Step: Token}
-		if f.Gate.meet(c).enforce(w) {
+		c := Call{Step: Token, From: f.Holder()} // the provider is not told which process asks
+		if f.Gate.Meet(c, nil).Enforce(w) {
 			return
 		}
 		next.ServeHTTP(&telling{ResponseWriter: w, tell: func(status int, body []byte) {
 			for _, canary := range f.issued.note(body, time.Now()) {
 				f.leaks.watch(canary)
 			}
-			f.Gate.answered(status)
 			c.Phase, c.Status = Done, status
-			if f.Gate.meet(c).Cut {
+			if f.Gate.Meet(c, nil).Cut {
 				panic(http.ErrAbortHandler)
 			}
 		}}, r)
@@ -84,12 +83,6 @@ func (f *Fleet) Token(next http.Handler) http.Handler {
 // sandbox's control, of its pages, or where tokens are revoked.
 func notToken(path string) bool {
 	return strings.HasPrefix(path, "/control") || strings.Contains(path, "/authorize") || strings.Contains(path, "/revo")
-}
-
-func (g *Gate) answered(status int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.statuses[strconv.Itoa(status)]++
 }
 
 // telling tells of an answer's first bytes before they leave. A token endpoint

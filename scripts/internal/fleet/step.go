@@ -5,14 +5,35 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/fault"
 )
 
-// Step says what a request of a function is for.
-type Step string
+// The names of package fault that every scenario uses.
+type (
+	// Step says what a request of a function is for.
+	Step = fault.Step
+	// Call is a request at a phase of its life.
+	Call = fault.Call
+	// Phase is a moment in the life of a request.
+	Phase = fault.Phase
+	// Decision is what becomes of a request.
+	Decision = fault.Decision
+	// Hook decides about calls.
+	Hook = fault.Hook
+)
 
-// The steps. Those on the table are told apart by what they write, for the
-// table sees nothing but conditional updates.
+// The phases of a request.
+const (
+	Arrived = fault.Arrived
+	Done    = fault.Done
+)
+
+// Cut is the decision that ends a connection.
+var Cut = fault.Cut
+
+// The steps. All writes are conditional updates, so the attributes that an
+// update sets name its step.
 const (
 	Get     Step = "get"
 	Acquire Step = "acquire"
@@ -32,9 +53,9 @@ const (
 	Other   Step = "other"
 )
 
-// call reads what a request to the table or to Secrets Manager is about.
-func call(r *http.Request, body []byte) Call {
-	c := Call{Step: Other, From: keyID(r)}
+// classify reads the step of a request to the table or to Secrets Manager.
+func classify(r *http.Request, body []byte) Call {
+	c := Call{Step: Other}
 	switch awsjson.OperationOf(r) {
 	case "GetItem":
 		c.Step = Get
@@ -47,35 +68,30 @@ func call(r *http.Request, body []byte) Call {
 	case "ListSecrets", "BatchGetSecretValue":
 		c.Step = List
 	}
-	c.Subject = subject(body)
+	c.Subject, c.Consistent = subject(body)
 	return c
 }
 
-// keyID is the access key id that signed the request: each process has its own.
-func keyID(r *http.Request) string {
-	_, after, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
-	id, _, _ := strings.Cut(after, "/")
-	return id
-}
-
-// subject is the connection or secret that a request names, "" when it names none.
-func subject(body []byte) string {
+// subject is the connection or secret that a request names, empty when it names
+// none, and whether it reads consistently.
+func subject(body []byte) (name string, consistent bool) {
 	var named struct {
 		SecretID string `json:"SecretId"`
 		Key      struct {
 			PK struct{ S string } `json:"pk"`
 		}
+		ConsistentRead bool
 	}
 	if json.Unmarshal(body, &named) != nil {
-		return ""
+		return "", false
 	}
-	if name, ours := strings.CutPrefix(named.Key.PK.S, "connection/"); ours {
-		return name
+	if connection, found := strings.CutPrefix(named.Key.PK.S, "connection/"); found {
+		return connection, named.ConsistentRead
 	}
-	return strings.TrimPrefix(named.SecretID, SecretPrefix)
+	return strings.TrimPrefix(named.SecretID, SecretPrefix), false
 }
 
-// writing tells updates apart, the most telling assignment first.
+// writing is the step of an update. The first sign that matches decides.
 func writing(body []byte) Step {
 	var update struct{ UpdateExpression string }
 	if json.Unmarshal(body, &update) != nil {

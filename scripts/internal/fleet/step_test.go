@@ -10,7 +10,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
-func TestUpdatesAreToldApart(t *testing.T) {
+func TestUpdatesAreClassified(t *testing.T) {
 	for expression, want := range map[string]fleet.Step{
 		"SET #lease_owner = :lease_owner, #lease_until = :lease_until":               fleet.Acquire,
 		"SET #version = :version, #sealed = :sealed REMOVE #lease_owner":             fleet.Commit,
@@ -28,10 +28,18 @@ func TestUpdatesAreToldApart(t *testing.T) {
 			body := fmt.Sprintf(`{"Key":{"pk":{"S":"connection/crm"}},"UpdateExpression":%q}`, expression)
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 			r.Header.Set("X-Amz-Target", "DynamoDB_20120810.UpdateItem")
-			r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=vend-07/20260101/us-east-1/dynamodb/aws4_request")
-			if got := fleet.CallOf(r, []byte(body)); got != (fleet.Call{Step: want, From: "vend-07", Subject: "crm"}) {
+			if got := fleet.Classify(r, []byte(body)); got != (fleet.Call{Step: want, Subject: "crm"}) {
 				t.Errorf("got %+v", got)
 			}
 		})
+	}
+}
+
+func TestConsistentReadIsClassified(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r.Header.Set("X-Amz-Target", "DynamoDB_20120810.GetItem")
+	body := []byte(`{"Key":{"pk":{"S":"connection/crm"}},"ConsistentRead":true}`)
+	if got := fleet.Classify(r, body); got != (fleet.Call{Step: fleet.Get, Subject: "crm", Consistent: true}) {
+		t.Errorf("got %+v", got)
 	}
 }

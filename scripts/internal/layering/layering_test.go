@@ -101,11 +101,11 @@ func TestBroken(t *testing.T) {
 func TestBinds(t *testing.T) {
 	rule := layering.Rule{Package: "pkg", Except: []string{"pkg/sandbox"}}
 	for path, want := range map[string]bool{
-		layering.Module + "/pkg/oauth":           true,
-		layering.Module + "/pkg/sandbox":         false,
-		layering.Module + "/pkg/sandbox/deep":    false,
-		layering.Module + "/pkg/sandboxed":       true,
-		layering.Module + "/pkgs":                false,
+		layering.Module + "/pkg/oauth":        true,
+		layering.Module + "/pkg/sandbox":      false,
+		layering.Module + "/pkg/sandbox/deep": false,
+		layering.Module + "/pkg/sandboxed":    true,
+		layering.Module + "/pkgs":             false,
 		"github.com/another/module/pkg/oauth": false,
 	} {
 		if got := rule.Binds(path); got != want {

@@ -198,9 +198,9 @@ func (h *house) compose(with hooks) {
 		signed = with.sessions(h, sessions)
 	}
 	h.connections = gateway.Connections(gateway.ConnectionsConfig{Audit: writer, PublicBaseURL: publicBase, Now: h.clock,
-		Directory: vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: secrets, Lister: secrets, Parser: parser, Now: h.clock}),
-		Grants:    core,
-		BackChannel:  consent.NewBackChannel(consent.BackChannelConfig{Sessions: signed, Pending: table, Grants: core, Sealer: sealer, Now: h.clock})})
+		Directory:   vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: secrets, Lister: secrets, Parser: parser, Now: h.clock}),
+		Grants:      core,
+		BackChannel: consent.NewBackChannel(consent.BackChannelConfig{Sessions: signed, Pending: table, Grants: core, Sealer: sealer, Now: h.clock})})
 	door := gateway.FrontChannel(consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: sessions, Sealer: h.sealer(consentKey), Now: h.clock}))
 	if with.door != nil {
 		door = with.door(h, door)

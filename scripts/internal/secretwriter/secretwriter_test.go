@@ -10,15 +10,15 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
 	"github.com/tokenvend/tokenvend/pkg/redact"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/fault"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/fault"
 	"github.com/tokenvend/tokenvend/scripts/internal/secretwriter"
 )
 
 // account is a Secrets Manager on loopback, and an editor of it.
-func account(t *testing.T) (*loopback.Services, secretwriter.Editor) {
+func account(t *testing.T) (*awsfake.Services, secretwriter.Editor) {
 	t.Helper()
-	services, err := loopback.Start(loopback.Config{})
+	services, err := awsfake.Start(awsfake.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestReplace(t *testing.T) {
 func TestReplaceWhoseAnswerIsLost(t *testing.T) {
 	services, e := account(t)
 	first := begin(t, e)
-	services.SecretsManagerFaults.Add(fault.Fault{Operation: "UpdateSecretVersionStage", Mode: fault.Lose, Times: 1})
+	services.Gate.Once("UpdateSecretVersionStage", fault.Done, fault.Always(fault.Cut))
 	if err := e.Replace(t.Context(), first, redact.New("second")); err != nil {
 		t.Errorf("FI-29: %v", err)
 	}

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/tools/browser"
-	"github.com/tokenvend/tokenvend/scripts/internal/guest"
+	"github.com/tokenvend/tokenvend/scripts/internal/localproc"
 	"github.com/tokenvend/tokenvend/scripts/internal/localrun"
+	"github.com/tokenvend/tokenvend/scripts/tools/browser"
 )
 
 // newSlowWorld runs the service in this process, with a clock that can be put
@@ -35,7 +35,7 @@ func newSlowWorld(t *testing.T) (w *world, advance func(time.Duration)) {
 			t.Error(err)
 		}
 	})
-	run := new(guest.Run)
+	run := new(localproc.Run)
 	if err := run.Await(bufio.NewReader(reader)); err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/localproc"
 	"github.com/tokenvend/tokenvend/scripts/tools/browser"
-	"github.com/tokenvend/tokenvend/scripts/internal/guest"
 )
 
 // programVariable names the browser. Without it nothing here runs: it is no
@@ -41,7 +41,7 @@ const (
 type world struct {
 	*testing.T
 	browser *browser.Browser
-	run     *guest.Run
+	run     *localproc.Run
 	now     func() time.Time
 	secrets *secrets
 }
@@ -64,11 +64,11 @@ func startBrowser(t *testing.T) *browser.Browser {
 // secret may stand in its log.
 func newWorld(t *testing.T) *world {
 	b := startBrowser(t)
-	program, err := guest.Build(t.Context(), root, t.TempDir())
+	program, err := localproc.Build(t.Context(), root, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := guest.Start(context.WithoutCancel(t.Context()), program, "")
+	run, err := localproc.Start(context.WithoutCancel(t.Context()), program, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func (w *world) startAt(t *testing.T, path string) session {
 	return s
 }
 
-func (w *world) ask(t *testing.T, key, method, path string, body any) guest.Answer {
+func (w *world) ask(t *testing.T, key, method, path string, body any) localproc.Answer {
 	t.Helper()
 	caller := w.run.Caller(key)
 	caller.Now = w.now
@@ -143,7 +143,7 @@ func (w *world) declare(t *testing.T, name string, client, members map[string]an
 }
 
 // complete completes with the code that a page showed.
-func (w *world) complete(t *testing.T, key string, s session, code string) guest.Answer {
+func (w *world) complete(t *testing.T, key string, s session, code string) localproc.Answer {
 	t.Helper()
 	return w.ask(t, key, "POST", s.path+"/authorization/complete", map[string]string{"session_id": s.id, "confirmation_code": code})
 }

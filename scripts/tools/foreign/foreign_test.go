@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/guest"
+	"github.com/tokenvend/tokenvend/scripts/internal/localproc"
 )
 
 // inspector is a client that only asks the server about tokens.
@@ -23,7 +23,7 @@ var methods = map[string]string{"basic": "client_secret_basic", "post": "client_
 // world is the service and the foreign server.
 type world struct {
 	*server
-	run    *guest.Run
+	run    *localproc.Run
 	folder string
 	// secrets are what the service's log may not hold.
 	secrets []string
@@ -35,12 +35,12 @@ func newWorld(t *testing.T) *world {
 	if os.Getenv(nodeVariable) == "" {
 		t.Skipf("NOT RUN: no foreign server. npm --prefix scripts/tools/foreign ci --ignore-scripts gets one; set %s to the path of Node.js 20 or later", nodeVariable)
 	}
-	program, err := guest.Build(t.Context(), "../../..", t.TempDir())
+	program, err := localproc.Build(t.Context(), "../../..", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{folder: t.TempDir()}
-	if w.run, err = guest.Start(context.WithoutCancel(t.Context()), program, w.folder); err != nil {
+	if w.run, err = localproc.Start(context.WithoutCancel(t.Context()), program, w.folder); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -85,7 +85,7 @@ func (w *world) declare(t *testing.T, name string, connection map[string]any) {
 	writeJSON(t, filepath.Join(w.folder, name+".json"), connection)
 }
 
-func (w *world) ask(t *testing.T, want int, method, path string, body any) guest.Answer {
+func (w *world) ask(t *testing.T, want int, method, path string, body any) localproc.Answer {
 	t.Helper()
 	got, err := w.run.Caller("local").Ask(t.Context(), method, path, body)
 	if err != nil {
@@ -115,7 +115,7 @@ func (w *world) forget(t *testing.T, connection string) {
 	w.ask(t, 204, "DELETE", "/connections/"+connection+"/token", nil)
 }
 
-func (w *world) start(t *testing.T, connection string) guest.Answer {
+func (w *world) start(t *testing.T, connection string) localproc.Answer {
 	t.Helper()
 	s := w.ask(t, 201, "POST", "/connections/"+connection+"/authorization", nil)
 	w.keep(s.Text("session_id"))

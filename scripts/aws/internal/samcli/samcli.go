@@ -1,51 +1,52 @@
-// Package samcli runs SAM CLI on the template: build, validate, and the three
-// ways it has of running functions on a laptop.
+// Package samcli runs SAM CLI on the template: it validates and builds it, and
+// runs its functions in containers.
 package samcli
 
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/aws/internal/container"
+	"github.com/tokenvend/tokenvend/scripts/aws/internal/docker"
 	"github.com/tokenvend/tokenvend/scripts/internal/engine"
 )
 
-// Config is what a SAM needs. Every field is required.
+// Config is what New needs. Every field is required.
 type Config struct {
 	// Programs is the folder that sam is in.
 	Programs string
 	// Root is the folder with the template, absolute.
 	Root string
-	// Work is a folder for what SAM makes; nothing is written to Root.
+	// Work is a folder for what SAM makes. Nothing is written to Root.
 	Work string
-	// Architecture is that of the functions as SAM writes it: x86_64 or arm64.
+	// Architecture is the functions', as SAM writes it: x86_64 or arm64.
 	Architecture string
-	// Environment is added to that of this process: where the Docker Engine is,
-	// and the credentials that the functions get.
+	// Environment is added to SAM's: the Docker Engine's address and credentials.
 	Environment []string
-	// Output gets what SAM and the functions say.
+	// Variables are those of a function.
+	Variables func(function string) map[string]string
+	// Output gets what SAM and the functions print.
 	Output io.Writer
 }
 
-// SAM is the template, built.
+// SAM is the template, once Build has built it.
 type SAM struct {
 	config Config
 	names  map[string]string // logical names by the functions' folders
 }
 
-// New reads the template. Nothing is built yet.
+// New reads the template. It builds nothing.
 func New(c Config) (*SAM, error) {
 	text, err := os.ReadFile(filepath.Join(c.Root, "template.yaml"))
 	if err != nil {
@@ -58,35 +59,30 @@ func New(c Config) (*SAM, error) {
 	return &SAM{config: c, names: names}, nil
 }
 
-// Functions are the folders of the template's functions.
-func (s *SAM) Functions() []string {
-	var all []string
-	for folder := range s.names {
-		all = append(all, folder)
-	}
-	return all
-}
+// Functions are the folders of the template's functions, in order.
+func (s *SAM) Functions() []string { return slices.Sorted(maps.Keys(s.names)) }
 
-// Version is what SAM says of itself.
+// Version is SAM's own.
 func (s *SAM) Version(ctx context.Context) (string, error) {
 	out, err := s.run(ctx, "--version")
 	return strings.TrimSpace(string(out)), err
 }
 
-// Validate has SAM and cfn-lint judge the template.
+// Validate has SAM and cfn-lint check the template.
 func (s *SAM) Validate(ctx context.Context) error {
 	_, err := s.run(ctx, "validate", "--lint", "--template", filepath.Join(s.config.Root, "template.yaml"))
 	return err
 }
 
-// Build has SAM build every function as it does for a deployment, and lets the
-// built template take endpoints of engines.
+// Build has SAM build every function as for a deployment, and makes a copy of
+// the built template that declares the variables of the engines.
 func (s *SAM) Build(ctx context.Context) error {
-	_, err := s.run(ctx, "build", "--template", filepath.Join(s.config.Root, "template.yaml"), "--build-dir", s.folder(), s.parameters())
+	folder := filepath.Join(s.config.Work, "build")
+	_, err := s.run(ctx, "build", "--template", filepath.Join(s.config.Root, "template.yaml"), "--build-dir", folder, s.parameters())
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join(s.folder(), "template.yaml"))
+	text, err := os.ReadFile(filepath.Join(folder, "template.yaml"))
 	if err != nil {
 		return fmt.Errorf("read the built template: %w", err)
 	}
@@ -94,120 +90,71 @@ func (s *SAM) Build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(s.template(), []byte(local), 0o644)
+	return errors.Join(os.WriteFile(s.template(), []byte(local), 0o644), s.writeVariables())
 }
 
-func (s *SAM) folder() string   { return filepath.Join(s.config.Work, "build") }
-func (s *SAM) template() string { return filepath.Join(s.folder(), "local.yaml") }
+func (s *SAM) template() string  { return filepath.Join(s.config.Work, "build", "local.yaml") }
+func (s *SAM) variables() string { return filepath.Join(s.config.Work, "environment.json") }
 func (s *SAM) parameters() string {
 	return "--parameter-overrides=Architecture=" + s.config.Architecture
 }
 
-// Bootstrap is what was built of a function.
-func (s *SAM) Bootstrap(function string) string {
-	return filepath.Join(s.folder(), s.names[function], "bootstrap")
+func (s *SAM) writeVariables() error {
+	byName := make(map[string]map[string]string, len(s.names))
+	for folder, name := range s.names {
+		byName[name] = s.config.Variables(folder)
+	}
+	text, err := json.Marshal(byName)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.variables(), text, 0o600)
 }
 
 // Invoke runs a function once, in a container of its own, and returns its answer.
-func (s *SAM) Invoke(ctx context.Context, function, event string, environment map[string]map[string]string) ([]byte, error) {
-	args, err := s.local("invoke", environment, s.names[function], "--event", event)
-	if err != nil {
-		return nil, err
-	}
-	out, err := s.run(ctx, args...)
+func (s *SAM) Invoke(ctx context.Context, function, event string) ([]byte, error) {
+	out, err := s.run(ctx, s.local("invoke", s.names[function], "--event", event)...)
 	return bytes.TrimSpace(out), err
 }
 
 // local are the arguments of a command that runs functions. The parameters come
-// last: they would take what follows them for more of them.
-func (s *SAM) local(command string, environment map[string]map[string]string, more ...string) ([]string, error) {
-	byName := make(map[string]map[string]string, len(environment))
-	for function, variables := range environment {
-		byName[s.names[function]] = variables
-	}
-	text, err := json.Marshal(byName)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(text) // so that commands that run side by side share no file with another text
-	file := filepath.Join(s.config.Work, "environment-"+hex.EncodeToString(sum[:6])+".json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return nil, fmt.Errorf("write the functions' environment: %w", err)
-	}
+// last: they would take what follows for more parameters.
+func (s *SAM) local(command string, more ...string) []string {
 	args := append([]string{"local", command}, more...)
-	return append(args, "--template", s.template(), "--env-vars", file, "--skip-pull-image",
-		"--add-host", container.HostName+":host-gateway", s.parameters()), nil
+	return append(args, "--template", s.template(), "--env-vars", s.variables(), "--skip-pull-image",
+		"--add-host", docker.HostName+":host-gateway", s.parameters())
 }
 
-// patience is how long SAM may take until it serves: it adds its emulator to
-// the image the first time.
-const patience = 3 * time.Minute
+// startTimeout is how long SAM may take until it serves: the first time it adds
+// its emulator to the image.
+const startTimeout = 3 * time.Minute
 
-// Lambda serves Lambda's own API for invocations; its containers stay warm.
-func (s *SAM) Lambda(ctx context.Context, environment map[string]map[string]string) (*engine.Server, error) {
-	return s.serve(ctx, "start-lambda", environment)
+// Lambda is Lambda's API for invocations, with warm containers.
+type Lambda struct {
+	*engine.Server
+	names map[string]string
 }
 
-// API serves the template's REST API, without its authorization, which SAM does
-// not play.
-func (s *SAM) API(ctx context.Context, environment map[string]map[string]string) (*engine.Server, error) {
-	return s.serve(ctx, "start-api", environment)
-}
-
-func (s *SAM) serve(ctx context.Context, command string, environment map[string]map[string]string) (*engine.Server, error) {
+// Start serves every function.
+func (s *SAM) Start(ctx context.Context) (*Lambda, error) {
 	port, err := engine.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	args, err := s.local(command, environment, "--host", "127.0.0.1", "--port", port, "--warm-containers", "EAGER")
-	if err != nil {
-		return nil, err
-	}
-	cmd := s.command(context.WithoutCancel(ctx), args...)
+	cmd := s.command(context.WithoutCancel(ctx), s.local("start-lambda", "--host", "127.0.0.1", "--port", port, "--warm-containers", "EAGER")...)
 	cmd.Stdout, cmd.Stderr = s.config.Output, s.config.Output
-	return engine.Start(ctx, cmd, "http://127.0.0.1:"+port, patience)
+	server, err := engine.Start(ctx, cmd, "http://127.0.0.1:"+port, startTimeout)
+	return &Lambda{Server: server, names: s.names}, err
 }
 
-func (s *SAM) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.config.Programs, "sam"), args...)
-	cmd.Dir = s.config.Work
-	cmd.Env = append(os.Environ(), "SAM_CLI_TELEMETRY=0", "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false -tags=lambda.norpc -ldflags=-s")
-	cmd.Env = append(cmd.Env, s.config.Environment...)
-	return cmd
-}
-
-// run returns what SAM printed; what it said beside goes to Output, and its end
-// into the error.
-func (s *SAM) run(ctx context.Context, args ...string) ([]byte, error) {
-	var out, said bytes.Buffer
-	cmd := s.command(ctx, args...)
-	cmd.Stdout, cmd.Stderr = &out, io.MultiWriter(&said, s.config.Output)
-	if err := cmd.Run(); err != nil {
-		lines := strings.Split(strings.TrimSpace(out.String()+"\n"+said.String()), "\n")
-		return out.Bytes(), fmt.Errorf("sam %s: %w: %s", strings.Join(args[:min(2, len(args))], " "), err,
-			strings.Join(lines[max(0, len(lines)-15):], "\n"))
-	}
-	return out.Bytes(), nil
-}
-
-// Function is a function behind Lambda's API for invocations, as API Gateway
-// calls it.
-type Function struct {
-	url string
-}
-
-// Function returns the function that server runs.
-func (s *SAM) Function(server *engine.Server, function string) Function {
-	return Function{url: server.URL + "/2015-03-31/functions/" + s.names[function] + "/invocations"}
-}
-
-// Invoke returns the answer to one event.
-func (f Function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(event))
+// Invoke returns a function's answer to one event.
+func (l *Lambda) Invoke(ctx context.Context, function string, event []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		l.URL+"/2015-03-31/functions/"+l.names[function]+"/invocations", bytes.NewReader(event))
 	if err != nil {
 		return nil, fmt.Errorf("invoke: %w", err)
 	}
-	request.Close = true // SAM's server answers late on a connection that was used before
+	request.Close = true // SAM answers late on a connection that was used before
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("invoke: %w", err)
@@ -223,4 +170,26 @@ func (f Function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 		return nil, errors.New("invoke: the function failed")
 	}
 	return answer, nil
+}
+
+func (s *SAM) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.config.Programs, "sam"), args...)
+	cmd.Dir = s.config.Work
+	cmd.Env = append(os.Environ(), "SAM_CLI_TELEMETRY=0", "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false -tags=lambda.norpc -ldflags=-s")
+	cmd.Env = append(cmd.Env, s.config.Environment...)
+	return cmd
+}
+
+// run returns what SAM printed on standard output. The rest goes to Output, and
+// its end into the error.
+func (s *SAM) run(ctx context.Context, args ...string) ([]byte, error) {
+	var out, rest bytes.Buffer
+	cmd := s.command(ctx, args...)
+	cmd.Stdout, cmd.Stderr = &out, io.MultiWriter(&rest, s.config.Output)
+	if err := cmd.Run(); err != nil {
+		lines := strings.Split(strings.TrimSpace(out.String()+"\n"+rest.String()), "\n")
+		return out.Bytes(), fmt.Errorf("sam %s: %w: %s", strings.Join(args[:min(2, len(args))], " "), err,
+			strings.Join(lines[max(0, len(lines)-15):], "\n"))
+	}
+	return out.Bytes(), nil
 }

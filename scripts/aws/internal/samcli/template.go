@@ -29,13 +29,13 @@ func LogicalNames(template string) map[string]string {
 	return names
 }
 
-// undeclared are the variables that a deployment never sets: SAM passes only
-// those on that the template declares.
+// undeclared are variables that a deployment never sets. SAM passes only
+// variables on that the template declares.
 var undeclared = []string{"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "PUBLIC_BASE_URL", "LOG_LEVEL"}
 
 // WithEndpoints declares, for all functions of a built template, the variables
-// that lead to engines instead of AWS. They are empty there; who runs the
-// functions says what they are.
+// that name engines in AWS's place. Their values, empty there, come from SAM's
+// --env-vars.
 func WithEndpoints(template string) (string, error) {
 	lines := strings.SplitAfter(template, "\n")
 	global := slices.Index(lines, "Globals:\n")

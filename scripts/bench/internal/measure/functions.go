@@ -11,7 +11,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/awsstub"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
-	"github.com/tokenvend/tokenvend/scripts/internal/runtimehost"
+	"github.com/tokenvend/tokenvend/scripts/internal/lambdahost"
 )
 
 const sealingID = "sealing"
@@ -44,15 +44,15 @@ func stored(ctx context.Context) (tokenstore.Item, error) {
 
 // vendHost is an environment of the vend function; environment overrides what
 // the stub says.
-func (b *bench) vendHost(stub *awsstub.Stub, environment ...string) *runtimehost.Host {
-	return runtimehost.New(runtimehost.Config{
+func (b *bench) vendHost(stub *awsstub.Stub, environment ...string) *lambdahost.Host {
+	return lambdahost.New(lambdahost.Config{
 		Bootstrap: b.built.vend, Name: "vend", Timeout: 30 * time.Second,
 		Env: slices.Concat(stub.Environment(), []string{"TOKEN_TABLE=" + awsstub.Table, "SEALING_SECRET_ID=" + sealingID}, environment),
 	})
 }
 
-func (b *bench) helloHost() *runtimehost.Host {
-	return runtimehost.New(runtimehost.Config{Bootstrap: b.built.hello, Name: "hello"})
+func (b *bench) helloHost() *lambdahost.Host {
+	return lambdahost.New(lambdahost.Config{Bootstrap: b.built.hello, Name: "hello"})
 }
 
 // cold compares the time from exec to the first answer. Each sample is an
@@ -79,7 +79,7 @@ func (b *bench) cold(ctx context.Context) (scorecard.Row, error) {
 }
 
 // firstAnswer starts an environment for one event, and returns the seconds it took.
-func firstAnswer(ctx context.Context, h *runtimehost.Host) (float64, []byte, error) {
+func firstAnswer(ctx context.Context, h *lambdahost.Host) (float64, []byte, error) {
 	defer h.Close()
 	began := time.Now()
 	answer, err := h.Invoke(ctx, event)
@@ -120,7 +120,7 @@ func (b *bench) warm(ctx context.Context) (scorecard.Row, error) {
 	return warmAim.Judge("", compared, scorecard.Seconds), err
 }
 
-func (b *bench) invoked(h *runtimehost.Host) scorecard.Sample {
+func (b *bench) invoked(h *lambdahost.Host) scorecard.Sample {
 	return batch(b.invocations, func(ctx context.Context) error {
 		_, err := h.Invoke(ctx, event)
 		return err

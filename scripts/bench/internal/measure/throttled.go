@@ -14,7 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/awsstub"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/share"
-	"github.com/tokenvend/tokenvend/scripts/internal/runtimehost"
+	"github.com/tokenvend/tokenvend/scripts/internal/lambdahost"
 )
 
 // megabytes is the memory whose share of the CPU functions are held to.
@@ -35,7 +35,7 @@ func (b *bench) throttled(ctx context.Context) (scorecard.Row, error) {
 	limiter := share.New(share.Config{Share: share.OfMemory(megabytes)})
 	vend := &start{
 		limiter: limiter,
-		host:    func() *runtimehost.Host { return b.vendHost(stub, "AWS_CA_BUNDLE="+roots) },
+		host:    func() *lambdahost.Host { return b.vendHost(stub, "AWS_CA_BUNDLE="+roots) },
 		check:   func(answer []byte) error { return errors.Join(checkVended(answer), readTable(stub.Take())) },
 	}
 	hello := &start{limiter: limiter, host: b.helloHost, check: func([]byte) error { return nil }}
@@ -66,7 +66,7 @@ func (b *bench) rootsAsShipped(ctx context.Context, stub *awsstub.Stub) (string,
 // start starts environments of one function and invokes each once.
 type start struct {
 	limiter *share.Limiter
-	host    func() *runtimehost.Host
+	host    func() *lambdahost.Host
 	check   func(answer []byte) error
 	// inits are the seconds that each initialisation took.
 	inits []float64

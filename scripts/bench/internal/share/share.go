@@ -28,7 +28,7 @@ func OfMemory(megabytes int) Share {
 	return Share{Running: period * time.Duration(megabytes) / wholeCPU, Period: period}
 }
 
-// Process is what can be held; a *runtimehost.Host is one.
+// Process is what can be held; a *lambdahost.Host is one.
 type Process interface {
 	// PID is its id, 0 when it has ended.
 	PID() int

@@ -44,6 +44,8 @@ func (f Figure) Verdict() string {
 type Config struct {
 	// Bootstraps is the folder of the built functions; Root that of the tree.
 	Bootstraps, Root string
+	// DynamoDB is the endpoint of an engine.
+	DynamoDB string
 	// Runs is how often the stampede is repeated.
 	Runs int
 	// Progress gets a line now and then.
@@ -84,11 +86,9 @@ func build(ctx context.Context, c Config) error {
 	return nil
 }
 
-// open starts a fleet without processes. Its table is the one of this process:
-// eight thousand readers at once are more than dynalite lives through. A fleet
-// that could not be started whole leaves nothing behind.
+// open starts a fleet without processes. On an error it leaves nothing running.
 func open(ctx context.Context, c Config) (*fleet.Fleet, error) {
-	f, err := fleet.Start(ctx, fleet.Config{Bootstraps: c.Bootstraps})
+	f, err := fleet.Start(ctx, fleet.Config{Bootstraps: c.Bootstraps, DynamoDB: c.DynamoDB})
 	if err != nil {
 		f.Close()
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/fault"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
@@ -103,10 +104,10 @@ func soak(ctx context.Context, s *stage) error {
 			return err
 		}
 	}
-	failing := chance(0.2, broken)
+	failing := fault.Share(0.2, 1, fault.Broken)
 	s.breakTable(failing)
-	s.Gate.React(fleet.Secret, fleet.Arrived, failing)
-	s.Gate.React(fleet.Token, fleet.Arrived, chance(0.2, fleet.Verdict{Status: http.StatusServiceUnavailable, Code: "injected"}))
+	s.Gate.Set(fleet.Secret, fleet.Arrived, failing)
+	s.Gate.Set(fleet.Token, fleet.Arrived, fault.Share(0.2, 2, fleet.Decision{Status: http.StatusServiceUnavailable, Code: "injected"}))
 	processes := s.Vends(8)
 	warm := s.config.Soak / 5
 	stop := s.ticking(ctx)

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/fault"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
@@ -87,13 +88,13 @@ func grants() []Scenario {
 // caller got, once it is dead.
 func (s *stage) killed(ctx context.Context, name string, at point, holder *fleet.Process) (fleet.Answer, error) {
 	dead := make(chan struct{})
-	s.Gate.Once(at.step, at.phase, func(c fleet.Call) fleet.Verdict {
+	s.Gate.Once(at.step, at.phase, func(c fleet.Call) fleet.Decision {
 		holder.Kill()
 		close(dead)
 		return fleet.Cut
 	})
 	a := s.ask(ctx, holder, fleet.TokenOf(name))
-	s.Gate.React(at.step, at.phase, nil)
+	s.Gate.Set(at.step, at.phase, nil)
 	if a.Err == nil {
 		return a, fmt.Errorf("nobody was killed %s: %s", at.where, a.Outcome())
 	}
@@ -265,9 +266,9 @@ func unsavedGrant(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.newAct()
-	s.Gate.Once(fleet.Token, fleet.Done, func(fleet.Call) fleet.Verdict {
-		s.breakTable(always(broken))
-		return fleet.Verdict{}
+	s.Gate.Once(fleet.Token, fleet.Done, func(fleet.Call) fleet.Decision {
+		s.breakTable(fault.Always(fault.Broken))
+		return fleet.Decision{}
 	})
 	s.expectOutcome(s.ask(ctx, s.vend(0), fleet.TokenOf(user)), "503 store_unavailable")
 	s.breakTable(nil)

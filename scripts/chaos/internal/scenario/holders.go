@@ -91,7 +91,7 @@ func slowProvider(ctx context.Context, s *stage) error {
 // nothing behind.
 func (s *stage) killHolder(ctx context.Context, step fleet.Step, phase fleet.Phase, calls int) error {
 	killed := make(chan struct{})
-	s.Gate.Once(step, phase, func(c fleet.Call) fleet.Verdict {
+	s.Gate.Once(step, phase, func(c fleet.Call) fleet.Decision {
 		s.Named(c.From).Kill()
 		close(killed)
 		return fleet.Cut
@@ -125,7 +125,7 @@ func killBeforeFail(ctx context.Context, s *stage) error {
 	if err := s.Provider.Fault(crm, answer(503)); err != nil {
 		return err
 	}
-	s.Gate.Once(fleet.Fail, fleet.Arrived, func(c fleet.Call) fleet.Verdict {
+	s.Gate.Once(fleet.Fail, fleet.Arrived, func(c fleet.Call) fleet.Decision {
 		s.Named(c.From).Kill()
 		return fleet.Cut
 	})

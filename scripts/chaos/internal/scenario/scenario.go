@@ -30,10 +30,7 @@ type Scenario struct {
 	Patient bool
 	// Alone: it loads the machine, or measures it, and shares it with no other.
 	Alone bool
-	// Own: it needs something of the engine in this process, whichever engine
-	// the others run against.
-	Own bool
-	run func(context.Context, *stage) error
+	run   func(context.Context, *stage) error
 }
 
 // All are the scenarios in the order of their ids.
@@ -45,7 +42,7 @@ func All() []Scenario {
 type Config struct {
 	// Bootstraps is the folder of the built functions.
 	Bootstraps string
-	// DynamoDB is the endpoint of an engine; empty is the one in this process.
+	// DynamoDB is the endpoint of an engine; required.
 	DynamoDB string
 	// Full lets real time pass.
 	Full bool
@@ -90,9 +87,6 @@ func (r Result) Heard() string {
 // Run plays the scenario on a fleet of its own.
 func (s Scenario) Run(ctx context.Context, c Config) Result {
 	began := time.Now()
-	if s.Own {
-		c.DynamoDB = ""
-	}
 	st := &stage{config: c, outcomes: map[string]int{}}
 	if err := st.play(ctx, s); err != nil {
 		st.broken = append(st.broken, "could not be played: "+err.Error())

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/tokenvend/tokenvend/scripts/chaos/internal/scenario"
+	"github.com/tokenvend/tokenvend/scripts/internal/engine/enginetest"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
@@ -34,13 +35,14 @@ func run(m *testing.M) int {
 // TestScenarios plays, with real processes, every scenario that needs no
 // patience.
 func TestScenarios(t *testing.T) {
+	endpoint := enginetest.Endpoint(t)
 	for _, s := range scenario.All() {
 		if s.Patient {
 			continue
 		}
 		t.Run(s.ID+" "+s.Title, func(t *testing.T) {
 			t.Parallel()
-			r := s.Run(t.Context(), scenario.Config{Bootstraps: bootstraps})
+			r := s.Run(t.Context(), scenario.Config{Bootstraps: bootstraps, DynamoDB: endpoint})
 			for _, broken := range r.Broken {
 				t.Error(broken)
 			}

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
 )
 
 // secrets are the cases of secrets that change, and of those that cannot be had.
@@ -105,11 +105,11 @@ func secretsDown(ctx context.Context, s *stage) error {
 		{400, "DecryptionFailure", "503 store_unavailable"},
 		{400, "AccessDeniedException", "500 connection_misconfigured"},
 	} {
-		s.Gate.React(fleet.Secret, fleet.Arrived, func(c fleet.Call) fleet.Verdict {
+		s.Gate.Set(fleet.Secret, fleet.Arrived, func(c fleet.Call) fleet.Decision {
 			if c.Subject != "agile-now" && c.Subject != crm {
-				return fleet.Verdict{}
+				return fleet.Decision{}
 			}
-			return fleet.Verdict{Status: fault.status, Code: fault.code}
+			return fleet.Decision{Status: fault.status, Code: fault.code}
 		})
 		s.expectOutcome(s.ask(ctx, s.vend(1), fleet.TokenOf("agile-now")), fault.outcome, "503 store_unavailable")
 		s.expectOutcome(s.ask(ctx, s.vend(1), fleet.TokenOf(crm)), "200")

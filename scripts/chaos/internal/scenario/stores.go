@@ -3,13 +3,13 @@ package scenario
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/fault"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
@@ -21,7 +21,7 @@ func stores() []Scenario {
 		{ID: "FI-28", Title: "the table throttles 30 % under load", Patient: true, Alone: true, run: throttledTable},
 		{ID: "FI-29", Title: "the answer to the acquisition is lost", run: lostAnswer(fleet.Acquire)},
 		{ID: "FI-30", Title: "the answer to the commit is lost", run: lostAnswer(fleet.Commit)},
-		{ID: "FI-32", Title: "eventually consistent reads lag behind a rejection", Own: true, run: staleReads},
+		{ID: "FI-32", Title: "eventually consistent reads lag behind a rejection", run: staleReads},
 		{ID: "FI-48", Title: "an item of a build that writes an attribute more", run: otherBuild},
 		{ID: "FI-50", Title: "the role's session has expired", run: expiredSession},
 	}
@@ -33,22 +33,18 @@ var onTable = []fleet.Step{
 	fleet.Mark, fleet.Slot, fleet.Variant, fleet.Note, fleet.Query, fleet.Other,
 }
 
-// breakTable gives every step on the table one reaction; nil mends them.
-func (s *stage) breakTable(r fleet.Reaction) {
+// breakTable sets a hook for every step on the table; nil removes it.
+func (s *stage) breakTable(h fleet.Hook) {
 	for _, step := range onTable {
-		s.Gate.React(step, fleet.Arrived, r)
+		s.Gate.Set(step, fleet.Arrived, h)
 	}
 }
-
-var broken = fleet.Verdict{Status: http.StatusInternalServerError, Code: "InternalServerError"}
-
-func always(v fleet.Verdict) fleet.Reaction { return func(fleet.Call) fleet.Verdict { return v } }
 
 func readsFail(ctx context.Context, s *stage) error {
 	s.expectOutcome(s.ask(ctx, s.vend(0), fleet.TokenOf(crm)), "200")
 	s.pause(ctx, 11*time.Second) // memory is asked to look again
 	s.newAct()
-	s.Gate.React(fleet.Get, fleet.Arrived, always(broken))
+	s.Gate.Set(fleet.Get, fleet.Arrived, fault.Always(fault.Broken))
 	s.expectOutcome(s.ask(ctx, s.vend(0), fleet.TokenOf(crm)), "200")
 	s.expect(s.Gate.Calls(fleet.Get) > 0, "the table was not asked")
 	s.expectCalls(0, 0)
@@ -100,7 +96,7 @@ func (s *stage) load(ctx context.Context, processes []*fleet.Process, perSecond 
 func throttledTable(ctx context.Context, s *stage) error {
 	processes := s.Vends(8)
 	s.askAll(ctx, processes, fleet.TokenOf(crm))
-	s.breakTable(chance(0.3, fleet.Verdict{Status: http.StatusBadRequest, Code: "ProvisionedThroughputExceededException"}))
+	s.breakTable(fault.Share(0.3, 1, fault.Throttled))
 	s.load(ctx, processes, 200, 20*time.Second, crm)
 	s.breakTable(nil)
 	s.mu.Lock()
@@ -119,23 +115,9 @@ func throttledTable(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// chance breaks that share of the calls, the same in every run.
-func chance(share float64, v fleet.Verdict) fleet.Reaction {
-	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(1, 2))
-	return func(fleet.Call) fleet.Verdict {
-		mu.Lock()
-		defer mu.Unlock()
-		if random.Float64() < share {
-			return v
-		}
-		return fleet.Verdict{}
-	}
-}
-
 func lostAnswer(step fleet.Step) func(context.Context, *stage) error {
 	return func(ctx context.Context, s *stage) error {
-		s.Gate.Once(step, fleet.Done, always(fleet.Cut))
+		s.Gate.Once(step, fleet.Done, fault.Always(fleet.Cut))
 		s.expectOutcome(s.ask(ctx, s.vend(0), fleet.TokenOf(crm)), "200")
 		s.expect(s.Gate.Calls(step) == 2, "%d requests for %s, want the first and its repetition", s.Gate.Calls(step), step)
 		s.expectCalls(1, 1)
@@ -154,8 +136,8 @@ func staleReads(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
+	s.serveStale(crm)
 	s.expectOutcome(s.ask(ctx, s.vend(0), fleet.TokenOf(crm)), "200")
-	s.Engine.ServeStale(true)
 	next := s.ask(ctx, s.vend(0), fleet.Rejecting(crm, old))
 	s.expectOutcome(next, "200")
 	s.expect(next.TokenID != old, "FI-32: the rejected token came back")
@@ -163,6 +145,27 @@ func staleReads(ctx context.Context, s *stage) error {
 	s.expect(again.TokenID == next.TokenID, "FI-32: the rejected token came back later")
 	s.expectCalls(2, 2)
 	return nil
+}
+
+// serveStale answers every eventually consistent read of a connection's item
+// with what the first read finds.
+func (s *stage) serveStale(connection string) {
+	var mu sync.Mutex
+	var first string
+	s.Gate.Set(fleet.Get, fleet.Done, func(c fleet.Call) fleet.Decision {
+		if c.Subject != connection {
+			return fleet.Decision{}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if first == "" {
+			first = c.Answer
+		}
+		if c.Consistent {
+			return fleet.Decision{}
+		}
+		return fleet.Decision{Status: http.StatusOK, Answer: first}
+	})
 }
 
 func otherBuild(ctx context.Context, s *stage) error {
@@ -180,15 +183,15 @@ func otherBuild(ctx context.Context, s *stage) error {
 }
 
 func expiredSession(ctx context.Context, s *stage) error {
-	expired := always(fleet.Verdict{Status: http.StatusBadRequest, Code: "ExpiredTokenException"})
+	expired := fault.Always(fleet.Decision{Status: http.StatusBadRequest, Code: "ExpiredTokenException"})
 	s.breakTable(expired)
-	s.Gate.React(fleet.Secret, fleet.Arrived, expired)
+	s.Gate.Set(fleet.Secret, fleet.Arrived, expired)
 	for _, a := range s.askAll(ctx, s.Vends(4), fleet.TokenOf(crm)) {
 		s.expectOutcome(a, "503 store_unavailable")
 	}
 	s.expectCalls(0, 0)
 	s.breakTable(nil)
-	s.Gate.React(fleet.Secret, fleet.Arrived, nil)
+	s.Gate.Set(fleet.Secret, fleet.Arrived, nil)
 	for _, a := range s.askAll(ctx, s.Vends(4), fleet.TokenOf(crm)) {
 		s.expectOutcome(a, "200")
 	}

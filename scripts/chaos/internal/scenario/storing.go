@@ -19,20 +19,20 @@ type storing struct {
 
 // timeStoring measures from now on; one refresh at a time.
 func (s *stage) timeStoring() {
-	s.Gate.React(fleet.Token, fleet.Done, func(fleet.Call) fleet.Verdict {
+	s.Gate.Set(fleet.Token, fleet.Done, func(fleet.Call) fleet.Decision {
 		s.storing.mu.Lock()
 		defer s.storing.mu.Unlock()
 		s.storing.from = time.Now()
-		return fleet.Verdict{}
+		return fleet.Decision{}
 	})
-	s.Gate.React(fleet.Commit, fleet.Done, func(fleet.Call) fleet.Verdict {
+	s.Gate.Set(fleet.Commit, fleet.Done, func(fleet.Call) fleet.Decision {
 		s.storing.mu.Lock()
 		defer s.storing.mu.Unlock()
 		if !s.storing.from.IsZero() {
 			s.storing.took = append(s.storing.took, time.Since(s.storing.from))
 			s.storing.from = time.Time{}
 		}
-		return fleet.Verdict{}
+		return fleet.Decision{}
 	})
 }
 

@@ -4,7 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 )
 
 // maxDepth is how deep lists and maps may nest.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 )
 
 // The range of a number, as powers of ten of its first digit, and its precision.

@@ -3,8 +3,8 @@ package dynamo
 import (
 	"sync"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
 )
 
 // The bytes that one unit reads or writes.

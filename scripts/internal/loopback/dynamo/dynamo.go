@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 )
 
 // Config is what an Engine is made of.

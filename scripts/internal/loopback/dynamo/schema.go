@@ -4,8 +4,8 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/expression"
 )
 

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/expression"
 )
 

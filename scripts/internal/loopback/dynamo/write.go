@@ -3,8 +3,8 @@ package dynamo
 import (
 	"maps"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/expression"
 )
 

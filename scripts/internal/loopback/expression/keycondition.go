@@ -1,8 +1,8 @@
 package expression
 
 import (
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
 )
 
 // KeyCondition is what a query asks of keys.

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
 )
 
 // parser reads one expression. The first thing found wrong stays its error; it

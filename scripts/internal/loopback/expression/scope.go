@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
 )
 
 // maxLength is the longest expression, in bytes.

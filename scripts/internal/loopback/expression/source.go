@@ -3,8 +3,8 @@ package expression
 import (
 	"slices"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
 )
 
 // source is where a SET takes its value from. It reads the item as it was

@@ -4,8 +4,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 	"github.com/tokenvend/tokenvend/scripts/internal/loopback/attribute"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/awsjson"
 )
 
 // Apply returns the item as the update leaves it. Every operand is read from

@@ -1,0 +1,133 @@
+// Package localproc starts a local run as a process of its
+// own, as make run does, and asks its API as a caller does that has a key.
+//
+// It serves tests of what only a whole process shows: browsers and foreign
+// authorization servers that meet the service over the network alone.
+package localproc
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// Build compiles scripts/local of the tree at root into a folder, and returns
+// the program's path.
+func Build(ctx context.Context, root, folder string) (string, error) {
+	program := filepath.Join(folder, "local")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./scripts/local")
+	build.Dir = root
+	if said, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build scripts/local: %w\n%s", err, said)
+	}
+	return program, nil
+}
+
+// Run is a local run under way.
+type Run struct {
+	// URL is the API's, with its stage and without a slash at the end.
+	URL string
+	// Sandbox is where its sandbox providers listen.
+	Sandbox string
+	// Greeting is what it printed until it listened.
+	Greeting string
+
+	command *exec.Cmd
+	log     *journal
+	printed chan struct{}
+}
+
+// Start starts the program on free ports and waits until it listens. An empty
+// folder of connections means the sandbox's own. The run ends with ctx, if
+// Stop is not called before.
+func Start(ctx context.Context, program, connections string) (*Run, error) {
+	r := &Run{command: exec.CommandContext(ctx, program), log: new(journal), printed: make(chan struct{})}
+	r.command.Env = append(os.Environ(), "TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0")
+	if connections != "" {
+		r.command.Env = append(r.command.Env, "TOKENVEND_CONNECTIONS="+connections)
+	}
+	r.command.Stderr = r.log
+	out, err := r.command.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start a local run: %w", err)
+	}
+	if err := r.command.Start(); err != nil {
+		return nil, fmt.Errorf("start a local run: %w", err)
+	}
+	lines := bufio.NewReader(out)
+	if err := r.Await(lines); err != nil {
+		_ = r.command.Process.Kill() // it may have ended by itself
+		_ = r.command.Wait()
+		return nil, fmt.Errorf("%w; it printed: %s", err, r.Log())
+	}
+	go func() {
+		defer close(r.printed)
+		_, _ = io.Copy(r.log, lines)
+	}()
+	return r, nil
+}
+
+// Await reads a greeting to its last line, and from it where things are.
+func (r *Run) Await(greeting *bufio.Reader) error {
+	for {
+		line, err := greeting.ReadString('\n')
+		r.Greeting += line
+		if url, found := strings.CutPrefix(strings.TrimSpace(line), "listening on "); found {
+			r.URL = url
+			break
+		}
+		if err != nil {
+			return errors.New("the local run ended before it listened")
+		}
+	}
+	_, levers, _ := strings.Cut(strings.ToLower(r.Greeting), "\nhurt the sandbox")
+	if levers == "" {
+		_, levers, _ = strings.Cut(strings.ToLower(r.Greeting), "\nsandbox providers")
+	}
+	if r.Sandbox = regexp.MustCompile(`http://[0-9.]+:[0-9]+`).FindString(levers); r.Sandbox == "" {
+		return errors.New("the greeting does not tell where the sandbox listens")
+	}
+	return nil
+}
+
+// Log is everything that the run has printed, but for its greeting.
+func (r *Run) Log() string { return r.log.String() }
+
+// Stop ends the run and waits for its end, which must be a good one.
+func (r *Run) Stop() error {
+	if err := r.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("end the local run: %w", err)
+	}
+	<-r.printed
+	if err := r.command.Wait(); err != nil {
+		return fmt.Errorf("end the local run: %w", err)
+	}
+	return nil
+}
+
+// journal keeps what is printed. It is safe for concurrent use.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(text []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(text)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Installs the programs that tests run against. dynoxide and dynalite serve as
+# DynamoDB: the first is built with cargo into the user's cache and needs Rust 1.88
+# or later, the second is an npm package, pinned in this folder. python is SAM CLI
+# and moto, pinned in requirements.txt, in the user's cache. Arguments name what to
+# install; none means the two databases. What cannot be installed is reported, and
+# the exit code is then 1.
+set -eu
+cd "$(dirname "$0")"
+version=3.2.0
+case $(uname) in
+Darwin) cache=$HOME/Library/Caches ;;
+*) cache=${XDG_CACHE_HOME:-$HOME/.cache} ;;
+esac
+cache=$cache/tokenvend
+[ "$#" -gt 0 ] || set -- dynoxide dynalite
+
+# recent_rust reports whether cargo is there in a version that can build dynoxide.
+recent_rust() {
+	found=$(cargo --version 2>/dev/null | sed -n 's/^cargo 1\.\([0-9]*\).*/\1/p')
+	[ "${found:-0}" -ge 88 ]
+}
+
+install_dynoxide() {
+	grep -qs "dynoxide-rs $version " "$cache/dynoxide/.crates.toml" && return
+	recent_rust || {
+		echo 'NOT INSTALLED  dynoxide: it needs cargo of Rust 1.88 or later (https://rustup.rs)' >&2
+		return 1
+	}
+	cargo install dynoxide-rs --version "$version" --locked --no-default-features \
+		--features native-sqlite,http-server,cli --root "$cache/dynoxide"
+}
+
+install_dynalite() {
+	command -v npm >/dev/null || {
+		echo 'NOT INSTALLED  dynalite: it needs Node.js with npm' >&2
+		return 1
+	}
+	cmp -s package-lock.json node_modules/.installed && return
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	cp package-lock.json node_modules/.installed
+}
+
+install_python() {
+	cmp -s requirements.txt "$cache/python/requirements.txt" && return
+	python3 -m venv --clear "$cache/python" &&
+		"$cache/python/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt &&
+		cp requirements.txt "$cache/python/requirements.txt"
+}
+
+failed=0
+for name; do
+	"install_$name" || failed=1
+done
+exit $failed
