@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// ErrRefused is the error of a dial to an address that the policy does not
-// allow; test with errors.Is. Nothing was sent.
+// ErrRefused: the policy does not allow the dialled address. Nothing was sent.
+// Test with errors.Is.
 var ErrRefused = errors.New("destination refused")
 
-// denied are the networks that no public server is in: private, loopback (the
-// Lambda runtime API), link-local (credentials and metadata), shared, reserved,
-// documentation, multicast, and the IPv6 forms that carry an IPv4 address past
-// a check that knows IPv4 only.
+// denied are the networks without public servers: private, loopback (the Lambda
+// runtime API), link-local (credentials and metadata), shared, reserved,
+// documentation, multicast, and IPv6 networks that embed IPv4 addresses, which
+// would bypass a check of IPv4 only.
 var denied = prefixes(
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
 	"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
@@ -37,36 +37,36 @@ func prefixes(texts ...string) []netip.Prefix {
 	return out
 }
 
-// Dialer returns a dialer that judges each address just before it connects. A
-// dialer for the inside reaches Allow and nothing else; the other reaches
-// public addresses, and Allow. A refused dial fails with ErrRefused. The
-// timeout holds for one dial with all its addresses, name resolution included.
-func (p Policy) Dialer(inside bool, timeout time.Duration) *net.Dialer {
+// Dialer returns a dialer that checks each address just before it connects. A
+// private one reaches only Allow; the other reaches public addresses and Allow. A
+// refused dial fails with ErrRefused. The timeout is for one dial with all its
+// addresses, name resolution included.
+func (p Policy) Dialer(private bool, timeout time.Duration) *net.Dialer {
 	control := func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		target, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return fmt.Errorf("%w: not an IP address and port", ErrRefused)
 		}
-		return p.checkAddr(target.Addr().WithZone(""), inside)
+		return p.checkAddr(target.Addr().WithZone(""), private)
 	}
 	return &net.Dialer{Timeout: timeout, ControlContext: control}
 }
 
-func (p Policy) checkAddr(addr netip.Addr, inside bool) error {
+func (p Policy) checkAddr(addr netip.Addr, private bool) error {
 	switch {
-	case p.inside(addr):
+	case p.allows(addr):
 		return nil
-	case inside:
+	case private:
 		return fmt.Errorf("%w: %s is outside PROVIDER_ALLOW_CIDRS", ErrRefused, addr)
 	case contains(denied, addr):
-		return fmt.Errorf("%w: %s is not a public address; list its network in PROVIDER_ALLOW_CIDRS if it is meant", ErrRefused, addr)
+		return fmt.Errorf("%w: %s is not a public address; add its network to PROVIDER_ALLOW_CIDRS if it is intended", ErrRefused, addr)
 	}
 	return nil
 }
 
-// inside reports whether Allow holds the address. An IPv4 address in an IPv6
-// coat (::ffff:10.0.0.5) is the IPv4 address.
-func (p Policy) inside(addr netip.Addr) bool { return contains(p.Allow, addr.Unmap()) }
+// allows reports whether Allow contains the address. An IPv4-mapped IPv6 address
+// (::ffff:10.0.0.5) is the IPv4 address.
+func (p Policy) allows(addr netip.Addr) bool { return contains(p.Allow, addr.Unmap()) }
 
 func (p Policy) allowsLoopback() bool {
 	return slices.ContainsFunc(p.Allow, func(allowed netip.Prefix) bool {

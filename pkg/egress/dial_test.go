@@ -16,7 +16,7 @@ func TestDialerJudgesAddresses(t *testing.T) {
 	tests := []struct {
 		name            string
 		address         string
-		outside, inside bool // reachable by a dialer of that kind
+		public, private bool // reachable by a dialer of that kind
 	}{
 		{"AZ-41 public IPv4", "8.8.8.8", true, false},
 		{"AZ-41 public IPv6", "2606:4700::1111", true, false},
@@ -63,8 +63,8 @@ func TestDialerJudgesAddresses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			wantReach(t, private.Dialer(false, 0), tt.address, tt.outside)
-			wantReach(t, private.Dialer(true, 0), tt.address, tt.inside)
+			wantReach(t, private.Dialer(false, 0), tt.address, tt.public)
+			wantReach(t, private.Dialer(true, 0), tt.address, tt.private)
 		})
 	}
 }
@@ -84,8 +84,8 @@ func TestDialerRefusesWhatIsNoAddress(t *testing.T) {
 	}
 }
 
-// TestDialRebinding dials one public name three times while its address
-// changes. What reaches the listener is only what was allowed.
+// TestDialRebinding dials one public name three times while its address changes.
+// Only allowed dials reach the listener.
 func TestDialRebinding(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,15 +1,15 @@
-// Package egress decides where the service may connect to.
+// Package egress decides which servers the service may connect to.
 //
-// One policy is asked twice: for each URL a connection declares, so that the
-// operator reads what is wrong with it, and again for each address at dial
-// time, after name resolution, so that a public name which resolves (or later
-// rebinds) to a private address, the metadata service or the Lambda runtime
-// API is refused before a byte is sent.
+// A policy is applied twice. It checks each URL that a connection declares, so
+// that the operator sees what is wrong with it. It checks again each address at
+// dial time, after name resolution: a public name that resolves (or later
+// rebinds) to a private address, the metadata service or the Lambda runtime API
+// is refused before a byte is sent.
 //
-// The two halves rely on each other. With Policy.Allow set, a name that breaks
-// the public rules (plain http, a private suffix, port 80) passes the first
-// only because [Destination.Inside] then makes the second demand that every
-// address dialled lies inside Allow.
+// The two checks depend on each other. With Policy.Allow set, a name that breaks
+// the public rules (plain http, a private suffix, port 80) passes the first check
+// only because [Destination.Private] makes the second one require that every
+// dialled address is in Allow.
 package egress
 
 import (
@@ -18,31 +18,31 @@ import (
 	"net/url"
 )
 
-// Policy is what may be reached. The zero Policy allows public addresses only,
+// Policy is the set of allowed destinations. The zero Policy allows public addresses only,
 // over https, on port 443 or 1024 and above.
 type Policy struct {
-	// Allow are networks that may be reached although private or loopback.
-	// Inside them plain http, IP literals, localhost and any port are accepted.
+	// Allow are networks that are allowed although private or loopback. In them
+	// plain http, IP literals, localhost and any port are accepted.
 	Allow []netip.Prefix
 }
 
 // Destination is a URL that a Policy accepts.
 type Destination struct {
 	URL *url.URL
-	// Private is true when only Policy.Allow makes the URL acceptable: dial it
-	// with a dialer for the inside and no other.
+	// Private is true when only Policy.Allow makes the URL acceptable. Dial it only
+	// with a dialer for private destinations.
 	Private bool
 }
 
 // CheckURL reports what is wrong with a URL that a connection declares. The
-// error names the fault and how to mend it, never a part of the URL that could
-// hold a credential.
+// error says how to fix it, and never shows a part of the URL that could contain
+// a credential.
 func (p Policy) CheckURL(raw string) error {
 	_, err := p.Parse(raw)
 	return err
 }
 
-// Parse reads a URL that the policy accepts. Its errors are those of CheckURL.
+// Parse parses a URL that the policy accepts. Its errors are those of CheckURL.
 func (p Policy) Parse(raw string) (Destination, error) {
 	u, err := parse(raw)
 	if err != nil {
@@ -50,12 +50,12 @@ func (p Policy) Parse(raw string) (Destination, error) {
 	}
 	host := u.Hostname()
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return p.literal(u, addr)
+		return p.parseLiteral(u, addr)
 	}
-	if err := checkName(host); err != nil {
+	if err := checkHostName(host); err != nil {
 		return Destination{}, err
 	}
-	err = publicRules(u)
+	err = checkPublic(u)
 	if err == nil {
 		return Destination{URL: u}, nil
 	}
@@ -65,14 +65,14 @@ func (p Policy) Parse(raw string) (Destination, error) {
 	return Destination{URL: u, Private: true}, nil
 }
 
-// literal judges a URL whose host is an IP address: it is as reachable as its
-// address is inside Allow, whatever the scheme and port.
-func (p Policy) literal(u *url.URL, addr netip.Addr) (Destination, error) {
+// parseLiteral accepts a URL whose host is an IP address in Allow, whatever its
+// scheme and port.
+func (p Policy) parseLiteral(u *url.URL, addr netip.Addr) (Destination, error) {
 	if addr.Zone() != "" {
-		return Destination{}, errors.New("names an IPv6 zone; remove it")
+		return Destination{}, errors.New("contains an IPv6 zone; remove it")
 	}
-	if !p.inside(addr) {
-		return Destination{}, errors.New("names an IP address; write the server's public name, or list the address's network in PROVIDER_ALLOW_CIDRS")
+	if !p.allows(addr) {
+		return Destination{}, errors.New("contains an IP address; use the server's public name, or add the address's network to PROVIDER_ALLOW_CIDRS")
 	}
 	return Destination{URL: u, Private: true}, nil
 }

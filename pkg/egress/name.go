@@ -6,24 +6,24 @@ import (
 	"strings"
 )
 
-// privateSuffixes end names that no public authorization server has: special
-// use (RFC 6761, 6762, 8375), ICANN's .internal, and what home and company
-// networks are in the habit of using.
+// privateSuffixes end names that no public authorization server has: special-use
+// names (RFC 6761, 6762, 8375), ICANN's .internal, and names that home and company
+// networks commonly use.
 var privateSuffixes = []string{
 	"localhost", "local", "localdomain", "internal", "home.arpa",
 	"intranet", "private", "corp", "home", "lan",
 }
 
-// checkName reports what is wrong with a host that is no IP address in its
-// usual form: it must be a host name (RFC 1123) and must not read as a number,
-// since resolvers take 2130706433, 0177.1 and 0x7f.1 for addresses.
-func checkName(host string) error {
+// checkHostName reports what is wrong with a host that is not an IP address in its
+// usual form. It must be a host name (RFC 1123) and not a number: resolvers treat
+// 2130706433, 0177.1 and 0x7f.1 as addresses.
+func checkHostName(host string) error {
 	if strings.HasSuffix(host, ".") {
 		return errors.New("has a host that ends with a dot; remove the dot")
 	}
 	labels := strings.Split(host, ".")
 	if isNumeric(labels[len(labels)-1]) {
-		return errors.New("names an IP address in an unusual form; write the server's public name")
+		return errors.New("contains an IP address in an unusual form; use the server's public name")
 	}
 	if len(host) > 253 || slices.ContainsFunc(labels, notLabel) {
 		return errors.New("has a host that is not a host name; use letters, digits and inner hyphens between dots")
@@ -31,8 +31,8 @@ func checkName(host string) error {
 	return nil
 }
 
-// isNumeric reports whether a last label makes a resolver read the whole host
-// as an IPv4 address: decimal or octal digits, or hexadecimal after 0x.
+// isNumeric reports whether a last label makes a resolver parse the host as an
+// IPv4 address: decimal or octal digits, or hexadecimal after 0x.
 func isNumeric(label string) bool {
 	hex, isHex := strings.CutPrefix(strings.ToLower(label), "0x")
 	if isHex {
@@ -53,15 +53,15 @@ func notLabelRune(r rune) bool {
 
 func checkPublicName(host string) error {
 	if isLocalhost(host) {
-		return errors.New("names localhost; write the server's public name, or list a loopback network in PROVIDER_ALLOW_CIDRS")
+		return errors.New("has the host localhost; use the server's public name, or add a loopback network to PROVIDER_ALLOW_CIDRS")
 	}
 	if !strings.Contains(host, ".") || slices.ContainsFunc(privateSuffixes, suffixOf(host)) {
-		return errors.New("names a host that is not public; write the server's public name, or list its network in PROVIDER_ALLOW_CIDRS")
+		return errors.New("has a host that is not public; use the server's public name, or add its network to PROVIDER_ALLOW_CIDRS")
 	}
 	return nil
 }
 
-// isLocalhost reports whether the host means this machine by name (RFC 6761 §6.3).
+// isLocalhost reports whether the host is localhost or ends with it (RFC 6761 §6.3).
 func isLocalhost(host string) bool { return suffixOf(host)("localhost") }
 
 func suffixOf(host string) func(suffix string) bool {

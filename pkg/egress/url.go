@@ -11,24 +11,24 @@ import (
 // maxURL is the longest URL accepted, in bytes.
 const maxURL = 2048
 
-// parse reads a URL whose form is sound whatever the policy: absolute, http or
-// https, with a host, a usable port, and nothing that hides in it. The errors
-// of net/url are not wrapped, since they quote the URL.
+// parse parses a URL that is well-formed under every policy: absolute, http or
+// https, with a host, a valid port, no user and no fragment. The errors of net/url
+// are not wrapped, because they quote the URL.
 func parse(raw string) (*url.URL, error) {
 	if err := checkText(raw); err != nil {
 		return nil, err
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, errors.New("cannot be read as a URL; write https://host/path")
+		return nil, errors.New("is not a URL; write https://host/path")
 	}
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("must begin with https://")
 	case u.User != nil:
-		return nil, errors.New("holds a user name or password before the host; remove it")
+		return nil, errors.New("contains a user name or password before the host; remove it")
 	case u.Hostname() == "":
-		return nil, errors.New("names no host; write https://host/path")
+		return nil, errors.New("has no host; write https://host/path")
 	}
 	return u, checkPort(u)
 }
@@ -40,9 +40,9 @@ func checkText(raw string) error {
 	case len(raw) > maxURL:
 		return fmt.Errorf("is longer than %d bytes; shorten it", maxURL)
 	case strings.IndexFunc(raw, notPrintable) >= 0:
-		return errors.New("holds a space, a control or a non-ASCII character; percent-encode it, or write the host in punycode")
+		return errors.New("contains a space, a control or a non-ASCII character; percent-encode it, or write the host in punycode")
 	case strings.Contains(raw, "#"):
-		return errors.New("holds a fragment; remove what begins with #")
+		return errors.New("contains a fragment; remove # and what follows")
 	}
 	return nil
 }
@@ -62,17 +62,17 @@ func checkPort(u *url.URL) error {
 	return nil
 }
 
-// publicRules reports what keeps a sound URL with a host name from being a
-// public destination. The port is a number already.
-func publicRules(u *url.URL) error {
+// checkPublic reports why a well-formed URL with a host name is not a public
+// destination. Its port is already known to be a number.
+func checkPublic(u *url.URL) error {
 	if err := checkPublicName(u.Hostname()); err != nil {
 		return err
 	}
 	if u.Scheme != "https" {
-		return errors.New("uses http; use https, or list the server's network in PROVIDER_ALLOW_CIDRS")
+		return errors.New("uses http; use https, or add the server's network to PROVIDER_ALLOW_CIDRS")
 	}
 	if port, _ := strconv.Atoi(u.Port()); u.Port() != "" && port != 443 && port < 1024 {
-		return errors.New("uses a privileged port; use 443 or one from 1024 up, or list the server's network in PROVIDER_ALLOW_CIDRS")
+		return errors.New("uses a privileged port; use 443 or one from 1024 up, or add the server's network to PROVIDER_ALLOW_CIDRS")
 	}
 	return nil
 }

@@ -1,10 +1,9 @@
-// Package redact holds text that must never be printed: client secrets, access
-// tokens, refresh tokens, private keys.
+// Package redact is the type of text that must never be printed: client secrets,
+// access tokens, refresh tokens, private keys.
 //
-// A [Secret] shows as [REDACTED] under every formatting verb, in every encoder
-// of the standard library and in log/slog. The only way to its text is
-// [Secret.Reveal], so that a reader finds each place where a secret leaves the
-// type by searching for one word.
+// A [Secret] prints as [REDACTED] with every formatting verb, in every encoder of
+// the standard library and in log/slog. [Secret.Reveal] is the only way to its
+// text, so a search for that word finds each place where a secret leaves the type.
 package redact
 
 import (
@@ -17,11 +16,11 @@ import (
 const mask = "[REDACTED]"
 
 // Secret is text that redacts itself. The zero value is the empty secret. Two
-// are equal by == when their texts are.
+// secrets are equal by == when their texts are.
 //
-// The text stands behind a pointer, because the methods below are not always
-// asked: fmt calls none on an unexported field of somebody's struct, nor for
-// the verb %p. It then prints an address.
+// The text is behind a pointer because the methods below are not always called:
+// fmt calls none for an unexported field of a struct, nor for the verb %p. It then
+// prints an address.
 type Secret struct{ text unique.Handle[string] }
 
 // New wraps text.
@@ -32,8 +31,8 @@ func New(text string) Secret {
 	return Secret{text: unique.Make(text)}
 }
 
-// Reveal returns the text. Every call is a place where a secret leaves its
-// wrapping: towards a provider, a caller, or the sealer.
+// Reveal returns the text. Each call is a place where a secret is exposed: to a
+// provider, a caller, or the sealer.
 func (s Secret) Reveal() string {
 	if s.IsZero() {
 		return ""
@@ -41,7 +40,7 @@ func (s Secret) Reveal() string {
 	return s.text.Value()
 }
 
-// IsZero reports whether there is no text at all.
+// IsZero reports whether the text is empty.
 func (s Secret) IsZero() bool { return s == Secret{} }
 
 // String returns the mask.
@@ -50,7 +49,7 @@ func (Secret) String() string { return mask }
 // GoString returns the mask.
 func (Secret) GoString() string { return mask }
 
-// Format writes the mask whatever the verb or its flags.
+// Format writes the mask for every verb and flag.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, mask) }
 
 // MarshalText returns the mask.

@@ -15,7 +15,7 @@ import (
 
 const canary = "hush-4xQ7vT2m"
 
-// holder is how secrets are usually met: inside something that is printed whole.
+// holder is a struct with secrets in its fields, printed as a whole.
 type holder struct {
 	Name   string
 	Secret redact.Secret
@@ -76,8 +76,8 @@ func logTo(h slog.Handler, held holder) {
 	slog.New(h).Info("m", "secret", held.Secret, "list", held.List, "whole", held.Any)
 }
 
-// TestStructs: fmt calls no method of a field that it may not reach, and still
-// must not print its text.
+// TestStructs: fmt calls no method of an unexported field, and must not print its
+// text either.
 func TestStructs(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		t.Run("AZ-53 in a struct by "+verb, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestReveal(t *testing.T) {
 	}
 }
 
-// shows reports whether text shows the secret, as it is or in hexadecimal.
+// shows reports whether text contains the secret, plain or in hexadecimal.
 func shows(text string) bool {
 	hex := fmt.Sprintf("%x", canary)
 	return strings.Contains(text, canary) || strings.Contains(strings.ToLower(strings.ReplaceAll(text, " ", "")), hex)

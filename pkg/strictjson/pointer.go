@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Lookup follows a JSON Pointer (RFC 6901) from root, a value made by Parse.
-// It reports false when nothing stands there or the pointer is malformed; a
-// null that stands there is found.
+// Lookup follows a JSON Pointer (RFC 6901) from root, a value made by Parse. It
+// reports false when there is no such value or the pointer is malformed. A null
+// is found.
 func Lookup(root any, pointer string) (value any, ok bool) {
 	if CheckPointer(pointer) != nil {
 		return nil, false
@@ -77,7 +77,7 @@ func escapeToken(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
-// unescapeToken undoes ~1 before ~0, so that ~01 becomes ~1 and not a slash.
+// unescapeToken replaces ~1 before ~0, so that ~01 becomes ~1 and not a slash.
 func unescapeToken(token string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
 }

@@ -1,13 +1,13 @@
-// Package strictjson reads JSON that somebody else wrote (a connection's
-// declaration, a provider's answer, a caller's body) without the leniencies of
-// encoding/json that let two readers of one text see two things.
+// Package strictjson parses untrusted JSON (a connection's declaration, a
+// provider's response, a caller's body). encoding/json is lenient in ways that let
+// two parsers of one text see different values; this package is not.
 //
-// The tokenizer is encoding/json's. On top of it text must be UTF-8 without a
-// byte order mark, member names are unique at every depth and compared exactly
+// The tokenizer is that of encoding/json. In addition, text must be UTF-8 without
+// a byte order mark, member names are unique at every depth and compared exactly
 // (RFC 8259 §4 leaves repeated names undefined), escapes that decode to no
 // character are refused, nesting is bounded and nothing follows the value.
 //
-// Errors name places, never values: the text usually holds a secret.
+// Errors name locations, never values: the text usually contains a secret.
 package strictjson
 
 import (
@@ -19,19 +19,19 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may nest.
+// MaxDepth is the maximum nesting depth of arrays and objects.
 const MaxDepth = 32
 
 // ErrTruncated is wrapped by the error for a text that begins as JSON and ends
-// too early. An empty text is not truncated: nothing had begun.
+// too early. An empty text is not truncated.
 var ErrTruncated = errors.New("JSON text ends too early")
 
-// Error says where a text breaks the rules and which. It holds member names
+// Error says where a text breaks a rule and which one. It contains member names
 // (bounded in length, control characters replaced), never a value.
 type Error struct {
-	// Path is a JSON Pointer (RFC 6901) to the place; empty is the whole text.
+	// Path is a JSON Pointer (RFC 6901) to the location; empty is the whole text.
 	Path string
-	// Problem is a predicate: "is not JSON (line 3, column 7)".
+	// Problem continues a sentence: "is not JSON (line 3, column 7)".
 	Problem string
 
 	cause error
@@ -48,7 +48,7 @@ func (e *Error) Error() string {
 // Unwrap returns ErrTruncated or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Parse reads text as one JSON value (RFC 8259): objects become
+// Parse parses text as one JSON value (RFC 8259): objects become
 // map[string]any, arrays []any, numbers json.Number. Any failure is an *Error.
 func Parse(text []byte) (any, error) {
 	if err := checkSyntax(text); err != nil {
@@ -58,17 +58,17 @@ func Parse(text []byte) (any, error) {
 	return w.value(path{})
 }
 
-// Member is one member of an object as it was written.
+// Member is one member of an object, with its text unchanged.
 type Member struct {
-	// Name is unescaped; an escape that is no character reads as U+FFFD.
+	// Name is unescaped; an escape that is not a character becomes U+FFFD.
 	Name string
-	// Text is JSON by syntax only; Parse it.
+	// Text is syntactically valid JSON; use Parse for the other rules.
 	Text json.RawMessage
 }
 
-// Members splits text, which must be an object, into its members: in order,
-// repeated names included, each one's text unread beyond its syntax. So one
-// member that breaks Parse's rules need not spoil the others.
+// Members splits text, which must be an object, into its members: in order and
+// with repeated names. Only the syntax of each member's text is checked, so a
+// member that breaks a rule of Parse does not affect the others.
 func Members(text []byte) ([]Member, error) {
 	if err := checkSyntax(text); err != nil {
 		return nil, err
@@ -88,9 +88,9 @@ func Members(text []byte) ([]Member, error) {
 	return members, nil
 }
 
-// checkSyntax reports the first thing that keeps text from being one UTF-8
-// JSON value. The messages of encoding/json are not passed on: they quote the
-// offending character, which may be a secret's.
+// checkSyntax reports the first reason why text is not one UTF-8 JSON value. The
+// messages of encoding/json are dropped: they quote the invalid character, which
+// may be part of a secret.
 func checkSyntax(text []byte) error {
 	switch {
 	case len(bytes.TrimSpace(text)) == 0:
@@ -107,7 +107,7 @@ func checkSyntax(text []byte) error {
 	}
 	end := dec.InputOffset()
 	if rest := bytes.TrimLeft(text[end:], " \t\r\n"); len(rest) > 0 {
-		return &Error{Problem: "has something after its end (" + position(text, len(text)-len(rest)) + ")"}
+		return &Error{Problem: "has text after its end (" + position(text, len(text)-len(rest)) + ")"}
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func syntaxError(text []byte, err error) error {
 	return &Error{Problem: "is not JSON (" + position(text, int(syntax.Offset)-1) + ")"}
 }
 
-// position names the byte at offset the way an editor does.
+// position names the byte at offset by line and column, as an editor does.
 func position(text []byte, offset int) string {
 	before := text[:min(max(offset, 0), len(text))]
 	line := bytes.Count(before, []byte("\n")) + 1

@@ -9,8 +9,8 @@ import (
 	"unicode/utf16"
 )
 
-// walker builds a value token by token and keeps the place of each token in
-// the text, because what a string decoded to no longer shows how it was escaped.
+// walker builds a value token by token. It keeps the text of each token, because
+// a decoded string does not show how it was escaped.
 type walker struct {
 	text []byte
 	dec  *json.Decoder
@@ -22,8 +22,8 @@ func newWalker(text []byte) *walker {
 	return &walker{text: text, dec: dec}
 }
 
-// token returns the next token. The syntax was checked, so that a failure here
-// would be a disagreement of encoding/json with itself.
+// token returns the next token. The syntax was checked before, so an error is not
+// expected.
 func (w *walker) token(at path) (json.Token, error) {
 	start := w.dec.InputOffset()
 	t, err := w.dec.Token()
@@ -62,11 +62,11 @@ func (w *walker) object(at path) (any, error) {
 			return nil, err
 		}
 		name, _ := t.(string)
-		place := at.to(name)
+		member := at.to(name)
 		if _, repeated := members[name]; repeated {
-			return nil, place.problem("is repeated; keep one")
+			return nil, member.problem("is repeated; keep one")
 		}
-		if members[name], err = w.value(place); err != nil {
+		if members[name], err = w.value(member); err != nil {
 			return nil, err
 		}
 	}
@@ -87,7 +87,7 @@ func (w *walker) array(at path) (any, error) {
 	return elements, err
 }
 
-// member reads one member of the object the walker stands in.
+// member returns the next member of the current object.
 func (w *walker) member() (Member, error) {
 	t, err := w.dec.Token()
 	if err != nil {
@@ -102,8 +102,8 @@ func (w *walker) member() (Member, error) {
 }
 
 // hasLoneSurrogate looks for \uD800…\uDFFF outside a pair, which encoding/json
-// would turn into U+FFFD: two different secrets would read alike. In valid JSON
-// a backslash stands in strings only.
+// turns into U+FFFD: two different secrets would become equal. In valid JSON a
+// backslash occurs in strings only.
 func hasLoneSurrogate(raw []byte) bool {
 	for i := 0; i < len(raw); i++ {
 		if raw[i] != '\\' {
@@ -132,14 +132,14 @@ func unicodeEscape(raw []byte) (rune, bool) {
 	return rune(code), err == nil //nolint:gosec // four hexadecimal digits
 }
 
-// path is the names from the root to a place.
+// path is the list of names from the root to a location.
 type path []string
 
-// to is the path of a member. Siblings may share its array: a path is read
-// only until the next one is made.
+// to is the path of a member. Siblings may share its array: a path is used only
+// until the next one is made.
 func (p path) to(name string) path { return append(p, name) }
 
-// Names come from outside too: an error shows only so much of them.
+// Names are untrusted too: an error shows only a part of a long one.
 const (
 	maxShownName = 64
 	maxShownPath = 256
@@ -157,8 +157,8 @@ func (p path) problem(text string) *Error {
 	return &Error{Path: b.String(), Problem: text}
 }
 
-// PrintableName makes an outsider's member name fit for an error: control
-// characters replaced, and cut to a bounded length.
+// PrintableName makes an untrusted member name safe for an error: control
+// characters are replaced, and a long name is cut.
 func PrintableName(name string) string {
 	printable := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

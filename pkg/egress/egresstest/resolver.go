@@ -1,6 +1,5 @@
-// Package egresstest has a name server for tests of what happens between a
-// name and its addresses: names that resolve to private networks, that change
-// their address, that do not exist. It opens no socket.
+// Package egresstest is a name server for tests: names that resolve to private
+// networks, that change their address, or that do not exist. It opens no socket.
 package egresstest
 
 import (
@@ -12,22 +11,22 @@ import (
 	"net/netip"
 )
 
-// Resolver returns a resolver that asks lookup for each name's addresses, once
-// for IPv4 and once for IPv6; the name is in lower case, without its last dot.
-// No address at all means that the name does not exist.
+// Resolver returns a resolver that calls lookup for each name's addresses, once
+// for IPv4 and once for IPv6. The name is in lower case, without its last dot. No
+// address at all means that the name does not exist.
 func Resolver(lookup func(name string) []netip.Addr) *net.Resolver {
 	return &net.Resolver{
 		PreferGo: true,
 		Dial: func(context.Context, string, string) (net.Conn, error) {
-			ours, theirs := net.Pipe()
-			go serve(ours, lookup)
-			return theirs, nil
+			server, client := net.Pipe()
+			go serve(server, lookup)
+			return client, nil
 		},
 	}
 }
 
-// serve answers the queries on one connection, each preceded by its length as
-// over TCP (RFC 1035 §4.2.2): that is how net speaks to a stream.
+// serve answers the queries on one connection, each preceded by its length as over
+// TCP (RFC 1035 §4.2.2).
 func serve(conn net.Conn, lookup func(name string) []netip.Addr) {
 	defer conn.Close()
 	for {
@@ -46,7 +45,7 @@ func serve(conn net.Conn, lookup func(name string) []netip.Addr) {
 	}
 }
 
-// reply builds the answer to a query with one question (RFC 1035 §4.1).
+// reply builds the response to a query with one question (RFC 1035 §4.1).
 func reply(query []byte, lookup func(name string) []netip.Addr) []byte {
 	const header, typeA, typeAAAA = 12, 1, 28
 	name, end := question(query[header:])
@@ -64,7 +63,7 @@ func reply(query []byte, lookup func(name string) []netip.Addr) []byte {
 			continue
 		}
 		count++
-		records = append(records, 0xc0, header) // the name asked for
+		records = append(records, 0xc0, header) // a pointer to the name in the question
 		records = binary.BigEndian.AppendUint16(records, kind)
 		records = append(records, 0, 1, 0, 0, 0, 0) // class IN, no caching
 		records = binary.BigEndian.AppendUint16(records, uint16(addr.BitLen()/8))
@@ -83,7 +82,7 @@ func reply(query []byte, lookup func(name string) []netip.Addr) []byte {
 	return append(out, records...)
 }
 
-// question reads the name of a question and the length of the whole of it.
+// question parses the name of a question and the length of the question.
 func question(text []byte) (name string, length int) {
 	var labels [][]byte
 	for text[length] != 0 {
