@@ -26,7 +26,7 @@ import (
 type Store interface {
 	vending.Store
 	renewal.Index
-	renewal.Notes
+	renewal.Documents
 }
 
 // Secrets reads and lists the secrets of connections; awssecretsmanager and
@@ -151,6 +151,6 @@ func (s Service) FrontChannel() *consent.FrontChannel {
 // changed secrets.
 func (s Service) Renewer(core renewal.Core) *renewal.Renewer {
 	return renewal.New(renewal.Config{
-		Core: core, Index: s.Store, Notes: s.Store, Versions: s.Secrets, Audit: s.Audit, Now: s.Now,
+		Core: core, Index: s.Store, Documents: s.Store, Versions: s.Secrets, Audit: s.Audit, Now: s.Now,
 	})
 }

@@ -82,7 +82,7 @@ func (b book) write(ctx context.Context, s tokenstore.Session, r record) (err er
 	if s.Text, err = json.Marshal(r); err != nil {
 		return err
 	}
-	s.SweepAt = r.sweepAt()
+	s.DeleteAfter = r.sweepAt()
 	_, err = b.sessions.WriteSession(ctx, s)
 	return err
 }

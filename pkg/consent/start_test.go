@@ -46,7 +46,7 @@ func TestStart(t *testing.T) {
 		}
 	})
 	t.Run("AZ-20 the store may sweep it when it is over", func(t *testing.T) {
-		at := w.tables.sessions[hash(s.SessionID)].SweepAt
+		at := w.tables.sessions[hash(s.SessionID)].DeleteAfter
 		if at.Before(noon.Add(10*time.Minute)) || at.After(noon.Add(2*time.Hour)) {
 			t.Errorf("sweep at %v", at)
 		}

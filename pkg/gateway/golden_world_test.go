@@ -147,7 +147,7 @@ func (w *world) audit() *audit.Writer {
 }
 
 func (w *world) renewer() *renewal.Renewer {
-	return renewal.New(renewal.Config{Core: w.core(), Index: w.store, Notes: w.store, Versions: w.source, Audit: w.audit(), Now: w.clock})
+	return renewal.New(renewal.Config{Core: w.core(), Index: w.store, Documents: w.store, Versions: w.source, Audit: w.audit(), Now: w.clock})
 }
 
 // function composes one function as its main does.

@@ -45,7 +45,7 @@ func newHouse(t *testing.T) *house {
 }
 
 func (h *house) process() *renewal.Renewer {
-	return renewal.New(renewal.Config{Core: h.core, Index: h.store, Notes: h.store, Versions: h.secrets,
+	return renewal.New(renewal.Config{Core: h.core, Index: h.store, Documents: h.store, Versions: h.secrets,
 		Audit: h.audit})
 }
 

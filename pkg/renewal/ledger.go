@@ -37,7 +37,7 @@ const (
 // makes a secret be looked at once more.
 type ledger struct {
 	core     Core
-	notes    Notes
+	notes    Documents
 	versions Versions
 
 	mu     sync.Mutex
@@ -83,7 +83,7 @@ func newKnown(name string, c vending.Change) known {
 	return k
 }
 
-func newLedger(core Core, notes Notes, versions Versions) *ledger {
+func newLedger(core Core, notes Documents, versions Versions) *ledger {
 	return &ledger{core: core, notes: notes, versions: versions}
 }
 

@@ -29,8 +29,8 @@ type Index interface {
 	Reslot(ctx context.Context, key tokenstore.Key, from, to string) error
 }
 
-// Notes are the small records of the renewer itself.
-type Notes interface {
+// Documents are the small records of the renewer itself.
+type Documents interface {
 	// ReadDocument reads a note, consistently; one that does not exist has Version 0.
 	ReadDocument(ctx context.Context, name string) (tokenstore.Document, error)
 	// WriteDocument replaces a note of that Version, and returns it as written.
@@ -55,11 +55,11 @@ type Versions interface {
 
 // Config is what a Renewer is made of.
 type Config struct {
-	Core     Core
-	Index    Index
-	Notes    Notes
-	Versions Versions
-	Audit    *audit.Writer
+	Core      Core
+	Index     Index
+	Documents Documents
+	Versions  Versions
+	Audit     *audit.Writer
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -68,7 +68,7 @@ type Config struct {
 type Renewer struct {
 	core   Core
 	index  Index
-	notes  Notes
+	notes  Documents
 	audit  *audit.Writer
 	now    func() time.Time
 	ledger *ledger
@@ -90,8 +90,8 @@ func New(c Config) *Renewer {
 		c.Now = time.Now
 	}
 	now := func() time.Time { return c.Now().Round(0).UTC() }
-	return &Renewer{core: c.Core, index: c.Index, notes: c.Notes, audit: c.Audit, now: now,
-		ledger: newLedger(c.Core, c.Notes, c.Versions)}
+	return &Renewer{core: c.Core, index: c.Index, notes: c.Documents, audit: c.Audit, now: now,
+		ledger: newLedger(c.Core, c.Documents, c.Versions)}
 }
 
 // Tick does one minute's work and everything that was missed before it. The

@@ -162,7 +162,7 @@ func TestOneTokenNeverStopsTheOthers(t *testing.T) {
 			h.vend(name)
 		}
 		time.Sleep(57 * time.Minute)
-		r := renewal.New(renewal.Config{Core: broken{h.core, fail}, Index: h.store, Notes: h.store, Versions: h.secrets, Audit: h.audit})
+		r := renewal.New(renewal.Config{Core: broken{h.core, fail}, Index: h.store, Documents: h.store, Versions: h.secrets, Audit: h.audit})
 		return h, r.Tick(t.Context())
 	}
 	t.Run("INV-5 a panic is one failure, and its value is told to nobody", func(t *testing.T) {

@@ -36,7 +36,7 @@ func TestUnmovedIsVisitedAgain(t *testing.T) {
 		h.vend("a")
 		time.Sleep(46 * time.Minute)
 		down, core := true, broken{h.core, func(tokenstore.Key) error { return problem.New(problem.StoreUnavailable, "x") }}
-		r := renewal.New(renewal.Config{Core: core, Index: immovable{h.store, &down}, Notes: h.store, Versions: h.secrets, Audit: h.audit})
+		r := renewal.New(renewal.Config{Core: core, Index: immovable{h.store, &down}, Documents: h.store, Versions: h.secrets, Audit: h.audit})
 		if run := r.Tick(t.Context()); run.Due != 1 {
 			t.Fatalf("%+v", run)
 		}

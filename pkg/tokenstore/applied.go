@@ -1,12 +1,12 @@
 package tokenstore
 
-// A write whose answer was lost is sent again, and then fails its own condition
-// because it has been carried out. AlreadyApplied tells by the item as it stands that
-// this is so (CR-36).
+// When the response to a write is lost, the write is sent again and fails its own
+// condition, because it was already applied. AlreadyApplied recognizes this from
+// the current item (CR-36).
 
-// AlreadyApplied says whether item shows this very commit: its token at the next
-// version, or the refresh token that it brought. The latter stands also where
-// another presented the same refresh token and was given the same new one.
+// AlreadyApplied reports whether item already reflects this commit: it has the
+// commit's token at the next version, or the commit's refresh token. The latter
+// also holds if a concurrent refresh received the same new refresh token.
 func (c Commit) AlreadyApplied(item Item) bool {
 	whole := item.Version == c.Version+1 && item.Token.ID == c.Token.ID
 	if c.Consumed == "" {
@@ -15,7 +15,7 @@ func (c Commit) AlreadyApplied(item Item) bool {
 	return item.Grant.Fingerprint == c.Grant.Fingerprint && (whole || c.Grant.Fingerprint != c.Consumed)
 }
 
-// AlreadyApplied says whether item shows this very adoption.
-func (a StoreGrant) AlreadyApplied(item Item) bool {
-	return item.Version == a.Version+1 && item.Token.ID == a.Token.ID && item.Grant.Fingerprint == a.Grant.Fingerprint
+// AlreadyApplied reports whether item already reflects this grant.
+func (s StoreGrant) AlreadyApplied(item Item) bool {
+	return item.Version == s.Version+1 && item.Token.ID == s.Token.ID && item.Grant.Fingerprint == s.Grant.Fingerprint
 }

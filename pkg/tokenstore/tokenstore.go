@@ -1,9 +1,10 @@
-// Package tokenstore describes the records that tokens are kept in.
+// Package tokenstore defines the items in which tokens and grants are stored, and
+// the requests that read and change them.
 //
-// A store does single-item operations only, each write conditional, and knows
-// nothing of tokens: what is secret arrives sealed. Two stores exist, memory
-// and awsdynamodb; storetest is the suite both must pass, and the place to
-// read what an operation promises.
+// A store performs operations on single items only, and each write is
+// conditional. It does not know tokens: secret values arrive sealed. There are two
+// stores, memory and awsdynamodb. Both must pass the suite of package storetest,
+// which specifies each operation.
 package tokenstore
 
 import (
@@ -12,173 +13,186 @@ import (
 	"time"
 )
 
-// Key names one item: a connection, the subject of a delegated one, and the
-// scope variant a caller chose.
+// Key identifies one item: a connection, the subject of a delegated connection,
+// and the scope variant that a caller requested.
 type Key struct {
 	Connection string
 	// Subject is empty for a client_credentials connection.
 	Subject string
-	// Variant is empty for the connection's own scope, else a digest of the scope asked for.
+	// Variant is empty for the connection's own scope, otherwise a digest of the
+	// requested scope.
 	Variant string
 }
 
-// Item is one record as it stands. The zero Item, with Version 0, is one that
-// does not exist.
+// Item is the current state of one item. The zero Item, with Version 0, is a
+// missing item.
 type Item struct {
 	Key Key
-	// Version moves on commit, adopt, reject, drop and delete; never on lease, mark
-	// or failure, nor when a commit stores the grant alone.
+	// Version increases with Commit, StoreGrant, Reject and Drop. It does not
+	// change with a lease, the in-use mark or a failure, nor when a commit stores
+	// the grant alone.
 	Version int64
-	// SecretIncarnation is the hash of the secret's ARN that the token was minted under.
+	// SecretIncarnation is the hash of the ARN of the secret that minted the token.
 	SecretIncarnation string
 	Token             SealedToken
 	Lease             Lease
 	Failure           Failure
-	// RejectedID is the id of the current token when a caller reported it dead
-	// and it has not been replaced yet; ForcedRefreshes are the instants of the latest
-	// forced refreshes, oldest first.
+	// RejectedID is the id of the current token if a caller reported it as
+	// rejected and it has not been replaced yet. ForcedRefreshes are the instants
+	// of the latest forced refreshes, oldest first.
 	RejectedID      string
 	ForcedRefreshes []time.Time
-	// RequiredSecretVersion is the secret version that the next minter must use, set by a drop.
+	// RequiredSecretVersion is the secret version that the next refresh must use; a
+	// Drop sets it.
 	RequiredSecretVersion string
-	// Used says that a caller was served the current token.
+	// Used reports that a caller was served the current token.
 	Used bool
-	// RenewSlot is the key of the sparse renewal index; empty keeps the item out of it.
+	// RenewSlot is the key in the sparse renewal index; an item with an empty slot
+	// is not in the index.
 	RenewSlot string
-	// Variants are the scope variants that exist beside the connection's own
-	// item; only the item with an empty Variant carries them.
+	// Variants lists the scope variants that exist in addition to the connection's
+	// own item. Only the item with an empty Variant has this list.
 	Variants []string
-	// Grant is what a user's consent left behind; an item that holds one is never swept.
+	// Grant is the result of a user's consent. An item with a grant never expires.
 	Grant SealedGrant
-	// RefreshAttempt is the spending of the grant's refresh token that is, or was, under way.
+	// RefreshAttempt is the latest use of the grant's refresh token whose outcome is
+	// not recorded.
 	RefreshAttempt RefreshAttempt
 }
 
-// SealedGrant is the stored part of a grant. The zero SealedGrant is none.
+// SealedGrant is the stored form of a grant. The zero SealedGrant is no grant.
 type SealedGrant struct {
-	// Fingerprint names the refresh token: the first 16 hex digits of its SHA-256.
+	// Fingerprint identifies the refresh token: the first 16 hexadecimal digits of
+	// its SHA-256.
 	Fingerprint string
-	// Sealed is the refresh token and what a refresh needs to know with it, sealed.
+	// Sealed is the refresh token, sealed together with what a refresh needs.
 	Sealed []byte
-	// SecretIncarnation is the hash of the secret's ARN that it was consented under.
+	// SecretIncarnation is the hash of the ARN of the secret at the time of consent.
 	SecretIncarnation string
-	// Client is the hash of provider, token URL, issuer and client id: a grant is
-	// of no use to another.
+	// Client is the hash of provider, token URL, issuer and client id. Another
+	// client cannot use the grant.
 	Client string
-	// ConsentedBy is who consented, where the provider says so; ConsentedAt is
-	// when, and tells one consent from the next.
+	// ConsentedBy is the user who consented, if the provider reports it.
+	// ConsentedAt is the time of the consent and distinguishes it from the next.
 	ConsentedBy string
 	ConsentedAt time.Time
-	// RefreshedAt is when the refresh token was last used, or first stored.
+	// RefreshedAt is the time at which the refresh token was last used, or first stored.
 	RefreshedAt time.Time
-	// ExpiresAt is the refresh token's end; zero is unknown.
+	// ExpiresAt is the expiry of the refresh token; zero means unknown.
 	ExpiresAt time.Time
 }
 
-// RefreshAttempt marks a refresh token as being presented to the provider. The mark
-// is written with the lease, before anything is sent, so that whoever comes
-// after a holder that died knows that the token may be spent. Only the attempt
-// that set it takes it away; a new consent and the end of a grant do so too.
+// RefreshAttempt marks a refresh token as being sent to the provider. The mark is
+// written with the lease, before anything is sent. After a crash, the next holder
+// knows from it that the refresh token may have been used. Only the attempt that
+// wrote the mark removes it, or a new consent, or the end of the grant.
 type RefreshAttempt struct {
-	// Fingerprint is the refresh token's; empty when none is under way, also
-	// when the item held no grant to mark.
+	// Fingerprint is that of the marked refresh token. It is empty without an
+	// attempt, and when the item had no grant to mark.
 	Fingerprint string
-	// Attempt is the owner of the lease it was marked under, StartedAt when.
+	// Attempt is the owner of the lease that the mark was written with; StartedAt is
+	// the time of the write.
 	Attempt   string
 	StartedAt time.Time
-	// Before is the fingerprint that was marked already when the lease was taken:
-	// when it is still the grant's, an earlier attempt never told how it ended.
+	// Before is the fingerprint that was already marked when the lease was taken. If
+	// it equals the grant's fingerprint, the outcome of an earlier refresh is
+	// unknown.
 	Before string
 }
 
-// SealedToken is the stored part of an access token. The zero SealedToken is none.
+// SealedToken is the stored form of an access token. The zero SealedToken is no token.
 type SealedToken struct {
-	// ID is the token id: the first 16 hex digits of the token's SHA-256.
+	// ID is the token id: the first 16 hexadecimal digits of the token's SHA-256.
 	ID string
-	// Sealed is everything needed to serve it, sealed.
+	// Sealed is everything that is needed to serve the token, sealed.
 	Sealed []byte
-	// MintedAt and ExpiresAt bound its life, to the millisecond.
+	// MintedAt and ExpiresAt bound the token's lifetime, to the millisecond.
 	MintedAt, ExpiresAt time.Time
-	// ConfigHash is the hash of the declaration that minted it.
+	// ConfigHash is the hash of the declaration that the token was requested with.
 	ConfigHash string
-	// SecretVersion is the version of the secret that minted it.
+	// SecretVersion is the version of the secret that the token was requested with.
 	SecretVersion string
 }
 
-// Lease is the right of one holder to refresh an item.
+// Lease is the exclusive right of one owner to refresh an item.
 type Lease struct {
-	// Owner is a random id, new for each acquisition; empty when nobody holds it.
+	// Owner is a random id, a new one for each acquisition; empty when the lease is
+	// free.
 	Owner string
-	// Until is the instant it ends by itself.
+	// Until is the instant at which the lease expires.
 	Until time.Time
 	// Seq counts acquisitions.
 	Seq int64
 }
 
-// Failure is what the fleet remembers of failed refreshes.
+// Failure is the record of failed refreshes that all processes share.
 type Failure struct {
-	// Count is how many failed in a row; zero means none.
+	// Count is the number of consecutive failures; zero means no failure.
 	Count int
-	// Code is the service's error code, Status and ProviderCode what the provider said.
+	// Code is the service's error code; Status and ProviderCode are the provider's
+	// HTTP status and error code.
 	Code         string
 	Status       int
 	ProviderCode string
-	// FailedAt and NextAttemptAt: no call to the provider in between.
+	// FailedAt and NextAttemptAt bound the time in which the provider is not called.
 	FailedAt, NextAttemptAt time.Time
-	// Cause is the fingerprint of secret version and configuration that failed;
-	// when they change, the failure is forgotten.
+	// Cause is the fingerprint of the secret version and configuration that failed.
+	// When they change, the failure no longer applies.
 	Cause string
 }
 
-// Acquire asks for the lease of Key.
+// Acquire requests the lease of Key.
 type Acquire struct {
 	Key   Key
 	Owner string
-	// Now and TTL set the lease's end. A lease that ends later than Believable is
-	// corrupt and is taken over.
+	// Now and TTL determine the end of the lease. A stored lease that ends later
+	// than MaxLeaseEnd is corrupt and is taken over.
 	Now time.Time
 	TTL time.Duration
-	// UsesRefreshToken marks the grant's refresh token as in flight, in the same write. The
-	// item need not hold one.
+	// UsesRefreshToken writes the RefreshAttempt with the lease. The item need not
+	// have a grant.
 	UsesRefreshToken bool
 }
 
-// Believable is the latest end of another's lease that is not absurd (BI-74): a
-// whole lease ahead, and what clocks may differ by. Two holders of a lease cost
-// a token request; two who spend a refresh token may cost the grant, so there
-// the asker's clock may lag far behind (CR-10), or its request have been held up,
-// before a living lease is taken over.
-func (a Acquire) Believable() time.Time {
-	apart := time.Minute
+// MaxLeaseEnd is the latest plausible end of another owner's lease (BI-74): a full
+// TTL ahead, plus the possible difference between clocks. Two concurrent owners
+// of a lease cost one extra token request. Two concurrent uses of a refresh token
+// may cost the grant; there, the clock of the requester may be far behind
+// (CR-10), or its request may have been delayed, without a valid lease being
+// taken over.
+func (a Acquire) MaxLeaseEnd() time.Time {
+	skew := time.Minute
 	if a.UsesRefreshToken {
-		apart = 10 * time.Minute
+		skew = 10 * time.Minute
 	}
-	return a.Now.Add(a.TTL + apart)
+	return a.Now.Add(a.TTL + skew)
 }
 
 // Commit stores a new token and ends the lease.
 type Commit struct {
 	Key Key
-	// Owner is the lease held; Version the one read under it, which fences the write.
+	// Owner is the owner of the lease. Version is the version read under the lease,
+	// which fences the write.
 	Owner             string
 	Version           int64
 	SecretIncarnation string
 	Token             SealedToken
-	// Used is the in-use mark of the new token.
+	// Used is the in-use mark of the new token; see Item.
 	Used      bool
 	RenewSlot string
-	// Consumed, when set, is the fingerprint of the refresh token that this
-	// commit's tokens came for; Grant is then what replaces it. It fences the
-	// grant by itself: a version that has moved costs the access token only, and
-	// the item then comes back with another Token.ID than this commit's and the
-	// version that stands. Without it a grant stays as it is.
+	// Consumed, if not empty, is the fingerprint of the refresh token that was
+	// exchanged for this commit's tokens, and Grant replaces the stored grant.
+	// Consumed alone fences the grant: if the version has changed, only the access
+	// token is discarded, and the returned item has another Token.ID than this
+	// commit's and the current version. If Consumed is empty, the stored grant is
+	// unchanged.
 	Consumed string
 	Grant    SealedGrant
 	Now      time.Time
 }
 
-// StoreGrant stores the grant and the token of a new consent, over whatever grant
-// was there, and ends the lease. The version fences it.
+// StoreGrant stores the grant and the token of a new consent, replaces any stored
+// grant, and ends the lease. The version fences it.
 type StoreGrant struct {
 	Key               Key
 	Owner             string
@@ -190,84 +204,90 @@ type StoreGrant struct {
 	Now               time.Time
 }
 
-// Fail remembers a failure and ends the lease.
+// Fail records a failure and ends the lease.
 type Fail struct {
 	Key     Key
 	Owner   string
 	Failure Failure
-	// RenewSlot replaces the item's slot: the minute of the next attempt.
+	// RenewSlot replaces the item's slot with that of the next attempt.
 	RenewSlot string
-	// Unsettled leaves the in-flight mark: the refresh token may have been spent.
-	// Otherwise the mark goes, if Owner set it.
-	Unsettled bool
-	Now       time.Time
+	// OutcomeUnknown keeps the RefreshAttempt, because the refresh token may have
+	// been used. Otherwise the mark is removed if Owner wrote it.
+	OutcomeUnknown bool
+	Now            time.Time
 }
 
-// Release ends a lease without a result.
+// Release ends a lease and records no result.
 type Release struct {
 	Key   Key
 	Owner string
-	// Unsettled leaves the in-flight mark: an earlier holder never told what
-	// became of the refresh token. Otherwise the mark goes, if Owner set it.
-	Unsettled bool
+	// OutcomeUnknown keeps the RefreshAttempt, because the outcome of an earlier
+	// refresh is unknown. Otherwise the mark is removed if Owner wrote it.
+	OutcomeUnknown bool
 }
 
-// Reject marks the current token as reported dead by a caller.
+// Reject marks the current token as rejected, as reported by a caller.
 type Reject struct {
 	Key Key
-	// Version and TokenID are what the reporter saw; both must still stand.
+	// Version and TokenID are those that the report refers to; both must be current.
 	Version int64
 	TokenID string
-	// ForcedRefreshes replaces the item's instants of forced refreshes.
+	// ForcedRefreshes replaces the list of the item.
 	ForcedRefreshes []time.Time
 }
 
-// Drop forgets the token.
+// Drop removes the token, the failure and the rejection.
 type Drop struct {
 	Key Key
-	// RequiredSecretVersion, when set, is the secret version that the next minter must use.
+	// RequiredSecretVersion, if not empty, is the secret version that the next
+	// refresh must use.
 	RequiredSecretVersion string
-	// KeepFailure leaves what is remembered of a failure.
+	// KeepFailure keeps the failure.
 	KeepFailure bool
-	// RenewSlot replaces the item's slot: a grant is kept alive without a token.
+	// RenewSlot replaces the item's slot. A grant without a token has a slot too,
+	// so that the renewer keeps the grant alive.
 	RenewSlot string
-	// Grant forgets the grant too, also one that cannot be read. Without it an
-	// unreadable item that holds a grant is ErrGrantCorrupt.
+	// Grant also removes the grant, even a corrupt one. Without it, a corrupt item
+	// that contains a grant is ErrGrantCorrupt.
 	Grant bool
 	Now   time.Time
 }
 
-// Session is one record of a consent under way. The store knows nothing of its
+// Session is the record of one pending consent. The store does not interpret its
 // text.
 type Session struct {
-	// ID is the hash of the session's id.
+	// ID is the hash of the session id.
 	ID string
-	// Version moves with each write; 0 is a session that does not exist.
+	// Version increases with each write; 0 is a missing session.
 	Version int64
 	Text    []byte
-	// SweepAt is when the store may forget it, to the second.
-	SweepAt time.Time
+	// DeleteAfter is the instant after which the store may delete the session, to
+	// the second.
+	DeleteAfter time.Time
 }
 
-// Document is a small record of the renewer itself.
+// Document is a small record of the service itself, such as the renewer's cursor.
+// The store does not interpret its text.
 type Document struct {
 	Name string
-	// Version moves with each write; 0 is a document that does not exist.
+	// Version increases with each write; 0 is a missing document.
 	Version int64
 	Text    []byte
 }
 
-// The kinds of failure of a store; test with errors.Is.
+// The kinds of errors of a store; test with errors.Is.
 var (
-	// ErrHeld: another holder has the lease. The item comes with it.
-	ErrHeld = errors.New("lease held by another")
-	// ErrSuperseded: the item has moved on since it was read; nothing was written.
+	// ErrHeld: another owner has the lease. The item is returned with it.
+	ErrHeld = errors.New("lease held by another owner")
+	// ErrSuperseded: the item has changed since it was read; nothing was written.
 	ErrSuperseded = errors.New("item superseded")
-	// ErrCorrupt: the item cannot be understood. It comes back with its key and nothing else.
+	// ErrCorrupt: the item is corrupt. It is returned with its key and nothing else.
 	ErrCorrupt = errors.New("item corrupt")
-	// ErrGrantCorrupt: the same of an item that holds a grant, perhaps the only
-	// living refresh token: nothing may overwrite it unasked. It is ErrCorrupt too.
+	// ErrGrantCorrupt: the item is corrupt and contains a grant, perhaps the only
+	// valid refresh token. Nothing overwrites it without an explicit request. It
+	// is also ErrCorrupt.
 	ErrGrantCorrupt = fmt.Errorf("%w: it holds a grant", ErrCorrupt)
-	// ErrUnavailable: the store does not answer or throttles; a later try may succeed.
+	// ErrUnavailable: the store does not respond or throttles; a later attempt may
+	// succeed.
 	ErrUnavailable = errors.New("token store unavailable")
 )

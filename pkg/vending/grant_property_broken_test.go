@@ -95,12 +95,12 @@ func (s unmarked) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore
 type settlesAll struct{ *memory.Store }
 
 func (s settlesAll) Fail(ctx context.Context, f tokenstore.Fail) error {
-	f.Unsettled = false
+	f.OutcomeUnknown = false
 	return s.Store.Fail(ctx, f)
 }
 
 func (s settlesAll) Release(ctx context.Context, r tokenstore.Release) error {
-	r.Unsettled = false
+	r.OutcomeUnknown = false
 	return s.Store.Release(ctx, r)
 }
 

@@ -203,7 +203,7 @@ func (l *ledger) adopted(a tokenstore.StoreGrant, _ tokenstore.Item, err error) 
 }
 
 func (l *ledger) failed(f tokenstore.Fail) {
-	l.settled(f.Owner, f.Unsettled)
+	l.settled(f.Owner, f.OutcomeUnknown)
 	item := l.w.stands(f.Key)
 	if item.Grant.Fingerprint == "" || item.Lease.Owner != f.Owner || f.Failure.Code != string(problem.AuthorizationRequired) {
 		return
@@ -213,7 +213,7 @@ func (l *ledger) failed(f tokenstore.Fail) {
 	l.judgeEnd(f.Key, item)
 }
 
-func (l *ledger) released(r tokenstore.Release) { l.settled(r.Owner, r.Unsettled) }
+func (l *ledger) released(r tokenstore.Release) { l.settled(r.Owner, r.OutcomeUnknown) }
 func (l *ledger) rejected()                     {}
 func (l *ledger) unreached(*operation)          {}
 

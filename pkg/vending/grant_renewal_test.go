@@ -17,7 +17,7 @@ import (
 // came to.
 func (d *delegation) visit(core *vending.Core, span time.Duration) (renewals int) {
 	d.t.Helper()
-	renewer := renewal.New(renewal.Config{Core: core, Index: d.store, Notes: d.store, Versions: noVersions{},
+	renewer := renewal.New(renewal.Config{Core: core, Index: d.store, Documents: d.store, Versions: noVersions{},
 		Audit: audit.NewWriter(audit.Config{Output: io.Discard}), Now: d.now})
 	for end := d.clock.Now().Add(span); d.clock.Now().Before(end); {
 		d.clock.advance(time.Minute)

@@ -186,7 +186,7 @@ func (c *Core) await(ctx context.Context, j refreshJob, until time.Time) (record
 func (c *Core) release(ctx context.Context, item tokenstore.Item, owner string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
-	if err := c.store.Release(ctx, tokenstore.Release{Key: item.Key, Owner: owner, Unsettled: outcomeUnknown(item)}); err != nil {
+	if err := c.store.Release(ctx, tokenstore.Release{Key: item.Key, Owner: owner, OutcomeUnknown: outcomeUnknown(item)}); err != nil {
 		audit.From(ctx).Warn(audit.LeaseNotReleased)
 	}
 }

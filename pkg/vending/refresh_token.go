@@ -60,7 +60,7 @@ func (c *Core) deferRefresh(ctx context.Context, j refreshJob, e record, owner s
 	if e.item.RejectedID == e.token.ID {
 		failure.NextAttemptAt = earlier(failure.NextAttemptAt, now.Add(backoffEmpty))
 	}
-	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, Unsettled: true,
+	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, OutcomeUnknown: true,
 		RenewSlot: retrySlot(e, failure), Now: now}, errOutcomeUnknown)
 }
 
@@ -87,7 +87,7 @@ func (c *Core) failGrant(ctx context.Context, j refreshJob, e record, owner stri
 	if unsettled && valid {
 		failure.NextAttemptAt = later(failure.NextAttemptAt, e.token.ExpiresAt)
 	}
-	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, Unsettled: unsettled,
+	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, OutcomeUnknown: unsettled,
 		RenewSlot: retrySlot(e, failure), Now: now}, refusal)
 }
 

@@ -40,8 +40,8 @@ func Load(lookup func(string) (string, bool), output io.Writer, needs ...config.
 	if err := errors.Join(errOurs, errAWS); err != nil {
 		return Function{}, err
 	}
-	secrets, table := aws.SecretsManager(), aws.DynamoDB()
-	records := awsdynamodb.Config{Client: table, Table: settings.TokenTable}
+	secrets := aws.SecretsManager()
+	table := awsdynamodb.New(awsdynamodb.Config{Client: aws.DynamoDB(), Table: settings.TokenTable})
 	sealer := seal.New(seal.Config{Keyset: func(ctx context.Context) (redact.Secret, error) {
 		return awssecretsmanager.ReadText(ctx, secrets, settings.SealingSecretID)
 	}})
@@ -49,8 +49,8 @@ func Load(lookup func(string) (string, bool), output io.Writer, needs ...config.
 		Settings: settings,
 		Log:      slog.New(slog.NewJSONHandler(output, &slog.HandlerOptions{Level: settings.LogLevel})),
 		Service: assembly.Service{
-			Store:         awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: table, Store: awsdynamodb.New(records)}),
-			Sessions:      awsdynamodb.NewSessions(records),
+			Store:         table,
+			Sessions:      table,
 			Secrets:       awssecretsmanager.New(awssecretsmanager.Config{Client: secrets, Prefix: settings.SecretPrefix}),
 			CacheSecrets:  true,
 			Parser:        connection.Parser{Egress: egress.Policy{Allow: settings.ProviderAllowCIDRs}},

@@ -12,31 +12,31 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// understood decodes an item for a reader: wholly, or not at all.
-func understood(key tokenstore.Key, found attributes) (tokenstore.Item, error) {
+// decodeValid decodes an item for a reader; a corrupt item is an error.
+func decodeValid(key tokenstore.Key, found attributes) (tokenstore.Item, error) {
 	item, bad := decode(key, found)
 	if len(bad) > 0 {
-		return tokenstore.Item{Key: key}, unreadable(key, found, bad)
+		return tokenstore.Item{Key: key}, corruptItem(key, found, bad)
 	}
 	return item, nil
 }
 
-// unreadable is the error of an item with bad attributes. That the lease alone
-// is bad does not touch a grant: the next Acquire replaces it.
-func unreadable(key tokenstore.Key, found attributes, bad []string) error {
-	if beyondLease(bad) && holdsGrant(key, found) {
+// corruptItem returns the error of an item with corrupt attributes. A lease that
+// alone is corrupt does not affect a grant, because the next Acquire replaces it.
+func corruptItem(key tokenstore.Key, found attributes, bad []string) error {
+	if corruptBeyondLease(bad) && mayHoldGrant(key, found) {
 		return corrupt(tokenstore.ErrGrantCorrupt, bad)
 	}
 	return corrupt(tokenstore.ErrCorrupt, bad)
 }
 
-// corrupt names the attributes that cannot be read, never what stands in them.
+// corrupt names the corrupt attributes, never their values.
 func corrupt(kind error, bad []string) error {
 	return fmt.Errorf("%w: unusable %s", kind, strings.Join(bad, ", "))
 }
 
-// decode reads what it can of an item, and names the attributes that are
-// missing, of a wrong type or out of range; their fields are left zero.
+// decode reads the valid attributes of an item, and returns the names of those
+// that are missing, of a wrong type or out of range. The fields of these are zero.
 func decode(key tokenstore.Key, found attributes) (tokenstore.Item, []string) {
 	if len(found) == 0 {
 		return tokenstore.Item{Key: key}, nil
@@ -45,19 +45,19 @@ func decode(key tokenstore.Key, found attributes) (tokenstore.Item, []string) {
 	item := tokenstore.Item{
 		Key:                   key,
 		Version:               r.number(attrVersion, maxCount),
-		SecretIncarnation:     r.text(attrGeneration),
+		SecretIncarnation:     r.text(attrSecretIncarnation),
 		Token:                 r.token(),
 		Lease:                 r.lease(),
 		Failure:               r.failure(),
 		RejectedID:            r.text(attrRejectedID),
-		ForcedRefreshes:       r.instants(attrForced),
-		RequiredSecretVersion: r.text(attrMustLoad),
+		ForcedRefreshes:       r.instants(attrForcedRefreshes),
+		RequiredSecretVersion: r.text(attrRequiredSecretVersion),
 		Used:                  r.flag(attrUsed),
 		RenewSlot:             r.text(attrRenewSlot),
 		Variants:              r.set(attrVariants),
 		Grant:                 r.grant(),
 	}
-	item.RefreshAttempt = r.inflight(item.Grant.Fingerprint)
+	item.RefreshAttempt = r.refreshAttempt(item.Grant.Fingerprint)
 	if schema := r.number(attrSchema, maxCount); schema != schemaVersion {
 		r.fault(attrSchema)
 	}
@@ -67,20 +67,21 @@ func decode(key tokenstore.Key, found attributes) (tokenstore.Item, []string) {
 	return item, r.bad
 }
 
-// reader reads attributes one by one and remembers which could not be read.
+// reader reads attributes one by one and collects the names of corrupt ones.
 type reader struct {
 	found attributes
 	bad   []string
 }
 
+// fault reports a corrupt attribute.
 func (r *reader) fault(name string) {
 	if !slices.Contains(r.bad, name) {
 		r.bad = append(r.bad, name)
 	}
 }
 
-// require faults the absent ones of names if any of group is there: a record
-// half written by nobody we know.
+// require reports the absent attributes of names if any attribute of group is
+// present: this package writes them together.
 func (r *reader) require(group []string, names ...string) {
 	for _, name := range group {
 		if r.found[name] == nil {
@@ -103,7 +104,7 @@ func (r *reader) token() tokenstore.SealedToken {
 		Sealed:        r.bytes(attrSealed),
 		MintedAt:      r.instant(attrMintedAt),
 		ExpiresAt:     r.instant(attrExpiresAt),
-		ConfigHash:    r.text(attrDeclaration),
+		ConfigHash:    r.text(attrConfigHash),
 		SecretVersion: r.text(attrSecretVersion),
 	}
 }
@@ -131,11 +132,11 @@ func (r *reader) failure() tokenstore.Failure {
 }
 
 func (r *reader) grant() tokenstore.SealedGrant {
-	r.require(grantAttributes, attrGrant, attrGrantPrint)
+	r.require(grantAttributes, attrGrant, attrGrantFingerprint)
 	return tokenstore.SealedGrant{
-		Fingerprint:       r.text(attrGrantPrint),
+		Fingerprint:       r.text(attrGrantFingerprint),
 		Sealed:            r.bytes(attrGrant),
-		SecretIncarnation: r.text(attrGrantGeneration),
+		SecretIncarnation: r.text(attrGrantSecretIncarnation),
 		Client:            r.text(attrGrantClient),
 		ConsentedBy:       r.text(attrConsentedBy),
 		ConsentedAt:       r.instant(attrConsentedAt),
@@ -144,30 +145,30 @@ func (r *reader) grant() tokenstore.SealedGrant {
 	}
 }
 
-// inflight reads the mark. What cannot be read of it counts as the mark of the
-// refresh token that stands, which is the cautious reading, and is no fault: it
-// is replaced at the next occasion, and the grant beside it is as good as ever.
-func (r *reader) inflight(stands string) tokenstore.RefreshAttempt {
+// refreshAttempt reads the mark. A corrupt mark counts as the mark of the current
+// refresh token, which is the safe assumption. It does not make the item corrupt,
+// because the next attempt replaces it and the grant is not affected.
+func (r *reader) refreshAttempt(current string) tokenstore.RefreshAttempt {
 	mark := &reader{found: r.found}
-	print := func(name string) string {
+	fingerprint := func(name string) string {
 		s := mark.text(name)
 		switch {
 		case slices.Contains(mark.bad, name):
-			return stands
-		case s == nothing:
+			return current
+		case s == noFingerprint:
 			return ""
 		}
 		return s
 	}
 	return tokenstore.RefreshAttempt{
-		Fingerprint: print(attrSpendPrint),
-		Attempt:     mark.text(attrSpendAttempt),
-		StartedAt:   mark.instant(attrSpendAt),
-		Before:      print(attrSpendBefore),
+		Fingerprint: fingerprint(attrAttemptFingerprint),
+		Attempt:     mark.text(attrAttemptOwner),
+		StartedAt:   mark.instant(attrAttemptStartedAt),
+		Before:      fingerprint(attrAttemptPrevious),
 	}
 }
 
-// attribute reads one attribute as T; absent is the zero value and no fault.
+// attribute reads one attribute as T. An absent attribute is the zero value and valid.
 func attribute[T types.AttributeValue](r *reader, name string) (value T, ok bool) {
 	raw := r.found[name]
 	if raw == nil {
@@ -198,7 +199,7 @@ func (r *reader) flag(name string) bool {
 	return ok && v.Value
 }
 
-// set reads a string set, sorted: DynamoDB promises no order.
+// set reads a string set and sorts it, because DynamoDB guarantees no order.
 func (r *reader) set(name string) []string {
 	if v, ok := attribute[*types.AttributeValueMemberSS](r, name); ok {
 		return slices.Sorted(slices.Values(v.Value))

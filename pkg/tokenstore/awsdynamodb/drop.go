@@ -10,106 +10,108 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// writeTries bounds the writes of one operation whose form depends on how the
-// item stands, while others change it.
+// writeTries bounds the writes of one operation whose form depends on the current
+// item, while other writers change it.
 const writeTries = 5
 
-// Drop forgets token, failure and rejection, the grant only when told to,
-// replaces the renewal slot, moves the version, and returns the item as it
-// stood before; one that could not be understood counts as having held nothing.
-// A missing item is created. What holds a grant and cannot be understood is
-// tokenstore.ErrGrantCorrupt, and stays, unless the grant is to go.
+// concurrentWrites is the reason of an operation that writeTries ended.
+const concurrentWrites = "concurrent writes kept changing it"
+
+// Drop removes token, failure and rejection, and with d.Grant the grant. It
+// replaces the renewal slot, increments the version and returns the item as it
+// was before; a corrupt item counts as empty. A missing item is created. A
+// corrupt item with a grant is tokenstore.ErrGrantCorrupt and unchanged, unless
+// d.Grant is set.
 //
-// It is one write where no grant is in play.
-func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+// It is one write if no grant is involved.
+func (t *Table) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
 	none := tokenstore.Item{Key: d.Key}
 	seen := none
-	found, applied, err := s.dropOrLook(ctx, d)
+	found, applied, err := t.dropOrRead(ctx, d)
 	for try := 0; err == nil; try++ {
 		item, bad := decode(d.Key, found)
-		if beyondLease(bad) {
+		if corruptBeyondLease(bad) {
 			item = none
 		}
 		switch {
 		case applied && d.Grant && item.Grant.Fingerprint == "":
-			return seen, nil // the retry of a write whose answer was lost finds nothing
+			return seen, nil // this write retried one whose response was lost
 		case applied:
 			return item, nil
-		case !d.Grant && beyondLease(bad) && holdsGrant(d.Key, found):
+		case !d.Grant && corruptBeyondLease(bad) && mayHoldGrant(d.Key, found):
 			return none, corrupt(tokenstore.ErrGrantCorrupt, bad)
 		case try == writeTries:
-			return none, fmt.Errorf("drop token item: %w: others keep changing it", tokenstore.ErrUnavailable)
+			return none, fmt.Errorf("drop token item: %w: %s", tokenstore.ErrUnavailable, concurrentWrites)
 		}
 		seen = item
-		found, applied, err = s.apply(ctx, droppingFound(d, found))
+		found, applied, err = t.apply(ctx, dropFoundUpdate(d, found))
 	}
 	return none, err
 }
 
-// dropOrLook drops what no grant is in play of. Else the item must be seen
-// first.
-func (s *Store) dropOrLook(ctx context.Context, d tokenstore.Drop) (found attributes, applied bool, err error) {
-	if d.Grant || !swept(d.Key) {
-		found, err = s.read(ctx, "drop", d.Key, true)
+// dropOrRead drops an item that has no grant. If a grant may be involved, it reads
+// the item instead.
+func (t *Table) dropOrRead(ctx context.Context, d tokenstore.Drop) (found attributes, applied bool, err error) {
+	if d.Grant || !mayExpire(d.Key) {
+		found, err = t.read(ctx, "drop", d.Key, true)
 		return found, false, err
 	}
-	u := dropping(d)
+	u := dropUpdate(d)
 	u.stamp()
-	u.countUp()
-	u.require(withoutGrant)
-	u.sweep(sweepAt(d.Now))
-	return s.apply(ctx, u)
+	u.incrementVersion()
+	u.require(noGrant)
+	u.expireIfAllowed(ttlAfter(d.Now))
+	return t.apply(ctx, u)
 }
 
-// droppingFound drops the item that was found. One in good order may change in
-// between, as long as it keeps, or keeps to lack, a grant; any other must stand
-// as it was found.
-func droppingFound(d tokenstore.Drop, found attributes) *update {
+// dropFoundUpdate drops the item as found. A valid item may change in between, as
+// long as it still has, or still lacks, a grant. A corrupt item must be unchanged.
+func dropFoundUpdate(d tokenstore.Drop, found attributes) *update {
 	_, bad := decode(d.Key, found)
-	u := dropping(d)
+	u := dropUpdate(d)
 	switch {
-	case !beyondLease(bad):
+	case !corruptBeyondLease(bad):
 		u.stamp()
 		u.requireSchema()
-		u.countUp()
+		u.incrementVersion()
 	default:
-		u.assign(attrVersion, instant(d.Now)) // past every one counted so far
-		unmoved(u, found)
+		u.assign(attrVersion, instant(d.Now)) // larger than every version so far
+		requireSameVersion(u, found)
 		u.assign(attrSchema, number(schemaVersion))
-		u.forgetUnreadable(d, bad)
+		u.removeCorrupt(d, bad)
 	}
 	switch {
 	case d.Grant:
-		u.forget(grantAttributes...)
-		u.forget(spendAttributes...)
-		u.expire(sweepAt(d.Now))
-	case found[attrGrantPrint] != nil:
+		u.unset(grantAttributes...)
+		u.unset(attemptAttributes...)
+		u.expire(ttlAfter(d.Now))
+	case found[attrGrantFingerprint] != nil:
 		u.require("attribute_exists(#grant_fp)")
 	default:
-		u.require(withoutGrant)
-		u.sweep(sweepAt(d.Now))
+		u.require(noGrant)
+		u.expireIfAllowed(ttlAfter(d.Now))
 	}
 	return u
 }
 
-// dropping is what every form of a drop does. What applied is true of comes
-// back as it was before.
-func dropping(d tokenstore.Drop) *update {
+// dropUpdate is the part that all forms of a drop share. An applied drop returns
+// the item as it was before.
+func dropUpdate(d tokenstore.Drop) *update {
 	u := newUpdate("drop", d.Key)
-	u.answer = types.ReturnValueAllOld
-	u.forget(tokenAttributes...)
+	u.returns = types.ReturnValueAllOld
+	u.unset(tokenAttributes...)
 	u.text(attrRenewSlot, d.RenewSlot)
 	if !d.KeepFailure {
-		u.forget(failureAttributes...)
+		u.unset(failureAttributes...)
 	}
 	if d.RequiredSecretVersion != "" {
-		u.assign(attrMustLoad, text(d.RequiredSecretVersion))
+		u.assign(attrRequiredSecretVersion, text(d.RequiredSecretVersion))
 	}
 	return u
 }
 
-// countUp moves a version that can be counted on, and refuses any other.
-func (u *update) countUp() {
+// incrementVersion increments a valid version, and requires it to be valid.
+func (u *update) incrementVersion() {
 	u.require("attribute_not_exists(#version) OR #version BETWEEN :zero AND :most")
 	u.compute(attrVersion, "if_not_exists(#version, :zero) + :one")
 	u.value(":zero", number(0))
@@ -117,25 +119,25 @@ func (u *update) countUp() {
 	u.value(":one", number(1))
 }
 
-// forgetUnreadable removes what a drop leaves of an item in good order, as far
-// as it cannot be read, so that the item reads again.
-func (u *update) forgetUnreadable(d tokenstore.Drop, bad []string) {
+// removeCorrupt removes the corrupt attributes among those that a drop otherwise
+// keeps, so that the item is valid again.
+func (u *update) removeCorrupt(d tokenstore.Drop, bad []string) {
 	if d.KeepFailure && slices.ContainsFunc(failureAttributes, func(name string) bool { return slices.Contains(bad, name) }) {
-		u.forget(failureAttributes...)
+		u.unset(failureAttributes...)
 	}
 	if slices.ContainsFunc(leaseAttributes, func(name string) bool { return slices.Contains(bad, name) }) {
-		u.forget(leaseAttributes...)
+		u.unset(leaseAttributes...)
 	}
-	kept := []string{attrLeaseSeq, attrForced, attrVariants}
+	kept := []string{attrLeaseSeq, attrForcedRefreshes, attrVariants}
 	if d.RequiredSecretVersion == "" {
-		kept = append(kept, attrMustLoad)
+		kept = append(kept, attrRequiredSecretVersion)
 	}
 	for _, name := range kept {
 		if slices.Contains(bad, name) {
-			u.forget(name)
+			u.unset(name)
 		}
 	}
 	if !d.Grant {
-		u.forget(spendAttributes...)
+		u.unset(attemptAttributes...)
 	}
 }

@@ -7,9 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
@@ -32,24 +30,7 @@ func newEngine(t *testing.T) engine {
 		t.Skipf("NOT RUN: no DynamoDB. Start DynamoDB Local or dynalite and set %s=http://127.0.0.1:PORT", engineVariable)
 	}
 	e := engine{client: newClient(endpoint, nil), table: "tokenvend-test-" + rand.Text()}
-	_, err := e.client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName:   &e.table,
-		BillingMode: types.BillingModePayPerRequest,
-		KeySchema: []types.KeySchemaElement{
-			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash},
-			{AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
-		},
-		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: aws.String("renew_slot"), AttributeType: types.ScalarAttributeTypeS},
-		},
-		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
-			IndexName:  aws.String("renew"),
-			KeySchema:  []types.KeySchemaElement{{AttributeName: aws.String("renew_slot"), KeyType: types.KeyTypeHash}},
-			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
-		}},
-	})
+	_, err := e.client.CreateTable(t.Context(), awsdynamodb.TableDefinition(e.table))
 	if err != nil {
 		t.Fatalf("create the test's table: %v", err)
 	}
@@ -63,9 +44,8 @@ func newEngine(t *testing.T) engine {
 	return e
 }
 
-func (e engine) store() *awsdynamodb.Wheel {
-	return awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: e.client, Store: awsdynamodb.New(
-		awsdynamodb.Config{Client: e.client, Table: e.table, Now: func() time.Time { return now }})})
+func (e engine) store() *awsdynamodb.Table {
+	return awsdynamodb.New(awsdynamodb.Config{Client: e.client, Table: e.table})
 }
 
 func TestStore(t *testing.T) {

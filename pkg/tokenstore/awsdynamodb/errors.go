@@ -9,10 +9,10 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// unavailable strips an error of the SDK to its code: messages carry ARNs,
-// request ids and table names. Everything that is not an answer about the item
-// counts as unavailable, also what an operator must mend (a missing table, a
-// missing permission): to callers it is the same, and the code tells which.
+// unavailable reduces an error of the SDK to its code, because its message
+// contains ARNs, request ids and table names. Every error that says nothing about
+// the item counts as unavailable, including a missing table and a missing
+// permission. For callers these are the same; the code tells an operator which.
 func unavailable(ctx context.Context, verb string, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return fmt.Errorf("%s token item: %w: %w", verb, tokenstore.ErrUnavailable, ended)
@@ -32,10 +32,10 @@ func reason(err error) string {
 	case errors.As(err, &http) && http.HTTPStatusCode() >= 300:
 		return fmt.Sprintf("HTTP status %d", http.HTTPStatusCode())
 	}
-	return "no usable answer"
+	return "no usable response"
 }
 
-// isCode admits words only: what claims to be an error code is text from the network.
+// isCode accepts letters only, because the code is text from the network.
 func isCode(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }

@@ -279,29 +279,29 @@ func TestGrantRequests(t *testing.T) {
 	moved := granted(attributes{"version": num("9"), "lease_owner": str("me"), "lease_until": num("1767323055678"), "spend_by": str("me")})
 	landed := granted(attributes{"version": num("12"), "grant_fp": str("rt_2")})
 	fine := found(t, "Attributes", mine)
-	take := func(ctx context.Context, s *awsdynamodb.Store) error {
+	take := func(ctx context.Context, s *awsdynamodb.Table) error {
 		a := acquire("me")
 		a.UsesRefreshToken = true
 		_, err := s.Acquire(ctx, a)
 		return err
 	}
-	save := func(ctx context.Context, s *awsdynamodb.Store) error {
+	save := func(ctx context.Context, s *awsdynamodb.Table) error {
 		c := commit("me", 7)
 		c.Consumed, c.Grant = "rt_1", tokenstore.SealedGrant{Fingerprint: "rt_2", Sealed: []byte("x")}
 		_, err := s.Commit(ctx, c)
 		return err
 	}
-	drop := func(ctx context.Context, s *awsdynamodb.Store) error {
+	drop := func(ctx context.Context, s *awsdynamodb.Table) error {
 		_, err := s.Drop(ctx, tokenstore.Drop{Key: crm, Now: now})
 		return err
 	}
-	disconnect := func(ctx context.Context, s *awsdynamodb.Store) error {
+	disconnect := func(ctx context.Context, s *awsdynamodb.Table) error {
 		_, err := s.Drop(ctx, tokenstore.Drop{Key: crm, Grant: true, Now: now})
 		return err
 	}
 	for _, tc := range []struct {
 		name    string
-		call    func(context.Context, *awsdynamodb.Store) error
+		call    func(context.Context, *awsdynamodb.Table) error
 		answers []answer
 		want    string
 		err     error

@@ -2,64 +2,60 @@ package awsdynamodb
 
 import (
 	"context"
-	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// leaseFree holds when the lease may be taken: nobody has it, its end has
-// passed or is absurd, it cannot be read, or it is the asker's already, which
-// is how the retry of a write whose answer was lost succeeds (CR-36). A lease
-// that was taken to spend a refresh token is not taken again: the retry would
-// find its own mark, and report it as that of an earlier attempt.
+// The condition under which a lease may be taken is leaseFree followed by one of
+// the other two: it has no owner, it has expired, its end is implausibly late, it
+// is corrupt, or the same owner already has it. The last case lets a retry
+// succeed whose first response was lost (CR-36). A lease for a refresh token is
+// not taken a second time: the retry would find its own mark and report it as
+// the mark of an earlier attempt.
 const (
 	leaseFree = "NOT attribute_type(#lease_owner, :text) OR NOT attribute_type(#lease_until, :number)" +
-		" OR #lease_until < :now OR #lease_until > :absurd OR "
-	leaseMine         = "#lease_owner = :lease_owner"
-	leaseMineUnmarked = "(#lease_owner = :lease_owner AND NOT #spend_by = :lease_owner)"
+		" OR #lease_until < :now OR #lease_until > :latest OR "
+	leaseOwned         = "#lease_owner = :lease_owner"
+	leaseOwnedUnmarked = "(#lease_owner = :lease_owner AND NOT #spend_by = :lease_owner)"
 )
 
-// mendTries bounds the writes that bring an unreadable item back into shape
-// while others change it.
-const mendTries = 3
-
-// Acquire takes the lease and returns the item under it.
+// Acquire takes the lease and returns the item as of the same write.
 //
-// An item that cannot be understood is mended under the lease: what is readable
-// of its version, its variants, RequiredSecretVersion and ForcedRefreshes stays, everything else is
-// forgotten, so that it reads as a miss which Commit may fill. An item that
-// holds a grant is left alone and is tokenstore.ErrGrantCorrupt.
-// tokenstore.ErrHeld comes with the item, or with its key and lease when the
-// rest cannot be read.
-func (s *Store) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
-	found, applied, err := s.apply(ctx, acquisition(a))
+// A corrupt item is repaired under the lease: what is readable of Version,
+// Variants, RequiredSecretVersion and ForcedRefreshes is kept, and everything
+// else is removed, so that the item reads as a miss which Commit fills. An item
+// that contains a grant is not changed and is tokenstore.ErrGrantCorrupt.
+// tokenstore.ErrHeld comes with the item, or with only its key and lease if the
+// rest is corrupt.
+func (t *Table) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+	found, applied, err := t.apply(ctx, acquireUpdate(a))
 	if err != nil {
 		return tokenstore.Item{Key: a.Key}, err
 	}
 	item, bad := decode(a.Key, found)
 	switch {
-	case len(bad) == 0 && (applied || a.UsesRefreshToken && mine(item, a)):
+	case len(bad) == 0 && (applied || a.UsesRefreshToken && ownsAttempt(item, a)):
 		return item, nil
-	case !applied && held(item.Lease, a):
+	case !applied && heldByOther(item.Lease, a):
 		return heldItem(item, bad), tokenstore.ErrHeld
 	}
-	return s.mend(ctx, a, found)
+	return t.repair(ctx, a, found)
 }
 
-// mine says whether the lease is a's own and the mark of its attempt is set.
-func mine(item tokenstore.Item, a tokenstore.Acquire) bool {
+// ownsAttempt reports whether a's owner has the lease and its attempt is marked.
+func ownsAttempt(item tokenstore.Item, a tokenstore.Acquire) bool {
 	return item.Lease.Owner == a.Owner && item.RefreshAttempt.Attempt == a.Owner
 }
 
-// acquisition is the one write of an Acquire on an item in good order. Where the
-// item may be swept, it also requires that this will not happen under the lease,
-// nor during the failure that may be noted after it; an item so old, and one
-// that holds a grant although none was to be spent, is left to mend.
-func acquisition(a tokenstore.Acquire) *update {
+// acquireUpdate is the single write of an Acquire on a valid item. For an item
+// that may expire, it also requires that the ttl lies beyond the lease and the
+// failure that may be recorded after it. An item with an earlier ttl, and an item
+// with a grant when a does not use its refresh token, are left to repair.
+func acquireUpdate(a tokenstore.Acquire) *update {
 	u := takeLease(a)
-	u.answer = types.ReturnValueAllNew
+	u.returns = types.ReturnValueAllNew
 	u.stamp()
 	u.requireSchema()
 	u.compute(attrLeaseSeq, "if_not_exists(#lease_seq, :zero) + :one")
@@ -68,29 +64,29 @@ func acquisition(a tokenstore.Acquire) *update {
 	u.value(":zero", number(0))
 	u.value(":most", number(maxCount-1))
 	if a.UsesRefreshToken {
-		u.mark()
+		u.markAttempt()
 	}
-	if a.UsesRefreshToken || !swept(a.Key) {
-		u.forget(attrTTL)
+	if a.UsesRefreshToken || !mayExpire(a.Key) {
+		u.unset(attrTTL)
 		return u
 	}
 	end := a.Now.Add(a.TTL)
 	u.compute(attrTTL, "if_not_exists(#ttl, :ttl)")
-	u.value(":ttl", sweepAt(end))
+	u.value(":ttl", ttlAfter(end))
 	u.require("attribute_not_exists(#ttl) OR #ttl >= :soon")
-	u.value(":soon", number(end.Add(grace/2).Unix()))
-	u.require(withoutGrant)
+	u.value(":soon", number(end.Add(retention/2).Unix()))
+	u.require(noGrant)
 	return u
 }
 
-// mark notes, of an acquisition, that the refresh token which stands is about to
-// be presented, and which one was so before.
-func (u *update) mark() {
-	u.compute(attrSpendPrint, "if_not_exists(#grant_fp, :nothing)")
-	u.compute(attrSpendBefore, "if_not_exists(#spend_fp, :nothing)")
-	u.value(":nothing", text(nothing))
-	u.compute(attrSpendAttempt, ":lease_owner")
-	u.compute(attrSpendAt, ":now")
+// markAttempt records, with the lease, that the current refresh token is about
+// to be used, and which refresh token was marked before.
+func (u *update) markAttempt() {
+	u.compute(attrAttemptFingerprint, "if_not_exists(#grant_fp, :nothing)")
+	u.compute(attrAttemptPrevious, "if_not_exists(#spend_fp, :nothing)")
+	u.value(":nothing", text(noFingerprint))
+	u.compute(attrAttemptOwner, ":lease_owner")
+	u.compute(attrAttemptStartedAt, ":now")
 }
 
 func takeLease(a tokenstore.Acquire) *update {
@@ -98,22 +94,23 @@ func takeLease(a tokenstore.Acquire) *update {
 	u.assign(attrLeaseOwner, text(a.Owner))
 	u.assign(attrLeaseUntil, instant(a.Now.Add(a.TTL)))
 	if a.UsesRefreshToken {
-		u.require(leaseFree + leaseMineUnmarked)
+		u.require(leaseFree + leaseOwnedUnmarked)
 	} else {
-		u.require(leaseFree + leaseMine)
+		u.require(leaseFree + leaseOwned)
 	}
 	u.value(":text", text("S"))
 	u.value(":number", text("N"))
 	u.value(":now", instant(a.Now))
-	u.value(":absurd", instant(a.Believable()))
+	u.value(":latest", instant(a.MaxLeaseEnd()))
 	return u
 }
 
-// held tells of an item as it was found what leaseFree tells of it in the table.
-func held(l tokenstore.Lease, a tokenstore.Acquire) bool {
+// heldByOther evaluates leaseFree for a decoded lease: it reports whether
+// another owner has it.
+func heldByOther(l tokenstore.Lease, a tokenstore.Acquire) bool {
 	return l.Owner != "" && l.Owner != a.Owner &&
 		l.Until.UnixMilli() >= a.Now.UnixMilli() &&
-		l.Until.UnixMilli() <= a.Believable().UnixMilli()
+		l.Until.UnixMilli() <= a.MaxLeaseEnd().UnixMilli()
 }
 
 func heldItem(item tokenstore.Item, bad []string) tokenstore.Item {
@@ -123,134 +120,24 @@ func heldItem(item tokenstore.Item, bad []string) tokenstore.Item {
 	return item
 }
 
-// mend takes the lease of an item that acquisition could not take as it is:
-// something in it cannot be read, it is about to be swept, it holds a grant
-// that nobody wants to spend, or its lease was given up in the meantime.
-func (s *Store) mend(ctx context.Context, a tokenstore.Acquire, found attributes) (tokenstore.Item, error) {
-	for range mendTries {
-		if _, bad := decode(a.Key, found); beyondLease(bad) && holdsGrant(a.Key, found) {
-			return tokenstore.Item{Key: a.Key}, s.leaveAlone(ctx, a, found, bad)
-		}
-		next, applied, err := s.apply(ctx, mending(a, found))
-		if err != nil {
-			return tokenstore.Item{Key: a.Key}, err
-		}
-		item, bad := decode(a.Key, next)
-		switch {
-		case len(bad) == 0 && item.Lease.Owner == a.Owner:
-			return item, nil
-		case !applied && held(item.Lease, a):
-			return heldItem(item, bad), tokenstore.ErrHeld
-		}
-		found = next
-	}
-	return tokenstore.Item{Key: a.Key}, tokenstore.ErrHeld
-}
-
-// leaveAlone gives up the lease that may already have been taken of an
-// unreadable item, which may hold the only living refresh token (BI-72). The
-// mark goes with it, unless it replaced that of an earlier attempt.
-func (s *Store) leaveAlone(ctx context.Context, a tokenstore.Acquire, found attributes, bad []string) error {
-	before := found[attrSpendBefore]
-	r := tokenstore.Release{Key: a.Key, Owner: a.Owner, Unsettled: before != nil && textOf(before) != nothing}
-	if err := s.Release(ctx, r); err != nil {
-		return err
-	}
-	return corrupt(tokenstore.ErrGrantCorrupt, bad)
-}
-
-// mending removes what cannot be read of found, on the condition that neither
-// lease nor version has moved since. It writes nothing else, so that what
-// others note in between stays. What it forgets holds no grant.
-func mending(a tokenstore.Acquire, found attributes) *update {
-	item, bad := decode(a.Key, found)
-	u := takeLease(a)
-	u.answer = types.ReturnValueAllNew
-	u.assign(attrSchema, number(schemaVersion))
-	unmoved(u, found)
-	// One's own lease was taken a moment ago, by acquisition; but that takes none
-	// beside a grant.
-	if item.Lease.Owner != a.Owner || item.Lease.Seq == 0 || holdsGrant(a.Key, found) {
-		item.Lease.Seq++
-	}
-	u.assign(attrLeaseSeq, number(item.Lease.Seq))
-	if slices.Contains(bad, attrVersion) {
-		// Past every version counted so far, so that no holder's fence can match it.
-		u.assign(attrVersion, instant(a.Now))
-	}
-	if beyondLease(bad) {
-		u.forget(attrRenewSlot)
-		u.forget(tokenAttributes...)
-		u.forget(failureAttributes...)
-		item.Token, item.Failure = tokenstore.SealedToken{}, tokenstore.Failure{}
-	}
-	for _, name := range []string{attrForced, attrMustLoad, attrVariants} {
-		if slices.Contains(bad, name) {
-			u.forget(name)
-		}
-	}
-	u.remark(a, beyondLease(bad))
-	if a.UsesRefreshToken || !swept(a.Key) || holdsGrant(a.Key, found) {
-		u.forget(attrTTL)
-		return u
-	}
-	u.sweep(sweepAt(a.Now.Add(a.TTL), item.Token.ExpiresAt, item.Failure.NextAttemptAt))
-	return u
-}
-
-// remark marks an attempt on an item that is being mended. When more than its
-// lease was unreadable it holds no grant, and no earlier mark counts.
-func (u *update) remark(a tokenstore.Acquire, afresh bool) {
-	switch {
-	case !afresh && a.UsesRefreshToken:
-		u.mark()
-	case afresh && a.UsesRefreshToken:
-		u.assign(attrSpendPrint, text(nothing))
-		u.assign(attrSpendBefore, text(nothing))
-		u.compute(attrSpendAttempt, ":lease_owner")
-		u.compute(attrSpendAt, ":now")
-	case afresh:
-		u.forget(spendAttributes...)
-	}
-}
-
-// unmoved requires the version to be what was found, readable or not.
-func unmoved(u *update, found attributes) {
-	raw := found[attrVersion]
-	if raw == nil {
-		u.require("attribute_not_exists(#version)")
-		return
-	}
-	u.require("#version = :found")
-	u.value(":found", raw)
-}
-
-// beyondLease says whether more than the lease is unreadable. A lease that
-// cannot be read is simply taken; the token beside it is as good as ever.
-func beyondLease(bad []string) bool {
-	return slices.ContainsFunc(bad, func(name string) bool {
-		return name != attrLeaseSeq && !slices.Contains(leaseAttributes, name)
-	})
-}
-
-// Fail remembers a failure and ends the lease; a lost lease makes it a no-op.
-// An item that has a ttl holds no grant, and gets a later one if need be.
-func (s *Store) Fail(ctx context.Context, f tokenstore.Fail) error {
-	if swept(f.Key) {
-		u := failing(f)
-		u.sweep(sweepAt(f.Now, f.Failure.NextAttemptAt))
+// Fail records a failure and ends the lease; it changes nothing if the lease has
+// been lost. An item with a ttl has no grant, and gets a later ttl if necessary.
+func (t *Table) Fail(ctx context.Context, f tokenstore.Fail) error {
+	if mayExpire(f.Key) {
+		u := failUpdate(f)
+		u.expireIfAllowed(ttlAfter(f.Now, f.Failure.NextAttemptAt))
 		u.require("#ttl < :ttl")
-		if _, applied, err := s.apply(ctx, u); applied || err != nil {
+		if _, applied, err := t.apply(ctx, u); applied || err != nil {
 			return err
 		}
 	}
-	return s.end(ctx, f.Unsettled, func() *update { return failing(f) })
+	return t.endLease(ctx, f.OutcomeUnknown, func() *update { return failUpdate(f) })
 }
 
-func failing(f tokenstore.Fail) *update {
-	u := ending("fail", f.Key, f.Owner)
+func failUpdate(f tokenstore.Fail) *update {
+	u := endLeaseUpdate("fail", f.Key, f.Owner)
 	if f.Failure.Count == 0 {
-		u.forget(failureAttributes...)
+		u.unset(failureAttributes...)
 	} else {
 		putFailure(u, f.Failure)
 	}
@@ -266,45 +153,46 @@ func putFailure(u *update, f tokenstore.Failure) {
 	u.text(attrFailProvider, f.ProviderCode)
 	u.text(attrFailCause, f.Cause)
 	if f.Status == 0 {
-		u.forget(attrFailStatus)
+		u.unset(attrFailStatus)
 	} else {
 		u.assign(attrFailStatus, number(int64(f.Status)))
 	}
 }
 
-// Release ends the lease if it is still r.Owner's.
-func (s *Store) Release(ctx context.Context, r tokenstore.Release) error {
-	return s.end(ctx, r.Unsettled, func() *update { return ending("release", r.Key, r.Owner) })
+// Release ends the lease if r.Owner still has it.
+func (t *Table) Release(ctx context.Context, r tokenstore.Release) error {
+	return t.endLease(ctx, r.OutcomeUnknown, func() *update { return endLeaseUpdate("release", r.Key, r.Owner) })
 }
 
-// end sends a write that ends a lease. If the outcome is settled, the mark of
-// this attempt goes with it; that of another, which died or was taken over,
-// costs a second write, which leaves it alone.
-func (s *Store) end(ctx context.Context, unsettled bool, form func() *update) error {
-	if !unsettled {
+// endLease sends a write that ends a lease. If the outcome of the attempt is
+// known, the write also removes its mark. The mark of another attempt, which
+// crashed or lost the lease, stays; that takes a second write.
+func (t *Table) endLease(ctx context.Context, outcomeUnknown bool, form func() *update) error {
+	if !outcomeUnknown {
 		u := form()
-		u.settle()
-		found, applied, err := s.apply(ctx, u)
+		u.clearAttempt()
+		found, applied, err := t.apply(ctx, u)
 		if applied || err != nil || len(found) > 0 && textOf(found[attrLeaseOwner]) != textOf(u.values[":owner"]) {
 			return err
 		}
 	}
-	_, _, err := s.apply(ctx, form())
+	_, _, err := t.apply(ctx, form())
 	return err
 }
 
-// settle takes away the mark of :owner's attempt.
-func (u *update) settle() {
+// clearAttempt removes the mark of :owner's attempt.
+func (u *update) clearAttempt() {
 	u.require("attribute_not_exists(#spend_by) OR #spend_by = :owner")
-	u.forget(spendAttributes...)
+	u.unset(attemptAttributes...)
 }
 
-// ending ends owner's lease and does nothing when it is another's: then it
-// lapsed, or this very write has ended it before and the answer was lost.
-func ending(verb string, key tokenstore.Key, owner string) *update {
+// endLeaseUpdate ends owner's lease. It changes nothing if another owner has the
+// lease: then it expired, or this same write ended it before and its response
+// was lost.
+func endLeaseUpdate(verb string, key tokenstore.Key, owner string) *update {
 	u := newUpdate(verb, key)
-	u.blind = true
-	u.forget(leaseAttributes...)
+	u.skipRead = true
+	u.unset(leaseAttributes...)
 	u.require("#lease_owner = :owner")
 	u.value(":owner", text(owner))
 	return u

@@ -11,21 +11,25 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// schemaVersion is written into every item. A reader refuses a newer one.
+// schemaVersion is written into every item. A reader refuses any other version.
 const schemaVersion = 1
 
-// The attributes of an item beside its key. Names count into the item's size,
-// and a write is billed by the kilobyte.
+// The attributes of an item. Their names are stored: renaming one makes every
+// stored item unreadable. They are short because a name counts towards the size
+// of the item, and a write is billed by the kilobyte.
 const (
-	attrSchema     = "schema"
-	attrVersion    = "version"
-	attrGeneration = "generation"
+	attrPartitionKey = "pk"
+	attrSortKey      = "sk"
+
+	attrSchema            = "schema"
+	attrVersion           = "version"
+	attrSecretIncarnation = "generation"
 
 	attrTokenID       = "token_id"
 	attrSealed        = "sealed"
 	attrMintedAt      = "minted_at"
 	attrExpiresAt     = "expires_at"
-	attrDeclaration   = "declaration"
+	attrConfigHash    = "declaration"
 	attrSecretVersion = "secret_version"
 
 	attrLeaseOwner = "lease_owner"
@@ -40,35 +44,35 @@ const (
 	attrFailedAt      = "failed_at"
 	attrNextAttemptAt = "next_attempt_at"
 
-	attrRejectedID = "rejected_id"
-	attrForced     = "forced"
-	attrMustLoad   = "must_load"
-	attrUsed       = "used"
-	attrRenewSlot  = "renew_slot"
-	attrVariants   = "variants"
+	attrRejectedID            = "rejected_id"
+	attrForcedRefreshes       = "forced"
+	attrRequiredSecretVersion = "must_load"
+	attrUsed                  = "used"
+	attrRenewSlot             = "renew_slot"
+	attrVariants              = "variants"
 
-	attrGrant           = "grant"
-	attrGrantPrint      = "grant_fp"
-	attrGrantGeneration = "grant_generation"
-	attrGrantClient     = "grant_client"
-	attrGrantExpiresAt  = "grant_expires_at"
-	attrConsentedBy     = "consented_by"
-	attrConsentedAt     = "consented_at"
-	attrRefreshedAt     = "refreshed_at"
+	attrGrant                  = "grant"
+	attrGrantFingerprint       = "grant_fp"
+	attrGrantSecretIncarnation = "grant_generation"
+	attrGrantClient            = "grant_client"
+	attrGrantExpiresAt         = "grant_expires_at"
+	attrConsentedBy            = "consented_by"
+	attrConsentedAt            = "consented_at"
+	attrRefreshedAt            = "refreshed_at"
 
-	attrSpendPrint   = "spend_fp"
-	attrSpendAttempt = "spend_by"
-	attrSpendAt      = "spend_at"
-	attrSpendBefore  = "spend_before"
+	attrAttemptFingerprint = "spend_fp"
+	attrAttemptOwner       = "spend_by"
+	attrAttemptStartedAt   = "spend_at"
+	attrAttemptPrevious    = "spend_before"
 
 	attrTTL    = "ttl"
 	attrTTLPin = "ttl_pin"
 )
 
-// What a drop, and the mending of a corrupt item, forget together.
+// Groups of attributes that are removed together.
 var (
 	tokenAttributes = []string{
-		attrGeneration, attrTokenID, attrSealed, attrMintedAt, attrExpiresAt, attrDeclaration,
+		attrSecretIncarnation, attrTokenID, attrSealed, attrMintedAt, attrExpiresAt, attrConfigHash,
 		attrSecretVersion, attrUsed, attrRejectedID,
 	}
 	failureAttributes = []string{
@@ -76,36 +80,36 @@ var (
 	}
 	leaseAttributes = []string{attrLeaseOwner, attrLeaseUntil}
 	grantAttributes = []string{
-		attrGrant, attrGrantPrint, attrGrantGeneration, attrGrantClient, attrGrantExpiresAt,
+		attrGrant, attrGrantFingerprint, attrGrantSecretIncarnation, attrGrantClient, attrGrantExpiresAt,
 		attrConsentedBy, attrConsentedAt, attrRefreshedAt,
 	}
-	spendAttributes = []string{attrSpendPrint, attrSpendAttempt, attrSpendAt, attrSpendBefore}
+	attemptAttributes = []string{attrAttemptFingerprint, attrAttemptOwner, attrAttemptStartedAt, attrAttemptPrevious}
 )
 
 const (
-	// maxCount bounds version and lease_seq; what lies beyond is corrupt (BI-75).
+	// maxCount bounds version and lease_seq; a larger number is corrupt (BI-75).
 	maxCount = 1 << 53
-	// maxMillis is the last instant of the year 9999, and what lies beyond is corrupt.
+	// maxMillis is the last instant of the year 9999; a later one is corrupt.
 	maxMillis = 253402300799999
-	// grace is how long an item outlives what it is good for (CR-16).
-	grace = 24 * time.Hour
-	// never is a ttl that no sweeper reaches, in seconds.
-	never = maxMillis / 1000
-	// nothing stands for a refresh token where there is none: a computed
-	// attribute cannot be left out.
-	nothing = "-"
+	// retention is how long an item is kept after it was last useful (CR-16).
+	retention = 24 * time.Hour
+	// noExpiry is a ttl in the year 9999, in seconds.
+	noExpiry = maxMillis / 1000
+	// noFingerprint is stored where there is no refresh token: an update
+	// expression that computes an attribute cannot omit it.
+	noFingerprint = "-"
 )
 
-// withoutGrant holds of an item that a ttl may stand on: there is no trace of a
-// grant.
-var withoutGrant = "attribute_not_exists(#" + strings.Join(grantAttributes, ") AND attribute_not_exists(#") + ")"
+// noGrant is the condition that an item has no attribute of a grant, so that it
+// may have a ttl.
+var noGrant = "attribute_not_exists(#" + strings.Join(grantAttributes, ") AND attribute_not_exists(#") + ")"
 
 type attributes = map[string]types.AttributeValue
 
-// primaryKey names the item. No part of a key may hold a slash, so that no two
-// keys share an item.
+// primaryKey returns the primary key of an item. No part of a tokenstore.Key may
+// contain a slash; otherwise two keys could share an item.
 func primaryKey(key tokenstore.Key) attributes {
-	return attributes{"pk": text("connection/" + key.Connection), "sk": text(sortKey(key))}
+	return attributes{attrPartitionKey: text("connection/" + key.Connection), attrSortKey: text(sortKey(key))}
 }
 
 func sortKey(key tokenstore.Key) string {
@@ -119,25 +123,24 @@ func sortKey(key tokenstore.Key) string {
 	return sk
 }
 
-// swept says whether DynamoDB may delete the item by its ttl, unless it holds a
-// grant. A subject's item is there for its refresh token, which nothing but its
-// owner ends.
-func swept(key tokenstore.Key) bool { return key.Subject == "" }
+// mayExpire reports whether DynamoDB may delete the item by its ttl when it has
+// no grant. A subject's item exists for its refresh token and never expires.
+func mayExpire(key tokenstore.Key) bool { return key.Subject == "" }
 
-// holdsGrant says whether the item that stands under key holds a refresh token,
-// or may be meant to: any trace of one counts.
-func holdsGrant(key tokenstore.Key, found attributes) bool {
+// mayHoldGrant reports whether the stored item contains a refresh token or may
+// have contained one. Any attribute of a grant counts.
+func mayHoldGrant(key tokenstore.Key, found attributes) bool {
 	if len(found) == 0 {
 		return false
 	}
 	return key.Subject != "" || slices.ContainsFunc(grantAttributes, func(name string) bool { return found[name] != nil })
 }
 
-// sweepAt is the ttl of an item that is good for something until the latest of
-// the instants, in seconds since the epoch.
-func sweepAt(until ...time.Time) types.AttributeValue {
+// ttlAfter returns the ttl of an item that is useful until the latest of the
+// instants.
+func ttlAfter(until ...time.Time) types.AttributeValue {
 	latest := slices.MaxFunc(until, time.Time.Compare)
-	return number(latest.Add(grace).Unix())
+	return number(latest.Add(retention).Unix())
 }
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -65,14 +64,12 @@ func (s *script) operations() string {
 	return strings.Join(all, " ")
 }
 
-func scripted(t *testing.T, answers ...answer) (*awsdynamodb.Store, *script) {
+func scripted(t *testing.T, answers ...answer) (*awsdynamodb.Table, *script) {
 	t.Helper()
 	s := &script{answers: answers}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	return awsdynamodb.New(awsdynamodb.Config{
-		Client: newClient(server.URL, nil), Table: "tokens", Now: func() time.Time { return now },
-	}), s
+	return awsdynamodb.New(awsdynamodb.Config{Client: newClient(server.URL, nil), Table: "tokens"}), s
 }
 
 // wire writes attributes as the protocol does.

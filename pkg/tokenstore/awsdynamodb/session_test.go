@@ -15,16 +15,16 @@ import (
 func TestSessions(t *testing.T) {
 	e := newEngine(t)
 	storetest.RunSessions(t, func(*testing.T) storetest.Sessions {
-		return awsdynamodb.NewSessions(awsdynamodb.Config{Client: e.client, Table: e.table})
+		return awsdynamodb.New(awsdynamodb.Config{Client: e.client, Table: e.table})
 	})
 }
 
-func scriptedSessions(t *testing.T, answers ...answer) (*awsdynamodb.Sessions, *script) {
+func scriptedSessions(t *testing.T, answers ...answer) (*awsdynamodb.Table, *script) {
 	t.Helper()
 	s := &script{answers: answers}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	return awsdynamodb.NewSessions(awsdynamodb.Config{Client: newClient(server.URL, nil), Table: "tokens"}), s
+	return awsdynamodb.New(awsdynamodb.Config{Client: newClient(server.URL, nil), Table: "tokens"}), s
 }
 
 func soundSession(changes attributes) attributes {
@@ -74,7 +74,7 @@ func TestSessionRequests(t *testing.T) {
 	if _, err := s.Session(t.Context(), "s1"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.WriteSession(t.Context(), tokenstore.Session{ID: "s1", Version: 1, Text: []byte("x"), SweepAt: now}); err != nil {
+	if _, err := s.WriteSession(t.Context(), tokenstore.Session{ID: "s1", Version: 1, Text: []byte("x"), DeleteAfter: now}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := script.operations(), "GetItem UpdateItem"; got != want {
@@ -92,7 +92,7 @@ func TestSessionRequests(t *testing.T) {
 }
 
 func TestLostAnswerOfASession(t *testing.T) {
-	w := tokenstore.Session{ID: "s1", Version: 1, Text: []byte("text"), SweepAt: now}
+	w := tokenstore.Session{ID: "s1", Version: 1, Text: []byte("text"), DeleteAfter: now}
 	for _, tc := range []struct {
 		name   string
 		stands answer

@@ -76,40 +76,40 @@ func TestRequests(t *testing.T) {
 	mine := with(attributes{"lease_owner": str("me"), "lease_until": num("1767323055678")})
 	theirs := with(attributes{"lease_owner": str("they"), "lease_until": num("1767323055678")})
 	landed := with(attributes{"version": num("8"), "token_id": str("token_1")})
-	get := func(consistent bool) func(context.Context, *awsdynamodb.Store) error {
-		return func(ctx context.Context, s *awsdynamodb.Store) error {
+	get := func(consistent bool) func(context.Context, *awsdynamodb.Table) error {
+		return func(ctx context.Context, s *awsdynamodb.Table) error {
 			_, err := s.Get(ctx, crm, consistent)
 			return err
 		}
 	}
-	take := func(ctx context.Context, s *awsdynamodb.Store) error {
+	take := func(ctx context.Context, s *awsdynamodb.Table) error {
 		_, err := s.Acquire(ctx, acquire("me"))
 		return err
 	}
-	save := func(ctx context.Context, s *awsdynamodb.Store) error {
+	save := func(ctx context.Context, s *awsdynamodb.Table) error {
 		_, err := s.Commit(ctx, commit("me", 7))
 		return err
 	}
-	fail := func(ctx context.Context, s *awsdynamodb.Store) error {
+	fail := func(ctx context.Context, s *awsdynamodb.Table) error {
 		return s.Fail(ctx, tokenstore.Fail{Key: crm, Owner: "me", Now: now})
 	}
-	release := func(ctx context.Context, s *awsdynamodb.Store) error {
+	release := func(ctx context.Context, s *awsdynamodb.Table) error {
 		return s.Release(ctx, tokenstore.Release{Key: crm, Owner: "me"})
 	}
-	drop := func(ctx context.Context, s *awsdynamodb.Store) error {
+	drop := func(ctx context.Context, s *awsdynamodb.Table) error {
 		_, err := s.Drop(ctx, tokenstore.Drop{Key: crm, Now: now})
 		return err
 	}
-	reject := func(ctx context.Context, s *awsdynamodb.Store) error {
+	reject := func(ctx context.Context, s *awsdynamodb.Table) error {
 		_, err := s.Reject(ctx, tokenstore.Reject{Key: crm, Version: 7, TokenID: "9f86d081884c7d65"})
 		return err
 	}
-	used := func(ctx context.Context, s *awsdynamodb.Store) error { return s.MarkUsed(ctx, crm, 7) }
-	variant := func(ctx context.Context, s *awsdynamodb.Store) error { return s.AddVariant(ctx, crm, "v1") }
+	used := func(ctx context.Context, s *awsdynamodb.Table) error { return s.MarkUsed(ctx, crm, 7) }
+	variant := func(ctx context.Context, s *awsdynamodb.Table) error { return s.AddVariant(ctx, crm, "v1") }
 	fine, refused, gone := found(t, "Attributes", mine), conditionFailed(t, theirs), conditionFailed(t, nil)
 	for _, tc := range []struct {
 		name    string
-		call    func(context.Context, *awsdynamodb.Store) error
+		call    func(context.Context, *awsdynamodb.Table) error
 		answers []answer
 		want    string
 		err     error
@@ -234,7 +234,7 @@ func TestTransportErrors(t *testing.T) {
 		says string
 	}{
 		{"FI-26 timeout", timeoutError{}, "timeout"},
-		{"FI-26 connection refused", errors.New("dial secret-host:443: connection refused"), "no usable answer"},
+		{"FI-26 connection refused", errors.New("dial secret-host:443: connection refused"), "no usable response"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			client := newClient("http://127.0.0.1:1", broken{tc.err})

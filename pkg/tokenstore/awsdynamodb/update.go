@@ -13,8 +13,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// update is one conditional UpdateItem in the making. Expressions name every
-// attribute as #name, so that none can collide with a reserved word.
+// update builds one conditional UpdateItem. Expressions refer to every attribute
+// as #name, so that no name collides with a reserved word.
 type update struct {
 	key    tokenstore.Key
 	verb   string
@@ -24,10 +24,10 @@ type update struct {
 	drop   []string
 	when   []string
 	values attributes
-	// answer is what comes back of an update that was applied; empty is nothing.
-	answer types.ReturnValue
-	// blind says that a failed condition is worth no read of how the item stands.
-	blind bool
+	// returns selects what an applied update returns; empty returns nothing.
+	returns types.ReturnValue
+	// skipRead omits the read of the current item after a failed condition.
+	skipRead bool
 }
 
 func newUpdate(verb string, key tokenstore.Key) *update {
@@ -40,10 +40,10 @@ func (u *update) assign(name string, value types.AttributeValue) {
 	u.values[":"+name] = value
 }
 
-// text sets a text attribute, or removes it when s is empty.
+// text sets a string attribute, or removes it when s is empty.
 func (u *update) text(name, s string) {
 	if s == "" {
-		u.forget(name)
+		u.unset(name)
 		return
 	}
 	u.assign(name, text(s))
@@ -52,56 +52,57 @@ func (u *update) text(name, s string) {
 // bytes sets a binary attribute, or removes it when b is empty.
 func (u *update) bytes(name string, b []byte) {
 	if len(b) == 0 {
-		u.forget(name)
+		u.unset(name)
 		return
 	}
 	u.assign(name, &types.AttributeValueMemberB{Value: b})
 }
 
-// instant sets an instant, or removes it when at is zero.
+// instant sets an instant, or removes it when at is the zero time.
 func (u *update) instant(name string, at time.Time) {
 	if at.IsZero() {
-		u.forget(name)
+		u.unset(name)
 		return
 	}
 	u.assign(name, instant(at))
 }
 
-// compute sets an attribute to an expression, whose values the caller adds.
+// compute sets an attribute to an expression; the caller adds its values.
 func (u *update) compute(name, expression string) {
 	u.set = append(u.set, "#"+name+" = "+expression)
 }
 
-func (u *update) forget(names ...string) {
+// unset removes attributes.
+func (u *update) unset(names ...string) {
 	for _, name := range names {
 		u.remove = append(u.remove, "#"+name)
 	}
 }
 
-// require adds a condition; all must hold.
+// require adds a condition. All conditions must hold.
 func (u *update) require(condition string) { u.when = append(u.when, "("+condition+")") }
 
-// value adds a value that expressions name.
+// value adds a value that expressions refer to.
 func (u *update) value(name string, v types.AttributeValue) { u.values[name] = v }
 
-// stamp marks an item that the update may be creating as one of this schema.
+// stamp writes the schema of an item that this update may create.
 func (u *update) stamp() {
 	u.compute(attrSchema, "if_not_exists(#schema, :schema)")
 	u.value(":schema", number(schemaVersion))
 }
 
-// requireSchema admits an item of this schema, or a missing one: stamping any
-// other would make it look sound.
+// requireSchema requires an item of this schema, or a missing one. Stamping an
+// item without a schema would make a corrupt item look valid.
 func (u *update) requireSchema() { u.require("attribute_not_exists(#pk) OR #schema = :schema") }
 
-// sweep sets the ttl, where one may stand.
-func (u *update) sweep(at types.AttributeValue) {
-	if swept(u.key) {
+// expireIfAllowed sets the ttl of an item that may expire.
+func (u *update) expireIfAllowed(at types.AttributeValue) {
+	if mayExpire(u.key) {
 		u.expire(at)
 	}
 }
 
-// expire sets the ttl, or keeps it where it is pinned.
+// expire sets the ttl, unless it is pinned because the item lists variants.
 func (u *update) expire(at types.AttributeValue) {
 	u.compute(attrTTL, "if_not_exists(#ttl_pin, :ttl)")
 	u.value(":ttl", at)
@@ -109,7 +110,7 @@ func (u *update) expire(at types.AttributeValue) {
 
 func (u *update) input(table *string) *dynamodb.UpdateItemInput {
 	in := &dynamodb.UpdateItemInput{
-		TableName: table, Key: primaryKey(u.key), ReturnValues: u.answer,
+		TableName: table, Key: primaryKey(u.key), ReturnValues: u.returns,
 		UpdateExpression: aws.String(u.clauses()),
 	}
 	if len(u.when) > 0 {
@@ -137,7 +138,7 @@ func (u *update) clauses() string {
 	return strings.TrimSpace(b.String())
 }
 
-// names collects the #name placeholders of the expressions.
+// names returns the #name placeholders of the expressions.
 func names(expressions ...string) map[string]string {
 	found := make(map[string]string)
 	for _, expression := range expressions {
@@ -157,11 +158,11 @@ func names(expressions ...string) map[string]string {
 	return found
 }
 
-// apply sends u. When its condition fails, applied is false and the attributes
-// are the item as it stands: the engine's word, or, unless u is blind, a
-// consistent read where the engine does not say.
-func (s *Store) apply(ctx context.Context, u *update) (found attributes, applied bool, err error) {
-	out, err := s.client.UpdateItem(ctx, u.input(s.table))
+// apply sends u. If its condition fails, applied is false and found is the
+// current item: as returned with the failure or, from an engine that does not
+// return it, by a consistent read. With u.skipRead there is no such read.
+func (t *Table) apply(ctx context.Context, u *update) (found attributes, applied bool, err error) {
+	out, err := t.client.UpdateItem(ctx, u.input(t.name))
 	if err == nil {
 		return out.Attributes, true, nil
 	}
@@ -169,9 +170,9 @@ func (s *Store) apply(ctx context.Context, u *update) (found attributes, applied
 	switch {
 	case !errors.As(err, &failed):
 		return nil, false, unavailable(ctx, u.verb, err)
-	case u.blind || len(failed.Item) > 0:
+	case u.skipRead || len(failed.Item) > 0:
 		return failed.Item, false, nil
 	}
-	found, err = s.read(ctx, u.verb, u.key, true)
+	found, err = t.read(ctx, u.verb, u.key, true)
 	return found, false, err
 }

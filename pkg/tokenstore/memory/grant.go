@@ -8,11 +8,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// StoreGrant stores grant and token of a new consent over whatever grant was there,
-// under its version fence, and ends the lease if it is a.Owner's. A repeated
-// adoption succeeds and changes nothing.
+// StoreGrant stores grant and token of a new consent, fenced by the version, and
+// replaces any stored grant. It ends the lease if a.Owner has it. A repeated call
+// succeeds and changes nothing.
 func (s *Store) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
-	if err := alive(ctx, "adopt"); err != nil {
+	if err := checkContext(ctx, "store grant"); err != nil {
 		return tokenstore.Item{Key: a.Key}, err
 	}
 	s.mu.Lock()
@@ -30,11 +30,12 @@ func (s *Store) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokens
 	}), nil
 }
 
-// Subjects returns up to limit items of a connection's named subjects in the
-// order of their names, those after after, and the after of the next page,
-// empty on the last. Items that were never committed to are left out.
+// Subjects returns up to limit items of a connection's named subjects, in the
+// order of their names, beginning after the name after. The second result is the
+// after of the next page, empty on the last. Items that were never committed are
+// omitted.
 func (s *Store) Subjects(ctx context.Context, connection string, limit int, after string) ([]tokenstore.Item, string, error) {
-	if err := alive(ctx, "list subjects"); err != nil {
+	if err := checkContext(ctx, "list subjects"); err != nil {
 		return nil, "", err
 	}
 	s.mu.Lock()
@@ -52,15 +53,15 @@ func (s *Store) Subjects(ctx context.Context, connection string, limit int, afte
 	return items[:limit], items[limit-1].Key.Subject, nil
 }
 
-// marked is the mark of a's attempt to spend the item's refresh token.
-func marked(item tokenstore.Item, a tokenstore.Acquire) tokenstore.RefreshAttempt {
+// newAttempt returns the mark of a's use of the item's refresh token.
+func newAttempt(item tokenstore.Item, a tokenstore.Acquire) tokenstore.RefreshAttempt {
 	return tokenstore.RefreshAttempt{
 		Fingerprint: item.Grant.Fingerprint, Attempt: a.Owner, StartedAt: a.Now, Before: item.RefreshAttempt.Fingerprint,
 	}
 }
 
-// settled takes the mark away if it is owner's.
-func settled(mark tokenstore.RefreshAttempt, owner string) tokenstore.RefreshAttempt {
+// cleared returns no mark if owner wrote it, and the mark otherwise.
+func cleared(mark tokenstore.RefreshAttempt, owner string) tokenstore.RefreshAttempt {
 	if mark.Attempt != owner {
 		return mark
 	}

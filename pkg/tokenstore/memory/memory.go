@@ -1,9 +1,9 @@
-// Package memory is a token store in one process: for the local run and for
-// tests.
+// Package memory is a token store in the memory of one process, for local
+// development and for tests.
 //
-// It keeps every promise of storetest, races included, so that what works on
-// it works on the table. It is not a cache: nothing is evicted, and what it
-// holds ends with the process.
+// It passes the whole suite of package storetest, including its races, so that
+// code which works on it also works on the table. It is not a cache: it evicts
+// nothing, and its contents end with the process.
 package memory
 
 import (
@@ -16,30 +16,31 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// Store is safe for concurrent use. What it returns shares no memory with it.
+// Store is a token store. It is safe for concurrent use. What it returns shares
+// no memory with it.
 type Store struct {
-	mu    sync.Mutex
-	items map[tokenstore.Key]tokenstore.Item
-	slots slots
-	notes map[string]tokenstore.Document
-	// sessions are by id; nothing sweeps them.
+	mu        sync.Mutex
+	items     map[tokenstore.Key]tokenstore.Item
+	slots     slots
+	documents map[string]tokenstore.Document
+	// sessions are by id; they are never deleted.
 	sessions map[string]tokenstore.Session
 }
 
 // New returns an empty store.
 func New() *Store {
 	return &Store{
-		items:    make(map[tokenstore.Key]tokenstore.Item),
-		slots:    make(slots),
-		notes:    make(map[string]tokenstore.Document),
-		sessions: make(map[string]tokenstore.Session),
+		items:     make(map[tokenstore.Key]tokenstore.Item),
+		slots:     make(slots),
+		documents: make(map[string]tokenstore.Document),
+		sessions:  make(map[string]tokenstore.Session),
 	}
 }
 
-// Get reads one item; there are no stale reads here, so consistent changes
-// nothing. The only error is tokenstore.ErrUnavailable, when ctx has ended.
+// Get reads one item. Every read is consistent. The only error is
+// tokenstore.ErrUnavailable, when ctx has ended.
 func (s *Store) Get(ctx context.Context, key tokenstore.Key, _ bool) (tokenstore.Item, error) {
-	if err := alive(ctx, "get"); err != nil {
+	if err := checkContext(ctx, "get"); err != nil {
 		return tokenstore.Item{Key: key}, err
 	}
 	s.mu.Lock()
@@ -47,34 +48,34 @@ func (s *Store) Get(ctx context.Context, key tokenstore.Key, _ bool) (tokenstore
 	return s.read(key), nil
 }
 
-// Acquire takes the lease when it is free, lapsed, absurd, or a.Owner's
-// already; to spend a refresh token it takes it once, and a repetition changes
+// Acquire takes the lease if it is free, has expired, ends implausibly late, or
+// a.Owner already has it. A repeated Acquire that uses the refresh token changes
 // nothing. tokenstore.ErrHeld comes with the item.
 func (s *Store) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
-	if err := alive(ctx, "acquire"); err != nil {
+	if err := checkContext(ctx, "acquire"); err != nil {
 		return tokenstore.Item{Key: a.Key}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	item := s.read(a.Key)
 	switch {
-	case !ended(item.Lease, a) && item.Lease.Owner != a.Owner:
+	case !leaseFree(item.Lease, a) && item.Lease.Owner != a.Owner:
 		return item, tokenstore.ErrHeld
-	case !ended(item.Lease, a) && a.UsesRefreshToken && item.RefreshAttempt.Attempt == a.Owner:
+	case !leaseFree(item.Lease, a) && a.UsesRefreshToken && item.RefreshAttempt.Attempt == a.Owner:
 		return item, nil
 	}
 	item.Lease = tokenstore.Lease{Owner: a.Owner, Until: instant(a.Now.Add(a.TTL)), Seq: item.Lease.Seq + 1}
 	if a.UsesRefreshToken {
-		item.RefreshAttempt = marked(item, a)
+		item.RefreshAttempt = newAttempt(item, a)
 	}
 	return s.write(item), nil
 }
 
-// Commit stores a token under its version fence, a grant under that of the
-// refresh token consumed, and ends the lease if it is c.Owner's. A repeated
-// commit succeeds and changes nothing.
+// Commit stores a token, fenced by the version, and a grant, fenced by the
+// consumed refresh token. It ends the lease if c.Owner has it. A repeated commit
+// succeeds and changes nothing.
 func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
-	if err := alive(ctx, "commit"); err != nil {
+	if err := checkContext(ctx, "commit"); err != nil {
 		return tokenstore.Item{Key: c.Key}, err
 	}
 	s.mu.Lock()
@@ -95,35 +96,35 @@ func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Ite
 		item.Used, item.RenewSlot = c.Used, c.RenewSlot
 		item.Failure, item.RejectedID, item.RequiredSecretVersion = tokenstore.Failure{}, "", ""
 	}
-	item.RefreshAttempt = settled(item.RefreshAttempt, c.Owner)
+	item.RefreshAttempt = cleared(item.RefreshAttempt, c.Owner)
 	item.Lease = released(item.Lease, c.Owner)
 	return s.write(item), nil
 }
 
-// Fail remembers a failure and ends the lease; nothing happens when the lease
-// is not f.Owner's.
+// Fail records a failure and ends the lease; it changes nothing if another owner
+// has the lease.
 func (s *Store) Fail(ctx context.Context, f tokenstore.Fail) error {
 	return s.underLease(ctx, "fail", f.Key, f.Owner, func(item *tokenstore.Item) {
 		item.Failure, item.RenewSlot = f.Failure, f.RenewSlot
-		if !f.Unsettled {
-			item.RefreshAttempt = settled(item.RefreshAttempt, f.Owner)
+		if !f.OutcomeUnknown {
+			item.RefreshAttempt = cleared(item.RefreshAttempt, f.Owner)
 		}
 	})
 }
 
-// Release ends the lease if it is r.Owner's.
+// Release ends the lease if r.Owner has it.
 func (s *Store) Release(ctx context.Context, r tokenstore.Release) error {
 	return s.underLease(ctx, "release", r.Key, r.Owner, func(item *tokenstore.Item) {
-		if !r.Unsettled {
-			item.RefreshAttempt = settled(item.RefreshAttempt, r.Owner)
+		if !r.OutcomeUnknown {
+			item.RefreshAttempt = cleared(item.RefreshAttempt, r.Owner)
 		}
 	})
 }
 
-// Reject marks the current token as reported dead and moves the version.
-// Repeating the very same report succeeds.
+// Reject marks the current token as rejected and increments the version.
+// Repeating the same report succeeds.
 func (s *Store) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error) {
-	if err := alive(ctx, "reject"); err != nil {
+	if err := checkContext(ctx, "reject"); err != nil {
 		return tokenstore.Item{Key: r.Key}, err
 	}
 	s.mu.Lock()
@@ -142,11 +143,11 @@ func (s *Store) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Ite
 	return s.write(item), nil
 }
 
-// Drop forgets token, failure and rejection, the grant only when told to, and
-// returns the item as it stood before. A missing item is created, so that
-// whoever is about to commit to it is fenced.
+// Drop removes token, failure and rejection, and with d.Grant the grant, and
+// returns the item as it was before. A missing item is created, so that a
+// pending commit to it is fenced.
 func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
-	if err := alive(ctx, "drop"); err != nil {
+	if err := checkContext(ctx, "drop"); err != nil {
 		return tokenstore.Item{Key: d.Key}, err
 	}
 	s.mu.Lock()
@@ -170,9 +171,9 @@ func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, e
 	return before, nil
 }
 
-// MarkUsed notes that the token of that version was served.
+// MarkUsed records that the token of that version was served.
 func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error {
-	if err := alive(ctx, "mark used"); err != nil {
+	if err := checkContext(ctx, "mark used"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -184,9 +185,9 @@ func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 	return nil
 }
 
-// SetForcedRefreshes replaces the instants of forced refreshes, if they are still was.
+// SetForcedRefreshes replaces the instants of forced refreshes if they are still was.
 func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
-	if err := alive(ctx, "set forced"); err != nil {
+	if err := checkContext(ctx, "set forced"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -200,9 +201,9 @@ func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was,
 	return nil
 }
 
-// RemoveVariant takes back that a variant exists.
+// RemoveVariant removes a variant from the list of the connection's own item.
 func (s *Store) RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error {
-	if err := alive(ctx, "remove variant"); err != nil {
+	if err := checkContext(ctx, "remove variant"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -216,9 +217,9 @@ func (s *Store) RemoveVariant(ctx context.Context, key tokenstore.Key, variant s
 	return nil
 }
 
-// AddVariant notes on the connection's own item that a variant exists.
+// AddVariant adds a variant to the list of the connection's own item.
 func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
-	if err := alive(ctx, "add variant"); err != nil {
+	if err := checkContext(ctx, "add variant"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -232,9 +233,9 @@ func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant stri
 	return nil
 }
 
-// underLease changes the item if owner holds its lease, and ends the lease.
+// underLease changes the item if owner has its lease, and ends the lease.
 func (s *Store) underLease(ctx context.Context, verb string, key tokenstore.Key, owner string, change func(*tokenstore.Item)) error {
-	if err := alive(ctx, verb); err != nil {
+	if err := checkContext(ctx, verb); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -249,27 +250,29 @@ func (s *Store) underLease(ctx context.Context, verb string, key tokenstore.Key,
 	return nil
 }
 
-// read returns a copy of the item, or the missing one. The caller holds mu.
+// read returns a copy of the item; a missing item has Version 0. The caller holds
+// mu.
 func (s *Store) read(key tokenstore.Key) tokenstore.Item {
 	item := clone(s.items[key])
 	item.Key = key
 	return item
 }
 
-// write keeps a normalised copy of item and returns another. The caller holds mu.
+// write stores a normalized copy of item and returns another copy. The caller
+// holds mu.
 func (s *Store) write(item tokenstore.Item) tokenstore.Item {
 	s.slots.move(item.Key, s.items[item.Key].RenewSlot, item.RenewSlot)
-	s.items[item.Key] = normal(clone(item))
+	s.items[item.Key] = normalized(clone(item))
 	return s.read(item.Key)
 }
 
-// ended says whether a lease binds nobody any more.
-func ended(l tokenstore.Lease, a tokenstore.Acquire) bool {
+// leaseFree reports whether a may take a lease from any owner.
+func leaseFree(l tokenstore.Lease, a tokenstore.Acquire) bool {
 	return l.Owner == "" ||
-		l.Until.Before(instant(a.Now)) || l.Until.After(instant(a.Believable()))
+		l.Until.Before(instant(a.Now)) || l.Until.After(instant(a.MaxLeaseEnd()))
 }
 
-// released ends the lease if it is owner's; the count of acquisitions stays.
+// released ends the lease if owner has it. The count of acquisitions is kept.
 func released(l tokenstore.Lease, owner string) tokenstore.Lease {
 	if l.Owner != owner {
 		return l
@@ -285,9 +288,9 @@ func clone(item tokenstore.Item) tokenstore.Item {
 	return item
 }
 
-// normal brings an item to what a table keeps: instants as milliseconds in UTC,
-// and of no failure nothing.
-func normal(item tokenstore.Item) tokenstore.Item {
+// normalized returns an item as a table would store it: with instants in
+// milliseconds and UTC, and without fields of a failure that did not occur.
+func normalized(item tokenstore.Item) tokenstore.Item {
 	for _, at := range []*time.Time{
 		&item.Token.MintedAt, &item.Token.ExpiresAt, &item.Lease.Until,
 		&item.Failure.FailedAt, &item.Failure.NextAttemptAt, &item.RefreshAttempt.StartedAt,
@@ -320,7 +323,7 @@ func instants(in []time.Time) []time.Time {
 	return out
 }
 
-func alive(ctx context.Context, verb string) error {
+func checkContext(ctx context.Context, verb string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s: %w: %w", verb, tokenstore.ErrUnavailable, err)
 	}

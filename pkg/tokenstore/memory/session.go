@@ -9,9 +9,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// Session reads a session; one that does not exist has Version 0.
+// Session reads a consent session; a missing session has Version 0.
 func (s *Store) Session(ctx context.Context, id string) (tokenstore.Session, error) {
-	if err := alive(ctx, "read session"); err != nil {
+	if err := checkContext(ctx, "read session"); err != nil {
 		return tokenstore.Session{ID: id}, err
 	}
 	s.mu.Lock()
@@ -21,20 +21,21 @@ func (s *Store) Session(ctx context.Context, id string) (tokenstore.Session, err
 	return session, nil
 }
 
-// WriteSession replaces a session of that version. Writing the same again succeeds.
+// WriteSession replaces the session of that version. Repeating the same write
+// succeeds.
 func (s *Store) WriteSession(ctx context.Context, session tokenstore.Session) (tokenstore.Session, error) {
-	if err := alive(ctx, "write session"); err != nil {
+	if err := checkContext(ctx, "write session"); err != nil {
 		return tokenstore.Session{ID: session.ID}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stands := s.sessions[session.ID]
+	current := s.sessions[session.ID]
 	next := tokenstore.Session{
 		ID: session.ID, Version: session.Version + 1, Text: slices.Clone(session.Text),
-		SweepAt: time.Unix(session.SweepAt.Unix(), 0).UTC(),
+		DeleteAfter: time.Unix(session.DeleteAfter.Unix(), 0).UTC(),
 	}
-	landed := stands.Version == next.Version && slices.Equal(stands.Text, next.Text)
-	if stands.Version != session.Version && !landed {
+	alreadyApplied := current.Version == next.Version && slices.Equal(current.Text, next.Text)
+	if current.Version != session.Version && !alreadyApplied {
 		return tokenstore.Session{ID: session.ID}, fmt.Errorf("write session: %w", tokenstore.ErrSuperseded)
 	}
 	s.sessions[session.ID] = next

@@ -162,7 +162,7 @@ func adoptAfterTrouble(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.It
 	}
 	mustSpend(t, f, k, "unlucky", start)
 	unlucky := failed(k, "unlucky", 1)
-	unlucky.Unsettled = true
+	unlucky.OutcomeUnknown = true
 	if err := f.Fail(t.Context(), unlucky); err != nil {
 		t.Fatalf("Fail: %v", err)
 	}
@@ -190,7 +190,7 @@ func spend(t *testing.T, f *fixture) {
 		for _, owner := range []string{"first", "second"} {
 			item := mustSpend(t, f, k, owner, start.Add(time.Hour))
 			diff(t, "mark", mark("", owner, start.Add(time.Hour), ""), item.RefreshAttempt)
-			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, Unsettled: true}); err != nil {
+			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: true}); err != nil {
 				t.Fatalf("Release: %v", err)
 			}
 		}
@@ -282,11 +282,11 @@ func spendRaces(t *testing.T, f *fixture) {
 func outcome(t *testing.T, f *fixture) {
 	fail := func(t *testing.T, k tokenstore.Key, owner string, unsettled bool) error {
 		e := failed(k, owner, 1)
-		e.Unsettled = unsettled
+		e.OutcomeUnknown = unsettled
 		return f.Fail(t.Context(), e)
 	}
 	release := func(t *testing.T, k tokenstore.Key, owner string, unsettled bool) error {
-		return f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, Unsettled: unsettled})
+		return f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: unsettled})
 	}
 	for name, end := range map[string]func(*testing.T, tokenstore.Key, string, bool) error{"fail": fail, "release": release} {
 		for _, unsettled := range []bool{true, false} {

@@ -42,11 +42,11 @@ func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now
 		}},
 		{"fail", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			f := failed(k, owner, int(version%3))
-			f.Unsettled = unsettled
+			f.OutcomeUnknown = unsettled
 			return tokenstore.Item{}, s.Fail(ctx, f)
 		}},
 		{"release", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return tokenstore.Item{}, s.Release(ctx, tokenstore.Release{Key: k, Owner: owner, Unsettled: unsettled})
+			return tokenstore.Item{}, s.Release(ctx, tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: unsettled})
 		}},
 		{"reject", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return s.Reject(ctx, tokenstore.Reject{Key: k, Version: version, TokenID: id, ForcedRefreshes: []time.Time{now}})

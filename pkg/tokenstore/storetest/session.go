@@ -51,9 +51,9 @@ func missingSession(t *testing.T, s Sessions) {
 func sessionVersions(t *testing.T, s Sessions) {
 	stands := tokenstore.Session{ID: sessionID(t)}
 	for i := range 3 {
-		stands.Text, stands.SweepAt = []byte{0, byte(i)}, start.Add(time.Duration(i)*time.Hour)
+		stands.Text, stands.DeleteAfter = []byte{0, byte(i)}, start.Add(time.Duration(i)*time.Hour)
 		want := stands
-		want.Version, want.SweepAt = int64(i+1), stands.SweepAt.Truncate(time.Second).UTC()
+		want.Version, want.DeleteAfter = int64(i+1), stands.DeleteAfter.Truncate(time.Second).UTC()
 		written, err := s.WriteSession(t.Context(), stands)
 		if err != nil {
 			t.Fatalf("WriteSession: %v", err)
@@ -63,7 +63,7 @@ func sessionVersions(t *testing.T, s Sessions) {
 		stands = written
 	}
 	for _, version := range []int64{0, 1, 2, 4} {
-		stale := tokenstore.Session{ID: stands.ID, Version: version, Text: []byte("stale"), SweepAt: start}
+		stale := tokenstore.Session{ID: stands.ID, Version: version, Text: []byte("stale"), DeleteAfter: start}
 		if _, err := s.WriteSession(t.Context(), stale); !errors.Is(err, tokenstore.ErrSuperseded) {
 			t.Errorf("WriteSession at version %d: %v, want ErrSuperseded", version, err)
 		}
@@ -74,7 +74,7 @@ func sessionVersions(t *testing.T, s Sessions) {
 }
 
 func repeatedSession(t *testing.T, s Sessions) {
-	w := tokenstore.Session{ID: sessionID(t), Text: []byte("x"), SweepAt: start}
+	w := tokenstore.Session{ID: sessionID(t), Text: []byte("x"), DeleteAfter: start}
 	for range 2 {
 		if got, err := s.WriteSession(t.Context(), w); err != nil || got.Version != 1 {
 			t.Errorf("WriteSession: version %d, %v, want 1", got.Version, err)
@@ -85,7 +85,7 @@ func repeatedSession(t *testing.T, s Sessions) {
 func sessionRace(t *testing.T, s Sessions) {
 	heard := 0
 	for _, err := range race(50, func(i int) error {
-		_, err := s.WriteSession(t.Context(), tokenstore.Session{ID: sessionID(t), Text: fmt.Append(nil, i), SweepAt: start})
+		_, err := s.WriteSession(t.Context(), tokenstore.Session{ID: sessionID(t), Text: fmt.Append(nil, i), DeleteAfter: start})
 		return err
 	}) {
 		if err == nil {
@@ -101,7 +101,7 @@ func sessionRace(t *testing.T, s Sessions) {
 
 func sessionsApart(t *testing.T, s Sessions) {
 	for _, suffix := range []string{"a", "b"} {
-		w := tokenstore.Session{ID: sessionID(t) + suffix, Text: []byte(suffix), SweepAt: start}
+		w := tokenstore.Session{ID: sessionID(t) + suffix, Text: []byte(suffix), DeleteAfter: start}
 		if _, err := s.WriteSession(t.Context(), w); err != nil {
 			t.Fatalf("WriteSession: %v", err)
 		}
@@ -113,7 +113,7 @@ func sessionEndedContext(t *testing.T, s Sessions) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, readErr := s.Session(ctx, sessionID(t))
-	_, writeErr := s.WriteSession(ctx, tokenstore.Session{ID: sessionID(t), Text: []byte("x"), SweepAt: start})
+	_, writeErr := s.WriteSession(ctx, tokenstore.Session{ID: sessionID(t), Text: []byte("x"), DeleteAfter: start})
 	for _, err := range []error{readErr, writeErr} {
 		if !errors.Is(err, tokenstore.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, want ErrUnavailable because the context was canceled", err)

@@ -28,7 +28,7 @@ var (
 
 // clients are the service's own adapters, configured from the environment as a
 // bootstrap configures them, in front of an engine.
-func clients(t *testing.T) (*awsfake.Services, *awsdynamodb.Store, *awssecretsmanager.Source) {
+func clients(t *testing.T) (*awsfake.Services, *awsdynamodb.Table, *awssecretsmanager.Source) {
 	t.Helper()
 	endpoint := enginetest.Endpoint(t)
 	table := enginetest.Table(t, endpoint)
@@ -53,7 +53,7 @@ func clients(t *testing.T) (*awsfake.Services, *awsdynamodb.Store, *awssecretsma
 		awssecretsmanager.New(awssecretsmanager.Config{Client: c.SecretsManager(), Prefix: "tokenvend/"})
 }
 
-func acquire(ctx context.Context, s *awsdynamodb.Store, owner string) (tokenstore.Item, error) {
+func acquire(ctx context.Context, s *awsdynamodb.Table, owner string) (tokenstore.Item, error) {
 	return s.Acquire(ctx, tokenstore.Acquire{Key: crm, Owner: owner, Now: now, TTL: time.Minute})
 }
 

@@ -31,8 +31,7 @@ func (f *Fleet) Core(now func() time.Time) *vending.Core {
 	table := f.TableLine.URL()
 	client := dynamodb.New(dynamodb.Options{BaseEndpoint: &table, Region: "us-east-1", Credentials: credentials, Retryer: aws.NopRetryer{}})
 	return assembly.Service{
-		Store: awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: client,
-			Store: awsdynamodb.New(awsdynamodb.Config{Client: client, Table: f.table, Now: now})}),
+		Store: awsdynamodb.New(awsdynamodb.Config{Client: client, Table: f.table}),
 		Secrets:      awssecretsmanager.New(awssecretsmanager.Config{Client: f.secrets, Prefix: SecretPrefix}),
 		CacheSecrets: true,
 		Parser:       connection.Parser{Egress: loopback},
@@ -58,8 +57,7 @@ func (f *Fleet) Mint(ctx context.Context, name string, ago time.Duration) (token
 // renewer takes, whatever the minute.
 func (f *Fleet) MakeDue(ctx context.Context, connections ...string) error {
 	now := time.Now()
-	notes := awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: f.dynamo,
-		Store: awsdynamodb.New(awsdynamodb.Config{Client: f.dynamo, Table: f.table})})
+	notes := awsdynamodb.New(awsdynamodb.Config{Client: f.dynamo, Table: f.table})
 	for shard := range wheel.Shards {
 		note, err := notes.ReadDocument(ctx, fmt.Sprintf("cursor/%d", shard))
 		if err != nil {

@@ -143,33 +143,15 @@ func (h *house) openTable() {
 		h.t.Fatal(err)
 	}
 	h.table = settings.DynamoDB()
-	if _, err := h.table.CreateTable(h.t.Context(), tokensTable()); err != nil {
+	if _, err := h.table.CreateTable(h.t.Context(), awsdynamodb.TableDefinition("tokens")); err != nil {
 		h.t.Fatal(err)
-	}
-}
-
-func tokensTable() *dynamodb.CreateTableInput {
-	text := func(name string) types.AttributeDefinition {
-		return types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: types.ScalarAttributeTypeS}
-	}
-	key := func(name string, kind types.KeyType) types.KeySchemaElement {
-		return types.KeySchemaElement{AttributeName: aws.String(name), KeyType: kind}
-	}
-	return &dynamodb.CreateTableInput{
-		TableName: aws.String("tokens"), BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{text("pk"), text("sk"), text("renew_slot")},
-		KeySchema:            []types.KeySchemaElement{key("pk", types.KeyTypeHash), key("sk", types.KeyTypeRange)},
-		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
-			IndexName: aws.String(awsdynamodb.RenewIndex), KeySchema: []types.KeySchemaElement{key("renew_slot", types.KeyTypeHash)},
-			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
-		}},
 	}
 }
 
 // compose builds the functions as their mains do.
 func (h *house) compose(with hooks) {
-	records := awsdynamodb.Config{Client: h.table, Table: "tokens", Now: h.clock}
-	table := awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: h.table, Store: awsdynamodb.New(records)})
+	records := awsdynamodb.Config{Client: h.table, Table: "tokens"}
+	table := awsdynamodb.New(records)
 	secrets := folder.New(folder.Config{Path: h.folder})
 	parser := connection.Parser{Egress: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
 	hurry := func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
@@ -192,7 +174,7 @@ func (h *house) compose(with hooks) {
 		tokens = with.tokens(h, core)
 	}
 	h.vend = gateway.Vend(gateway.VendConfig{Tokens: tokens, Audit: writer, Now: h.clock})
-	sessions := awsdynamodb.NewSessions(records)
+	sessions := awsdynamodb.New(records)
 	signed := consent.Sessions(sessions)
 	if with.sessions != nil {
 		signed = with.sessions(h, sessions)
@@ -208,7 +190,7 @@ func (h *house) compose(with hooks) {
 	h.public = gateway.Consent(gateway.ConsentConfig{FrontChannel: door, Pages: pages.New(), Audit: writer})
 	h.renew = &renewal.Handler{SecretPrefix: "tokenvend/",
 		Refused: func(reason string) { log.Warn("event refused", "reason", reason) },
-		Renewer: renewal.New(renewal.Config{Core: core, Index: table, Notes: table, Versions: secrets, Audit: writer, Now: h.clock})}
+		Renewer: renewal.New(renewal.Config{Core: core, Index: table, Documents: table, Versions: secrets, Audit: writer, Now: h.clock})}
 }
 
 // sealer has a keyset of one key.

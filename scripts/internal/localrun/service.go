@@ -74,7 +74,7 @@ func compose(p place, w World) (composed, error) {
 			fmt.Fprintf(w.Log, "request %s: function %s gave no answer: %v\n", requestID, function, err)
 		},
 	})
-	renewer := renewal.New(renewal.Config{Core: core(), Index: store, Notes: store, Versions: source, Audit: writer, Now: w.Now})
+	renewer := renewal.New(renewal.Config{Core: core(), Index: store, Documents: store, Versions: source, Audit: writer, Now: w.Now})
 	return composed{api: api, directory: directory, renewer: renewer}, err
 }
 

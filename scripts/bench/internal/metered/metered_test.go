@@ -73,28 +73,12 @@ func engine(t *testing.T) (storetest.Store, *client) {
 		})})}
 	table := "metered-" + rand.Text()
 	createTable(t, c.Client, table)
-	store := awsdynamodb.New(awsdynamodb.Config{Client: c, Table: table, Now: func() time.Time { return now }})
-	return awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: c, Store: store}), c
+	return awsdynamodb.New(awsdynamodb.Config{Client: c, Table: table}), c
 }
 
 func createTable(t *testing.T, c *dynamodb.Client, table string) {
 	t.Helper()
-	text := func(name string) types.AttributeDefinition {
-		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
-	}
-	_, err := c.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName: &table, BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{text("pk"), text("sk"), text("renew_slot")},
-		KeySchema: []types.KeySchemaElement{
-			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash},
-			{AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
-		},
-		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
-			IndexName:  aws.String(awsdynamodb.RenewIndex),
-			KeySchema:  []types.KeySchemaElement{{AttributeName: aws.String("renew_slot"), KeyType: types.KeyTypeHash}},
-			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
-		}},
-	})
+	_, err := c.CreateTable(t.Context(), awsdynamodb.TableDefinition(table))
 	if err != nil {
 		t.Fatalf("create the test's table: %v", err)
 	}

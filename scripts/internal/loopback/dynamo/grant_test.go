@@ -71,8 +71,7 @@ func newSwept(t *testing.T, key tokenstore.Key) *swept {
 	if err != nil {
 		t.Fatalf("UpdateTimeToLive: %v", err)
 	}
-	return &swept{engine: e, t: t, key: key, store: awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: c, Store: awsdynamodb.New(
-		awsdynamodb.Config{Client: c, Table: "tokens", Now: func() time.Time { return past }})})}
+	return &swept{engine: e, t: t, key: key, store: awsdynamodb.New(awsdynamodb.Config{Client: c, Table: "tokens"})}
 }
 
 func (g *swept) take(owner string, spend bool) error {
@@ -104,7 +103,7 @@ func (g *swept) drop(grant bool) error {
 
 func (g *swept) fail(owner string, unsettled bool) error {
 	failure := tokenstore.Failure{Count: 1, FailedAt: past, NextAttemptAt: past}
-	return g.store.Fail(g.t.Context(), tokenstore.Fail{Key: g.key, Owner: owner, Failure: failure, Unsettled: unsettled, Now: past})
+	return g.store.Fail(g.t.Context(), tokenstore.Fail{Key: g.key, Owner: owner, Failure: failure, OutcomeUnknown: unsettled, Now: past})
 }
 
 type sweptStep struct {

@@ -2,7 +2,6 @@ package dynamo_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
@@ -10,10 +9,9 @@ import (
 )
 
 // store is the service's own store over a table of the engine.
-func store(t *testing.T) *awsdynamodb.Wheel {
+func store(t *testing.T) *awsdynamodb.Table {
 	c := start(t).tokens(t)
-	return awsdynamodb.NewWheel(awsdynamodb.WheelConfig{Client: c, Store: awsdynamodb.New(
-		awsdynamodb.Config{Client: c, Table: "tokens", Now: func() time.Time { return now }})})
+	return awsdynamodb.New(awsdynamodb.Config{Client: c, Table: "tokens"})
 }
 
 func TestStoreOverTheEngine(t *testing.T) {
@@ -26,6 +24,6 @@ func TestStoreOverTheEngineAgainstMemory(t *testing.T) {
 }
 
 func TestSessionsOverTheEngine(t *testing.T) {
-	s := awsdynamodb.NewSessions(awsdynamodb.Config{Client: start(t).tokens(t), Table: "tokens"})
+	s := awsdynamodb.New(awsdynamodb.Config{Client: start(t).tokens(t), Table: "tokens"})
 	storetest.RunSessions(t, func(*testing.T) storetest.Sessions { return s })
 }
