@@ -86,7 +86,7 @@ func mutations() []mutation {
 		{"AZ-57 a search for nothing", "{tokenvend,action,source} MetricName", "{tokenvend,action,origin} MetricName"},
 		{"AZ-57 an alarm that is not shown", `"${Throttling.Arn}"`, `"${VendFaults.Arn}"`},
 		{"AZ-57 a dashboard that is none", `{"widgets":[`, `{"widgets":`},
-		{"reader: a resource without a word", "  # Hands out tokens.\n", ""},
+		{"reader: a resource without a word", "  # Vends tokens.\n", ""},
 		{"reader: a parameter without a check", "    AllowedPattern: \"(vpce-[0-9a-f]{8,17})?\"\n", ""},
 		{"reader: a parameter without a default", "    Default: arm64\n", ""},
 	}
