@@ -1,7 +1,8 @@
-// Command chaos is what make chaos runs: it plays everything that can happen to
-// a fleet, at full length and against a real engine, with the bootstraps that
-// ship; then it measures the figures of a fleet. It prints a table of each, and
-// ends with 1 when an invariant was violated or something could not be played.
+// Command chaos is what make chaos runs: scenarios of what can happen to many
+// execution environments, at full length, with the bootstraps that ship and a
+// DynamoDB engine; then figures of thousands of callers at once. It prints a
+// table of each, and ends with 1 when an invariant was violated or something
+// could not be run.
 package main
 
 import (
@@ -28,7 +29,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// options are what the command line says.
+// options are the command line's.
 type options struct {
 	markdown string
 	only     *regexp.Regexp
@@ -37,8 +38,8 @@ type options struct {
 	figures  bool
 }
 
-// run returns the exit code: 1 when something was violated or could not be
-// played, 2 for how it was called.
+// run returns the exit code: 1 when something was violated or could not be run,
+// 2 for wrong arguments.
 func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	o, err := parse(args, progress)
 	switch {
@@ -48,7 +49,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 		return 2
 	}
 	r, err := play(ctx, o, progress)
-	if len(r.results)+len(r.figures) > 0 { // what was played counts, also of a run that was ended
+	if len(r.results)+len(r.figures) > 0 { // print what there is, also of an interrupted run
 		err = errors.Join(err, publish(r, out, o.markdown))
 	}
 	if err != nil {
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	return 0
 }
 
-// parse tells progress what is wrong with the arguments.
+// parse writes what is wrong with the arguments to progress.
 func parse(args []string, progress io.Writer) (options, error) {
 	o := options{}
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
@@ -70,9 +71,9 @@ func parse(args []string, progress io.Writer) (options, error) {
 	flags.DurationVar(&o.soak, "soak", 5*time.Minute, "how long the soak runs")
 	flags.IntVar(&o.runs, "runs", 100, "how often the stampede is repeated")
 	flags.BoolVar(&o.figures, "figures", true, "measure the figures too")
-	only := flags.String("run", "", "play only scenarios whose id and title match this `expression`")
+	only := flags.String("run", "", "run only scenarios whose id and title match this `expression`")
 	if err := flags.Parse(args); err != nil {
-		return o, err // told already
+		return o, err // flags has printed it
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
@@ -86,7 +87,7 @@ func parse(args []string, progress io.Writer) (options, error) {
 	return o, err
 }
 
-// play builds what is tried, opens the engine, and tries it.
+// play builds the functions, opens an engine, and runs scenarios and figures.
 func play(ctx context.Context, o options, progress io.Writer) (outcome, error) {
 	folder, err := os.MkdirTemp("", "chaos-")
 	if err != nil {
@@ -112,10 +113,8 @@ func play(ctx context.Context, o options, progress io.Writer) (outcome, error) {
 	}
 	c := scenario.Config{Bootstraps: folder, DynamoDB: table.URL, Full: true, Soak: o.soak}
 	r := outcome{results: perform(ctx, c, chosen(o), progress)}
-	r.figures = append(figure.Killed(r.results), figure.Stored(r.results)...)
 	if o.figures {
-		r.figures = append(r.figures, figure.All(ctx, figure.Config{
-			Bootstraps: folder, DynamoDB: table.URL, Root: ".", Runs: o.runs, Progress: progress})...)
+		r.figures = figure.All(ctx, figure.Config{Folder: folder, DynamoDB: table.URL, Root: ".", Runs: o.runs, Progress: progress})
 	}
 	return r, ctx.Err()
 }

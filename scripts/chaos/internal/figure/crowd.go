@@ -10,16 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/sandbox"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
-// order is what a crowd is told; each program reads its own members.
+// order is what a process of callers is asked to do; each program reads its own
+// members.
 type order struct {
 	Connection   string `json:"connection,omitempty"`
 	TokenURL     string `json:"token_url,omitempty"`
@@ -28,7 +27,7 @@ type order struct {
 	Callers      int    `json:"callers"`
 }
 
-// report is what came of an order, in one process or in all.
+// report is the result of an order, in one process or in all.
 type report struct {
 	served, failed int
 	slowest        time.Duration
@@ -43,13 +42,13 @@ type member struct {
 	out *bufio.Scanner
 }
 
-// gather starts the processes. dismiss must be called, also after an error.
+// gather starts the processes. Call dismiss, also after an error.
 func gather(ctx context.Context, f *fleet.Fleet, program string) (crowd, error) {
 	var all crowd
-	for n := range crowds {
+	for n := range processes {
 		m, err := join(ctx, program, f.Environment(fmt.Sprintf("crowd-%02d", n)))
 		if err != nil {
-			return all, fmt.Errorf("start a crowd: %w", err)
+			return all, fmt.Errorf("start %s: %w", filepath.Base(program), err)
 		}
 		all = append(all, m)
 	}
@@ -104,7 +103,7 @@ func (m *member) ask(o order) (report, error) {
 		return report{}, fmt.Errorf("give an order: %w", err)
 	}
 	if !m.out.Scan() {
-		return report{}, errors.New("a crowd ended without a report")
+		return report{}, errors.New("a process of callers ended without a report")
 	}
 	var told struct {
 		Served    int            `json:"served"`
@@ -120,78 +119,3 @@ func (m *member) ask(o order) (report, error) {
 	}
 	return r, nil
 }
-
-// windowed is what came of several windows.
-type windowed struct {
-	most    int
-	slowest time.Duration
-	calls   string
-}
-
-// windows asks in each of four windows of the failure memory, twice.
-func windows(ctx context.Context, f *fleet.Fleet, c crowd, name string) (w windowed, err error) {
-	var each []string
-	for range 4 {
-		before := f.Provider.TokenRequests(name)
-		for range 2 {
-			r, err := c.ask(order{Connection: name, Callers: callers})
-			if err != nil {
-				return w, err
-			}
-			w.slowest = max(w.slowest, r.slowest)
-		}
-		calls := f.Provider.TokenRequests(name) - before
-		w.most = max(w.most, calls)
-		each = append(each, fmt.Sprint(calls))
-		if err := past(ctx, f, name); err != nil {
-			return w, err
-		}
-	}
-	w.calls = strings.Join(each, ", ") + " in the windows"
-	return w, nil
-}
-
-// past waits until the failure memory of a connection lets somebody try again.
-func past(ctx context.Context, f *fleet.Fleet, name string) error {
-	for {
-		item, err := f.Item(ctx, name)
-		if err != nil {
-			return err
-		}
-		left := time.Until(fleet.Instant(item["next_attempt_at"]))
-		if left <= 0 {
-			return nil
-		}
-		timer := time.NewTimer(left)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// compared has the library's callers ask the same failing server once.
-func compared(ctx context.Context, f *fleet.Fleet, c Config) (string, error) {
-	const name = "compared"
-	if err := register(ctx, f, name, sandbox.Fault{Status: 503}); err != nil {
-		return "", err
-	}
-	var declared order
-	if err := json.Unmarshal(f.Provider.Connections()[name], &declared); err != nil {
-		return "", fmt.Errorf("read a declaration: %w", err)
-	}
-	declared.Callers = callers
-	library, err := gather(ctx, f, filepath.Join(c.Bootstraps, "compare"))
-	defer library.dismiss()
-	if err != nil {
-		return "", err
-	}
-	// The client is the sandbox's own: id and secret travel to the program alone.
-	r, err := library.ask(declared)
-	calls := f.Provider.TokenRequests(name) + strangers(f)
-	return fmt.Sprintf("%d calls, slowest caller %d ms", calls, r.slowest.Milliseconds()), err
-}
-
-// strangers are the requests whose client the sandbox could not tell.
-func strangers(f *fleet.Fleet) int { return f.Provider.UnknownClients().Total }

@@ -1,5 +1,0 @@
-module github.com/tokenvend/tokenvend/scripts/chaos/compare
-
-go 1.26.0
-
-require golang.org/x/oauth2 v0.37.0
