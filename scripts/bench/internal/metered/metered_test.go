@@ -2,8 +2,6 @@ package metered_test
 
 import (
 	"context"
-	"crypto/rand"
-	"os"
 	"testing"
 	"time"
 
@@ -16,6 +14,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/storetest"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/metered"
+	"github.com/tokenvend/tokenvend/scripts/internal/engine"
+	"github.com/tokenvend/tokenvend/scripts/internal/engine/enginetest"
 )
 
 var (
@@ -60,31 +60,12 @@ func (c *client) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o
 	return out, err
 }
 
-// engine returns a table on a running engine, and the client that adds up.
-func engine(t *testing.T) (storetest.Store, *client) {
+// onEngine returns a table on an engine, and the client that adds up.
+func onEngine(t *testing.T) (storetest.Store, *client) {
 	t.Helper()
-	endpoint := os.Getenv("TOKENVEND_TEST_DYNAMODB")
-	if endpoint == "" {
-		t.Skip("NOT RUN: no DynamoDB. Start dynoxide or dynalite and set TOKENVEND_TEST_DYNAMODB=http://127.0.0.1:PORT")
-	}
-	c := &client{Client: dynamodb.New(dynamodb.Options{BaseEndpoint: &endpoint, Region: "us-east-1",
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "anything", SecretAccessKey: "anything"}, nil
-		})})}
-	table := "metered-" + rand.Text()
-	createTable(t, c.Client, table)
-	return awsdynamodb.New(awsdynamodb.Config{Client: c, Table: table}), c
-}
-
-func createTable(t *testing.T, c *dynamodb.Client, table string) {
-	t.Helper()
-	_, err := c.CreateTable(t.Context(), awsdynamodb.TableDefinition(table))
-	if err != nil {
-		t.Fatalf("create the test's table: %v", err)
-	}
-	t.Cleanup(func() {
-		_, _ = c.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &table})
-	})
+	endpoint := enginetest.Endpoint(t)
+	c := &client{Client: engine.Client(endpoint)}
+	return awsdynamodb.New(awsdynamodb.Config{Client: c, Table: enginetest.Table(t, endpoint)}), c
 }
 
 // step is one operation of an ordinary day.
@@ -155,7 +136,7 @@ func billsIndex(t *testing.T, store storetest.Store, bill *client) bool {
 }
 
 func TestUsageIsWhatAnEngineReports(t *testing.T) {
-	store, bill := engine(t)
+	store, bill := onEngine(t)
 	table := metered.New()
 	indexed := billsIndex(t, store, bill)
 	for i, s := range []step{
