@@ -15,6 +15,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/renewal"
@@ -33,7 +34,7 @@ type Store interface {
 // folder each have one.
 type Secrets interface {
 	clientsecret.Loader
-	vending.Lister
+	directory.Lister
 	renewal.Versions
 }
 
@@ -119,8 +120,8 @@ func (s Service) Connections(grants Grants) *gateway.Handler {
 }
 
 // Directory lists connections and their states.
-func (s Service) Directory() *vending.Directory {
-	return vending.NewDirectory(vending.DirectoryConfig{
+func (s Service) Directory() *directory.Directory {
+	return directory.New(directory.Config{
 		Store: s.Store, Secrets: s.Secrets, Lister: s.Secrets, Parser: s.Parser, Now: s.Now,
 	})
 }

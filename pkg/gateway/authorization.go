@@ -12,6 +12,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/vending"
@@ -204,16 +205,16 @@ func (a authorizationRoutes) statusAfterConsent(ctx context.Context, r *request)
 	if err != nil {
 		audit.From(ctx).Warn(audit.StatusNotRead)
 		subject := string(cmp.Or(r.subject, connection.DefaultSubject))
-		status = vending.Status{Connection: string(r.name), GrantType: connection.AuthorizationCode, State: vending.Ready,
-			Subjects: []vending.SubjectStatus{{Subject: subject, State: vending.Ready}}}
+		status = directory.Status{Connection: string(r.name), GrantType: connection.AuthorizationCode, State: directory.Ready,
+			Subjects: []directory.SubjectStatus{{Subject: subject, State: directory.Ready}}}
 	}
 	return ok(describe(onlyOf(status, r.subject)))
 }
 
 // onlyOf leaves the subject that the path names: who may consent for one need
 // not know who else there is.
-func onlyOf(s vending.Status, subject connection.Subject) vending.Status {
-	s.Subjects, s.Next = slices.DeleteFunc(slices.Clone(s.Subjects), func(one vending.SubjectStatus) bool {
+func onlyOf(s directory.Status, subject connection.Subject) directory.Status {
+	s.Subjects, s.Next = slices.DeleteFunc(slices.Clone(s.Subjects), func(one directory.SubjectStatus) bool {
 		return one.Subject != string(cmp.Or(subject, connection.DefaultSubject))
 	}), ""
 	return s

@@ -14,6 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
@@ -27,7 +28,7 @@ type desk struct {
 	log           bytes.Buffer
 	err           error
 	publicBaseURL string
-	directory     directory
+	directory     fakeDirectory
 	started       []consent.StartRequest
 	completed     []consent.CompleteRequest
 	imported      []vending.Import
@@ -61,8 +62,8 @@ func (d *desk) asked() int {
 
 func newDesk(t *testing.T) *desk {
 	d := &desk{t: t}
-	d.directory.studio = vending.Status{Connection: "studio", Provider: "creative-force", GrantType: connection.AuthorizationCode,
-		State: vending.Ready, Subjects: []vending.SubjectStatus{{Subject: "default", State: vending.Ready}}}
+	d.directory.studio = directory.Status{Connection: "studio", Provider: "creative-force", GrantType: connection.AuthorizationCode,
+		State: directory.Ready, Subjects: []directory.SubjectStatus{{Subject: "default", State: directory.Ready}}}
 	return d
 }
 
@@ -246,7 +247,7 @@ func TestBodiesOfConsent(t *testing.T) {
 func TestImportAndDisconnect(t *testing.T) {
 	request := vending.Request{Connection: "studio", Subject: "joe", Caller: "arn:aws:iam::111122223333:role/app"}
 	d := newDesk(t)
-	d.directory.studio.Subjects = []vending.SubjectStatus{{Subject: "anna"}, {Subject: "joe", State: vending.Failing,
+	d.directory.studio.Subjects = []directory.SubjectStatus{{Subject: "anna"}, {Subject: "joe", State: directory.Failing,
 		ConsentedBy: "joe@example.com", ConsentedAt: now, RenewBy: now.Add(time.Hour), LastError: problem.ProviderTimeout, NextAttemptAt: now.Add(time.Minute)}}
 	got := d.invoke(at("PUT", "joe", "authorization", body(`{"refresh_token":"canary","scope":"b a","expires_at":"2026-01-31T13:00:00+01:00"}`)))
 	want := []vending.Import{{Request: request, RefreshToken: redact.New("canary"), Scope: "a b", ExpiresAt: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}}

@@ -19,6 +19,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/folder"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
@@ -159,7 +160,7 @@ func (w *world) function(name string) interface {
 		return gateway.Vend(gateway.VendConfig{Tokens: w.core(), Audit: w.audit(), Now: w.clock})
 	case "connections":
 		return gateway.Connections(gateway.ConnectionsConfig{Audit: w.audit(), Now: w.clock, Grants: w.core(), BackChannel: w.flow("flow"),
-			Directory: vending.NewDirectory(vending.DirectoryConfig{
+			Directory: directory.New(directory.Config{
 				Store: w.store, Secrets: w.source, Lister: w.source, Parser: w.parser, Now: w.clock})})
 	case "consent":
 		return w.consentFunction()

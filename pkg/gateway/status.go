@@ -9,16 +9,16 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/problem"
-	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// Directory is the core as the status routes use it; *vending.Directory is one.
+// Directory is the core as the status routes use it; *directory.Directory is one.
 // Its errors are *problem.Error.
 type Directory interface {
 	// Status comes with up to limit subjects after the cursor next.
-	Status(ctx context.Context, name connection.Name, limit int, next string) (vending.Status, error)
-	List(ctx context.Context, limit int, next string) ([]vending.Status, string, error)
+	Status(ctx context.Context, name connection.Name, limit int, next string) (directory.Status, error)
+	List(ctx context.Context, limit int, next string) ([]directory.Status, string, error)
 }
 
 // ConnectionsConfig is what the connections function is made of.
@@ -126,27 +126,27 @@ func (s statusRoutes) get(ctx context.Context, r *request) (response, error) {
 
 // of reads how the connection of a request stands; with a subject in its path,
 // that subject alone is shown.
-func (s statusRoutes) of(ctx context.Context, r *request) (vending.Status, error) {
+func (s statusRoutes) of(ctx context.Context, r *request) (directory.Status, error) {
 	if r.subject == "" {
 		return s.directory.Status(ctx, r.name, defaultLimit, "")
 	}
 	for next, first := "", true; first || next != ""; first = false {
 		status, err := s.directory.Status(ctx, r.name, maxLimit, next)
 		if err != nil {
-			return vending.Status{}, err
+			return directory.Status{}, err
 		}
 		for _, one := range status.Subjects {
 			if one.Subject == string(r.subject) {
-				status.Subjects, status.Next = []vending.SubjectStatus{one}, ""
+				status.Subjects, status.Next = []directory.SubjectStatus{one}, ""
 				return status, nil
 			}
 		}
 		next = status.Next
 	}
-	return vending.Status{}, fmt.Errorf("subject %s is not listed", r.subject)
+	return directory.Status{}, fmt.Errorf("subject %s is not listed", r.subject)
 }
 
-func describe(s vending.Status) statusBody {
+func describe(s directory.Status) statusBody {
 	body := statusBody{
 		Connection: s.Connection, Provider: s.Provider, GrantType: string(s.GrantType),
 		State: string(s.State), Problem: s.Problem, LastError: string(s.LastError), NextAttemptAt: instant(s.NextAttemptAt),

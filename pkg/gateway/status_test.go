@@ -11,37 +11,37 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/problem"
-	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// directory answers with two connections, one of each interesting kind.
-type directory struct {
+// fakeDirectory answers with two connections, one of each interesting kind.
+type fakeDirectory struct {
 	limit int
 	next  string
 	// studio is how the delegated connection of that name stands.
-	studio vending.Status
+	studio directory.Status
 	err    error
 }
 
-func (d *directory) Status(_ context.Context, name connection.Name, limit int, next string) (vending.Status, error) {
+func (d *fakeDirectory) Status(_ context.Context, name connection.Name, limit int, next string) (directory.Status, error) {
 	d.limit, d.next = limit, next
 	if name == "studio" {
 		return d.studio, d.err
 	}
 	if name != "crm" {
-		return vending.Status{}, problem.New(problem.ConnectionNotFound, "there is no connection "+string(name))
+		return directory.Status{}, problem.New(problem.ConnectionNotFound, "there is no connection "+string(name))
 	}
-	return vending.Status{Connection: "crm", Provider: "oauth2", GrantType: connection.ClientCredentials, State: vending.Failing,
+	return directory.Status{Connection: "crm", Provider: "oauth2", GrantType: connection.ClientCredentials, State: directory.Failing,
 		LastError: problem.ProviderTimeout, NextAttemptAt: now.Add(time.Minute).Truncate(time.Second)}, nil
 }
 
-func (d *directory) List(_ context.Context, limit int, next string) ([]vending.Status, string, error) {
+func (d *fakeDirectory) List(_ context.Context, limit int, next string) ([]directory.Status, string, error) {
 	d.limit, d.next = limit, next
-	return []vending.Status{
-		{Connection: "crm", Provider: "oauth2", GrantType: connection.ClientCredentials, State: vending.Ready},
-		{Connection: "erp", State: vending.Misconfigured, Problem: "file erp.json: is not JSON"},
+	return []directory.Status{
+		{Connection: "crm", Provider: "oauth2", GrantType: connection.ClientCredentials, State: directory.Ready},
+		{Connection: "erp", State: directory.Misconfigured, Problem: "file erp.json: is not JSON"},
 	}, "more", nil
 }
 
@@ -78,7 +78,7 @@ func TestStatusRoutes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d, log := new(directory), new(bytes.Buffer)
+			d, log := new(fakeDirectory), new(bytes.Buffer)
 			h := gateway.Connections(gateway.ConnectionsConfig{Directory: d,
 				Audit: audit.NewWriter(audit.Config{Output: log, Now: func() time.Time { return now }})})
 			out, err := h.Invoke(t.Context(), tt.event)

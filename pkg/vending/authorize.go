@@ -8,10 +8,12 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
@@ -20,23 +22,11 @@ import (
 // *problem.Error.
 func (c *Core) Delegated(ctx context.Context, r Request) (connection.Connection, error) {
 	c.flushPending(ctx)
-	conn, err := c.declarations.load(ctx, r.Connection, true)
+	conn, err := c.declarations.Load(ctx, r.Connection, true)
 	if err == nil {
-		err = permitGrant(conn, r)
+		err = r.access().PermitConsent(conn)
 	}
-	return conn, problemOrNil(err)
-}
-
-// permitGrant is permit for what only a delegated connection has.
-func permitGrant(conn connection.Connection, r Request) error {
-	if err := checkCallers(conn.Callers, r, conn.Scope); err != nil {
-		return err
-	}
-	if !conn.Delegated() {
-		return problem.New(problem.InvalidRequest, "connection "+string(conn.Name)+
-			" acts for itself (grant_type client_credentials): there is nothing to consent to")
-	}
-	return nil
+	return conn, rules.Problem(err)
 }
 
 // Authorize exchanges the code of a consent and stores what it brings, over the
@@ -67,14 +57,11 @@ func (c *Core) Import(ctx context.Context, i Import) error {
 // consent, and nothing was stored.
 func explainInvalidGrant(err error, detail string) error {
 	var p *problem.Error
-	if errors.As(err, &p) && p.Provider != nil && p.Provider.Error == invalidGrant {
+	if errors.As(err, &p) && p.Provider != nil && p.Provider.Error == rules.InvalidGrant {
 		return &problem.Error{Code: problem.AuthorizationRequired, Detail: detail, Provider: p.Provider, Cause: p.Cause}
 	}
 	return err
 }
-
-// invalidGrant is the provider's word for a code or refresh token that is dead (RFC 6749 §5.2).
-const invalidGrant = "invalid_grant"
 
 // newGrant is how a new grant comes.
 type newGrant struct {
@@ -97,7 +84,7 @@ func (c *Core) adopt(ctx context.Context, j *refreshJob, a newGrant) error {
 	}
 	item, owner, err := c.holdLease(ctx, j.key)
 	if err != nil {
-		return problem.Of(unavailable(err))
+		return problem.Of(rules.Unavailable(err))
 	}
 	if err := c.reloadDeclaration(ctx, j); err != nil {
 		c.release(ctx, item, owner)
@@ -117,14 +104,14 @@ func (c *Core) adopt(ctx context.Context, j *refreshJob, a newGrant) error {
 	if err != nil {
 		c.release(ctx, item, owner)
 		if !a.imported() {
-			c.revokeOrphan(ctx, j.conn, asProviderError(err).RefreshToken)
+			c.revokeOrphan(ctx, j.conn, rules.ProviderError(err).RefreshToken)
 		}
-		return asProblem(err)
+		return rules.ProviderProblem(err)
 	}
 	if m.RefreshToken == (redact.Secret{}) && !a.imported() {
-		return problemOrNil(c.storeTokenOnly(ctx, *j, item, owner, m))
+		return rules.Problem(c.storeTokenOnly(ctx, *j, item, owner, m))
 	}
-	return problemOrNil(c.storeGrant(ctx, *j, item, owner, m, a))
+	return rules.Problem(c.storeGrant(ctx, *j, item, owner, m, a))
 }
 
 // imported: the grant was made elsewhere. It may be an elder or a younger brother
@@ -134,14 +121,14 @@ func (a newGrant) imported() bool { return a.refreshToken != (redact.Secret{}) }
 
 // alreadyStored reports whether what is brought is the very grant that item has.
 func (a newGrant) alreadyStored(item tokenstore.Item, conn connection.Connection) bool {
-	return a.imported() && fingerprint(a.refreshToken) == item.Grant.Fingerprint && granted(item.Grant, conn)
+	return a.imported() && rules.Fingerprint(a.refreshToken) == item.Grant.Fingerprint && declaration.GrantUsable(item.Grant, conn)
 }
 
 // reloadDeclaration makes the job go by the declaration in force, which may have changed
 // while the lease was waited for. A code or a refresh token is still of use to
 // the client that it was given to, and to no other.
 func (c *Core) reloadDeclaration(ctx context.Context, j *refreshJob) error {
-	current, err := c.declarations.load(ctx, j.conn.Name, true)
+	current, err := c.declarations.Load(ctx, j.conn.Name, true)
 	if err != nil {
 		return err
 	}
@@ -161,7 +148,7 @@ func (c *Core) verifyStored(ctx context.Context, j refreshJob, item tokenstore.I
 		err = c.amendStored(ctx, j, e.item, a)
 	}
 	if err != nil {
-		return problem.Of(unavailable(flightProblem(err)))
+		return problem.Of(rules.Unavailable(flightProblem(err)))
 	}
 	return nil
 }
@@ -179,8 +166,8 @@ func (c *Core) amendStored(ctx context.Context, j refreshJob, item tokenstore.It
 		return err
 	}
 	_, err = c.persist(ctx, pendingWrite{commit: &tokenstore.Commit{
-		Key: j.key, Version: grantOnly, Consumed: item.Grant.Fingerprint, Grant: g, Now: c.now()}})
-	warnOfEnd(ctx, g, c.now())
+		Key: j.key, Version: grantOnly, Consumed: item.Grant.Fingerprint, Grant: g, Now: c.clock.Now()}})
+	rules.WarnOfEnd(ctx, g, c.clock.Now())
 	return err
 }
 
@@ -194,36 +181,27 @@ func (c *Core) revokeOrphan(ctx context.Context, conn connection.Connection, tok
 	}
 }
 
-// asProblem is what a failed token request becomes when nothing remembers it.
-func asProblem(err error) error {
-	var p *problem.Error
-	if errors.As(err, &p) {
-		return p
-	}
-	return providerProblem(asProviderError(err))
-}
-
 // holdLease takes the lease of an item whose grant is to be replaced, after
 // whoever is refreshing it.
 func (c *Core) holdLease(ctx context.Context, key tokenstore.Key) (tokenstore.Item, string, error) {
-	owner, err := c.newOwner()
+	owner, err := c.random.Owner()
 	if err != nil {
 		return tokenstore.Item{}, "", err
 	}
-	for until := c.now().Add(waitBudget); ; {
-		if remaining(ctx) < providerBudget+persistBudget {
-			return tokenstore.Item{}, "", inProgress("too little of the invocation's time is left to ask the provider")
+	for until := c.clock.Now().Add(waitBudget); ; {
+		if rules.Remaining(ctx) < providerBudget+persistBudget {
+			return tokenstore.Item{}, "", rules.InProgress("too little of the invocation's time is left to ask the provider")
 		}
-		item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: key, Owner: owner, Now: c.now(), TTL: leaseTTL})
+		item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: key, Owner: owner, Now: c.clock.Now(), TTL: leaseTTL})
 		switch {
 		case errors.Is(err, tokenstore.ErrGrantCorrupt):
-			return item, "", corruptGrant(ctx, key, err)
+			return item, "", rules.CorruptGrant(ctx, key, err)
 		case !errors.Is(err, tokenstore.ErrHeld):
 			return item, owner, err
-		case !c.now().Before(until):
-			return item, "", inProgress("this token is being refreshed; ask again")
+		case !c.clock.Now().Before(until):
+			return item, "", rules.InProgress("this token is being refreshed; ask again")
 		}
-		if err := c.wait(ctx, c.jittered(leasePoll)); err != nil {
+		if err := c.clock.Wait(ctx, c.random.Jitter(leasePoll)); err != nil {
 			return item, "", err
 		}
 	}
@@ -245,26 +223,26 @@ func (c *Core) storeGrant(ctx context.Context, j refreshJob, item tokenstore.Ite
 		return err
 	}
 	adopt := tokenstore.StoreGrant{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: m.SecretIncarnation, Token: stored,
-		Grant: g, RenewSlot: grantSlot(j.key, j.conn, m.Token, g), Now: c.now()}
+		Grant: g, RenewSlot: rules.GrantSlot(j.key, j.conn, m.Token, g), Now: c.clock.Now()}
 	adopted, err := c.persistGrant(ctx, j, item, &adopt, a)
 	switch {
-	case errors.Is(err, tokenstore.ErrSuperseded) && sameConsent(adopted.Grant, g):
+	case errors.Is(err, tokenstore.ErrSuperseded) && rules.SameConsent(adopted.Grant, g):
 		c.rememberHolder(ctx, adopted) // it was stored, and refreshed before its own answer came
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		if !a.imported() {
 			c.revokeOrphan(ctx, j.conn, m.RefreshToken)
 		}
-		return inProgress("the grant was changed by others while it was being stored; consent again")
+		return rules.InProgress("the grant was changed by others while it was being stored; consent again")
 	case err != nil:
-		return unavailable(err)
+		return rules.Unavailable(err)
 	case adopt.Token.ID == "":
 		if err := c.drop(ctx, adopted, j.conn.SecretVersion); err != nil {
 			return err // the grant is stored; its next token waits for the table
 		}
 	default:
-		c.memory.put(j.key, record{item: adopted, token: m.Token, readAt: c.now(), source: FromProvider})
+		c.memory.put(j.key, record{item: adopted, token: m.Token, readAt: c.clock.Now(), source: FromProvider})
 	}
-	warnOfEnd(ctx, g, c.now())
+	rules.WarnOfEnd(ctx, g, c.clock.Now())
 	if !a.imported() {
 		c.revokeFormer(ctx, j.conn, item, g)
 	}
@@ -282,7 +260,7 @@ func (c *Core) storeGrant(ctx context.Context, j refreshJob, item tokenstore.Ite
 func (c *Core) persistGrant(ctx context.Context, j refreshJob, was tokenstore.Item, adopt *tokenstore.StoreGrant, a newGrant) (adopted tokenstore.Item, err error) {
 	for range attempts + 1 {
 		adopted, err = c.persist(ctx, pendingWrite{adopt: adopt, imported: a.imported()})
-		unchanged := sameConsent(adopted.Grant, was.Grant) || adopted.Grant.Fingerprint == "" && was.Grant.Fingerprint == ""
+		unchanged := rules.SameConsent(adopted.Grant, was.Grant) || adopted.Grant.Fingerprint == "" && was.Grant.Fingerprint == ""
 		if !errors.Is(err, tokenstore.ErrSuperseded) || errors.Is(err, errUncertain) || !unchanged {
 			break
 		}
@@ -295,29 +273,23 @@ func (c *Core) persistGrant(ctx context.Context, j refreshJob, was tokenstore.It
 			break
 		}
 		if j.conn.ConfigHash != minted {
-			adopt.Token, adopt.RenewSlot = tokenstore.SealedToken{}, keepAliveSlot(j.key, adopt.Grant)
+			adopt.Token, adopt.RenewSlot = tokenstore.SealedToken{}, rules.KeepAliveSlot(j.key, adopt.Grant)
 		}
 	}
 	return adopted, err
 }
 
-// sameConsent reports whether two grants stem from one consent, however often
-// either was refreshed.
-func sameConsent(a, b tokenstore.SealedGrant) bool {
-	return a.Fingerprint != "" && a.Client == b.Client && a.ConsentedAt.UnixMilli() == b.ConsentedAt.UnixMilli()
-}
-
 // sealNewGrant is the stored form of the grant that m brought.
 func (c *Core) sealNewGrant(ctx context.Context, j refreshJob, m token.Issued, a newGrant) (tokenstore.SealedGrant, error) {
-	now := c.now()
-	g := tokenstore.SealedGrant{SecretIncarnation: j.conn.SecretIncarnation, Client: clientOf(j.conn),
+	now := c.clock.Now()
+	g := tokenstore.SealedGrant{SecretIncarnation: j.conn.SecretIncarnation, Client: declaration.ClientID(j.conn),
 		ConsentedBy: m.ConsentedBy, ConsentedAt: now, RefreshedAt: now}
 	token := m.RefreshToken
 	if token == (redact.Secret{}) || token == a.refreshToken {
 		token = a.refreshToken
 		g.ExpiresAt = cmp.Or(m.RefreshExpiresAt, a.expiresAt) // how old it is, only the importer knows
 	} else {
-		g.ExpiresAt = endOf(j.conn, m)
+		g.ExpiresAt = rules.RefreshTokenEnd(j.conn, m)
 	}
 	return c.sealGrant(ctx, j.key, g, token, a.scope)
 }
@@ -332,16 +304,16 @@ func (c *Core) storeTokenOnly(ctx context.Context, j refreshJob, item tokenstore
 		return err
 	}
 	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: m.SecretIncarnation, Token: stored,
-		RenewSlot: keepAliveSlot(j.key, item.Grant), Now: c.now()}
+		RenewSlot: rules.KeepAliveSlot(j.key, item.Grant), Now: c.clock.Now()}
 	committed, err := c.persist(ctx, pendingWrite{commit: &commit})
 	switch {
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		c.release(ctx, item, owner)
-		return inProgress("the connection's token was changed by others while this one was being stored; consent again")
+		return rules.InProgress("the connection's token was changed by others while this one was being stored; consent again")
 	case err != nil:
-		return unavailable(err)
+		return rules.Unavailable(err)
 	}
-	c.memory.put(j.key, record{item: committed, token: m.Token, readAt: c.now(), source: FromProvider})
+	c.memory.put(j.key, record{item: committed, token: m.Token, readAt: c.clock.Now(), source: FromProvider})
 	return nil
 }
 
@@ -350,7 +322,7 @@ const revokeBudget = 3 * time.Second
 
 // revokeFormer ends the grant that a new consent replaced, as well as it can be done.
 func (c *Core) revokeFormer(ctx context.Context, conn connection.Connection, former tokenstore.Item, g tokenstore.SealedGrant) {
-	if !granted(former.Grant, conn) || former.Grant.Fingerprint == g.Fingerprint {
+	if !declaration.GrantUsable(former.Grant, conn) || former.Grant.Fingerprint == g.Fingerprint {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, revokeBudget)
@@ -385,11 +357,11 @@ func (c *Core) Disconnect(ctx context.Context, r Request) error {
 	}
 	key := r.key()
 	if c.pending.has(key) {
-		return problem.Of(unavailable(errPendingWrite))
+		return problem.Of(rules.Unavailable(errPendingWrite))
 	}
 	item, err := c.store.Get(ctx, key, true)
 	if err != nil && !errors.Is(err, tokenstore.ErrCorrupt) {
-		return problem.Of(unavailable(err))
+		return problem.Of(rules.Unavailable(err))
 	}
 	if err == nil {
 		if err := c.revokeAtProvider(ctx, conn, item); err != nil {
@@ -400,19 +372,12 @@ func (c *Core) Disconnect(ctx context.Context, r Request) error {
 	if err == nil {
 		c.revokeFormer(ctx, conn, before, item.Grant) // a refresh may have replaced the one just revoked
 	}
-	return problemOrNil(err)
-}
-
-func problemOrNil(err error) error {
-	if err == nil {
-		return nil
-	}
-	return problem.Of(err)
+	return rules.Problem(err)
 }
 
 // revokeAtProvider revokes the refresh token of an item, if it has one that can be read.
 func (c *Core) revokeAtProvider(ctx context.Context, conn connection.Connection, item tokenstore.Item) error {
-	if !granted(item.Grant, conn) {
+	if !declaration.GrantUsable(item.Grant, conn) {
 		return nil
 	}
 	g, err := c.openGrant(ctx, item)
@@ -427,10 +392,10 @@ func (c *Core) revokeAtProvider(ctx context.Context, conn connection.Connection,
 	if err == nil {
 		return nil
 	}
-	refusal := asProviderError(err)
-	note(&audit.From(ctx).Provider, refusal.Trace, string(codeOf(refusal)))
+	refusal := rules.ProviderError(err)
+	note(&audit.From(ctx).Provider, refusal.Trace, string(rules.Code(refusal)))
 	if refusal.Kind == oauth.Unavailable || refusal.Kind == oauth.Timeout {
-		return providerProblem(refusal)
+		return rules.ProviderProblem(refusal)
 	}
 	audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // Changed is a secret that has another version than before.
@@ -39,12 +40,9 @@ type Change struct {
 // secret is then to be looked at again.
 func (c *Core) Reconcile(ctx context.Context, changed Changed) (Change, error) {
 	c.flushPending(ctx)
-	s, err := c.declarations.secrets.Load(ctx, changed.Secret, clientsecret.Current, true)
-	switch {
-	case errors.Is(err, clientsecret.ErrNotFound):
-		s = clientsecret.Secret{}
-	case err != nil:
-		return Change{}, problem.Of(secretProblem(connection.Name(changed.Secret), err))
+	s, err := c.declarations.Secret(ctx, changed.Secret)
+	if err != nil {
+		return Change{}, problem.Of(err)
 	}
 	change := Change{ARN: s.ARN, VersionID: s.VersionID}
 	declared := map[string]bool{}
@@ -88,7 +86,7 @@ func (c *Core) expand(s clientsecret.Secret) []connection.Entry {
 	if s.VersionID == "" {
 		return nil
 	}
-	return c.declarations.parser.Expand(s)
+	return c.declarations.Parser.Expand(s)
 }
 
 // reconcile looks at the tokens of one connection. What has no valid
@@ -103,13 +101,13 @@ func (c *Core) reconcile(ctx context.Context, declared connection.Entry, r recon
 	case errors.Is(err, tokenstore.ErrGrantCorrupt):
 		return c.reconcileSubjects(ctx, declared, r) // nobody is served by it, and nobody else is to suffer
 	case err != nil:
-		return unavailable(err)
+		return rules.Unavailable(err)
 	}
 	for _, v := range e.item.Variants {
 		key := tokenstore.Key{Connection: declared.Name, Variant: v}
 		variant, err := c.read(ctx, key, true)
 		if err != nil {
-			return unavailable(err)
+			return rules.Unavailable(err)
 		}
 		if err := c.reconcileToken(ctx, declared, variant, r); err != nil {
 			return err
@@ -130,7 +128,7 @@ func (c *Core) reconcileSubjects(ctx context.Context, declared connection.Entry,
 	for after := ""; ; {
 		items, next, err := c.store.Subjects(ctx, declared.Name, subjectsPage, after)
 		if err != nil {
-			return unavailable(err)
+			return rules.Unavailable(err)
 		}
 		for _, item := range items {
 			if err := c.reconcileSubject(ctx, declared, item, r); err != nil {
@@ -163,7 +161,7 @@ func (c *Core) reconcileToken(ctx context.Context, declared connection.Entry, e 
 	if inForce(declared, e.item) {
 		return nil
 	}
-	if declared.Err == nil && e.item.Used && e.token.Valid(c.now()) && c.renewable(declared.Connection, e) {
+	if declared.Err == nil && e.item.Used && e.token.Valid(c.clock.Now()) && c.renewable(declared.Connection, e) {
 		reissued, err := c.reissue(ctx, declared, e)
 		if err == nil && reissued {
 			r.change.Reissued++
@@ -174,7 +172,7 @@ func (c *Core) reconcileToken(ctx context.Context, declared connection.Entry, e 
 		r.failed = problem.Of(err).Provider != nil
 	}
 	r.change.Dropped++
-	return c.dropped(ctx, tokenstore.Drop{Key: e.item.Key, RequiredSecretVersion: r.version, KeepFailure: r.failed, RenewSlot: keepAliveSlot(e.item.Key, e.item.Grant)})
+	return c.dropped(ctx, tokenstore.Drop{Key: e.item.Key, RequiredSecretVersion: r.version, KeepFailure: r.failed, RenewSlot: rules.KeepAliveSlot(e.item.Key, e.item.Grant)})
 }
 
 // reconcileEmpty looks after an item without a token. When its secret has changed
@@ -187,8 +185,8 @@ func (c *Core) reconcileEmpty(ctx context.Context, e record, r reconciliation) e
 	switch {
 	case r.seen:
 		return c.drop(ctx, e.item, r.version)
-	case e.item.Lease.Owner != "" && e.item.Lease.Until.After(c.now()):
-		return inProgress("a token is being minted while its secret is looked at for the first time")
+	case e.item.Lease.Owner != "" && e.item.Lease.Until.After(c.clock.Now()):
+		return rules.InProgress("a token is being minted while its secret is looked at for the first time")
 	}
 	return nil
 }
@@ -221,7 +219,7 @@ const noVersion = "none"
 // drop forgets a token here and in the table. Minters must use version from
 // then on; empty is a secret that is gone.
 func (c *Core) drop(ctx context.Context, item tokenstore.Item, version string) error {
-	return c.dropped(ctx, tokenstore.Drop{Key: item.Key, RequiredSecretVersion: version, RenewSlot: keepAliveSlot(item.Key, item.Grant)})
+	return c.dropped(ctx, tokenstore.Drop{Key: item.Key, RequiredSecretVersion: version, RenewSlot: rules.KeepAliveSlot(item.Key, item.Grant)})
 }
 
 func (c *Core) dropped(ctx context.Context, d tokenstore.Drop) error {
@@ -234,19 +232,19 @@ func (c *Core) dropItem(ctx context.Context, d tokenstore.Drop) (tokenstore.Item
 	if d.RequiredSecretVersion == "" {
 		d.RequiredSecretVersion = noVersion
 	}
-	d.Now = c.now()
+	d.Now = c.clock.Now()
 	before, err := c.store.Drop(ctx, d)
 	switch {
 	case errors.Is(err, tokenstore.ErrGrantCorrupt):
-		return before, corruptGrant(ctx, d.Key, err)
+		return before, rules.CorruptGrant(ctx, d.Key, err)
 	case err != nil:
-		return before, unavailable(err)
+		return before, rules.Unavailable(err)
 	}
-	if slot := keepAliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant && d.RequiredSecretVersion != noVersion {
+	if slot := rules.KeepAliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant && d.RequiredSecretVersion != noVersion {
 		d.RenewSlot = slot // the grant came after the item was read, and must stay on the wheel
 		return c.dropItem(ctx, d)
 	}
 	// Knowing the version keeps a replica that lags from bringing the token back.
-	c.memory.put(d.Key, record{item: tokenstore.Item{Key: d.Key, Version: before.Version + 1}, readAt: c.now()})
+	c.memory.put(d.Key, record{item: tokenstore.Item{Key: d.Key, Version: before.Version + 1}, readAt: c.clock.Now()})
 	return before, nil
 }

@@ -9,12 +9,13 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // commit stores what was minted. It no longer depends on the caller: a token
 // that was paid for is kept.
 func (c *Core) commit(ctx context.Context, j refreshJob, item tokenstore.Item, owner string, t Token) (record, error) {
-	e := record{item: item, token: t, readAt: c.now(), source: FromProvider}
+	e := record{item: item, token: t, readAt: c.clock.Now(), source: FromProvider}
 	stored, err := c.sealToken(ctx, j.key, t)
 	if err != nil {
 		return c.keep(ctx, j, e, err)
@@ -22,7 +23,7 @@ func (c *Core) commit(ctx context.Context, j refreshJob, item tokenstore.Item, o
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
 	request := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: t.SecretIncarnation,
-		Token: stored, Used: !j.renewal, RenewSlot: renewSlot(j, t), Now: c.now()}
+		Token: stored, Used: !j.renewal, RenewSlot: rules.RenewSlot(j.key, j.conn, t), Now: c.clock.Now()}
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
 		committed, err := c.store.Commit(ctx, request)
 		switch {
@@ -32,7 +33,7 @@ func (c *Core) commit(ctx context.Context, j refreshJob, item tokenstore.Item, o
 			return e, nil
 		case errors.Is(err, tokenstore.ErrSuperseded):
 			return c.overtaken(ctx, j, item, owner, err)
-		case c.wait(ctx, c.jittered(pause)) != nil, pause > time.Second:
+		case c.clock.Wait(ctx, c.random.Jitter(pause)) != nil, pause > time.Second:
 			return c.keep(ctx, j, e, err)
 		}
 	}
@@ -46,9 +47,9 @@ func (c *Core) keep(ctx context.Context, j refreshJob, e record, err error) (rec
 	account.SetCause(err)
 	if j.renewal {
 		c.release(ctx, e.item, e.item.Lease.Owner)
-		return record{}, unavailable(err)
+		return record{}, rules.Unavailable(err)
 	}
-	e.unstored, e.slot = true, renewSlot(j, e.token)
+	e.unstored, e.slot = true, rules.RenewSlot(j.key, j.conn, e.token)
 	c.memory.put(e.item.Key, e)
 	return e, nil
 }
@@ -57,15 +58,15 @@ func (c *Core) keep(ctx context.Context, j refreshJob, e record, err error) (rec
 // the version that it holds now, and returns the entry as it then stands. A token
 // whose declaration has been replaced meanwhile is forgotten instead.
 func (c *Core) storeLate(ctx context.Context, e record, version int64) record {
-	if c.late.try(e.item.Key, c.now()) > 0 {
+	if c.late.Try(e.item.Key, c.clock.Now()) > 0 {
 		return e
 	}
-	conn, err := c.declarations.load(ctx, connection.Name(e.item.Key.Connection), true)
+	conn, err := c.declarations.Load(ctx, connection.Name(e.item.Key.Connection), true)
 	if problem.Is(err, problem.StoreUnavailable) {
 		return e // the secret cannot be read now, which says nothing of it
 	}
 	if err != nil || conn.ConfigHash != e.token.ConfigHash || conn.SecretIncarnation != e.token.SecretIncarnation {
-		gone := record{item: e.item, readAt: c.now()}
+		gone := record{item: e.item, readAt: c.clock.Now()}
 		c.memory.put(e.item.Key, gone)
 		return gone
 	}
@@ -76,12 +77,12 @@ func (c *Core) storeLate(ctx context.Context, e record, version int64) record {
 	ctx, cancel := context.WithTimeout(ctx, staleReadBudget)
 	defer cancel()
 	item, err := c.store.Commit(ctx, tokenstore.Commit{Key: e.item.Key, Version: version, SecretIncarnation: e.token.SecretIncarnation,
-		Token: stored, Used: true, RenewSlot: e.slot, Now: c.now()})
+		Token: stored, Used: true, RenewSlot: e.slot, Now: c.clock.Now()})
 	if err != nil {
 		audit.From(ctx).Warn(audit.TokenNotStored)
 		return e
 	}
-	e.item, e.unstored, e.readAt = item, false, c.now()
+	e.item, e.unstored, e.readAt = item, false, c.clock.Now()
 	c.memory.put(item.Key, e)
 	return e
 }
@@ -91,9 +92,9 @@ func (c *Core) overtaken(ctx context.Context, j refreshJob, item tokenstore.Item
 	c.release(ctx, item, owner)
 	e, err := c.read(ctx, j.key, true)
 	if err != nil {
-		return record{}, unavailable(err)
+		return record{}, rules.Unavailable(err)
 	}
-	if !j.satisfied(e.token, c.now()) {
+	if !j.satisfied(e.token, c.clock.Now()) {
 		return record{}, superseded
 	}
 	return e, nil
@@ -105,10 +106,9 @@ func (c *Core) fail(ctx context.Context, j refreshJob, e record, owner string, e
 		c.release(ctx, e.item, owner)
 		return err
 	}
-	refusal, now := asProviderError(err), c.now()
-	failure := nextFailure(e.item, refusal, j.conn, failureFacts{
-		now: now, served: e.token.Valid(now) && !j.rejected, jitter: c.fraction()})
-	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, RenewSlot: retrySlot(e, failure), Now: now}, refusal)
+	refusal, now := rules.ProviderError(err), c.clock.Now()
+	failure := rules.FailedRefresh{Item: e.item, Conn: j.conn, Err: refusal, At: now, Served: e.token.Valid(now) && !j.rejected, Jitter: c.random.Fraction()}.Failure()
+	return c.remember(ctx, e, tokenstore.Fail{Key: j.key, Owner: owner, Failure: failure, RenewSlot: rules.SlotAfterFailure(e.item, e.token, failure), Now: now}, refusal)
 }
 
 // remember tells the fleet of a failure, and returns it for the caller.
@@ -122,7 +122,7 @@ func (c *Core) remember(ctx context.Context, e record, f tokenstore.Fail, reason
 		e.item.Failure, e.item.Lease = f.Failure, tokenstore.Lease{}
 		c.memory.put(e.item.Key, e)
 	}
-	p := remembered(f.Failure, f.Now)
+	p := rules.Remembered(f.Failure, f.Now)
 	p.Cause = reason
 	return p
 }

@@ -2,15 +2,16 @@ package vending
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // Config is what a Core is made of.
@@ -31,48 +32,31 @@ type Config struct {
 
 // Core vends. It is safe for concurrent use.
 type Core struct {
-	declarations declarations
+	declarations declaration.Loader
 	store        Store
 	minter       Minter
 	revoker      Revoker
 	sealer       Sealer
-	now          func() time.Time
-	rand         io.Reader
-	wait         func(context.Context, time.Duration) error
+	clock        rules.Clock
+	random       rules.Random
 
-	memory         *memory
-	flights        flights
-	secretFallback secretFallback
-	degraded       throttle // minting while the table is down
-	looks          throttle // looking at the secret of a failing connection
-	late           throttle // storing what the table did not take before
-	pending        pendingWrites
+	memory   *memory
+	flights  flights
+	fallback secretFallback
+	degraded rules.Throttle // minting while the table is down
+	looks    rules.Throttle // looking at the secret of a failing connection
+	late     rules.Throttle // storing what the table did not take before
+	pending  pendingWrites
 }
 
 // New returns a Core.
 func New(c Config) *Core {
-	core := &Core{
-		declarations: declarations{secrets: c.Secrets, parser: c.Parser},
+	return &Core{
+		declarations: declaration.Loader{Secrets: c.Secrets, Parser: c.Parser},
 		store:        c.Store, minter: c.Minter, revoker: c.Revoker, sealer: c.Sealer,
-		now: wallClock(c.Now), rand: c.Rand, wait: c.Wait, memory: newMemory(),
-		degraded: throttle{every: degradedEvery}, looks: throttle{every: lookEvery}, late: throttle{every: lookEvery},
+		clock: rules.NewClock(c.Now, c.Wait), random: rules.Random{Source: c.Rand}, memory: newMemory(),
+		degraded: rules.Throttle{Every: degradedEvery}, looks: rules.Throttle{Every: lookEvery}, late: rules.Throttle{Every: lookEvery},
 	}
-	if core.rand == nil {
-		core.rand = rand.Reader
-	}
-	if core.wait == nil {
-		core.wait = sleep
-	}
-	return core
-}
-
-// wallClock strips the monotonic reading, which may stand still while a sandbox
-// is frozen. A nil clock is the real one.
-func wallClock(now func() time.Time) func() time.Time {
-	if now == nil {
-		now = time.Now
-	}
-	return func() time.Time { return now().Round(0).UTC() }
 }
 
 // Vend returns a usable token. Every error is a *problem.Error.
@@ -85,8 +69,8 @@ func (c *Core) Vend(ctx context.Context, r Request) (Vended, error) {
 	} else {
 		v, err = c.vend(ctx, r)
 	}
-	if err == nil && !v.Valid(c.now()) {
-		err = inProgress("the token expired before it could be handed out")
+	if err == nil && !v.Valid(c.clock.Now()) {
+		err = rules.InProgress("the token expired before it could be handed out")
 	}
 	if err != nil {
 		return Vended{}, problem.Of(err)
@@ -114,16 +98,16 @@ func (c *Core) vend(ctx context.Context, r Request) (Vended, error) {
 
 // vendFrom serves e when it may be served, and refreshes it otherwise.
 func (c *Core) vendFrom(ctx context.Context, r Request, e record, source Source) (Vended, error) {
-	if !e.token.Valid(c.now()) {
+	if !e.token.Valid(c.clock.Now()) {
 		return c.refresh(ctx, r, e)
 	}
-	if err := allow(r, e.token); err != nil {
+	if err := r.access().PermitToken(e.token); err != nil {
 		return Vended{}, err
 	}
-	if err := checkMinTTL(e.token, r.MinTTL); err != nil {
+	if err := rules.CheckMinTTL(e.token, r.MinTTL); err != nil {
 		return Vended{}, err
 	}
-	if e.token.Usable(c.now(), r.MinTTL) && !c.replaceable(e) {
+	if e.token.Usable(c.clock.Now(), r.MinTTL) && !c.replaceable(e) {
 		c.markUsed(ctx, e)
 		return Vended{Token: e.token, Source: source}, nil
 	}
@@ -133,17 +117,17 @@ func (c *Core) vendFrom(ctx context.Context, r Request, e record, source Source)
 // replaceable reports whether a usable token should be replaced by one caller
 // while the others get it: late in its life, or reported dead.
 func (c *Core) replaceable(e record) bool {
-	return e.token.Due(c.now()) || e.item.RejectedID == e.token.ID
+	return e.token.Due(c.clock.Now()) || e.item.RejectedID == e.token.ID
 }
 
 // refreshOrServe tries for a newer token and falls back to the valid one at hand.
 func (c *Core) refreshOrServe(ctx context.Context, r Request, e record, source Source) (Vended, error) {
-	usable := e.token.Usable(c.now(), r.MinTTL)
+	usable := e.token.Usable(c.clock.Now(), r.MinTTL)
 	if usable && (c.flights.busy(r.key()) || c.holding(e)) {
 		return Vended{Token: e.token, Source: source, Stale: e.item.Failure.Count > 0}, nil
 	}
 	v, err := c.refresh(ctx, r, e)
-	if err == nil || !fallsBack(err) || !e.token.Valid(c.now()) {
+	if err == nil || !fallsBack(err) || !e.token.Valid(c.clock.Now()) {
 		return v, err
 	}
 	audit.From(ctx).SetCause(err)
@@ -154,7 +138,7 @@ func (c *Core) refreshOrServe(ctx context.Context, r Request, e record, source S
 // of a failure says that nobody should. The failure's cause is not compared:
 // while the token is usable, waiting for its next attempt costs nobody anything.
 func (c *Core) holding(e record) bool {
-	now := c.now()
+	now := c.clock.Now()
 	return e.item.Lease.Owner != "" && e.item.Lease.Until.After(now) ||
 		e.item.Failure.Count > 0 && e.item.Failure.NextAttemptAt.After(now)
 }
@@ -179,16 +163,5 @@ func (c *Core) markUsed(ctx context.Context, e record) {
 	c.memory.put(e.item.Key, e)
 	if err := c.store.MarkUsed(ctx, e.item.Key, e.item.Version); err != nil {
 		audit.From(ctx).Warn(audit.InUseMarkNotWritten)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }

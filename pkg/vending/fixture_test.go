@@ -324,3 +324,6 @@ func connectionName(t *testing.T, text string) connection.Name {
 }
 
 func contains(text, part string) bool { return strings.Contains(text, part) }
+
+// valid is the declaration of a client_credentials connection.
+const valid = `{"provider":"oauth2","client_id":"app","client_secret":"hush","token_url":"https://idp.example.com/token"}`

@@ -8,6 +8,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // Forget drops the connection's cached token and every scope variant of it.
@@ -25,17 +26,17 @@ func (c *Core) Forget(ctx context.Context, r Request, revoke bool) error {
 // minted with a cached copy of a former one.
 func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
 	c.flushPending(ctx)
-	conn, err := c.declarations.load(ctx, r.Connection, true)
+	conn, err := c.declarations.Load(ctx, r.Connection, true)
 	if err != nil {
 		return err
 	}
-	if err := permit(conn, r); err != nil {
+	if err := r.access().Permit(conn); err != nil {
 		return err
 	}
 	own := r.key()
 	e, err := c.read(ctx, own, true)
 	if err != nil {
-		return unavailable(err)
+		return rules.Unavailable(err)
 	}
 	for _, v := range e.item.Variants {
 		variant := tokenstore.Key{Connection: own.Connection, Subject: own.Subject, Variant: v}
@@ -54,7 +55,7 @@ func (c *Core) forget(ctx context.Context, conn connection.Connection, key token
 	}
 	e, err := c.read(ctx, key, true)
 	if err != nil {
-		return unavailable(err)
+		return rules.Unavailable(err)
 	}
 	return c.drop(ctx, e.item, conn.SecretVersion)
 }
@@ -62,9 +63,9 @@ func (c *Core) forget(ctx context.Context, conn connection.Connection, key token
 func (c *Core) revoke(ctx context.Context, conn connection.Connection, key tokenstore.Key) error {
 	e, err := c.read(ctx, key, true)
 	if err != nil {
-		return unavailable(err)
+		return rules.Unavailable(err)
 	}
-	if !e.token.Valid(c.now()) {
+	if !e.token.Valid(c.clock.Now()) {
 		return nil
 	}
 	err = c.revoker.Revoke(ctx, oauth.Revocation{
@@ -72,9 +73,9 @@ func (c *Core) revoke(ctx context.Context, conn connection.Connection, key token
 		Token: e.token.AccessToken, TokenTypeHint: "access_token",
 	})
 	if err != nil {
-		refusal := asProviderError(err)
-		note(&audit.From(ctx).Provider, refusal.Trace, string(codeOf(refusal)))
-		return providerProblem(refusal)
+		refusal := rules.ProviderError(err)
+		note(&audit.From(ctx).Provider, refusal.Trace, string(rules.Code(refusal)))
+		return rules.ProviderProblem(refusal)
 	}
 	return nil
 }

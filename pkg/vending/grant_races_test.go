@@ -381,24 +381,6 @@ func TestConsentToADeclarationThatIsNotCached(t *testing.T) {
 	d.vend(d.process(), user())
 }
 
-func TestStatusPageOfOne(t *testing.T) {
-	d, core := consented(t, keeps)
-	for _, subject := range []string{"bob", "eve"} {
-		d.consent(core, of(subject))
-	}
-	var names []string
-	for next, first := "", true; first || next != ""; first = false {
-		status, err := d.directory().Status(t.Context(), "user", 1, next)
-		if err != nil || len(status.Subjects) != 1 {
-			t.Fatalf("§2.2 %d subjects on a page of one, %v", len(status.Subjects), err)
-		}
-		names, next = append(names, status.Subjects[0].Subject), status.Next
-	}
-	if fmt.Sprint(names) != "[default bob eve]" {
-		t.Errorf("§2.2 pages of %v", names)
-	}
-}
-
 func TestImportEndsWhenTheServerSays(t *testing.T) {
 	d := newDelegation(t, repeats)
 	d.idp.refreshLife = 10 * 24 * time.Hour

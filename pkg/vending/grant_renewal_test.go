@@ -8,7 +8,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
-	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/renewal"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
@@ -114,7 +114,7 @@ func TestEndedGrantLeavesTheWheel(t *testing.T) {
 		t.Errorf("CR-28 slot %q, %d calls", item.RenewSlot, d.idp.calls())
 	}
 	status, err := d.directory().Status(t.Context(), "user", 100, "")
-	if err != nil || status.State != vending.AuthorizationRequired {
+	if err != nil || status.State != directory.AuthorizationRequired {
 		t.Errorf("CR-28 status %v, %v", status.State, err)
 	}
 }
@@ -143,45 +143,6 @@ func TestEndIsWarnedOf(t *testing.T) {
 	}
 }
 
-func (d *delegation) directory() *vending.Directory {
-	return vending.NewDirectory(vending.DirectoryConfig{Store: d.store, Secrets: d.secrets, Now: d.now})
-}
-
-func TestStatusOfSubjects(t *testing.T) {
-	d := newDelegation(t, rotates)
-	core := d.process()
-	states := func(limit int, next string) (vending.Status, []string) {
-		t.Helper()
-		status, err := d.directory().Status(t.Context(), "user", limit, next)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var names []string
-		for _, s := range status.Subjects {
-			names = append(names, s.Subject+" "+string(s.State))
-		}
-		return status, names
-	}
-	if s, names := states(100, ""); s.State != vending.AuthorizationRequired || len(names) != 0 {
-		t.Errorf("§2.2 before: %v %v", s.State, names)
-	}
-	d.consent(core, of("bob"))
-	if s, names := states(100, ""); s.State != vending.Ready || len(names) != 1 || names[0] != "bob ready" {
-		t.Errorf("§2.2 one subject: %v %v", s.State, names)
-	}
-	d.consent(core, user())
-	d.consent(core, of("ann"))
-	s, names := states(2, "")
-	if len(names) != 2 || names[0] != "default ready" || names[1] != "ann ready" || s.Next == "" {
-		t.Fatalf("§2.2 first page %v, next %q", names, s.Next)
-	}
-	if s.Subjects[0].ConsentedBy != "somebody" || !s.Subjects[0].ConsentedAt.Equal(d.clock.Now()) {
-		t.Errorf("AZ-24 consented by %q at %v", s.Subjects[0].ConsentedBy, s.Subjects[0].ConsentedAt)
-	}
-	if s, names = states(2, s.Next); len(names) != 1 || names[0] != "bob ready" || s.Next != "" {
-		t.Errorf("§2.2 second page %v, next %q", names, s.Next)
-	}
-	if _, err := d.directory().Status(t.Context(), "user", 2, "!"); !problem.Is(err, problem.InvalidRequest) {
-		t.Errorf("§2.2 a strange cursor: %v", err)
-	}
+func (d *delegation) directory() *directory.Directory {
+	return directory.New(directory.Config{Store: d.store, Secrets: d.secrets, Now: d.now})
 }

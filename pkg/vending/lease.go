@@ -6,26 +6,28 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // tryLease is one attempt at the lease.
 func (c *Core) tryLease(ctx context.Context, j *refreshJob, until time.Time) (record, error) {
-	if remaining(ctx) < providerBudget+persistBudget {
-		return record{}, inProgress("too little of the invocation's time is left to start a refresh")
+	if rules.Remaining(ctx) < providerBudget+persistBudget {
+		return record{}, rules.InProgress("too little of the invocation's time is left to start a refresh")
 	}
 	if c.flushPending(ctx); c.pending.has(j.key) {
-		return record{}, unavailable(errPendingWrite)
+		return record{}, rules.Unavailable(errPendingWrite)
 	}
-	owner, err := c.newOwner()
+	owner, err := c.random.Owner()
 	if err != nil {
 		return record{}, err
 	}
-	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.now(), TTL: leaseTTL, UsesRefreshToken: j.conn.Delegated()})
+	item, err := c.store.Acquire(ctx, tokenstore.Acquire{Key: j.key, Owner: owner, Now: c.clock.Now(), TTL: leaseTTL, UsesRefreshToken: j.conn.Delegated()})
 	switch {
 	case errors.Is(err, tokenstore.ErrGrantCorrupt):
-		return record{}, corruptGrant(ctx, j.key, err)
+		return record{}, rules.CorruptGrant(ctx, j.key, err)
 	case errors.Is(err, tokenstore.ErrHeld) && (j.noWait || j.renewal):
 		c.rememberHolder(ctx, item)
 		return record{}, errBusy
@@ -34,7 +36,7 @@ func (c *Core) tryLease(ctx context.Context, j *refreshJob, until time.Time) (re
 	case errors.Is(err, tokenstore.ErrUnavailable) && !j.noWait && !j.renewal:
 		return c.withoutStore(ctx, *j, err)
 	case err != nil:
-		return record{}, unavailable(err)
+		return record{}, rules.Unavailable(err)
 	}
 	audit.From(ctx).LeaseSeq = item.Lease.Seq
 	return c.refreshUnderLease(ctx, j, item, owner)
@@ -55,15 +57,15 @@ func (c *Core) refreshUnderLease(ctx context.Context, j *refreshJob, item tokens
 	defer cancel()
 	was := j.conn.GrantType
 	e, err := c.examineVariant(ctx, j, item)
-	if err == nil && j.satisfied(e.token, c.now()) {
+	if err == nil && j.satisfied(e.token, c.clock.Now()) {
 		c.release(ctx, item, owner)
 		return e, nil
 	}
 	if err == nil && j.conn.GrantType != was {
 		err = tokenstore.ErrSuperseded // the lease was taken for another kind of token
 	}
-	if now := c.now(); err == nil && active(item, j.conn, now) && !j.mayRetry(item) {
-		err = remembered(item.Failure, now)
+	if now := c.clock.Now(); err == nil && declaration.InBackoff(item, j.conn, now) && !j.mayRetry(item) {
+		err = rules.Remembered(item.Failure, now)
 	}
 	if err == nil {
 		err = c.prepare(ctx)
@@ -78,7 +80,7 @@ func (c *Core) refreshUnderLease(ctx context.Context, j *refreshJob, item tokens
 		c.release(ctx, item, owner)
 		return record{}, err
 	}
-	if j.conn.Delegated() && item.Lease.Until.Sub(c.now()) < providerBudget+persistBudget {
+	if j.conn.Delegated() && item.Lease.Until.Sub(c.clock.Now()) < providerBudget+persistBudget {
 		c.release(ctx, item, owner) // it took too long to come here: another may hold the lease before the answer is stored
 		return record{}, tokenstore.ErrSuperseded
 	}
@@ -99,7 +101,7 @@ func (c *Core) refreshUnderLease(ctx context.Context, j *refreshJob, item tokens
 // Whoever drops the connection's tokens before that does not reach the
 // variant's, so the declaration is read anew after it.
 func (c *Core) examineVariant(ctx context.Context, j *refreshJob, item tokenstore.Item) (record, error) {
-	if j.key.Variant == "" || item.Token.ExpiresAt.After(c.now()) {
+	if j.key.Variant == "" || item.Token.ExpiresAt.After(c.clock.Now()) {
 		return c.examine(ctx, j, item)
 	}
 	if err := c.addVariant(ctx, j.key); err != nil {
@@ -123,7 +125,7 @@ func (c *Core) examine(ctx context.Context, j *refreshJob, item tokenstore.Item)
 	c.memory.put(j.key, e)
 	stale := item.RequiredSecretVersion != "" ||
 		e.token.ID != "" && e.token.ConfigHash != j.conn.ConfigHash ||
-		item.Failure.NextAttemptAt.After(c.now()) && item.Failure.Cause != cause(item, j.conn)
+		item.Failure.NextAttemptAt.After(c.clock.Now()) && item.Failure.Cause != declaration.FailureCause(item, j.conn)
 	if !stale {
 		return e, nil
 	}
@@ -132,7 +134,7 @@ func (c *Core) examine(ctx context.Context, j *refreshJob, item tokenstore.Item)
 
 // reload makes the job go by the declaration in force.
 func (c *Core) reload(ctx context.Context, j *refreshJob) error {
-	conn, err := c.declarations.load(ctx, j.conn.Name, true)
+	conn, err := c.declarations.Load(ctx, j.conn.Name, true)
 	if err != nil {
 		return err
 	}
@@ -153,29 +155,29 @@ func (c *Core) prepare(ctx context.Context) error {
 // await polls until the holder's result is there, its failure is known, its
 // lease has ended without either (errLeaseEnded), or the time is up.
 func (c *Core) await(ctx context.Context, j refreshJob, until time.Time) (record, error) {
-	until = earlier(until, c.now().Add(remaining(ctx)-answerBudget))
+	until = earlier(until, c.clock.Now().Add(rules.Remaining(ctx)-answerBudget))
 	var leaseEnds time.Time
 	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
-		now := c.now()
-		pause := min(c.jittered(pause), until.Sub(now))
+		now := c.clock.Now()
+		pause := min(c.random.Jitter(pause), until.Sub(now))
 		if left := leaseEnds.Sub(now); left > 0 {
 			pause = min(pause, left+time.Millisecond) // a holder that died holds up nobody for longer
 		}
 		if pause <= 0 {
-			return record{}, inProgress("another process is refreshing this token")
+			return record{}, rules.InProgress("another process is refreshing this token")
 		}
-		if err := c.wait(ctx, pause); err != nil {
+		if err := c.clock.Wait(ctx, pause); err != nil {
 			return record{}, err
 		}
 		e, err := c.read(ctx, j.key, true)
-		now, leaseEnds = c.now(), e.item.Lease.Until
+		now, leaseEnds = c.clock.Now(), e.item.Lease.Until
 		switch {
 		case err != nil:
-			return record{}, unavailable(err)
+			return record{}, rules.Unavailable(err)
 		case j.satisfied(e.token, now):
 			return e, nil
-		case active(e.item, j.conn, now) && !j.mayRetry(e.item):
-			return record{}, remembered(e.item.Failure, now)
+		case declaration.InBackoff(e.item, j.conn, now) && !j.mayRetry(e.item):
+			return record{}, rules.Remembered(e.item.Failure, now)
 		case e.item.Lease.Owner == "" || !e.item.Lease.Until.After(now):
 			return record{}, errLeaseEnded
 		}
@@ -186,7 +188,7 @@ func (c *Core) await(ctx context.Context, j refreshJob, until time.Time) (record
 func (c *Core) release(ctx context.Context, item tokenstore.Item, owner string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
-	if err := c.store.Release(ctx, tokenstore.Release{Key: item.Key, Owner: owner, OutcomeUnknown: outcomeUnknown(item)}); err != nil {
+	if err := c.store.Release(ctx, tokenstore.Release{Key: item.Key, Owner: owner, OutcomeUnknown: rules.OutcomeUnknown(item)}); err != nil {
 		audit.From(ctx).Warn(audit.LeaseNotReleased)
 	}
 }
@@ -195,29 +197,6 @@ var (
 	errLeaseEnded = errors.New("the lease ended without a result")
 	errBusy       = errors.New("another process is refreshing")
 )
-
-func inProgress(detail string) *problem.Error {
-	return &problem.Error{Code: problem.RefreshInProgress, Detail: detail, RetryAfter: time.Second}
-}
-
-// unavailable maps a store's error for the caller; a problem stays what it is.
-func unavailable(err error) error {
-	if p := (*problem.Error)(nil); errors.As(err, &p) {
-		return err
-	}
-	return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
-		Detail: "the token table does not answer"}
-}
-
-// remaining is how much of the invocation is left. No deadline means plenty;
-// a deadline that has passed means nothing, never plenty.
-func remaining(ctx context.Context) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return time.Hour
-	}
-	return max(time.Until(deadline), 0)
-}
 
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {

@@ -5,11 +5,8 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
-
-// memorySize bounds what one process remembers; an execution environment that
-// serves more connections than this goes to the table for some of them.
-const memorySize = 4096
 
 // memory is what this process remembers of the table.
 type memory struct {
@@ -33,7 +30,7 @@ func (m *memory) get(key tokenstore.Key) (record, bool) {
 func (m *memory) put(key tokenstore.Key, e record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, known := m.entries[key]; !known && len(m.entries) >= memorySize {
+	if _, known := m.entries[key]; !known && len(m.entries) >= rules.ProcessMemory {
 		m.evict(e.readAt)
 	}
 	m.entries[key] = e

@@ -9,9 +9,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
@@ -31,14 +33,14 @@ func (c *Core) mint(ctx context.Context, j *refreshJob) (token.Issued, error) {
 			audit.From(ctx).SecretFallback = err == nil
 			return m, err
 		}
-		c.secretFallback.forget(conn)
+		c.fallback.forget(conn)
 		return c.ask(ctx, conn, conn, *j)
 	}
 	m, err := c.ask(ctx, conn, conn, *j)
 	if err == nil || !mayBeWrongSecret(err) {
 		return m, err
 	}
-	current, loadErr := c.declarations.load(ctx, conn.Name, true)
+	current, loadErr := c.declarations.Load(ctx, conn.Name, true)
 	if loadErr != nil || !j.stillFor(current) {
 		return token.Issued{}, err
 	}
@@ -56,7 +58,7 @@ func (c *Core) mint(ctx context.Context, j *refreshJob) (token.Issued, error) {
 	if fallbackErr == nil {
 		return c.rememberFallback(ctx, current, m), nil
 	}
-	if refusal := asProviderError(fallbackErr); refusal.Ambiguous || !refusal.RefreshToken.IsZero() {
+	if refusal := rules.ProviderError(fallbackErr); refusal.Ambiguous || !refusal.RefreshToken.IsZero() {
 		return token.Issued{}, fallbackErr // what it may have spent, or brought, must not be forgotten
 	}
 	return token.Issued{}, err
@@ -65,14 +67,14 @@ func (c *Core) mint(ctx context.Context, j *refreshJob) (token.Issued, error) {
 // stillFor reports whether the job may be done with conn's client too: a code or
 // a refresh token is shown to nobody but the client that it was given to.
 func (j refreshJob) stillFor(conn connection.Connection) bool {
-	sameClient := clientOf(conn) == clientOf(j.conn) && conn.SecretIncarnation == j.conn.SecretIncarnation
+	sameClient := declaration.ClientID(conn) == declaration.ClientID(j.conn) && conn.SecretIncarnation == j.conn.SecretIncarnation
 	return conn.GrantType == j.conn.GrantType && (!conn.Delegated() || sameClient)
 }
 
 // rememberFallback notes that the previous version is the one that works.
 func (c *Core) rememberFallback(ctx context.Context, conn connection.Connection, m token.Issued) token.Issued {
 	audit.From(ctx).SecretFallback = true
-	c.secretFallback.remember(conn, c.now())
+	c.fallback.remember(conn, c.clock.Now())
 	return m
 }
 
@@ -86,8 +88,8 @@ func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j refr
 	account.SecretVersion = with.SecretVersion
 	t, err := c.minter.Token(ctx, request(with, asked, j))
 	if err != nil {
-		refusal := asProviderError(err)
-		note(&account.Provider, refusal.Trace, string(codeOf(refusal)))
+		refusal := rules.ProviderError(err)
+		note(&account.Provider, refusal.Trace, string(rules.Code(refusal)))
 		account.Provider.Code, account.Provider.Description = refusal.Code, refusal.Description
 		account.SetCause(refusal)
 		return token.Issued{}, refusal
@@ -161,7 +163,7 @@ func authentication(conn connection.Connection) oauth.Authentication {
 // mayBeWrongSecret reports whether a refusal may be about the client's secret:
 // invalid_client, or a 400 or 401 that gives no known reason.
 func mayBeWrongSecret(err error) bool {
-	refusal := asProviderError(err)
+	refusal := rules.ProviderError(err)
 	if refusal.Kind != oauth.Rejected {
 		return false
 	}
@@ -172,11 +174,11 @@ func mayBeWrongSecret(err error) bool {
 // previous reads the version before the current one, if it is of use: only the
 // client differs in it.
 func (c *Core) previous(ctx context.Context, current connection.Connection) (connection.Connection, bool) {
-	s, err := c.declarations.secrets.Load(ctx, current.Name.Secret(), clientsecret.Previous, true)
+	s, err := c.declarations.Secrets.Load(ctx, current.Name.Secret(), clientsecret.Previous, true)
 	if err != nil {
 		return connection.Connection{}, false
 	}
-	previous, err := c.declarations.parser.Parse(current.Name, s)
+	previous, err := c.declarations.Parser.Parse(current.Name, s)
 	if err != nil || sameClient(previous, current) {
 		return connection.Connection{}, false
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // errUnsaved: this process has a refresh token that the table did not take.
@@ -99,7 +100,7 @@ func (c *Core) persist(ctx context.Context, u pendingWrite) (tokenstore.Item, er
 	var item tokenstore.Item
 	var err error
 	for try := range persistTries {
-		if try > 0 && c.wait(ctx, c.jittered(persistPause<<(try-1))) != nil {
+		if try > 0 && c.clock.Wait(ctx, c.random.Jitter(persistPause<<(try-1))) != nil {
 			break
 		}
 		item, err = u.write(ctx, c.store)
@@ -143,10 +144,10 @@ func (c *Core) flushPending(ctx context.Context) {
 // too late for its grant.
 func (c *Core) revokeSuperseded(ctx context.Context, stands tokenstore.Item, u pendingWrite) {
 	g := u.grant()
-	if u.imported || g.Fingerprint == "" || sameConsent(stands.Grant, g) {
+	if u.imported || g.Fingerprint == "" || rules.SameConsent(stands.Grant, g) {
 		return
 	}
-	conn, err := c.declarations.load(ctx, connection.Name(u.key().Connection), false)
+	conn, err := c.declarations.Load(ctx, connection.Name(u.key().Connection), false)
 	if err != nil {
 		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 		return

@@ -13,6 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // memoryAge is how long a remembered token is served without looking at the
@@ -52,7 +53,7 @@ type sealedToken struct {
 // tokenstore.ErrUnavailable when the table cannot be had and memory has nothing
 // valid, else a *problem.Error.
 func (c *Core) lookup(ctx context.Context, key tokenstore.Key) (record, Source, error) {
-	now := c.now()
+	now := c.clock.Now()
 	known, ok := c.memory.get(key)
 	valid := ok && known.token.Valid(now)
 	if valid && known.fresh(now) {
@@ -92,7 +93,7 @@ func (c *Core) readShared(ctx context.Context, key tokenstore.Key, valid bool) (
 		ctx, cancel = context.WithTimeout(ctx, staleReadBudget)
 		defer cancel()
 	}
-	return c.memory.reads.do(ctx, key, c.now(), func(ctx context.Context) (record, error) { return c.read(ctx, key, false) })
+	return c.memory.reads.do(ctx, key, c.clock.Now(), func(ctx context.Context) (record, error) { return c.read(ctx, key, false) })
 }
 
 // read reads and opens one item, and remembers it. What an eventually consistent
@@ -100,7 +101,7 @@ func (c *Core) readShared(ctx context.Context, key tokenstore.Key, valid bool) (
 func (c *Core) read(ctx context.Context, key tokenstore.Key, consistent bool) (record, error) {
 	item, err := c.store.Get(ctx, key, consistent)
 	if errors.Is(err, tokenstore.ErrGrantCorrupt) {
-		return record{}, corruptGrant(ctx, key, err)
+		return record{}, rules.CorruptGrant(ctx, key, err)
 	}
 	if errors.Is(err, tokenstore.ErrCorrupt) {
 		audit.From(ctx).Warn(audit.ItemCorrupt)
@@ -123,7 +124,7 @@ func (c *Core) read(ctx context.Context, key tokenstore.Key, consistent bool) (r
 // open unseals the token of an item. What is damaged or belongs elsewhere is a
 // miss; what cannot be opened for want of the keyset is not.
 func (c *Core) open(ctx context.Context, item tokenstore.Item) (record, error) {
-	e := record{item: item, readAt: c.now(), source: FromTable}
+	e := record{item: item, readAt: c.clock.Now(), source: FromTable}
 	if len(item.Token.Sealed) == 0 {
 		return e, nil
 	}

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 const (
@@ -63,27 +65,27 @@ func (c *Core) refresh(ctx context.Context, r Request, e record) (Vended, error)
 // refreshAfterRejection is refresh where the word that the grant has ended may be
 // doubted once: a caller has just reported its token dead (CR-28).
 func (c *Core) refreshAfterRejection(ctx context.Context, r Request, e record, retryDeadGrant bool) (Vended, error) {
-	conn, err := c.declarations.load(ctx, r.Connection, false)
+	conn, err := c.declarations.Load(ctx, r.Connection, false)
 	if err != nil {
 		return Vended{}, err
 	}
-	if err := permit(conn, r); err != nil {
+	if err := r.access().Permit(conn); err != nil {
 		return Vended{}, err
 	}
 	j := refreshJob{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, unwanted: r.RejectedTokenID}
 	j.rejected = j.unwanted != "" && e.token.ID == j.unwanted
 	j.retryDeadGrant = retryDeadGrant
-	usable := e.token.Usable(c.now(), r.MinTTL)
+	usable := e.token.Usable(c.clock.Now(), r.MinTTL)
 	if j.rejected || usable {
 		j.replaces = e.token.ID
 	}
 	if e, err = c.consented(ctx, &j, e); err != nil {
 		return Vended{}, err
 	}
-	if conn = j.conn; conn.Delegated() && j.satisfied(e.token, c.now()) {
+	if conn = j.conn; conn.Delegated() && j.satisfied(e.token, c.clock.Now()) {
 		return c.deliver(r, j, e)
 	}
-	if active(e.item, conn, c.now()) && !j.mayRetry(e.item) {
+	if declaration.InBackoff(e.item, conn, c.clock.Now()) && !j.mayRetry(e.item) {
 		if j.conn, err = c.reconsider(ctx, conn, e.item); err != nil {
 			return Vended{}, err
 		}
@@ -96,20 +98,20 @@ func (c *Core) refreshAfterRejection(ctx context.Context, r Request, e record, r
 // consent on the word of a replica that lags. Nothing is written over a
 // connection that nobody has consented to.
 func (c *Core) consented(ctx context.Context, j *refreshJob, e record) (record, error) {
-	if !j.conn.Delegated() || requireConsent(e.item, j.conn, c.now()) == nil || j.mayRetry(e.item) {
+	if !j.conn.Delegated() || rules.RequireConsent(e.item, j.conn, c.clock.Now()) == nil || j.mayRetry(e.item) {
 		return e, nil
 	}
 	e, err := c.read(ctx, j.key, true)
 	if err != nil {
-		return record{}, unavailable(err)
+		return record{}, rules.Unavailable(err)
 	}
-	if e.item.Grant.Fingerprint != "" && !granted(e.item.Grant, j.conn) {
+	if e.item.Grant.Fingerprint != "" && !declaration.GrantUsable(e.item.Grant, j.conn) {
 		err = c.reload(ctx, j) // a cached declaration may be older than the consent
 	}
-	if err != nil || j.satisfied(e.token, c.now()) || j.mayRetry(e.item) {
+	if err != nil || j.satisfied(e.token, c.clock.Now()) || j.mayRetry(e.item) {
 		return e, err
 	}
-	return e, requireConsent(e.item, j.conn, c.now())
+	return e, rules.RequireConsent(e.item, j.conn, c.clock.Now())
 }
 
 // mayRetry reports whether the job may doubt that the grant of item has ended, or
@@ -125,11 +127,11 @@ func (c *Core) vendWithoutStore(ctx context.Context, r Request) (Vended, error) 
 	if err := ctx.Err(); err != nil {
 		return Vended{}, flightProblem(err)
 	}
-	conn, err := c.declarations.load(ctx, r.Connection, false)
+	conn, err := c.declarations.Load(ctx, r.Connection, false)
 	if err != nil {
 		return Vended{}, err
 	}
-	if err := permit(conn, r); err != nil {
+	if err := r.access().Permit(conn); err != nil {
 		return Vended{}, err
 	}
 	return c.fly(ctx, r, refreshJob{key: r.key(), conn: conn, scope: r.Scope, minTTL: r.MinTTL, storeDown: true})
@@ -149,7 +151,7 @@ func (c *Core) fly(ctx context.Context, r Request, j refreshJob) (Vended, error)
 		if err != nil {
 			return Vended{}, flightProblem(err)
 		}
-		if led || j.satisfied(e.token, c.now()) {
+		if led || j.satisfied(e.token, c.clock.Now()) {
 			break
 		}
 	}
@@ -164,10 +166,10 @@ func (c *Core) deliver(r Request, j refreshJob, e record) (Vended, error) {
 	if e.token.ID == j.unwanted {
 		return Vended{}, problem.New(problem.ProviderMalformed, "the provider issued the rejected token once more")
 	}
-	if err := allow(r, e.token); err != nil {
+	if err := r.access().PermitToken(e.token); err != nil {
 		return Vended{}, err
 	}
-	if err := checkMinTTL(e.token, r.MinTTL); err != nil {
+	if err := rules.CheckMinTTL(e.token, r.MinTTL); err != nil {
 		return Vended{}, err
 	}
 	return Vended{Token: e.token, Source: e.source}, nil
@@ -176,9 +178,9 @@ func (c *Core) deliver(r Request, j refreshJob, e record) (Vended, error) {
 func flightProblem(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return inProgress("the invocation ended before the refresh did")
+		return rules.InProgress("the invocation ended before the refresh did")
 	case errors.Is(err, errBusy):
-		return inProgress("another process is refreshing this token")
+		return rules.InProgress("another process is refreshing this token")
 	}
 	return err
 }
@@ -194,7 +196,7 @@ func (j refreshJob) satisfied(t Token, now time.Time) bool {
 // process alone. A refresh token is not spent where its successor cannot be kept.
 func (c *Core) withoutStore(ctx context.Context, j refreshJob, cause error) (record, error) {
 	if j.conn.Delegated() {
-		return record{}, unavailable(cause)
+		return record{}, rules.Unavailable(cause)
 	}
 	return c.mintWithoutStore(ctx, j)
 }
@@ -204,7 +206,7 @@ func (c *Core) run(ctx context.Context, j refreshJob) (record, error) {
 	if j.storeDown {
 		return c.withoutStore(ctx, j, tokenstore.ErrUnavailable)
 	}
-	until := c.now().Add(waitBudget)
+	until := c.clock.Now().Add(waitBudget)
 	for superseded := 0; superseded < attempts; {
 		e, err := c.tryLease(ctx, &j, until)
 		switch {
@@ -215,5 +217,5 @@ func (c *Core) run(ctx context.Context, j refreshJob) (record, error) {
 			return e, err
 		}
 	}
-	return record{}, inProgress("the token was changed by others while it was being refreshed")
+	return record{}, rules.InProgress("the token was changed by others while it was being refreshed")
 }

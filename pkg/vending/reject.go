@@ -8,6 +8,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 const (
@@ -28,9 +29,9 @@ func (c *Core) vendRejected(ctx context.Context, r Request) (Vended, error) {
 	for range attempts {
 		e, err := c.read(ctx, r.key(), true)
 		if err != nil {
-			return Vended{}, unavailable(err)
+			return Vended{}, rules.Unavailable(err)
 		}
-		if !e.token.Valid(c.now()) || e.token.ID != r.RejectedTokenID {
+		if !e.token.Valid(c.clock.Now()) || e.token.ID != r.RejectedTokenID {
 			return c.vendFrom(ctx, r, e, FromTable)
 		}
 		v, err := c.replaceRejected(ctx, r, e)
@@ -38,11 +39,11 @@ func (c *Core) vendRejected(ctx context.Context, r Request) (Vended, error) {
 			return v, err
 		}
 	}
-	return Vended{}, inProgress("the rejected token is being replaced by others")
+	return Vended{}, rules.InProgress("the rejected token is being replaced by others")
 }
 
 func (c *Core) replaceRejected(ctx context.Context, r Request, e record) (Vended, error) {
-	if err := allow(r, e.token); err != nil {
+	if err := r.access().PermitToken(e.token); err != nil {
 		return Vended{}, err
 	}
 	fresh := e.item.RejectedID != e.token.ID
@@ -56,7 +57,7 @@ func (c *Core) replaceRejected(ctx context.Context, r Request, e record) (Vended
 
 // markRejected notes the rejection for the fleet, within the limits.
 func (c *Core) markRejected(ctx context.Context, e *record) error {
-	now := c.now()
+	now := c.clock.Now()
 	if wait := e.token.MintedAt.Add(rejectAge).Sub(now); wait > 0 {
 		return limited("this token is too new to be replaced", wait)
 	}
@@ -69,7 +70,7 @@ func (c *Core) markRejected(ctx context.Context, e *record) error {
 		return err
 	}
 	if err != nil {
-		return unavailable(err)
+		return rules.Unavailable(err)
 	}
 	e.item = item
 	c.memory.put(item.Key, *e)
@@ -84,7 +85,7 @@ func (c *Core) force(ctx context.Context, item tokenstore.Item, now time.Time) (
 	if item.Key.Variant != "" {
 		var err error
 		if own, err = c.store.Get(ctx, ownKey(item.Key), true); err != nil {
-			return nil, unavailable(err)
+			return nil, rules.Unavailable(err)
 		}
 	}
 	forced := slices.DeleteFunc(slices.Clone(own.ForcedRefreshes), func(at time.Time) bool { return now.Sub(at) >= forcedWindow })
@@ -97,7 +98,7 @@ func (c *Core) force(ctx context.Context, item tokenstore.Item, now time.Time) (
 	}
 	err := c.store.SetForcedRefreshes(ctx, own.Key, own.ForcedRefreshes, forced)
 	if err != nil && !errors.Is(err, tokenstore.ErrSuperseded) {
-		return nil, unavailable(err)
+		return nil, rules.Unavailable(err)
 	}
 	return nil, err
 }

@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
-	"github.com/tokenvend/tokenvend/pkg/wheel"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // Renewal is a token whose visit found that it should be replaced.
@@ -31,40 +32,26 @@ func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) 
 	c.flushPending(ctx)
 	e, err := c.read(ctx, key, false)
 	if err != nil {
-		return nil, problem.Of(unavailable(err))
+		return nil, problem.Of(rules.Unavailable(err))
 	}
-	if !c.needsRenewal(e, next) {
+	if !rules.NeedsRenewal(e.item, e.token, c.clock.Now(), next) {
 		return nil, nil
 	}
 	name, err := connection.ParseName(key.Connection)
 	if err != nil {
 		return nil, problem.Of(err)
 	}
-	conn, err := c.declarations.load(ctx, name, false)
+	conn, err := c.declarations.Load(ctx, name, false)
 	if problem.Is(err, problem.ConnectionNotFound) {
 		return nil, c.dropped(ctx, tokenstore.Drop{Key: key})
 	}
 	if err != nil {
 		return nil, problem.Of(err)
 	}
-	if active(e.item, conn, c.now()) || !c.renewable(conn, e) {
+	if declaration.InBackoff(e.item, conn, c.clock.Now()) || !c.renewable(conn, e) {
 		return nil, nil
 	}
 	return c.renewal(conn, e, e.token.ID), nil
-}
-
-// needsRenewal reports whether a visit has something to do: a token that is used and
-// does not last, or a refresh token that must not go unused for longer.
-func (c *Core) needsRenewal(e record, next time.Time) bool {
-	if e.item.Grant.Fingerprint != "" && !staysAlive(e.item.Grant, next) {
-		return true
-	}
-	return e.item.Used && e.token.Valid(c.now()) && !lasts(e.token, next)
-}
-
-// staysAlive reports whether g may wait until its next visit, though that be late.
-func staysAlive(g tokenstore.SealedGrant, next time.Time) bool {
-	return !next.IsZero() && next.Add(wheel.Slack).Before(g.RefreshedAt.Add(keepAliveFor(g)))
 }
 
 // renewable reports whether the provider will give a new token for e's now
@@ -74,7 +61,7 @@ func (c *Core) renewable(conn connection.Connection, e record) bool {
 		return true
 	}
 	early := conn.EarlyRefresh && !conn.NewTokenRevokesOld
-	return granted(e.item.Grant, conn) && (early || !e.token.Valid(c.now()))
+	return declaration.GrantUsable(e.item.Grant, conn) && (early || !e.token.Valid(c.clock.Now()))
 }
 
 // RegularSlot is the slot that the token of key belongs to when it has nothing to do in
@@ -82,21 +69,9 @@ func (c *Core) renewable(conn connection.Connection, e record) bool {
 func (c *Core) RegularSlot(ctx context.Context, key tokenstore.Key) (string, error) {
 	e, err := c.read(ctx, key, false)
 	if err != nil {
-		return "", problem.Of(unavailable(err))
+		return "", problem.Of(rules.Unavailable(err))
 	}
-	if e.item.Failure.NextAttemptAt.Equal(never) {
-		return "", nil
-	}
-	own, g := wheel.Slot(slotKey(key), e.token.Lifetime()), e.item.Grant
-	if g.Fingerprint != "" && (own == "" || e.token.Lifetime() > keepAliveFor(g)) {
-		return keepAliveSlot(key, g), nil
-	}
-	return own, nil
-}
-
-// lasts reports whether t stays usable until its next visit, though that be late.
-func lasts(t Token, next time.Time) bool {
-	return !next.IsZero() && t.Usable(next.Add(wheel.Slack), 0)
+	return rules.RegularSlot(e.item, e.token), nil
 }
 
 // renewal plans to mint e's token anew. replaces is the id of the token that is
@@ -125,54 +100,10 @@ func (r *Renewal) Run(ctx context.Context) (renewed bool, err error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, problem.Of(unavailable(err))
+		return false, problem.Of(rules.Unavailable(err))
 	}
 	return e.source == FromProvider, nil
 }
 
-// renewSlot is where a token of this job turns on the wheel. None: providers
-// that refuse early, and those whose new token kills the one in callers' hands.
-func renewSlot(j refreshJob, t Token) string {
-	if !j.conn.EarlyRefresh || j.conn.NewTokenRevokesOld {
-		return ""
-	}
-	return wheel.Slot(slotKey(j.key), t.Lifetime())
-}
-
-// grantSlot is where a grant turns: where its token does, unless that comes
-// round too seldom, or never, to keep the refresh token alive.
-func grantSlot(key tokenstore.Key, conn connection.Connection, t Token, g tokenstore.SealedGrant) string {
-	own := renewSlot(refreshJob{key: key, conn: conn}, t)
-	if own != "" && t.Lifetime() <= keepAliveFor(g) {
-		return own
-	}
-	return keepAliveSlot(key, g)
-}
-
-// keepAliveSlot is where a grant turns that has no token; an item without a grant has no place.
-func keepAliveSlot(key tokenstore.Key, g tokenstore.SealedGrant) string {
-	if g.Fingerprint == "" {
-		return ""
-	}
-	return wheel.Slot(slotKey(key), keepAliveFor(g))
-}
-
-// retrySlot is where a token that could not be renewed waits for its next
-// attempt. One that has no slot gets none, and one that will have expired by
-// then is left to its callers.
-func retrySlot(e record, f tokenstore.Failure) string {
-	if e.item.Grant.Fingerprint != "" {
-		return RetrySlot(e.item.Key, f.NextAttemptAt) // a grant outlives its token
-	}
-	if e.item.RenewSlot == "" || !e.token.Valid(f.NextAttemptAt) {
-		return e.item.RenewSlot
-	}
-	return RetrySlot(e.item.Key, f.NextAttemptAt)
-}
-
 // RetrySlot is where the token of key waits for an attempt at an instant.
-func RetrySlot(key tokenstore.Key, at time.Time) string { return wheel.RetrySlot(slotKey(key), at) }
-
-func slotKey(key tokenstore.Key) string {
-	return strings.Join([]string{key.Connection, key.Subject, key.Variant}, "\x00")
-}
+func RetrySlot(key tokenstore.Key, at time.Time) string { return rules.RetrySlot(key, at) }

@@ -2,13 +2,13 @@ package vending
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
@@ -82,12 +82,15 @@ func (r Request) key() tokenstore.Key {
 	return tokenstore.Key{Connection: string(r.Connection), Subject: string(r.Subject), Variant: variant(r.Scope)}
 }
 
+func (r Request) access() rules.Access {
+	return rules.Access{Caller: r.Caller, Subject: r.Subject, Scope: r.Scope}
+}
+
 // variant is the digest that names a chosen scope in a key; 64 bits are ample
 // for the handful of variants that a connection has.
 func variant(scope string) string {
 	if scope == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(scope))
-	return hex.EncodeToString(sum[:8])
+	return digest.Short(scope)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // secretFallback remembers for which secret versions the previous one is the one that
@@ -21,7 +22,7 @@ const fallbackMemory = 5 * time.Minute
 func (l *secretFallback) remember(conn connection.Connection, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.until == nil || len(l.until) >= memorySize {
+	if l.until == nil || len(l.until) >= rules.ProcessMemory {
 		l.until = make(map[string]time.Time)
 	}
 	l.until[fallbackKey(conn)] = now.Add(fallbackMemory)
@@ -46,7 +47,7 @@ func fallbackKey(conn connection.Connection) string {
 
 // previousSecret returns the previous version when it is known to be the one that works.
 func (c *Core) previousSecret(ctx context.Context, conn connection.Connection) (connection.Connection, bool) {
-	if !c.secretFallback.known(conn, c.now()) {
+	if !c.fallback.known(conn, c.clock.Now()) {
 		return connection.Connection{}, false
 	}
 	return c.previous(ctx, conn)

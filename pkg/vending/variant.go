@@ -7,6 +7,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // maxVariants bounds the scope variants of one connection: each is a token of
@@ -24,7 +25,7 @@ func ownKey(key tokenstore.Key) tokenstore.Key {
 func (c *Core) addVariant(ctx context.Context, key tokenstore.Key) error {
 	own, err := c.store.Get(ctx, ownKey(key), true)
 	if err != nil {
-		return unavailable(err)
+		return rules.Unavailable(err)
 	}
 	if len(own.Variants) >= maxVariants && !slices.Contains(own.Variants, key.Variant) {
 		if err := c.makeRoom(ctx, own); err != nil {
@@ -32,7 +33,7 @@ func (c *Core) addVariant(ctx context.Context, key tokenstore.Key) error {
 		}
 	}
 	if err := c.store.AddVariant(ctx, own.Key, key.Variant); err != nil {
-		return unavailable(err)
+		return rules.Unavailable(err)
 	}
 	return nil
 }
@@ -43,7 +44,7 @@ func (c *Core) retire(ctx context.Context, own, key tokenstore.Key) error {
 		return err
 	}
 	item, err := c.store.Get(ctx, key, true)
-	if err == nil && (item.Token.ExpiresAt.After(c.now()) || item.Lease.Until.After(c.now())) {
+	if err == nil && (item.Token.ExpiresAt.After(c.clock.Now()) || item.Lease.Until.After(c.clock.Now())) {
 		err = c.store.AddVariant(ctx, own, key.Variant)
 	}
 	return err
@@ -51,13 +52,13 @@ func (c *Core) retire(ctx context.Context, own, key tokenstore.Key) error {
 
 // makeRoom forgets variants that hold no living token, and refuses when all do.
 func (c *Core) makeRoom(ctx context.Context, own tokenstore.Item) error {
-	now, living, soonest := c.now(), 0, time.Hour
+	now, living, soonest := c.clock.Now(), 0, time.Hour
 	for _, v := range own.Variants {
 		key := own.Key
 		key.Variant = v
 		item, err := c.store.Get(ctx, key, true)
 		if err != nil {
-			return unavailable(err)
+			return rules.Unavailable(err)
 		}
 		if item.Token.ExpiresAt.After(now) || item.Lease.Until.After(now) {
 			living++
@@ -65,7 +66,7 @@ func (c *Core) makeRoom(ctx context.Context, own tokenstore.Item) error {
 			continue
 		}
 		if err := c.retire(ctx, own.Key, key); err != nil {
-			return unavailable(err)
+			return rules.Unavailable(err)
 		}
 	}
 	if living < maxVariants {

@@ -31,6 +31,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/gateway/pages"
@@ -180,7 +181,7 @@ func (h *house) compose(with hooks) {
 		signed = with.sessions(h, sessions)
 	}
 	h.connections = gateway.Connections(gateway.ConnectionsConfig{Audit: writer, PublicBaseURL: publicBase, Now: h.clock,
-		Directory:   vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: secrets, Lister: secrets, Parser: parser, Now: h.clock}),
+		Directory:   directory.New(directory.Config{Store: store, Secrets: secrets, Lister: secrets, Parser: parser, Now: h.clock}),
 		Grants:      core,
 		BackChannel: consent.NewBackChannel(consent.BackChannelConfig{Sessions: signed, Pending: table, Grants: core, Sealer: sealer, Now: h.clock})})
 	door := gateway.FrontChannel(consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: sessions, Sealer: h.sealer(consentKey), Now: h.clock}))

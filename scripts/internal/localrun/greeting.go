@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
-	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
 // delegated is the sandbox's own connection that a user has to consent to.
@@ -58,7 +58,7 @@ type place struct {
 
 // greet prints every connection, how to ask for its token, and how to hurt the
 // sandbox. The last line is the one that scripts wait for.
-func greet(ctx context.Context, w io.Writer, p place, d *vending.Directory) error {
+func greet(ctx context.Context, w io.Writer, p place, d *directory.Directory) error {
 	statuses, err := all(ctx, d)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func greet(ctx context.Context, w io.Writer, p place, d *vending.Directory) erro
 	fmt.Fprintf(w, "\nA file that is changed, added or deleted there is noticed within %s.\n", shortly(p.noticed))
 	fmt.Fprintln(w, "\nAsk for a token, as the caller local:")
 	for _, s := range statuses {
-		if s.State != vending.Misconfigured {
+		if s.State != directory.Misconfigured {
 			fmt.Fprintf(w, "  curl --aws-sigv4 aws:amz:%s:%s --user local:local %s/connections/%s/token\n", region, service, p.url, s.Connection)
 		}
 	}
@@ -104,9 +104,9 @@ func shortly(d time.Duration) string {
 	return text
 }
 
-func all(ctx context.Context, d *vending.Directory) (found []vending.Status, err error) {
+func all(ctx context.Context, d *directory.Directory) (found []directory.Status, err error) {
 	for next, first := "", true; first || next != ""; first = false {
-		var page []vending.Status
+		var page []directory.Status
 		if page, next, err = d.List(ctx, 1000, next); err != nil {
 			return nil, fmt.Errorf("list the connections: %w", err)
 		}
@@ -115,7 +115,7 @@ func all(ctx context.Context, d *vending.Directory) (found []vending.Status, err
 	return found, nil
 }
 
-func printTable(w io.Writer, statuses []vending.Status) {
+func printTable(w io.Writer, statuses []directory.Status) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "CONNECTION\tPROVIDER\tGRANT TYPE\tSTATE\tPROBLEM")
 	for _, s := range statuses {
@@ -132,10 +132,10 @@ func orDash(text string) string {
 }
 
 // printConsents tells how a user consents, for each connection that needs it.
-func printConsents(w io.Writer, p place, statuses []vending.Status) {
+func printConsents(w io.Writer, p place, statuses []directory.Status) {
 	heading := "\nConsent as a user: the browser shows a code in the end, which the command asks for.\n"
 	for _, s := range statuses {
-		if s.GrantType != connection.AuthorizationCode || s.State == vending.Misconfigured {
+		if s.GrantType != connection.AuthorizationCode || s.State == directory.Misconfigured {
 			continue
 		}
 		fmt.Fprintf(w, "%s  go run ./scripts/connect%s -open %s\n", heading, p.flag(), s.Connection)

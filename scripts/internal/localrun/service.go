@@ -11,6 +11,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/folder"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/gateway/pages"
@@ -31,7 +32,7 @@ var loopback = egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.
 // composed is the whole service in one process.
 type composed struct {
 	api       http.Handler
-	directory *vending.Directory
+	directory *directory.Directory
 	renewer   *renewal.Renewer
 }
 
@@ -54,7 +55,7 @@ func compose(p place, w World) (composed, error) {
 		return vending.New(vending.Config{Store: store, Secrets: source, Parser: parser,
 			Minter: provider, Revoker: provider, Sealer: sealer, Now: w.Now})
 	}
-	directory := vending.NewDirectory(vending.DirectoryConfig{Store: store, Secrets: source, Lister: source, Parser: parser, Now: w.Now})
+	directory := directory.New(directory.Config{Store: store, Secrets: source, Lister: source, Parser: parser, Now: w.Now})
 	callersCore := core()
 	api, err := localgateway.New(localgateway.Config{
 		Verifier: sigv4.New(sigv4.Config{Keys: keys(), Region: region, Service: service, Now: w.Now}),

@@ -1,0 +1,86 @@
+// Package declaration finds the declaration of a connection that is in force,
+// and decides what of the stored state still counts under it: a failure is
+// forgotten, and a grant is unusable, once what it depends on has changed.
+//
+// Both the core and the directory need that, and must agree. The package writes
+// nothing and calls no provider.
+package declaration
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+)
+
+// Secrets reads connections' secrets. Errors are those of clientsecret.
+type Secrets interface {
+	// Load reads the version of the named secret that carries the stage. With
+	// fresh set it bypasses every cache.
+	Load(ctx context.Context, name string, stage clientsecret.Stage, fresh bool) (clientsecret.Secret, error)
+}
+
+// Loader reads declarations.
+type Loader struct {
+	Secrets Secrets
+	Parser  connection.Parser
+}
+
+// Load reads and parses the declaration of a connection that is in force. With
+// fresh set it bypasses every cache; a cached copy that is not valid is read
+// again, because it may have been corrected since. Every error is a
+// *problem.Error.
+func (l Loader) Load(ctx context.Context, name connection.Name, fresh bool) (connection.Connection, error) {
+	s, err := l.Secrets.Load(ctx, name.Secret(), clientsecret.Current, fresh)
+	if err != nil {
+		return connection.Connection{}, secretProblem(name, err)
+	}
+	conn, err := l.Parser.Parse(name, s)
+	if err != nil && !fresh {
+		return l.Load(ctx, name, true)
+	}
+	if err != nil {
+		return connection.Connection{}, invalid(name, err)
+	}
+	return conn, nil
+}
+
+// Secret reads the current version of a secret and bypasses every cache. The
+// zero Secret is one that does not exist. Every error is a *problem.Error.
+func (l Loader) Secret(ctx context.Context, name string) (clientsecret.Secret, error) {
+	s, err := l.Secrets.Load(ctx, name, clientsecret.Current, true)
+	switch {
+	case errors.Is(err, clientsecret.ErrNotFound):
+		return clientsecret.Secret{}, nil
+	case err != nil:
+		return clientsecret.Secret{}, secretProblem(connection.Name(name), err)
+	}
+	return s, nil
+}
+
+func secretProblem(name connection.Name, err error) *problem.Error {
+	switch {
+	case errors.Is(err, clientsecret.ErrNotFound):
+		return notFound(name, err)
+	case errors.Is(err, clientsecret.ErrUnreadable):
+		return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: err, Detail: err.Error()}
+	default:
+		return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
+			Detail: "the connection's secret is temporarily unavailable"}
+	}
+}
+
+func invalid(name connection.Name, err error) *problem.Error {
+	if errors.Is(err, connection.ErrNoConnection) {
+		return notFound(name, err)
+	}
+	return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: err, Detail: err.Error()}
+}
+
+func notFound(name connection.Name, err error) *problem.Error {
+	return &problem.Error{Code: problem.ConnectionNotFound, Cause: err,
+		Detail: "there is no connection " + string(name) + "; a connection exists when its secret does"}
+}

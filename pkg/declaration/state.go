@@ -1,0 +1,48 @@
+package declaration
+
+import (
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/digest"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// FailureCause fingerprints what a failure of item depends on: with another
+// secret version, declaration or refresh token the next attempt is not delayed.
+func FailureCause(item tokenstore.Item, conn connection.Connection) string {
+	parts := []string{conn.SecretVersion, conn.ConfigHash, conn.SecretIncarnation}
+	if conn.Delegated() {
+		parts = append(parts, item.Grant.Fingerprint)
+	}
+	return digest.Short(parts...)
+}
+
+// FailureApplies reports whether item's failure is one of conn as it is declared.
+func FailureApplies(item tokenstore.Item, conn connection.Connection) bool {
+	return item.Failure.Count > 0 && item.Failure.Cause == FailureCause(item, conn)
+}
+
+// InBackoff reports whether item's failure forbids a call to the provider for
+// conn now.
+func InBackoff(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
+	return FailureApplies(item, conn) && item.Failure.NextAttemptAt.After(now)
+}
+
+// GrantEnded reports whether the provider has said that item's grant is dead.
+// That holds until a user consents again or the client changes.
+func GrantEnded(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
+	return item.Failure.Code == string(problem.AuthorizationRequired) && InBackoff(item, conn, now)
+}
+
+// GrantUsable reports whether g exists and was given to the client of conn.
+func GrantUsable(g tokenstore.SealedGrant, conn connection.Connection) bool {
+	return g.Fingerprint != "" && g.Client == ClientID(conn) && g.SecretIncarnation == conn.SecretIncarnation
+}
+
+// ClientID identifies the client at the provider that a grant is given to. Other
+// edits of a declaration leave it as it is.
+func ClientID(conn connection.Connection) string {
+	return digest.Short(conn.Provider, conn.TokenURL, conn.Issuer, conn.ClientID)
+}

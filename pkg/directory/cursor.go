@@ -1,0 +1,70 @@
+package directory
+
+import (
+	"encoding/base64"
+	"encoding/json"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+)
+
+// position is where a listing continues: after the first Skip connections of the
+// page of secrets that begins at Cursor. A bundle can be larger than a page.
+type position struct {
+	Cursor string `json:"c,omitempty"`
+	Skip   int    `json:"s,omitempty"`
+	end    bool
+}
+
+func parsePosition(next string) (position, error) {
+	var at position
+	if next == "" {
+		return at, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(next)
+	if err == nil {
+		err = json.Unmarshal(text, &at)
+	}
+	if err != nil || at.Skip < 0 || at == (position{}) {
+		return position{}, badCursor(err)
+	}
+	return at, nil
+}
+
+// String is the cursor for the caller; empty at the end.
+func (p position) String() string {
+	if p.end {
+		return ""
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func badCursor(err error) error {
+	return &problem.Error{Code: problem.InvalidRequest, Cause: err,
+		Detail: "next is not a cursor that a listing returned; start again without it"}
+}
+
+// beforeFirst is a name that no subject has. It is the cursor of the page that
+// begins with the first subject.
+const beforeFirst = "-"
+
+// A cursor of subjects is the last name of the page before.
+func encodeCursor(name string) string { return base64.RawURLEncoding.EncodeToString([]byte(name)) }
+
+func decodeCursor(next string) (string, error) {
+	name, err := base64.RawURLEncoding.DecodeString(next)
+	if err != nil {
+		return "", badCursor(err)
+	}
+	if string(name) == beforeFirst {
+		return "", nil
+	}
+	if _, err := connection.ParseSubject(string(name)); err != nil && next != "" {
+		return "", badCursor(err)
+	}
+	return string(name), nil
+}

@@ -1,0 +1,167 @@
+// Package directory lists connections and reports the state of each: whether it
+// is ready, failing, misconfigured, or waits for a user's consent.
+//
+// It reads declarations and stored items and changes neither. A status contains
+// no secret and no token.
+package directory
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// Store reads items. A missing item is the zero Item with its Key set, not an
+// error. Errors are tokenstore.ErrUnavailable and tokenstore.ErrCorrupt.
+type Store interface {
+	// Get reads one item, eventually consistent unless consistent is set.
+	Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error)
+	// Subjects reads the items of a connection's named subjects in the order of
+	// their names, those after a name; next is empty on the last page. An item
+	// that cannot be read has only its key.
+	Subjects(ctx context.Context, connection string, limit int, after string) (items []tokenstore.Item, next string, err error)
+}
+
+// Lister lists secrets. Errors are those of clientsecret.
+type Lister interface {
+	// List returns up to limit secrets and the cursor of the next page, empty on the last.
+	List(ctx context.Context, limit int, next string) ([]clientsecret.Entry, string, error)
+}
+
+// Config is what a Directory is made of.
+type Config struct {
+	Store   Store
+	Secrets declaration.Secrets
+	Lister  Lister
+	Parser  connection.Parser
+	// Now is the wall clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Directory lists connections and their states. It is safe for concurrent use.
+type Directory struct {
+	declarations declaration.Loader
+	store        Store
+	lister       Lister
+	now          func() time.Time
+}
+
+// New returns a Directory.
+func New(c Config) *Directory {
+	now := c.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Directory{
+		declarations: declaration.Loader{Secrets: c.Secrets, Parser: c.Parser},
+		store:        c.Store, lister: c.Lister,
+		now: func() time.Time { return now().Round(0).UTC() }, // no monotonic reading: it may stop while frozen
+	}
+}
+
+// Status returns the state of one connection, with up to limit of its subjects
+// after the cursor next. A misconfigured connection has a status. One that does
+// not exist is a *problem.Error, as is every other error.
+func (d *Directory) Status(ctx context.Context, name connection.Name, limit int, next string) (Status, error) {
+	conn, err := d.declarations.Load(ctx, name, false)
+	if problem.Is(err, problem.ConnectionMisconfigured) {
+		return misconfigured(string(name), errors.Unwrap(err)), nil
+	}
+	if err != nil {
+		return Status{}, problem.Of(err)
+	}
+	if next != "" && !conn.Delegated() {
+		return Status{}, badCursor(nil)
+	}
+	return d.status(ctx, conn, page{limit, next})
+}
+
+// List returns up to limit statuses in the source's order, and the cursor of
+// the next page, empty on the last. Every error is a *problem.Error.
+func (d *Directory) List(ctx context.Context, limit int, next string) ([]Status, string, error) {
+	at, err := parsePosition(next)
+	if err != nil {
+		return nil, "", err
+	}
+	var found []connection.Entry
+	for len(found) < limit && !at.end {
+		var more []connection.Entry
+		if more, at, err = d.page(ctx, limit-len(found), at); err != nil {
+			return nil, "", err
+		}
+		found = append(found, more...)
+	}
+	statuses, err := d.statuses(ctx, found)
+	return statuses, at.String(), err
+}
+
+// page expands one secret after the other until limit connections are found.
+// Secrets are read one page of at most limit at a time.
+func (d *Directory) page(ctx context.Context, limit int, at position) ([]connection.Entry, position, error) {
+	secrets, cursor, err := d.lister.List(ctx, limit, at.Cursor)
+	if err != nil {
+		return nil, at, listProblem(err)
+	}
+	var found []connection.Entry
+	for _, s := range secrets {
+		found = append(found, d.expand(s)...)
+	}
+	skip := min(at.Skip, len(found))
+	if found = found[skip:]; len(found) > limit {
+		return found[:limit], position{Cursor: at.Cursor, Skip: skip + limit}, nil
+	}
+	// A smaller page than the one that was cut may end before the cut.
+	return found, position{Cursor: cursor, Skip: at.Skip - skip, end: cursor == ""}, nil
+}
+
+func (d *Directory) expand(s clientsecret.Entry) []connection.Entry {
+	if s.Err != nil {
+		return []connection.Entry{{Name: s.Name, Err: s.Err}}
+	}
+	return d.declarations.Parser.Expand(s.Secret)
+}
+
+func listProblem(err error) error {
+	if errors.Is(err, clientsecret.ErrBadCursor) {
+		return badCursor(err)
+	}
+	return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
+		Detail: "the list of the connections' secrets is temporarily unavailable"}
+}
+
+const (
+	// statusReads bounds how many items are read at once for one page.
+	statusReads = 16
+	// subjectsPage is how many subjects each connection of a list is shown with.
+	subjectsPage = 100
+)
+
+// statuses completes what was found with the stored items.
+func (d *Directory) statuses(ctx context.Context, found []connection.Entry) ([]Status, error) {
+	statuses := make([]Status, len(found))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(statusReads)
+	for i, f := range found {
+		if f.Err != nil {
+			statuses[i] = misconfigured(f.Name, f.Err)
+			continue
+		}
+		g.Go(func() (err error) {
+			statuses[i], err = d.status(ctx, f.Connection, page{limit: subjectsPage})
+			return err
+		})
+	}
+	return statuses, g.Wait()
+}
+
+func misconfigured(name string, err error) Status {
+	return Status{Connection: name, State: Misconfigured, Problem: err.Error()}
+}

@@ -1,0 +1,163 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// State is the state of a connection or of one of its subjects.
+type State string
+
+// The states.
+const (
+	Ready                 State = "ready"
+	AuthorizationRequired State = "authorization_required"
+	Failing               State = "failing"
+	Misconfigured         State = "misconfigured"
+)
+
+// Status is the state of a connection. It contains no secret and no token.
+type Status struct {
+	Connection, Provider string
+	GrantType            connection.GrantType
+	State                State
+	// Problem says what is wrong with a misconfigured connection, and how to fix it.
+	Problem string
+	// LastError and NextAttemptAt describe a failing one.
+	LastError     problem.Code
+	NextAttemptAt time.Time
+	// Subjects are the subjects of a delegated connection that have consented, one
+	// page of them. Next is the cursor of the next page, empty on the last.
+	Subjects []SubjectStatus
+	Next     string
+}
+
+// SubjectStatus is the state of one subject of a delegated connection.
+type SubjectStatus struct {
+	Subject string
+	State   State
+	// ConsentedBy is the user who consented, where the provider says so. No
+	// decision depends on it. ConsentedAt is when.
+	ConsentedBy string
+	ConsentedAt time.Time
+	// RenewBy is when the refresh token ends, so that a user has to consent
+	// again; zero is unknown.
+	RenewBy time.Time
+	// LastError and NextAttemptAt describe a failing one.
+	LastError     problem.Code
+	NextAttemptAt time.Time
+}
+
+// page is a part of the subjects: up to limit after a cursor.
+type page struct {
+	limit int
+	next  string
+}
+
+// status reports the state of a connection whose declaration is valid.
+func (d *Directory) status(ctx context.Context, conn connection.Connection, p page) (Status, error) {
+	s := Status{Connection: string(conn.Name), Provider: conn.Provider, GrantType: conn.GrantType, State: Ready}
+	// The state is often asked for right after a consent: no replica may answer.
+	item, err := d.store.Get(ctx, tokenstore.Key{Connection: string(conn.Name)}, conn.Delegated())
+	switch {
+	case errors.Is(err, tokenstore.ErrGrantCorrupt):
+		audit.From(ctx).Warn(audit.GrantCorrupt)
+		s.State, s.LastError = Failing, problem.InternalError
+	case errors.Is(err, tokenstore.ErrCorrupt): // a miss: the next vend replaces it
+		audit.From(ctx).Warn(audit.ItemCorrupt)
+	case err != nil:
+		return Status{}, unavailable(err)
+	}
+	if conn.Delegated() {
+		return d.delegatedStatus(ctx, conn, item, s, p)
+	}
+	if err == nil && declaration.FailureApplies(item, conn) {
+		s.State, s.LastError, s.NextAttemptAt = Failing, problem.Code(item.Failure.Code), item.Failure.NextAttemptAt
+	}
+	return s, nil
+}
+
+// delegatedStatus completes the status of a delegated connection. Its state is
+// that of its default subject. Without a consent of that one it is the state,
+// among the other subjects, that most needs a user's or operator's attention.
+func (d *Directory) delegatedStatus(ctx context.Context, conn connection.Connection, own tokenstore.Item, s Status, p page) (Status, error) {
+	after, err := decodeCursor(p.next)
+	if err != nil {
+		return Status{}, err
+	}
+	byDefault := consented(own) || s.State == Failing
+	if byDefault && s.State != Failing {
+		first := d.subject(string(connection.DefaultSubject), own, conn)
+		s.State, s.LastError, s.NextAttemptAt = first.State, first.LastError, first.NextAttemptAt
+		if p.next == "" {
+			s.Subjects = append(s.Subjects, first)
+		}
+	}
+	room := p.limit - len(s.Subjects)
+	items, next, err := d.store.Subjects(ctx, string(conn.Name), max(room, 1), after)
+	if err != nil {
+		return Status{}, unavailable(err)
+	}
+	if room == 0 && len(items) > 0 {
+		items, next = nil, beforeFirst // read only to know whether there is another page
+	}
+	for _, item := range items {
+		if consented(item) || item.Version == 0 {
+			s.Subjects = append(s.Subjects, d.subject(item.Key.Subject, item, conn))
+		}
+	}
+	if !byDefault {
+		s.State = worst(s.Subjects)
+	}
+	s.Next = encodeCursor(next)
+	return s, nil
+}
+
+// consented reports whether an item holds the result of a consent. One that does
+// not is left over from a grant that was disconnected or an import that was
+// refused, and is no subject.
+func consented(item tokenstore.Item) bool { return item.Grant.Fingerprint != "" || item.Token.ID != "" }
+
+// worst is the state that needs attention first. Without any subject a consent
+// is required.
+func worst(subjects []SubjectStatus) State {
+	if len(subjects) == 0 {
+		return AuthorizationRequired
+	}
+	state := Ready
+	for _, s := range subjects {
+		if s.State == AuthorizationRequired || s.State == Failing && state == Ready {
+			state = s.State
+		}
+	}
+	return state
+}
+
+// subject reports the state of one grant.
+func (d *Directory) subject(name string, item tokenstore.Item, conn connection.Connection) SubjectStatus {
+	g, now := item.Grant, d.now()
+	s := SubjectStatus{Subject: name, State: Ready, ConsentedBy: g.ConsentedBy, ConsentedAt: g.ConsentedAt, RenewBy: g.ExpiresAt}
+	served := item.Token.ExpiresAt.After(now) && item.Token.ConfigHash == conn.ConfigHash
+	over := !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(now) && !served
+	switch {
+	case item.Version == 0:
+		s.State, s.LastError = Failing, problem.InternalError
+	case over || declaration.GrantEnded(item, conn, now) || !declaration.GrantUsable(g, conn) && (g.Fingerprint != "" || !served):
+		s.State = AuthorizationRequired
+	case declaration.FailureApplies(item, conn):
+		s.State, s.LastError, s.NextAttemptAt = Failing, problem.Code(item.Failure.Code), item.Failure.NextAttemptAt
+	}
+	return s
+}
+
+func unavailable(err error) error {
+	return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
+		Detail: "the token table does not answer"}
+}

@@ -1,0 +1,8 @@
+// Package rules holds the decisions of the core that need no store, no provider
+// and no declaration to be read: who may have a token, how long a failure delays
+// the next attempt, whether a grant can be refreshed, and in which slot of the
+// timing wheel an item waits.
+//
+// Everything here is a function of its arguments, apart from the clock, the
+// random source and the throttle, which the rest of the core shares.
+package rules

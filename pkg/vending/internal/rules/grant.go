@@ -1,0 +1,95 @@
+package rules
+
+import (
+	"context"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/digest"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
+)
+
+// Fingerprint identifies a refresh token where the token itself must not appear.
+func Fingerprint(refreshToken redact.Secret) string { return digest.Short(refreshToken.Reveal()) }
+
+// RequireConsent refuses a connection whose user has to consent, or consent again.
+func RequireConsent(item tokenstore.Item, conn connection.Connection, now time.Time) error {
+	name := string(conn.Name)
+	if item.Key.Subject != "" {
+		name += " for subject " + item.Key.Subject
+	}
+	switch {
+	case item.Grant.Fingerprint == "":
+		return problem.New(problem.AuthorizationRequired, "no user has consented to connection "+name+" yet; start with POST …/authorization")
+	case !declaration.GrantUsable(item.Grant, conn):
+		return problem.New(problem.AuthorizationRequired, "the consent to connection "+name+
+			" was given to another client: provider, token_url, issuer or client_id have changed since, or the secret was deleted and created again; "+
+			"consent again, starting with POST …/authorization")
+	case declaration.GrantEnded(item, conn, now):
+		return Remembered(item.Failure, now)
+	}
+	return nil
+}
+
+// CorruptGrant is the error for a stored grant that cannot be read. It is never
+// overwritten unasked, because it may hold the only valid refresh token (BI-72).
+func CorruptGrant(ctx context.Context, key tokenstore.Key, cause error) error {
+	audit.From(ctx).Warn(audit.GrantCorrupt)
+	return &problem.Error{Code: problem.InternalError, Cause: cause,
+		Detail: "the stored grant of connection " + key.Connection + " cannot be read and was left unchanged; " +
+			"restore the table or the keyset, or disconnect it with DELETE …/authorization and consent again"}
+}
+
+// OutcomeUnknown reports whether an earlier holder sent the stored refresh token
+// and its result was never recorded.
+func OutcomeUnknown(item tokenstore.Item) bool {
+	return item.RefreshAttempt.Before != "" && item.RefreshAttempt.Before == item.Grant.Fingerprint
+}
+
+// SameConsent reports whether two grants come from one consent, however often
+// either was refreshed.
+func SameConsent(a, b tokenstore.SealedGrant) bool {
+	return a.Fingerprint != "" && a.Client == b.Client && a.ConsentedAt.UnixMilli() == b.ConsentedAt.UnixMilli()
+}
+
+// RefreshTokenEnd is the end of a new refresh token: as the server states it, or
+// the provider's documented lifetime, counted from before the request. Zero is
+// unknown.
+func RefreshTokenEnd(conn connection.Connection, t token.Issued) time.Time {
+	if !t.RefreshExpiresAt.IsZero() || conn.RefreshTokenExpiresIn == 0 {
+		return t.RefreshExpiresAt
+	}
+	return t.MintedAt.Add(conn.RefreshTokenExpiresIn)
+}
+
+const (
+	// keepAliveEvery is the longest that a refresh token goes unused.
+	keepAliveEvery = 24 * time.Hour
+	// warnEarly and warnLate are how long before its end a refresh token is warned of.
+	warnEarly, warnLate = 7 * 24 * time.Hour, 24 * time.Hour
+)
+
+// keepAliveFor is how long a grant may go without a refresh: a day, or a quarter
+// of its refresh token's lifetime.
+func keepAliveFor(g tokenstore.SealedGrant) time.Duration {
+	if life := g.ExpiresAt.Sub(g.RefreshedAt); !g.ExpiresAt.IsZero() && life > 0 {
+		return min(keepAliveEvery, life/4)
+	}
+	return keepAliveEvery
+}
+
+// WarnOfEnd warns operators in time that a user has to consent again.
+func WarnOfEnd(ctx context.Context, g tokenstore.SealedGrant, now time.Time) {
+	switch left := g.ExpiresAt.Sub(now); {
+	case g.ExpiresAt.IsZero() || left > warnEarly:
+	case left > warnLate:
+		audit.From(ctx).Warn(audit.GrantExpiresIn7Days)
+	default:
+		audit.From(ctx).Warn(audit.GrantExpiresIn1Day)
+	}
+}
