@@ -14,6 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/assembly"
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
@@ -58,7 +59,7 @@ func service(store assembly.Store, now func() time.Time) assembly.Service {
 }
 
 // secrets holds every connection, each declared alike but crm-user.
-type secrets struct{ vending.Lister }
+type secrets struct{ directory.Lister }
 
 // Versions implements renewal.Versions; no renewer runs here.
 func (secrets) Versions(context.Context, int, string) ([]clientsecret.Version, string, error) {

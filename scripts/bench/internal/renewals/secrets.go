@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/redact"
-	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
 // listPage is how many secrets one ListSecrets call returns.
@@ -18,7 +18,7 @@ const listPage = 100
 // asked of Secrets Manager. It has no list for people.
 type secrets struct {
 	*service
-	vending.Lister
+	directory.Lister
 }
 
 func secretName(n int) string { return fmt.Sprintf("crm-%07d", n) }
