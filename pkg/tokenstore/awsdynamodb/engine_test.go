@@ -27,7 +27,7 @@ func newEngine(t *testing.T) engine {
 	t.Helper()
 	endpoint := os.Getenv(engineVariable)
 	if endpoint == "" {
-		t.Skipf("NOT RUN: no DynamoDB. Start DynamoDB Local or dynalite and set %s=http://127.0.0.1:PORT", engineVariable)
+		t.Skipf("NOT RUN: no DynamoDB. make test finds an engine, or start one and set %s=http://127.0.0.1:PORT", engineVariable)
 	}
 	e := engine{client: newClient(endpoint, nil), table: "tokenvend-test-" + rand.Text()}
 	_, err := e.client.CreateTable(t.Context(), awsdynamodb.TableDefinition(e.table))

@@ -7,7 +7,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
 )
 
 // Client returns a client of an engine. Engines accept any credentials.
@@ -21,7 +22,7 @@ var credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credent
 
 // CreateTable makes the table of tokens and returns once it can be used.
 func CreateTable(ctx context.Context, client *dynamodb.Client, name string) error {
-	if _, err := client.CreateTable(ctx, tokenTable(name)); err != nil {
+	if _, err := client.CreateTable(ctx, awsdynamodb.TableDefinition(name)); err != nil {
 		return fmt.Errorf("create the table %s: %w", name, err)
 	}
 	wait := dynamodb.NewTableExistsWaiter(client, func(o *dynamodb.TableExistsWaiterOptions) {
@@ -31,23 +32,4 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, name string) erro
 		return fmt.Errorf("wait for the table %s: %w", name, err)
 	}
 	return nil
-}
-
-// tokenTable is the template's table.
-func tokenTable(name string) *dynamodb.CreateTableInput {
-	key := func(name string, kind types.KeyType) types.KeySchemaElement {
-		return types.KeySchemaElement{AttributeName: &name, KeyType: kind}
-	}
-	text := func(name string) types.AttributeDefinition {
-		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
-	}
-	return &dynamodb.CreateTableInput{
-		TableName: &name, BillingMode: types.BillingModePayPerRequest,
-		KeySchema:            []types.KeySchemaElement{key("pk", types.KeyTypeHash), key("sk", types.KeyTypeRange)},
-		AttributeDefinitions: []types.AttributeDefinition{text("pk"), text("sk"), text("renew_slot")},
-		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
-			IndexName: aws.String("renew"), KeySchema: []types.KeySchemaElement{key("renew_slot", types.KeyTypeHash)},
-			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
-		}},
-	}
 }

@@ -31,7 +31,7 @@ func (f *Fleet) Core(now func() time.Time) *vending.Core {
 	table := f.TableLine.URL()
 	client := dynamodb.New(dynamodb.Options{BaseEndpoint: &table, Region: "us-east-1", Credentials: credentials, Retryer: aws.NopRetryer{}})
 	return assembly.Service{
-		Store: awsdynamodb.New(awsdynamodb.Config{Client: client, Table: f.table}),
+		Store:        awsdynamodb.New(awsdynamodb.Config{Client: client, Table: f.table}),
 		Secrets:      awssecretsmanager.New(awssecretsmanager.Config{Client: f.secrets, Prefix: SecretPrefix}),
 		CacheSecrets: true,
 		Parser:       connection.Parser{Egress: loopback},

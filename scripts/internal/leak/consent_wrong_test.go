@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -135,7 +134,7 @@ func TestVerifierIsLookedFor(t *testing.T) {
 
 // note writes a text into the table as it is.
 func (h *house) note(ctx context.Context, text string) {
-	_, err := h.table.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("tokens"), Item: map[string]types.AttributeValue{
+	_, err := h.table.PutItem(ctx, &dynamodb.PutItemInput{TableName: &h.tableName, Item: map[string]types.AttributeValue{
 		"pk": &types.AttributeValueMemberS{Value: "note"}, "sk": &types.AttributeValueMemberS{Value: text}}})
 	if err != nil {
 		h.t.Error(err)

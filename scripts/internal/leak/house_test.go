@@ -22,7 +22,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -42,7 +41,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
 	"github.com/tokenvend/tokenvend/pkg/vending"
-	"github.com/tokenvend/tokenvend/scripts/internal/loopback/dynamo"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake"
+	"github.com/tokenvend/tokenvend/scripts/internal/engine/enginetest"
 )
 
 // sealingKey is the text of the keyset's only key.
@@ -62,6 +62,7 @@ type house struct {
 	attacked           atomic.Int64
 	folder             string
 	table              *dynamodb.Client
+	tableName          string
 	now                atomic.Int64
 
 	vend, connections, public *gateway.Handler
@@ -124,10 +125,15 @@ func (h *house) openProviders() {
 	}
 }
 
-// openTable makes the table that the template makes, in an engine whose
-// requests and answers are a sink: they are the raw items.
+// openTable makes the table in an engine. Requests to it are a sink: they are the
+// raw items.
 func (h *house) openTable() {
-	engine := dynamo.New(dynamo.Config{Now: h.clock})
+	endpoint := enginetest.Endpoint(h.t)
+	h.tableName = enginetest.Table(h.t, endpoint)
+	engine, err := awsfake.Proxy(endpoint)
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(h.sinks.into("DynamoDB"), "%s\n%s\n", r.Header.Get("X-Amz-Target"), body)
@@ -144,14 +150,11 @@ func (h *house) openTable() {
 		h.t.Fatal(err)
 	}
 	h.table = settings.DynamoDB()
-	if _, err := h.table.CreateTable(h.t.Context(), awsdynamodb.TableDefinition("tokens")); err != nil {
-		h.t.Fatal(err)
-	}
 }
 
 // compose builds the functions as their mains do.
 func (h *house) compose(with hooks) {
-	records := awsdynamodb.Config{Client: h.table, Table: "tokens"}
+	records := awsdynamodb.Config{Client: h.table, Table: h.tableName}
 	table := awsdynamodb.New(records)
 	secrets := folder.New(folder.Config{Path: h.folder})
 	parser := connection.Parser{Egress: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
@@ -317,7 +320,7 @@ func (h *house) items() {
 	h.t.Helper()
 	var start map[string]types.AttributeValue
 	for first := true; first || start != nil; first = false {
-		page, err := h.table.Scan(h.t.Context(), &dynamodb.ScanInput{TableName: aws.String("tokens"), ExclusiveStartKey: start})
+		page, err := h.table.Scan(h.t.Context(), &dynamodb.ScanInput{TableName: &h.tableName, ExclusiveStartKey: start})
 		if err != nil {
 			h.t.Fatal(err)
 		}
