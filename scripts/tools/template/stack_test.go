@@ -32,7 +32,7 @@ func problems(t *testing.T, text []byte) (found []string) {
 		renewProblems(functions["functions/renew/"]), keptProblems(parsed), tableProblems(parsed.Resources["Tokens"]),
 		routeProblems(functions), apiProblems(api), policyProblems(api), answerProblems(t, api),
 		alarmProblems(t, parsed), dashboardProblems(t, parsed), readerProblems(parsed),
-		typeProblems(parsed), conditionProblems(parsed), valueProblems(functions), wiringProblems(parsed),
+		typeProblems(parsed), conditionProblems(parsed), valueProblems(functions), wiringProblems(parsed), outputProblems(parsed),
 	)
 }
 
@@ -162,7 +162,7 @@ func TestStack(t *testing.T) {
 	for _, problem := range problems(t, text) {
 		t.Error(problem)
 	}
-	for _, c := range slices.Concat(mutations(), rewirings()) {
+	for _, c := range slices.Concat(mutations(), rewirings(), outputMutations()) {
 		t.Run(c.name, func(t *testing.T) {
 			changed := strings.Replace(string(text), c.from, c.to, 1)
 			if changed == string(text) {

@@ -28,9 +28,17 @@ type Template struct {
 		Function Function `yaml:"Function"`
 	} `yaml:"Globals"`
 	Resources map[string]Resource `yaml:"Resources"`
+	Outputs   map[string]Output   `yaml:"Outputs"`
 	// Unexplained are the resources without a comment of their own, or of the one
 	// of the same type before them.
 	Unexplained []string `yaml:"-"`
+}
+
+// Output is one output.
+type Output struct {
+	Condition   string    `yaml:"Condition"`
+	Description string    `yaml:"Description"`
+	Value       yaml.Node `yaml:"Value"`
 }
 
 // Parameter is one parameter.

@@ -38,7 +38,7 @@ func conditionProblems(parsed template.Template) (found []string) {
 		"ReservesRenewer": "!Equals [!Ref ReserveRenewer, yes]", "CreatesLogRole": "!Equals [!Ref GatewayLogRole, create]",
 		"HasOrganization": given("OrganizationId"), "IsPrivate": given("VpcEndpointId"), "HasDomain": given("DomainName"),
 		"HasZone": "!And [!Condition HasDomain, " + given("HostedZoneId") + "]", "HasKey": given("KmsKeyArn"),
-		"HasAlarmTopic": given("AlarmTopicArn"), "HasFirewall": "!Not [!Equals [!Ref PublicRequestsPerAddress, 0]]",
+		"HasAlarmTopic": given("AlarmTopicArn"), "AllowsPrivateProviders": given("ProviderAllowCidrs"), "HasFirewall": "!Not [!Equals [!Ref PublicRequestsPerAddress, 0]]",
 	}
 	got := map[string]string{}
 	for name, n := range parsed.Conditions {
