@@ -20,7 +20,7 @@ type proxyAnswer struct {
 
 var errMalformedAnswer = errors.New("malformed Lambda proxy response")
 
-// writeAnswer sends a function's answer. Nothing has been written when it fails.
+// writeAnswer writes a function's response. When it fails, it has written nothing.
 func writeAnswer(w http.ResponseWriter, answer []byte) error {
 	a, err := readAnswer(answer)
 	if err != nil {
@@ -38,7 +38,7 @@ func writeAnswer(w http.ResponseWriter, answer []byte) error {
 		w.Header().Set("Content-Type", "application/json") // API Gateway's default
 	}
 	w.WriteHeader(a.StatusCode)
-	_, _ = io.WriteString(w, body) // a caller that has gone has nobody to be told
+	_, _ = io.WriteString(w, body) // the caller may have disconnected
 	return nil
 }
 
@@ -67,7 +67,7 @@ func (a proxyAnswer) body() (string, error) {
 	return string(body), nil
 }
 
-// setHeaders merges both members; where both name a header, the list counts.
+// setHeaders merges both members. For a header in both, the list wins.
 func (a proxyAnswer) setHeaders(h http.Header) {
 	for name, value := range a.Headers {
 		h.Set(name, value)
@@ -80,7 +80,7 @@ func (a proxyAnswer) setHeaders(h http.Header) {
 	}
 }
 
-// setHeaders sets what every response carries, the gateway's own ones too.
+// setHeaders sets the headers of every response, including the gateway's own.
 func setHeaders(h http.Header, ids ids) {
 	h.Set("X-Amzn-Requestid", ids.request)
 	h.Set("X-Amz-Apigw-Id", ids.extended)
@@ -89,8 +89,8 @@ func setHeaders(h http.Header, ids ids) {
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// writeGatewayError answers what API Gateway answers without a function, in the
-// form of the service's own problems.
+// writeGatewayError writes an error that API Gateway itself returns, in the form of
+// the service's own errors.
 func writeGatewayError(w http.ResponseWriter, status int, kind, message, requestID string) {
 	w.Header().Set("X-Amzn-Errortype", kind)
 	code, title := "invalid_request", "The request is malformed"
@@ -103,8 +103,8 @@ func writeGatewayError(w http.ResponseWriter, status int, kind, message, request
 	(&mistake{status, code, title, message}).write(w, requestID)
 }
 
-// mistake is a request that leads to no function: what a deployed API cannot
-// answer otherwise than with 403, and a laptop can explain.
+// mistake is the error for a request without a resource. A deployed API can only
+// answer 403; the local gateway explains the mistake.
 type mistake struct {
 	status      int
 	code, title string
@@ -115,12 +115,12 @@ var (
 	errNoResource = &mistake{http.StatusNotFound, "connection_not_found", "Not found",
 		"no resource has this path; the connections are under /connections"}
 	errMalformed = &mistake{http.StatusBadRequest, "invalid_request", "Bad request",
-		"the path has an empty or dot segment, or a slash inside a segment; write a connection's name as it is, unencoded"}
+		"the path has an empty or dot segment, or a slash inside a segment; write a connection's name without encoding"}
 	errTooLong = &mistake{http.StatusRequestURITooLong, "invalid_request", "URI too long",
-		"the path is longer than API Gateway takes; a connection's name has at most 129 characters"}
+		"the path is longer than API Gateway accepts; a connection's name has at most 129 characters"}
 )
 
-// write answers in the form of the service's own problems (RFC 9457).
+// write writes the error in the form of the service's own errors (RFC 9457).
 func (m *mistake) write(w http.ResponseWriter, requestID string) {
 	writeJSON(w, m.status, "application/problem+json", map[string]any{
 		"type": "urn:tokenvend:error:" + m.code, "title": m.title, "status": m.status,

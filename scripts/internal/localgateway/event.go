@@ -17,8 +17,8 @@ type exchange struct {
 	r     *http.Request
 	body  []byte
 	query url.Values
-	// caller and keyID are who signed; empty on a public route, where a signature
-	// means nothing.
+	// caller and keyID are the signer; empty on a public route, where a signature is
+	// not checked.
 	caller Caller
 	keyID  string
 	path   location
@@ -40,12 +40,12 @@ func (x *exchange) open() (err error) {
 	return nil
 }
 
-// ids are what API Gateway calls one request.
+// ids are API Gateway's ids of one request.
 type ids struct{ request, extended, trace string }
 
 func (a *API) newIDs() ids {
 	var b [36]byte
-	_, _ = io.ReadFull(a.Rand, b[:]) // ids are for reading, not for security
+	_, _ = io.ReadFull(a.Rand, b[:]) // ids are not secret
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	h := hex.EncodeToString(b[:16])
 	return ids{
@@ -55,16 +55,15 @@ func (a *API) newIDs() ids {
 	}
 }
 
-// apiAccount owns the API; callers' accounts may differ, and only theirs counts.
+// apiAccount is the account of the API. Functions use the caller's account instead.
 const apiAccount = "000000000000"
 
-// eventSize is room for an ordinary event, in bytes.
+// eventSize is the initial capacity for an event, in bytes.
 const eventSize = 2 << 10
 
-// event is what the function receives: the input format of a Lambda function
-// for proxy integration, payload 1.0. Absent maps and bodies are null, as they
-// are from API Gateway. It is written by hand: with encoding/json it cost as
-// much as all that the function does with it.
+// event returns the input of a Lambda function for proxy integration, payload format
+// 1.0. Absent maps and bodies are null, as from API Gateway. It is encoded by hand,
+// because encoding/json took as long as the function itself.
 func (a *API) event(x exchange) []byte {
 	headers := x.headers()
 	e := make(object, 0, eventSize+len(x.body)+2*len(x.r.URL.RawQuery))
@@ -96,8 +95,8 @@ func (a *API) requestContext(e object, x exchange) object {
 	return x.identity(e.name("identity")).close()
 }
 
-// identity shows who signed, if that was asked for. The members that are null
-// are spelt out, because they are in a real event.
+// identity describes the signer, if the route requires one. Members that are null are
+// included, because a real event has them.
 func (x exchange) identity(e object) object {
 	e = e.open().
 		null("cognitoIdentityPoolId").null("cognitoIdentityId").null("principalOrgId").
@@ -115,8 +114,8 @@ func (x exchange) identity(e object) object {
 	return e.null("userAgent").close()
 }
 
-// headers are what a function sees: the request's, plus those the gateway adds
-// whatever was sent. The signature has done its work and stays here.
+// headers are the request's headers without the signature, and with those that the
+// gateway sets itself.
 func (x exchange) headers() []field {
 	added := []field{
 		{"Host", []string{x.r.Host}},

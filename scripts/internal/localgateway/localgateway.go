@@ -1,12 +1,11 @@
-// Package localgateway plays API Gateway on a laptop: it checks who signed a
-// request, turns it into the event that a REST API sends to a Lambda function
-// (payload format 1.0), and writes the function's answer back.
+// Package localgateway stands in for API Gateway on one machine: it checks the
+// signature of a request, builds the event that a REST API sends to a Lambda function
+// (payload format 1.0), and writes the function's response back.
 //
-// It is as faithful as a function can notice, and its errors are worded as API
-// Gateway words its own, with one difference: a path that matches no resource
-// answers 404, or 400 when its form is wrong, where API Gateway says 403 to
-// everybody. Who is allowed what is IAM's, and is not played: here every known
-// caller may call every route, and everybody the public pages.
+// Functions cannot distinguish it from API Gateway, and its errors have API Gateway's
+// wording, with one difference: a path without a resource answers 404, or 400 when it
+// is malformed, where API Gateway answers 403. It does not evaluate IAM policies:
+// every known caller may call every route, and anyone may call the public pages.
 package localgateway
 
 import (
@@ -25,18 +24,18 @@ import (
 // integrationTimeout is what API Gateway gives a function to answer.
 const integrationTimeout = 29 * time.Second
 
-// Function answers events. The handlers of aws-lambda-go are Functions, and so
-// are built bootstraps under a host of the Lambda Runtime API.
+// Function handles events. Handlers of aws-lambda-go implement it, and so do built
+// bootstraps that run under a host of the Lambda Runtime API.
 type Function interface {
-	// Invoke returns the answer to one event. It is called concurrently.
+	// Invoke returns the response to one event. It is called concurrently.
 	Invoke(ctx context.Context, event []byte) ([]byte, error)
 }
 
-// Caller is an IAM user as an event's identity shows one.
+// Caller is an IAM user, as in an event's identity.
 type Caller struct {
 	// AccountID has 12 digits.
 	AccountID string
-	// UniqueID is the id that IAM never gives out again, for example AIDA….
+	// UniqueID is the id that IAM never reuses, for example AIDA….
 	UniqueID string
 	// ARN is the user's ARN.
 	ARN string
@@ -48,24 +47,28 @@ type Config struct {
 	Verifier *sigv4.Verifier
 	// Callers are the users by access key id, one for each key of the Verifier.
 	Callers map[string]Caller
-	// Functions are the integrations by their folder's name.
+	// Functions are the integrations by the names of their folders.
 	Functions map[string]Function
 	// Stage is the first segment of every path.
 	Stage string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Rand is where request ids come from; nil means crypto/rand.
+	// Rand is the source of request ids; nil means crypto/rand.
 	Rand io.Reader
-	// Failed is told of every invocation that gave no answer, since the caller
-	// is told nothing; nil drops it.
+	// Failed is called for every invocation without a valid response, because the
+	// caller gets no reason; nil ignores them.
 	Failed func(requestID, function string, err error)
 }
 
 // API is an http.Handler.
-type API struct{ Config }
+type API struct {
+	Config
+	routes []route
+}
 
 // New returns an API. It fails when a route's function is missing.
 func New(c Config) (*API, error) {
+	routes := newRoutes()
 	for _, route := range routes {
 		if c.Functions[route.function] == nil {
 			return nil, fmt.Errorf("no function %q for resource %s", route.function, route.resource)
@@ -80,11 +83,11 @@ func New(c Config) (*API, error) {
 	if c.Failed == nil {
 		c.Failed = func(string, string, error) {}
 	}
-	return &API{c}, nil
+	return &API{c, routes}, nil
 }
 
-// ServeHTTP answers one request. But for the public pages, whoever is not a
-// known caller learns nothing of the routes: the signature is checked first.
+// ServeHTTP answers one request. Except on the public pages, the signature is checked
+// first, so that only known callers learn which routes exist.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ids := a.newIDs()
 	setHeaders(w.Header(), ids)
@@ -106,7 +109,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.integrate(w, x)
 }
 
-// verify takes over what a valid signature vouches for.
+// verify checks the signature and takes what it covers.
 func (a *API) verify(x *exchange) error {
 	verified, err := a.Verifier.Verify(x.r)
 	if err != nil {
@@ -116,8 +119,8 @@ func (a *API) verify(x *exchange) error {
 	return nil
 }
 
-// integrate asks the function. A caller that hangs up does not stop it, as it
-// does not in the cloud: a refresh that has begun is finished.
+// integrate invokes the function. As in the cloud, a caller that disconnects does not
+// stop it, so a started refresh is completed.
 func (a *API) integrate(w http.ResponseWriter, x exchange) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), integrationTimeout)
 	defer cancel()
@@ -130,8 +133,8 @@ func (a *API) integrate(w http.ResponseWriter, x exchange) {
 	}
 }
 
-// invoke contains a panic, as Lambda does. What was panicked with stays untold:
-// it may hold anything.
+// invoke recovers from a panic, as Lambda does. The value of the panic is not logged:
+// it may hold a secret.
 func invoke(ctx context.Context, f Function, event []byte) (answer []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {

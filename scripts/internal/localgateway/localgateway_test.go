@@ -42,7 +42,7 @@ func echo(name string) function {
 	}
 }
 
-// newAPI has two callers and takes the failures it is told of into log.
+// newAPI has two callers and logs failures into log.
 func newAPI(t *testing.T, vend, connections localgateway.Function, log *strings.Builder) *localgateway.API {
 	t.Helper()
 	clock := func() time.Time { return now }
@@ -232,7 +232,7 @@ func TestUnsigned(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	_, err := localgateway.New(localgateway.Config{Functions: map[string]localgateway.Function{"connections": echo("connections")}})
-	if err == nil || !strings.Contains(err.Error(), `no function "vend"`) {
+	if err == nil || !strings.Contains(err.Error(), `no function "consent"`) {
 		t.Errorf("error %v, want one that names the function", err)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"unicode/utf8"
 )
 
-// object is the text of a JSON object in the making. Its methods append and
-// return it, as append does. Names are ours and are written as they are.
+// object is a partial JSON object. Its methods append to it and return it, as append
+// does. Names are constants and are written without escaping.
 type object []byte
 
 // field is a name with its values, of which there is at least one.
@@ -22,7 +22,7 @@ func (o object) close() object {
 	return append(o, ',')
 }
 
-// end takes away what close left for a member to follow.
+// end removes the comma that close leaves for the next member.
 func (o object) end() []byte { return o[:len(o)-1] }
 
 func (o object) name(name string) object {
@@ -41,8 +41,8 @@ func (o object) literal(name, value string) object {
 
 func (o object) null(name string) object { return o.literal(name, "null") }
 
-// last writes an object with the last value of each field, as API Gateway
-// shows repeated ones; null for none.
+// last writes an object with the last value of each field, as API Gateway does for
+// repeated fields; null if there are none.
 func (o object) last(name string, fields []field) object {
 	if len(fields) == 0 {
 		return o.null(name)
@@ -55,7 +55,7 @@ func (o object) last(name string, fields []field) object {
 	return o.close()
 }
 
-// all writes an object with the list of each field's values; null for none.
+// all writes an object with the values of each field; null if there are none.
 func (o object) all(name string, fields []field) object {
 	if len(fields) == 0 {
 		return o.null(name)
@@ -74,8 +74,8 @@ func (o object) all(name string, fields []field) object {
 
 const hexDigits = "0123456789abcdef"
 
-// appendText appends s as a JSON string (RFC 8259 §7). What is not UTF-8
-// becomes U+FFFD, as encoding/json does it.
+// appendText appends s as a JSON string (RFC 8259 §7). Like encoding/json, it replaces
+// invalid UTF-8 by U+FFFD.
 func appendText(to []byte, s string) []byte {
 	to = append(to, '"')
 	start := 0
@@ -99,7 +99,7 @@ func appendText(to []byte, s string) []byte {
 	return append(to, '"')
 }
 
-// appendEscape appends one byte that cannot stand for itself.
+// appendEscape appends one byte that must be escaped.
 func appendEscape(to []byte, c byte) []byte {
 	switch {
 	case c == '"' || c == '\\':

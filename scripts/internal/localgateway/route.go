@@ -1,52 +1,49 @@
 package localgateway
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/tokenvend/tokenvend/pkg/gateway"
 )
 
-// maxMethodARN is where API Gateway answers 414 by itself, in bytes.
+// maxMethodARN is the size, in bytes, from which API Gateway answers 414.
 const maxMethodARN = 1600
 
-// route is one resource of the API; it takes every method.
+// route is one resource of the API; like the deployed one, it takes every method.
 type route struct {
-	// id is what API Gateway would call the resource.
+	// id is API Gateway's id of the resource.
 	id string
-	// resource is the template, as an event shows it.
+	// resource is the path with its parameters in braces, as an event has it.
 	resource string
 	segments []string
 	function string
-	// public: it has no authorizer.
+	// public: the resource has no authorizer.
 	public bool
 }
 
-var routes = []route{
-	newRoute("conns0", "/connections", "connections"),
-	newRoute("conn00", "/connections/{connection}", "connections"),
-	newRoute("token0", "/connections/{connection}/token", "vend"),
-	newRoute("token1", "/connections/{connection}/subjects/{subject}/token", "vend"),
-	newRoute("autho0", "/connections/{connection}/authorization", "connections"),
-	newRoute("autho1", "/connections/{connection}/subjects/{subject}/authorization", "connections"),
-	newRoute("compl0", "/connections/{connection}/authorization/complete", "connections"),
-	newRoute("compl1", "/connections/{connection}/subjects/{subject}/authorization/complete", "connections"),
-	newPublicRoute("consnt", "/consent/{session}", "consent"),
-	newPublicRoute("callbk", "/callback/{connection}", "consent"),
+// newRoutes returns the resources of the service's API.
+func newRoutes() []route {
+	var routes []route
+	for _, r := range gateway.Routes() {
+		if len(routes) > 0 && routes[len(routes)-1].resource == r.Resource {
+			continue // another method of the same resource
+		}
+		hash := sha256.Sum256([]byte(r.Resource))
+		routes = append(routes, route{
+			id: hex.EncodeToString(hash[:3]), resource: r.Resource, segments: strings.Split(r.Resource[1:], "/"),
+			function: r.Function, public: r.Public,
+		})
+	}
+	return routes
 }
 
-func newRoute(id, resource, function string) route {
-	return route{id: id, resource: resource, segments: strings.Split(resource[1:], "/"), function: function}
-}
-
-func newPublicRoute(id, resource, function string) route {
-	r := newRoute(id, resource, function)
-	r.public = true
-	return r
-}
-
-// match returns the path parameters, decoded, when the raw segments are this
-// resource's. Literal segments must be spelt as they are: an encoded one would
-// be a second path to the same thing.
+// match returns the decoded path parameters if the raw segments are those of this
+// resource. An encoded literal segment does not match: it would be a second path to
+// the same resource.
 func (r route) match(segments []string) ([]field, bool) {
 	if len(segments) != len(r.segments) {
 		return nil, false
@@ -60,13 +57,13 @@ func (r route) match(segments []string) ([]field, bool) {
 			}
 			continue
 		}
-		value, _ := url.PathUnescape(segments[i]) // well formed, so it can be decoded
+		value, _ := url.PathUnescape(segments[i]) // well formed, so it decodes
 		parameters = append(parameters, field{strings.TrimSuffix(name, "}"), []string{value}})
 	}
 	return parameters, true
 }
 
-// location is where a request's path leads.
+// location is the resource of a request.
 type location struct {
 	route route
 	// raw is the path as sent, without the stage.
@@ -74,7 +71,7 @@ type location struct {
 	parameters []field
 }
 
-// locate finds the resource that r asks for.
+// locate finds the resource of a request.
 func (a *API) locate(r *http.Request) (location, *mistake) {
 	full, _, _ := strings.Cut(r.RequestURI, "?")
 	raw, staged := strings.CutPrefix(full, "/"+a.Stage)
@@ -90,7 +87,7 @@ func (a *API) locate(r *http.Request) (location, *mistake) {
 			return location{}, errMalformed
 		}
 	}
-	for _, route := range routes {
+	for _, route := range a.routes {
 		if parameters, ok := route.match(segments); ok {
 			return location{route: route, raw: raw, parameters: parameters}, nil
 		}
@@ -98,8 +95,8 @@ func (a *API) locate(r *http.Request) (location, *mistake) {
 	return location{}, errNoResource
 }
 
-// wellFormed reports whether a raw segment is one segment under every reading:
-// not empty, not a dot segment, and no slash inside, however encoded.
+// wellFormed reports whether a raw segment is one segment in every interpretation:
+// not empty, not a dot segment, and without a slash, encoded or not.
 func wellFormed(segment string) bool {
 	decoded, err := url.PathUnescape(segment)
 	return err == nil && decoded != "" && decoded != "." && decoded != ".." && !strings.Contains(decoded, "/")

@@ -12,7 +12,7 @@ const (
 	dateFormat = "20060102T150405Z"
 )
 
-// authorization is an Authorization header taken apart.
+// authorization is a parsed Authorization header.
 type authorization struct {
 	keyID                             string
 	date, region, service, terminator string
@@ -20,7 +20,7 @@ type authorization struct {
 	signature                         string
 }
 
-// parseAuthorization reads the one Authorization header there may be.
+// parseAuthorization parses the Authorization header, of which there may be one.
 func parseAuthorization(h http.Header) (authorization, error) {
 	values := h.Values("Authorization")
 	if len(values) == 0 || values[0] == "" {
@@ -29,8 +29,8 @@ func parseAuthorization(h http.Header) (authorization, error) {
 	if len(values) > 1 {
 		return authorization{}, incomplete("Authorization header must be given once.")
 	}
-	parameters, ours := strings.CutPrefix(values[0], algorithm+" ")
-	if !ours {
+	parameters, known := strings.CutPrefix(values[0], algorithm+" ")
+	if !known {
 		return authorization{}, incomplete("Authorization header requires the algorithm '" + algorithm + "'.")
 	}
 	return parseParameters(parameters)
@@ -69,11 +69,11 @@ const (
 	signedHeaders
 )
 
-// parameterNames are in the order in which AWS words what is missing.
+// parameterNames are in the order of AWS's message about missing ones.
 var parameterNames = [...]string{credential: "Credential", signature: "Signature", signedHeaders: "SignedHeaders"}
 
-// splitParameters reads name=value pairs between commas, each name once. What
-// it does not know it leaves out.
+// splitParameters parses comma-separated name=value pairs, each name once. It ignores
+// unknown names.
 func splitParameters(text string) (found parameters, err error) {
 	var seen [len(found)]bool
 	for pair := range strings.SplitSeq(text, ",") {
@@ -90,7 +90,7 @@ func splitParameters(text string) (found parameters, err error) {
 	return found, nil
 }
 
-// missing words what is absent as AWS does, or is empty.
+// missing returns AWS's message about missing parameters; empty if there are none.
 func (p parameters) missing() string {
 	var missing []string
 	for at, name := range parameterNames {
@@ -101,8 +101,7 @@ func (p parameters) missing() string {
 	return strings.Join(missing, " ")
 }
 
-// signedAt reads the one X-Amz-Date. It is part of what is signed whether or
-// not the signature names it.
+// signedAt parses the X-Amz-Date header. It is always part of what is signed.
 func signedAt(h http.Header) (time.Time, error) {
 	values := h.Values("X-Amz-Date")
 	if len(values) != 1 {

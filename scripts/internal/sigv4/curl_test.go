@@ -38,7 +38,7 @@ func TestCurl(t *testing.T) {
 		{"body with a type of its own", "/", []string{"-d", "{}", "-H", "Content-Type: application/json"}, "user"},
 		{"method", "/v1/connections/crm/token", []string{"-X", "DELETE"}, "user"},
 		{"wrong secret", "/", []string{"--user", "user:guess"}, invalid},
-		{"unknown key", "/", []string{"--user", "nobody:guess"}, unknownKey},
+		{"unknown key", "/", []string{"--user", "unknown:guess"}, unknownKey},
 		{"wrong service", "/", []string{"--aws-sigv4", "aws:amz:us-east-1:s3"}, invalid},
 	} {
 		t.Run("BI-01 "+c.name, func(t *testing.T) {

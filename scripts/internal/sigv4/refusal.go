@@ -2,8 +2,8 @@ package sigv4
 
 import "net/http"
 
-// Refusal says why a request was turned away, in API Gateway's words. Its text
-// repeats nothing the request carried but its date.
+// Refusal is why a request was refused, in API Gateway's wording. Of the request, its
+// text repeats only the date.
 type Refusal struct {
 	// Status is the HTTP status.
 	Status int

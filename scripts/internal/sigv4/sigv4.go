@@ -1,15 +1,13 @@
-// Package sigv4 verifies AWS Signature Version 4 on the server's side, as API
-// Gateway does for routes with AWS_IAM authorization, so that a local run
-// refuses what the cloud refuses.
+// Package sigv4 verifies AWS Signature Version 4, as API Gateway does for routes with
+// AWS_IAM authorization, so that a local run refuses what the cloud refuses.
 //
-// A signature is checked by making it again: the request is rebuilt from what
-// arrived (method, raw path, query, body) and only the headers its signature
-// names, signed with the stored key by the SDK's own signer, and compared in
-// constant time. There is no second implementation of the canonical form here
-// to disagree with AWS.
+// It verifies a signature by signing again: it rebuilds the request from what arrived
+// (method, raw path, query, body, and only the signed headers), signs it with the
+// stored key and the SDK's own signer, and compares in constant time. So there is no
+// second implementation of the canonical form that could disagree with AWS.
 //
-// Only the Authorization header is understood; a presigned URL would put a
-// credential where logs are, and is refused as unsigned.
+// Only the Authorization header is supported. A presigned URL would put a credential
+// into logs, and is refused as unsigned.
 package sigv4
 
 import (
@@ -41,8 +39,8 @@ const tolerance = 5 * time.Minute
 type Key struct {
 	ID     string
 	Secret redact.Secret
-	// SessionToken is zero for the key of a user; for that of a session the
-	// request must carry it in X-Amz-Security-Token.
+	// SessionToken is zero for the key of a user. For the key of a session, the
+	// request must have it in X-Amz-Security-Token.
 	SessionToken redact.Secret
 }
 
@@ -50,8 +48,8 @@ type Key struct {
 type Config struct {
 	// Keys are all that may sign.
 	Keys []Key
-	// Region and Service are the credential scope demanded, for example
-	// us-east-1 and execute-api.
+	// Region and Service are the required credential scope, for example us-east-1 and
+	// execute-api.
 	Region, Service string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -77,18 +75,18 @@ func New(c Config) *Verifier {
 	return v
 }
 
-// Verified is what a valid signature vouches for.
+// Verified is what a valid signature covers.
 type Verified struct {
 	// KeyID is the access key that signed.
 	KeyID string
 	// Body is the whole body, read and hashed. The request's own is used up.
 	Body []byte
-	// Query is the query, parsed.
+	// Query is the parsed query.
 	Query url.Values
 }
 
-// Verify checks the signature of r and reads its body. Every error is a
-// *Refusal; nothing of r is to be believed then.
+// Verify checks the signature of r and reads its body. Every error is a *Refusal;
+// nothing of r is trustworthy then.
 func (v *Verifier) Verify(r *http.Request) (Verified, error) {
 	a, err := parseAuthorization(r.Header)
 	if err != nil {
@@ -98,7 +96,7 @@ func (v *Verifier) Verify(r *http.Request) (Verified, error) {
 	if err != nil {
 		return Verified{}, err
 	}
-	// Pairs the parser drops are neither signed nor passed on; none may hide there.
+	// The parser drops invalid pairs, which would then be unsigned.
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || !strings.HasPrefix(r.RequestURI, "/") {
 		return Verified{}, errBadRequest
@@ -117,8 +115,7 @@ func (v *Verifier) Verify(r *http.Request) (Verified, error) {
 	return Verified{KeyID: key.ID, Body: body, Query: query}, nil
 }
 
-// admit checks everything that can be judged without the signature: who signed,
-// for what, with which session, and when.
+// admit checks everything except the signature: key, session, scope and date.
 func (v *Verifier) admit(h http.Header, a authorization) (Key, time.Time, error) {
 	key, known := v.keys[a.keyID]
 	if !known || !sameSession(h.Values("X-Amz-Security-Token"), key) {
@@ -183,10 +180,10 @@ func readBody(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// sign makes the signature that r should carry.
+// sign returns the signature that r should have.
 func (v *Verifier) sign(r *http.Request, a authorization, key Key, at time.Time, body []byte) (string, error) {
 	again := rebuild(r, a)
-	// The session token was compared already, and is copied if it was signed.
+	// The session token was compared before; it is copied if it was signed.
 	credentials := aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret.Reveal()}
 	err := v.signer.SignHTTP(r.Context(), credentials, again, hashOf(body), v.service, v.region, at)
 	if err != nil {
@@ -196,7 +193,7 @@ func (v *Verifier) sign(r *http.Request, a authorization, key Key, at time.Time,
 	return signature, nil
 }
 
-// emptyHash is that of no body, which most requests have.
+// emptyHash is the hash of an empty body, which most requests have.
 var emptyHash = hex.EncodeToString(sha256.New().Sum(nil))
 
 func hashOf(body []byte) string {
@@ -207,10 +204,9 @@ func hashOf(body []byte) string {
 	return hex.EncodeToString(hash[:])
 }
 
-// rebuild copies what a signature covers. The path goes in as an opaque URL, so
-// that it is signed byte for byte as it arrived; header names go in lower case,
-// past the signer's list of those that the SDK itself never signs (User-Agent),
-// since other signers do.
+// rebuild copies what a signature covers. The path is set as an opaque URL, so that it
+// is signed byte for byte as it arrived. Header names are in lower case, so that the
+// signer includes those that the SDK never signs but other signers do (User-Agent).
 func rebuild(r *http.Request, a authorization) *http.Request {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	again := &http.Request{

@@ -160,7 +160,7 @@ var refusals = []struct {
 	{"date moved within tolerance", get("/"), set("X-Amz-Date", "20260102T150406Z"), invalid, "does not match"},
 	{"scope of another day", get("/"), edit("/20260102/", "/20260101/"), invalid, "Date in Credential scope"},
 	{"terminator", get("/"), edit("/aws4_request", "/aws5_request"), invalid, "terminator"},
-	{"unknown key", get("/"), edit("Credential=user/", "Credential=nobody/"), unknownKey, "security token included in the request is invalid"},
+	{"unknown key", get("/"), edit("Credential=user/", "Credential=unknown/"), unknownKey, "security token included in the request is invalid"},
 	{"another's key", get("/"), edit("Credential=user/", "Credential=session/"), unknownKey, "security token"},
 	{"session token for a user's key", get("/"), add("X-Amz-Security-Token", "session-token"), unknownKey, "security token"},
 	{"tampered method", get("/"), func(r *http.Request) { r.Method = "DELETE" }, invalid, "does not match"},
