@@ -6,9 +6,9 @@
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-run: ## the whole service on this machine, with sandbox providers; go run ./scripts/local -help names its variables
-	@go build -o build/local ./scripts/local
-	@exec build/local
+run: ## the whole service on this machine, with sandbox providers; build/tokenvend dev --help names its variables
+	@go build -o build/tokenvend ./scripts/tokenvend
+	@exec build/tokenvend dev
 
 test: ## every test that needs Go alone; ARGS go to go test
 	@scripts/test.sh $(ARGS)

@@ -1,8 +1,8 @@
-// Package client asks the service's API as a workload does: with requests that
-// are signed by AWS Signature Version 4, and answers that are JSON.
+// Package client calls the service's API as a workload does: it signs requests with
+// AWS Signature Version 4 and decodes JSON responses.
 //
-// Bodies hold refresh tokens and codes, so that its errors tell what the service
-// said, never what was sent; redirects are not followed.
+// Request bodies hold refresh tokens and codes. So errors contain what the service
+// answered and never what was sent, and redirects are not followed.
 package client
 
 import (
@@ -23,98 +23,98 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// maxAnswer is the largest answer that is read, in bytes: API Gateway's limit.
-const maxAnswer = 10 << 20
+// maxResponse is the largest response body that is read, in bytes: API Gateway's limit.
+const maxResponse = 10 << 20
 
-// Client asks one deployment. Every field is required unless it says otherwise.
+// Client calls one deployment. Every field is required unless it says otherwise.
 type Client struct {
-	// URL is the API's, with its stage and without a slash at the end.
+	// URL is the API's URL with its stage and without a trailing slash.
 	URL string
-	// Region is where the API is.
+	// Region is the API's region.
 	Region string
-	// Credentials sign.
-	Credentials aws.Credentials
-	// HTTP sends the requests; nil means one that gives up after 45 s.
+	// Credentials sign the requests.
+	Credentials aws.CredentialsProvider
+	// HTTP sends the requests; nil means a client with a timeout of 45 s.
 	HTTP *http.Client
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// patience is more than API Gateway's own.
-const patience = 45 * time.Second
+// timeout is longer than API Gateway's own.
+const timeout = 45 * time.Second
 
-// Problem is what the service answered instead of what was wanted.
-type Problem struct {
+// Error is an error response.
+type Error struct {
 	// Status is the HTTP status.
 	Status int `json:"-"`
-	// Code is the error's code; empty when the answer was none of the service's.
+	// Code is the error's code; empty when the response is not the service's.
 	Code string `json:"error"`
-	// Detail says what is wrong and how to mend it.
+	// Detail says what is wrong and how to fix it.
 	Detail string `json:"detail"`
-	// Provider is what the provider said, if that is what went wrong.
+	// Provider is the provider's error, if there is one.
 	Provider struct {
 		Error string `json:"error"`
 	} `json:"provider"`
-	// Instance finds the request in the service's log.
+	// Instance identifies the request in the service's log.
 	Instance string `json:"instance"`
-	// RetryAfter is what the header Retry-After says, in seconds; empty when absent.
+	// RetryAfter is the Retry-After header, in seconds; empty when absent.
 	RetryAfter string `json:"-"`
 }
 
-// Error is the problem in words.
-func (p *Problem) Error() string {
-	text := fmt.Sprintf("the service answered %d %s", p.Status, cmp.Or(p.Code, http.StatusText(p.Status)))
-	if p.Detail != "" {
-		text += ": " + p.Detail
+// Error describes the response.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("the service answered %d %s", e.Status, cmp.Or(e.Code, http.StatusText(e.Status)))
+	if e.Detail != "" {
+		text += ": " + e.Detail
 	}
-	if p.Provider.Error != "" {
-		text += "\nthe provider said: " + p.Provider.Error
+	if e.Provider.Error != "" {
+		text += "\nprovider error: " + e.Provider.Error
 	}
-	if p.RetryAfter != "" {
-		text += "\ntry again in " + p.RetryAfter + " s"
+	if e.RetryAfter != "" {
+		text += "\nretry after " + e.RetryAfter + " s"
 	}
-	if p.Instance != "" {
-		text += "\nrequest " + p.Instance
+	if e.Instance != "" {
+		text += "\nrequest " + e.Instance
 	}
 	return text
 }
 
-// Is reports whether err is a Problem of that status.
-func Is(err error, status int) bool {
-	var p *Problem
-	return errors.As(err, &p) && p.Status == status
+// HasStatus reports whether err is an error response with that status.
+func HasStatus(err error, status int) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == status
 }
 
-// Ask sends body, if there is one, as JSON, and decodes the answer into answer,
-// unless that is nil. Errors are a *Problem, or those of the network.
-func (c *Client) Ask(ctx context.Context, method, path string, body, answer any) error {
+// Call sends body as JSON, unless it is nil, and decodes the response into result,
+// unless that is nil. Errors are an [*Error], or those of the network.
+func (c *Client) Call(ctx context.Context, method, path string, body, result any) error {
 	request, err := c.request(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
 	response, err := c.client().Do(request)
 	if err != nil {
-		return fmt.Errorf("no answer from %s: %w", c.URL, bare(err))
+		return fmt.Errorf("no response from %s: %w", c.URL, withoutURL(err))
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
 	if err != nil {
-		return fmt.Errorf("the answer of %s broke off: %w", c.URL, err)
+		return fmt.Errorf("the response of %s is incomplete: %w", c.URL, err)
 	}
 	if response.StatusCode/100 != 2 {
-		return problemOf(response, text)
+		return errorOf(response, text)
 	}
-	if answer == nil {
+	if result == nil {
 		return nil
 	}
-	if json.Unmarshal(text, answer) != nil {
-		return fmt.Errorf("%s answered %d with what is no JSON of the service's; does the address end with its stage, such as /v1?", c.URL, response.StatusCode)
+	if json.Unmarshal(text, result) != nil {
+		return fmt.Errorf("%s answered %d without the service's JSON; does the URL end with the stage, such as /v1?", c.URL, response.StatusCode)
 	}
 	return nil
 }
 
-// request builds a signed request. API Gateway wants the signature of the path
-// as it is sent, encoded once more, which is what the signer does by default.
+// request builds a signed request. The signer encodes the path once more by default,
+// as API Gateway expects.
 func (c *Client) request(ctx context.Context, method, path string, body any) (*http.Request, error) {
 	var text []byte
 	if body != nil {
@@ -125,13 +125,17 @@ func (c *Client) request(ctx context.Context, method, path string, body any) (*h
 	}
 	request, err := http.NewRequestWithContext(ctx, method, c.URL+path, bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("no request can be sent to %s: %w", c.URL, bare(err))
+		return nil, fmt.Errorf("no request can be sent to %s: %w", c.URL, withoutURL(err))
 	}
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
+	credentials, err := c.Credentials.Retrieve(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get AWS credentials: %w", err)
+	}
 	hash := sha256.Sum256(text)
-	err = v4.NewSigner().SignHTTP(ctx, c.Credentials, request, hex.EncodeToString(hash[:]), "execute-api", c.Region, c.now())
+	err = v4.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(hash[:]), "execute-api", c.Region, c.now())
 	if err != nil {
 		return nil, fmt.Errorf("sign the request: %w", err)
 	}
@@ -146,7 +150,7 @@ func (c *Client) now() time.Time {
 }
 
 func (c *Client) client() *http.Client {
-	client := http.Client{Timeout: patience}
+	client := http.Client{Timeout: timeout}
 	if c.HTTP != nil {
 		client = *c.HTTP
 	}
@@ -154,14 +158,14 @@ func (c *Client) client() *http.Client {
 	return &client
 }
 
-func problemOf(response *http.Response, text []byte) *Problem {
-	p := &Problem{Status: response.StatusCode, RetryAfter: response.Header.Get("Retry-After")}
-	_ = json.Unmarshal(text, p) // an answer of somebody else's says nothing
-	return p
+func errorOf(response *http.Response, text []byte) *Error {
+	e := &Error{Status: response.StatusCode, RetryAfter: response.Header.Get("Retry-After")}
+	_ = json.Unmarshal(text, e) // another server's response has no members of these names
+	return e
 }
 
-// bare leaves out the address, which the message names already.
-func bare(err error) error {
+// withoutURL removes the URL, which the message names already.
+func withoutURL(err error) error {
 	var failed *url.Error
 	if errors.As(err, &failed) {
 		return failed.Err

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,14 @@ import (
 
 func noon() time.Time { return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC) }
 
-// deployment accepts one session's key in one region, and answers what it read.
+// key returns fixed credentials.
+func key(id, secret, session string) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: id, SecretAccessKey: secret, SessionToken: session}, nil
+	})
+}
+
+// deployment accepts the key of one session in one region, and answers what it read.
 func deployment(t *testing.T) *httptest.Server {
 	t.Helper()
 	verifier := sigv4.New(sigv4.Config{Region: "eu-west-1", Service: "execute-api", Now: noon,
@@ -38,10 +46,10 @@ func deployment(t *testing.T) *httptest.Server {
 	return server
 }
 
-func TestAsk(t *testing.T) {
+func TestCall(t *testing.T) {
 	server := deployment(t)
 	api := client.Client{URL: server.URL + "/v1", Region: "eu-west-1", Now: noon,
-		Credentials: aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "session"}}
+		Credentials: key("ASIAEXAMPLE", "secret", "session")}
 	for _, c := range []struct {
 		name   string
 		method string
@@ -53,24 +61,24 @@ func TestAsk(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got struct{ Method, Path, Type, Body string }
-			if err := api.Ask(t.Context(), c.method, "/connections/crm.eu/authorization", c.body, &got); err != nil {
+			if err := api.Call(t.Context(), c.method, "/connections/crm.eu/authorization", c.body, &got); err != nil {
 				t.Fatal(err)
 			}
-			if told := fmt.Sprint(got.Method, " ", got.Path, " ", got.Type, " ", got.Body); told != c.want {
-				t.Errorf("%q, want %q", told, c.want)
+			if called := fmt.Sprint(got.Method, " ", got.Path, " ", got.Type, " ", got.Body); called != c.want {
+				t.Errorf("%q, want %q", called, c.want)
 			}
 		})
 	}
 	t.Run("BI-01 another region", func(t *testing.T) {
 		elsewhere := api
 		elsewhere.Region = "us-east-1"
-		if err := elsewhere.Ask(t.Context(), "GET", "/connections", nil, nil); !client.Is(err, http.StatusForbidden) {
+		if err := elsewhere.Call(t.Context(), "GET", "/connections", nil, nil); !client.HasStatus(err, http.StatusForbidden) {
 			t.Errorf("error %v", err)
 		}
 	})
 }
 
-func TestProblem(t *testing.T) {
+func TestError(t *testing.T) {
 	const canary = "canary-of-a-token"
 	for _, c := range []struct {
 		name   string
@@ -78,12 +86,12 @@ func TestProblem(t *testing.T) {
 		status int
 		want   string
 	}{
-		{"the service's own", func(w http.ResponseWriter, _ *http.Request) {
+		{"the service's error", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "30")
 			w.WriteHeader(502)
 			_, _ = io.WriteString(w, `{"error":"provider_rejected","detail":"refused","provider":{"error":"access_denied"},"instance":"id-1"}`)
-		}, 502, "the service answered 502 provider_rejected: refused\nthe provider said: access_denied\ntry again in 30 s\nrequest id-1"},
-		{"somebody else's", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 404) }, 404, "the service answered 404 Not Found"},
+		}, 502, "the service answered 502 provider_rejected: refused\nprovider error: access_denied\nretry after 30 s\nrequest id-1"},
+		{"the error of another server", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 404) }, 404, "the service answered 404 Not Found"},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
 		}, 307, "the service answered 307 Temporary Redirect"},
@@ -91,17 +99,17 @@ func TestProblem(t *testing.T) {
 		t.Run("AZ-53 "+c.name, func(t *testing.T) {
 			server := httptest.NewServer(c.answer)
 			defer server.Close()
-			api := client.Client{URL: server.URL, Region: "eu-west-1", Credentials: aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}}
-			err := api.Ask(t.Context(), "PUT", "/", map[string]string{"refresh_token": canary}, nil)
-			var p *client.Problem
+			api := client.Client{URL: server.URL, Region: "eu-west-1", Credentials: key("a", "b", "")}
+			err := api.Call(t.Context(), "PUT", "/", map[string]string{"refresh_token": canary}, nil)
+			var p *client.Error
 			if !errors.As(err, &p) || p.Status != c.status || p.Error() != c.want {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 		})
 	}
-	t.Run("AZ-53 nobody there", func(t *testing.T) {
-		api := client.Client{URL: "http://127.0.0.1:1/v1", Region: "eu-west-1", Credentials: aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}}
-		err := api.Ask(t.Context(), "PUT", "/secret-path", map[string]string{"refresh_token": canary}, nil)
+	t.Run("AZ-53 no server", func(t *testing.T) {
+		api := client.Client{URL: "http://127.0.0.1:1/v1", Region: "eu-west-1", Credentials: key("a", "b", "")}
+		err := api.Call(t.Context(), "PUT", "/secret-path", map[string]string{"refresh_token": canary}, nil)
 		if err == nil || strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "secret-path") {
 			t.Errorf("error %v", err)
 		}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/netip"
 	"net/url"
@@ -11,34 +12,60 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Target returns the client of the API at an address, with the keys for it: the
-// local run's on loopback, elsewhere those of the AWS SDK's own variables, which
-// lookup finds. Keys of an account are never used towards this very machine, nor
-// those of the local run towards others. Errors say what to set.
-func Target(address string, lookup func(string) (string, bool)) (*Client, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, errors.New("-url must be the API's address with its stage, such as https://API.execute-api.REGION.amazonaws.com/v1")
+// Account is where the credentials of requests come from.
+type Account struct {
+	// Load returns the operator's AWS configuration. It is called only when these
+	// credentials sign.
+	Load func(context.Context) (aws.Config, error)
+	// Chosen says that the operator has named a profile or set credentials, so they
+	// also sign requests to a loopback URL.
+	Chosen bool
+}
+
+// The key and region that the local run accepts.
+const (
+	localKey    = "local"
+	localRegion = "us-east-1"
+)
+
+// ErrURL says that a URL is not that of an API.
+var ErrURL = errors.New("the API's URL must include its stage, such as https://API.execute-api.REGION.amazonaws.com/v1, and must use https unless it is on loopback")
+
+// New returns the client of the API at a URL. At a loopback URL the local run's key
+// signs, unless the operator has chosen other credentials. That key is never used
+// elsewhere.
+func New(ctx context.Context, address string, account Account) (*Client, error) {
+	u, err := parse(address)
+	if err != nil {
+		return nil, err
 	}
 	c := &Client{URL: strings.TrimSuffix(address, "/")}
-	if isLoopback(u.Hostname()) {
-		c.Region, c.Credentials = "us-east-1", aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}
+	local := isLoopback(u.Hostname())
+	if local && !account.Chosen {
+		c.Region = localRegion
+		c.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: localKey, SecretAccessKey: localKey}, nil
+		})
 		return c, nil
 	}
-	if u.Scheme != "https" {
-		return nil, errors.New("-url must be https, but for the local run's: what is sent there opens a consent")
+	config, err := account.Load(ctx)
+	if err != nil {
+		return nil, err
 	}
-	variable := func(name string) string { value, _ := lookup(name); return value }
-	c.Credentials = aws.Credentials{AccessKeyID: variable("AWS_ACCESS_KEY_ID"), SecretAccessKey: variable("AWS_SECRET_ACCESS_KEY"),
-		SessionToken: variable("AWS_SESSION_TOKEN")}
-	if c.Credentials.AccessKeyID == "" || c.Credentials.SecretAccessKey == "" {
-		return nil, errors.New("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set to sign requests to a deployment")
-	}
-	c.Region = cmp.Or(regionOf(u.Hostname()), variable("AWS_REGION"), variable("AWS_DEFAULT_REGION"))
-	if c.Region == "" {
-		return nil, errors.New("AWS_REGION must be set: the address does not tell the API's region")
-	}
+	c.Credentials, c.Region = config.Credentials, cmp.Or(regionOf(u.Hostname()), config.Region)
 	return c, nil
+}
+
+// parse refuses plain HTTP except on loopback: what is sent can complete a consent.
+func parse(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, ErrURL
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return nil, ErrURL
+	}
+	return u, nil
 }
 
 func isLoopback(host string) bool {
@@ -46,7 +73,7 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// gatewayHost is the name that API Gateway gives an API.
+// gatewayHost is the host name that API Gateway assigns to an API.
 var gatewayHost = regexp.MustCompile(`^[^.]+\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
 
 func regionOf(host string) string {

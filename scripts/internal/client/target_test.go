@@ -1,41 +1,62 @@
 package client_test
 
 import (
+	"context"
+	"errors"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/tokenvend/tokenvend/scripts/internal/client"
 )
 
-func TestTarget(t *testing.T) {
-	const gateway = "https://abc123.execute-api.eu-west-1.amazonaws.com/v1"
-	keys := map[string]string{"AWS_ACCESS_KEY_ID": "ASIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_SESSION_TOKEN": "session"}
-	with := func(name, value string) map[string]string {
-		all := map[string]string{name: value}
-		for n, v := range keys {
-			all[n] = v
-		}
-		return all
+func TestNew(t *testing.T) {
+	const gateway, custom = "https://abc123.execute-api.eu-west-1.amazonaws.com/v1", "https://tokens.example.com"
+	account := func(chosen bool) client.Account {
+		return client.Account{Chosen: chosen, Load: func(context.Context) (aws.Config, error) {
+			return aws.Config{Region: "eu-north-1", Credentials: key("ASIAEXAMPLE", "hush", "session")}, nil
+		}}
 	}
 	for _, c := range []struct {
-		name, url        string
-		variables        map[string]string
-		wantURL, key     string
-		session, whereIs string
+		name, url             string
+		chosen                bool
+		wantURL, key, session string
+		region                string
 	}{
-		{"the local run", "http://127.0.0.1:8080/v1/", with("AWS_REGION", "eu-north-1"), "http://127.0.0.1:8080/v1", "local", "", "us-east-1"},
-		{"the local run by name", "http://localhost:8080/v1", nil, "http://localhost:8080/v1", "local", "", "us-east-1"},
-		{"the local run over IPv6", "http://[::1]:8080/v1", nil, "http://[::1]:8080/v1", "local", "", "us-east-1"},
-		{"a deployment", gateway, with("AWS_REGION", "eu-north-1"), gateway, "ASIAEXAMPLE", "session", "eu-west-1"},
-		{"a domain of one's own", "https://tokens.example.com", with("AWS_REGION", "eu-north-1"), "https://tokens.example.com", "ASIAEXAMPLE", "session", "eu-north-1"},
-		{"the other variable", "https://tokens.example.com", with("AWS_DEFAULT_REGION", "eu-north-1"), "https://tokens.example.com", "ASIAEXAMPLE", "session", "eu-north-1"},
+		{"the local run", "http://127.0.0.1:8080/v1/", false, "http://127.0.0.1:8080/v1", "local", "", "us-east-1"},
+		{"the local run by name", "http://localhost:8080/v1", false, "http://localhost:8080/v1", "local", "", "us-east-1"},
+		{"the local run over IPv6", "http://[::1]:8080/v1", false, "http://[::1]:8080/v1", "local", "", "us-east-1"},
+		{"loopback with chosen credentials", "http://127.0.0.1:8080/v1", true, "http://127.0.0.1:8080/v1", "ASIAEXAMPLE", "session", "eu-north-1"},
+		{"a deployment", gateway, false, gateway, "ASIAEXAMPLE", "session", "eu-west-1"},
+		{"a custom domain", custom, false, custom, "ASIAEXAMPLE", "session", "eu-north-1"},
 	} {
 		t.Run("BI-01 "+c.name, func(t *testing.T) {
-			got, err := client.Target(c.url, func(name string) (string, bool) { value, set := c.variables[name]; return value, set })
+			got, err := client.New(t.Context(), c.url, account(c.chosen))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.URL != c.wantURL || got.Credentials.AccessKeyID != c.key || got.Credentials.SessionToken != c.session || got.Region != c.whereIs {
-				t.Errorf("%s, %s, region %s", got.URL, got.Credentials.AccessKeyID, got.Region)
+			credentials, err := got.Credentials.Retrieve(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.URL != c.wantURL || credentials.AccessKeyID != c.key || credentials.SessionToken != c.session || got.Region != c.region {
+				t.Errorf("%s, %s, region %s", got.URL, credentials.AccessKeyID, got.Region)
+			}
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for name, address := range map[string]string{
+		"no scheme":                  "127.0.0.1:8080",
+		"a password":                 "https://a:b@tokens.example.com/v1",
+		"a query":                    "https://tokens.example.com/v1?a=b",
+		"plain HTTP off loopback":    "http://tokens.example.com/v1",
+		"another scheme on loopback": "ftp://127.0.0.1/v1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := client.New(t.Context(), address, client.Account{}); !errors.Is(err, client.ErrURL) {
+				t.Errorf("error %v, want ErrURL", err)
 			}
 		})
 	}

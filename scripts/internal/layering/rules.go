@@ -1,6 +1,10 @@
 package layering
 
-const aws = "github.com/aws"
+const (
+	aws = "github.com/aws"
+	// awsChain reads profiles, instance metadata and web identities.
+	awsChain = aws + "/aws-sdk-go-v2/config"
+)
 
 // stores are the technologies behind the core's interfaces.
 var stores = []string{
@@ -22,4 +26,7 @@ var Rules = []Rule{
 	// What ships knows neither the sandbox nor what serves tests and laptops.
 	{Package: "pkg", Except: []string{"pkg/sandbox"}, Never: []string{"/pkg/sandbox", "/scripts"}},
 	{Package: "functions", Never: []string{"/pkg/sandbox", "/scripts", "/pkg/tokenstore/memory", "/pkg/clientsecret/folder"}},
+	// The SDK's credential chain costs a function a large part of its cold start.
+	{Package: "pkg", Never: []string{awsChain}},
+	{Package: "functions", Never: []string{awsChain}},
 }

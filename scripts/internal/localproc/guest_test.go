@@ -40,10 +40,10 @@ func TestRun(t *testing.T) {
 
 func TestAwait(t *testing.T) {
 	for name, c := range map[string]struct{ greeting, sandbox string }{
-		"the sandbox's own":    {"x http://127.0.0.1:1/v1\n\nHurt the sandbox:\n curl http://127.0.0.1:2/x\n\nlistening on http://127.0.0.1:1/v1\n", "http://127.0.0.1:2"},
+		"the sandbox's own":    {"x http://127.0.0.1:1/v1\n\nMake the sandbox fail:\n curl http://127.0.0.1:2/x\n\nlistening on http://127.0.0.1:1/v1\n", "http://127.0.0.1:2"},
 		"a folder":             {"\nSandbox providers, for you: curl http://127.0.0.1:3/\nlistening on http://127.0.0.1:1/v1\n", "http://127.0.0.1:3"},
 		"no sandbox":           {"listening on http://127.0.0.1:1/v1\n", ""},
-		"ended before its end": {"Hurt the sandbox:\n curl http://127.0.0.1:2/x\n", ""},
+		"ended before its end": {"Make the sandbox fail:\n curl http://127.0.0.1:2/x\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r localproc.Run

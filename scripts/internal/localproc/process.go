@@ -20,14 +20,14 @@ import (
 	"syscall"
 )
 
-// Build compiles scripts/local of the tree at root into a folder, and returns
+// Build compiles the command tokenvend of the tree at root into a folder, and returns
 // the program's path.
 func Build(ctx context.Context, root, folder string) (string, error) {
-	program := filepath.Join(folder, "local")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./scripts/local")
+	program := filepath.Join(folder, "tokenvend")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./scripts/tokenvend")
 	build.Dir = root
 	if said, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build scripts/local: %w\n%s", err, said)
+		return "", fmt.Errorf("build scripts/tokenvend: %w\n%s", err, said)
 	}
 	return program, nil
 }
@@ -50,7 +50,7 @@ type Run struct {
 // folder of connections means the sandbox's own. The run ends with ctx, if
 // Stop is not called before.
 func Start(ctx context.Context, program, connections string) (*Run, error) {
-	r := &Run{command: exec.CommandContext(ctx, program), log: new(journal), printed: make(chan struct{})}
+	r := &Run{command: exec.CommandContext(ctx, program, "dev"), log: new(journal), printed: make(chan struct{})}
 	r.command.Env = append(os.Environ(), "TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0")
 	if connections != "" {
 		r.command.Env = append(r.command.Env, "TOKENVEND_CONNECTIONS="+connections)
@@ -89,7 +89,7 @@ func (r *Run) Await(greeting *bufio.Reader) error {
 			return errors.New("the local run ended before it listened")
 		}
 	}
-	_, levers, _ := strings.Cut(strings.ToLower(r.Greeting), "\nhurt the sandbox")
+	_, levers, _ := strings.Cut(strings.ToLower(r.Greeting), "\nmake the sandbox fail")
 	if levers == "" {
 		_, levers, _ = strings.Cut(strings.ToLower(r.Greeting), "\nsandbox providers")
 	}

@@ -16,8 +16,7 @@ import (
 // user is the sandbox's connection for a user who consents.
 const user = "creative-force-user"
 
-// browser is one browser of one person at our pages: it keeps cookies, and goes
-// nowhere by itself.
+// browser is a user's browser: it keeps cookies and does not follow redirects.
 type browser struct {
 	t      *testing.T
 	client *http.Client
@@ -32,14 +31,14 @@ func newBrowser(t *testing.T) browser {
 	return browser{t, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// page is what a browser was sent.
+// page is a response to a browser.
 type page struct {
 	status int
 	text   string
 	header http.Header
 }
 
-// open asks for a page; a form is posted.
+// open requests a page; with a form, it posts the form.
 func (b browser) open(address string, form url.Values) page {
 	b.t.Helper()
 	method, body := http.MethodGet, ""
@@ -76,7 +75,7 @@ var (
 	shownCode   = regexp.MustCompile(`id="confirmation-code"[^>]*>([^<]*)<`)
 )
 
-// form is what the consent page's button sends.
+// form is the form of the consent page.
 func (p page) form() url.Values {
 	form := url.Values{}
 	for _, input := range hiddenInput.FindAllStringSubmatch(p.text, -1) {
@@ -85,7 +84,7 @@ func (p page) form() url.Values {
 	return form
 }
 
-// code is the confirmation code that the page shows, if it does.
+// code is the confirmation code on the page; empty if there is none.
 func (p page) code() string {
 	shown := shownCode.FindStringSubmatch(p.text)
 	if shown == nil {
@@ -94,7 +93,7 @@ func (p page) code() string {
 	return shown[1]
 }
 
-// leave continues on the consent page, and returns where the browser is sent.
+// leave continues on the consent page, and returns the redirect.
 func (b browser) leave(s session) string {
 	b.t.Helper()
 	shown := b.open(s.consentURL, nil)
@@ -108,8 +107,7 @@ func (b browser) leave(s session) string {
 	return sent.header.Get("Location")
 }
 
-// decides signs in at the provider and allows or denies; it returns where the
-// browser is sent then.
+// decides signs in at the provider and allows or denies. It returns the redirect.
 func (b browser) decides(authorizationURL, email string, allow bool) string {
 	b.t.Helper()
 	back, err := browserclient.Consent(b.t.Context(), &http.Client{}, authorizationURL, email, allow)
@@ -146,7 +144,7 @@ func (r *running) complete(caller string, s session, code string) answer {
 	return r.ask(caller, "POST", s.path+"/complete", `{"session_id":"`+s.id+`","confirmation_code":"`+code+`"}`)
 }
 
-// received has a browser come back with a code, and returns the confirmation code.
+// received returns a browser to the callback, and returns the confirmation code.
 func (r *running) received(s session, email string) string {
 	r.t.Helper()
 	b := newBrowser(r.t)
@@ -157,7 +155,7 @@ func (r *running) received(s session, email string) string {
 	return shown.code()
 }
 
-// consent is all of it.
+// consent performs a whole consent.
 func (r *running) consent(subject, email string) answer {
 	r.t.Helper()
 	s := r.begin(subject)
@@ -168,7 +166,7 @@ func (r *running) consent(subject, email string) answer {
 	return got
 }
 
-// refreshes are the sandbox's figures on refresh tokens.
+// refreshes are the sandbox's counters of refresh tokens.
 type refreshes struct{ requests, granted, refused, superseded, reused int }
 
 func (r *running) refreshes() refreshes {
@@ -179,7 +177,7 @@ func (r *running) refreshes() refreshes {
 	return refreshes{n("requests"), n("granted"), n("refused"), n("superseded"), n("reused")}
 }
 
-// grants is how many living grants the sandbox knows.
+// grants is the number of valid grants in the sandbox.
 func (r *running) grants() int {
 	r.t.Helper()
 	grants, _ := r.pull(r.sandbox, "GET", user, "").body["grants"].([]any)

@@ -13,8 +13,8 @@ const (
 	account = "000000000000"
 )
 
-// user is a caller of a local run. Its secret is its access key: it protects
-// nothing, and stands for what IAM gives out.
+// user is a caller of a local run. Its secret access key is its name: it protects
+// nothing and is in the place of a key from IAM.
 type user struct{ name, uniqueID string }
 
 var users = []user{

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// wrongCode is a confirmation code that chance does not make.
+// wrongCode is well formed, and practically never generated.
 const wrongCode = "2222-2222"
 
 func TestConsent(t *testing.T) {
@@ -60,9 +60,9 @@ func TestConsent(t *testing.T) {
 	}
 }
 
-// TestByHand carries the address at which a browser ended to the service, in
-// both forms, with and without the session.
-func TestByHand(t *testing.T) {
+// TestManual completes a consent with the address at which a browser ended, in both
+// forms, with and without the session.
+func TestManual(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		body func(s session, back *url.URL) map[string]string
@@ -298,13 +298,13 @@ func TestMixedUp(t *testing.T) {
 		r := start(t, "")
 		folder := ownFolder(r)
 		r.pull(r.sandbox, "POST", user+"/issuer", `{"iss":"false"}`)
-		amend(t, folder, user, "issuer", r.sandbox+"/creative-force")
+		setMember(t, folder, user, "issuer", r.sandbox+"/creative-force")
 		s, b := r.begin(""), newBrowser(t)
 		if got := b.open(b.decides(b.leave(s), "", true), nil); got.status != http.StatusBadRequest || r.requests(user) != 0 {
 			t.Errorf("BI-36 %d", got.status)
 		}
 		r.pull(r.sandbox, "POST", user+"/issuer", `{"iss":"true"}`)
-		amend(t, folder, user, "issuer", r.sandbox+"/creative-force")
+		setMember(t, folder, user, "issuer", r.sandbox+"/creative-force")
 		r.consent("", "")
 	})
 	t.Run("BI-30 states that are none", func(t *testing.T) {
@@ -345,7 +345,7 @@ func TestMixedUp(t *testing.T) {
 			t.Errorf("BI-38 the state afterwards: %d", got.status)
 		}
 	})
-	t.Run("AZ-25 a form of nobody's", func(t *testing.T) {
+	t.Run("AZ-25 a form without the page's CSRF token", func(t *testing.T) {
 		r := start(t, "")
 		s, b := r.begin(""), newBrowser(t)
 		stolen := b.open(r.begin("").consentURL, nil).form()
@@ -357,7 +357,7 @@ func TestMixedUp(t *testing.T) {
 	})
 }
 
-func TestNothingToConsentTo(t *testing.T) {
+func TestConsentsThatAreImpossible(t *testing.T) {
 	r := start(t, "")
 	for _, c := range []struct {
 		method, path string
@@ -365,7 +365,7 @@ func TestNothingToConsentTo(t *testing.T) {
 	}{
 		{"POST", "/connections/creative-force/authorization", http.StatusBadRequest},
 		{"DELETE", "/connections/creative-force/authorization", http.StatusBadRequest},
-		{"POST", "/connections/nobody/authorization", http.StatusNotFound},
+		{"POST", "/connections/absent/authorization", http.StatusNotFound},
 		{"POST", root("default") + "/authorization", http.StatusBadRequest},
 	} {
 		if got := r.ask("local", c.method, c.path, ""); got.status != c.want {
@@ -374,15 +374,15 @@ func TestNothingToConsentTo(t *testing.T) {
 	}
 }
 
-// ownFolder is where the run keeps the sandbox's connections.
+// ownFolder is the run's folder with the sandbox's connections.
 func ownFolder(r *running) string {
 	_, after, _ := strings.Cut(r.greeting, "connections in ")
 	folder, _, _ := strings.Cut(after, " ")
 	return folder
 }
 
-// amend sets one member of a connection's file.
-func amend(t *testing.T, folder, name, member string, value any) {
+// setMember sets one member of a connection file.
+func setMember(t *testing.T, folder, name, member string, value any) {
 	t.Helper()
 	var members map[string]any
 	if err := json.Unmarshal(read(t, folder, name), &members); err != nil {
@@ -398,7 +398,7 @@ func amend(t *testing.T, folder, name, member string, value any) {
 
 func TestCallersMayConsent(t *testing.T) {
 	r := start(t, "")
-	amend(t, ownFolder(r), user, "callers", []map[string]any{
+	setMember(t, ownFolder(r), user, "callers", []map[string]any{
 		{"principal": "arn:aws:iam::000000000000:user/local"},
 		{"principal": "arn:aws:iam::000000000000:user/local2", "subjects": []string{"grace"}},
 	})

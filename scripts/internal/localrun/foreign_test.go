@@ -15,7 +15,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
-// foreign is an authorization server that the run did not bring with it.
+// foreign is an authorization server that is not part of the run.
 type foreign struct {
 	*sandbox.Sandbox
 	url string
@@ -30,7 +30,7 @@ func newForeign(t *testing.T) foreign {
 	return f
 }
 
-// clientKeys are one of each kind that a connection may have.
+// clientKeys has one key of each kind that a connection may have.
 func clientKeys(t *testing.T) map[string]crypto.Signer {
 	t.Helper()
 	rsaKey, err1 := rsa.GenerateKey(rand.Reader, 2048)
@@ -45,11 +45,11 @@ func clientKeys(t *testing.T) map[string]crypto.Signer {
 	return map[string]crypto.Signer{"rsa": rsaKey, "p256": p256, "p384": p384, "ed25519": ed}
 }
 
-// A folder of somebody's own connections, at a server that is nobody's sandbox:
-// each way a client may authenticate, as a file of its own and as a member.
+// TestForeignServer uses the operator's own connections at another server: each client
+// authentication method, in a file and as a bundle member.
 func TestForeignServer(t *testing.T) {
 	f, folder := newForeign(t), t.TempDir()
-	r := &running{t: t} // to pull levers before there is a run
+	r := &running{t: t} // controls the server before the run starts
 	for name, method := range map[string]string{
 		"post": "client_secret_post", "basic": "client_secret_basic", "raw": "client_secret_basic_raw",
 		"jwt": "private_key_jwt", "none": "none",

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// old enough for a token to be rejected, and for memory to be past its age.
-const awhile = 31 * time.Second
+// oldEnough is the age from which a token may be rejected, and memory is stale.
+const oldEnough = 31 * time.Second
 
 // count is a number of a run's summary.
 func count(summary map[string]any, member string) int {
@@ -22,7 +22,7 @@ func count(summary map[string]any, member string) int {
 }
 
 func TestDeadTokenIsReplacedOnce(t *testing.T) {
-	for _, c := range []struct{ name, connection, lever, body string }{
+	for _, c := range []struct{ name, connection, control, body string }{
 		{"CR-23 revoked", "cliquify", "cliquify/revoke", ""},
 		{"CR-23 another user", "creative-force", "creative-force/user", `{"user":"someone.else@studio.example"}`},
 		{"FI-23 rotated and updated", "creative-force", "creative-force/rotate?update=true", ""},
@@ -30,15 +30,15 @@ func TestDeadTokenIsReplacedOnce(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := start(t, "")
 			dead := r.vend(c.connection)
-			r.pull(r.sandbox, "POST", c.lever, c.body)
+			r.pull(r.sandbox, "POST", c.control, c.body)
 			if r.opens(r.sandbox, c.connection, dead) {
-				t.Fatal("the lever killed nothing")
+				t.Fatal("the control had no effect")
 			}
 			got := r.reject(c.connection, dead)
 			if seconds, err := strconv.Atoi(got.header.Get("Retry-After")); got.status != 429 || err != nil || seconds < 1 || seconds > 30 {
 				t.Errorf("CR-23 a token seconds old: %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
 			}
-			r.clock.advance(awhile)
+			r.clock.advance(oldEnough)
 			for _, got := range together(t, 50, func() (answer, error) {
 				return r.try("local", "POST", "/connections/"+c.connection+"/token", `{"rejected_token_id":"`+dead.text("token_id")+`"}`)
 			}) {
@@ -57,7 +57,7 @@ func TestSecretRotatedAtTheProviderFirst(t *testing.T) {
 	r := start(t, "")
 	dead := r.vend("creative-force")
 	r.pull(r.sandbox, "POST", "creative-force/rotate", "")
-	r.clock.advance(awhile)
+	r.clock.advance(oldEnough)
 	if got := r.reject("creative-force", dead); got.status != 502 || got.text("error") != "provider_rejected" {
 		t.Errorf("OC-46 with the replaced secret: %d %v", got.status, got.body)
 	}
@@ -65,7 +65,7 @@ func TestSecretRotatedAtTheProviderFirst(t *testing.T) {
 	if summary := r.tick(); count(summary, "TokensReissued") != 1 {
 		t.Errorf("CR-21 the tick after the file was mended: %v", summary)
 	}
-	r.clock.advance(awhile)
+	r.clock.advance(oldEnough)
 	if got := r.vend("creative-force"); !r.opens(r.sandbox, "creative-force", got) {
 		t.Error("CR-19 the token is dead although the file is right")
 	}
@@ -83,7 +83,7 @@ func TestEditedFileIsNoticed(t *testing.T) {
 	if summary := r.tick(); count(summary, "TokensReissued") != 1 {
 		t.Errorf("CR-21 after the edit: %v", summary)
 	}
-	r.clock.advance(awhile)
+	r.clock.advance(oldEnough)
 	if got := r.vend("crm"); got.text("token_id") == first.text("token_id") || server.calls.Load() != 2 {
 		t.Errorf("CR-21 after the edit: %v, %d token requests", got.body, server.calls.Load())
 	}
@@ -97,14 +97,14 @@ func TestEditedFileIsNoticed(t *testing.T) {
 	if summary := r.tick(); count(summary, "TokensDropped") != 1 {
 		t.Errorf("CR-38 after the deletion: %v", summary)
 	}
-	r.clock.advance(awhile)
+	r.clock.advance(oldEnough)
 	if got := r.ask("local", "GET", "/connections/crm/token", ""); got.status != 404 {
 		t.Errorf("CR-38 after the deletion: %d %v", got.status, got.body)
 	}
 	r.vend("added")
 }
 
-// A token that is used is replaced ahead of its expiry, and no caller waits.
+// A token in use is replaced before it expires, and no caller waits.
 func TestTokenIsRenewedAhead(t *testing.T) {
 	r := start(t, "")
 	first := r.vend("creative-force")

@@ -12,11 +12,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
-// policies are what servers do with refresh tokens, and how many refreshes an
-// hour of use and 26 hours without it take then.
+// policies are servers' policies for refresh tokens, with the number of refreshes in
+// an hour of use and in 26 hours without use.
 var policies = []struct {
-	name, lever string
-	used, idle  int
+	name, control string
+	used, idle    int
 }{
 	{"stays, repeated", `{"rotation":"never","repeat":"same"}`, 1, 1},
 	{"stays, left out", `{"rotation":"never","repeat":"omit"}`, 1, 1},
@@ -28,19 +28,19 @@ var policies = []struct {
 	{"rotates and lives two hours", `{"rotation":"detect","life":7200,"state_life":true}`, 3, 78},
 }
 
-// TestDayOfAGrant consents, uses the grant for hours, leaves it alone for more
-// than a day, and disconnects: with a renewer that ticks each minute, or makes up
-// for missed ones.
+// TestDayOfAGrant consents, uses the grant for hours, does not use it for more than a
+// day, and disconnects: with a renewer that ticks every minute, or catches up on
+// missed ticks.
 func TestDayOfAGrant(t *testing.T) {
 	for _, policy := range policies {
 		t.Run("OC-03 a refresh token that "+policy.name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, "")
-			r.pull(r.sandbox, "POST", user+"/refresh", policy.lever)
-			amend(t, ownFolder(r), user, "response", map[string]string{"refresh_token_expires_in": "/refresh_token_expires_in"})
+			r.pull(r.sandbox, "POST", user+"/refresh", policy.control)
+			setMember(t, ownFolder(r), user, "response", map[string]string{"refresh_token_expires_in": "/refresh_token_expires_in"})
 			r.consent("", "")
 			hours, every := 3, 10*time.Minute
-			if policy.lever == `{"rotation":"detect"}` {
+			if policy.control == `{"rotation":"detect"}` {
 				hours, every = 12, time.Minute
 			}
 			for range hours {
@@ -69,7 +69,7 @@ func TestDayOfAGrant(t *testing.T) {
 	}
 }
 
-// passes lets time pass with the renewer at work.
+// passes lets time pass while the renewer runs.
 func (r *running) passes(d, every time.Duration) {
 	r.t.Helper()
 	for range d / every {
@@ -78,7 +78,7 @@ func (r *running) passes(d, every time.Duration) {
 	}
 }
 
-// disconnect ends the grant, and finds nothing left of it.
+// disconnect ends the grant and checks that nothing is left of it.
 func (r *running) disconnect() {
 	r.t.Helper()
 	if got := r.ask("local", "DELETE", root("")+"/authorization", ""); got.status != http.StatusNoContent {
@@ -87,7 +87,7 @@ func (r *running) disconnect() {
 	if n := r.grants(); n != 0 {
 		r.t.Errorf("OC-14 %d grants live at the provider", n)
 	}
-	r.clock.advance(awhile) // a process may remember a token for ten seconds
+	r.clock.advance(oldEnough) // a process may remember a token for ten seconds
 	if got := r.ask("local", "GET", root("")+"/token", ""); got.status != http.StatusConflict || got.text("error") != "authorization_required" {
 		r.t.Errorf("§2.2 after it: %d %v", got.status, got.body)
 	}
@@ -96,7 +96,7 @@ func (r *running) disconnect() {
 	}
 }
 
-// Two users of one connection have a path, and so a grant, of their own.
+// Two users of one connection have separate paths and grants.
 func TestSubjects(t *testing.T) {
 	r := start(t, "")
 	r.consent("ada", "ada@studio.example")
@@ -113,7 +113,7 @@ func TestSubjects(t *testing.T) {
 		t.Errorf("§2.2 status lists %v", of)
 	}
 	r.pull(r.sandbox, "POST", user+"/end", `{"user":"ada@studio.example"}`)
-	r.clock.advance(awhile)
+	r.clock.advance(oldEnough)
 	body := fmt.Sprintf(`{"rejected_token_id":%q}`, ada.text("token_id"))
 	if got := r.ask("local", "POST", root("ada")+"/token", body); got.status != http.StatusConflict {
 		t.Errorf("FI-24 the subject who withdrew: %d %v", got.status, got.body)
@@ -129,7 +129,7 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
-// elsewhere obtains a refresh token as another program would, with the same client.
+// elsewhere obtains a refresh token with the same client, as another program would.
 func (r *running) elsewhere() string {
 	r.t.Helper()
 	var client struct {
@@ -193,13 +193,13 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// A grant that ended at the provider is found out by one call, and one consent
-// heals it at once.
+// A grant that ended at the provider is noticed with one call, and one consent
+// replaces it at once.
 func TestWithdrawnGrant(t *testing.T) {
 	for _, policy := range policies {
 		t.Run("FI-24 a refresh token that "+policy.name, func(t *testing.T) {
 			r := start(t, "")
-			r.pull(r.sandbox, "POST", user+"/refresh", policy.lever)
+			r.pull(r.sandbox, "POST", user+"/refresh", policy.control)
 			r.consent("", "")
 			before := r.vend(user)
 			r.pull(r.sandbox, "POST", user+"/end", "")
@@ -230,8 +230,8 @@ func TestWithdrawnGrant(t *testing.T) {
 	}
 }
 
-// Whoever consents again replaces the grant, and the former one is revoked; a
-// consent that fails leaves it as it was.
+// A second consent replaces the grant, and the former one is revoked. A consent that
+// fails changes nothing.
 func TestConsentAgain(t *testing.T) {
 	r := start(t, "")
 	r.consent("", "ada@studio.example")
@@ -247,7 +247,7 @@ func TestConsentAgain(t *testing.T) {
 		t.Error("AZ-30 a consent that failed hurt the grant")
 	}
 	r.consent("", "grace@studio.example")
-	r.clock.advance(awhile)
+	r.clock.advance(oldEnough)
 	if got := r.vend(user); got.text("token_id") == first.text("token_id") || !r.opens(r.sandbox, "creative-force", got) || r.grants() != 1 {
 		t.Errorf("AZ-30 after the second consent: %d grants at the provider", r.grants())
 	}
@@ -279,8 +279,8 @@ func TestWarningsOfTheEnd(t *testing.T) {
 	}
 }
 
-// An answer that is lost on the way leaves nobody knowing whether the refresh
-// token is spent: it is presented once more, and not before it has to be.
+// After a lost response, the state of the refresh token is unknown: it is presented
+// once more, as late as possible.
 func TestLostAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name, policy string
@@ -320,8 +320,8 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// A secret that is deleted takes no grant with it: nobody could give that back.
-// But one that is made anew under its name is another connection.
+// Deleting a secret does not delete its grant, which could not be restored. A new
+// secret of the same name is another connection.
 func TestDeletedSecret(t *testing.T) {
 	r := start(t, "")
 	r.consent("", "")
@@ -331,7 +331,7 @@ func TestDeletedSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.tick()
-	r.clock.advance(awhile)
+	r.clock.advance(oldEnough)
 	if got := r.ask("local", "GET", root("")+"/token", ""); got.status != http.StatusNotFound {
 		t.Errorf("CR-38 without its secret: %d %v", got.status, got.body)
 	}
@@ -340,7 +340,7 @@ func TestDeletedSecret(t *testing.T) {
 	}
 	write(t, ownFolder(r), user, string(file))
 	r.tick()
-	r.clock.advance(awhile)
+	r.clock.advance(oldEnough)
 	if got := r.ask("local", "GET", root("")+"/token", ""); got.status != http.StatusConflict {
 		t.Errorf("CR-38 with a secret of that name again: %d %v", got.status, got.body)
 	}

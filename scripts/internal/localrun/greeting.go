@@ -13,28 +13,28 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
-// delegated is the sandbox's own connection that a user has to consent to.
+// delegated is the sandbox's connection that needs a user's consent.
 const delegated = "creative-force-user"
 
-// Help explains a local run in plain text.
-func Help() string {
-	return `Usage: make run, or go run ./scripts/local
+// Help explains a local run: its variables, its callers, and the control endpoints
+// of its sandbox. program is how the command is called.
+func Help(program string) string {
+	return `The service runs in one process: connections are files in a folder, tokens are in
+memory, and the providers are a sandbox. Requests must be signed with AWS Signature
+Version 4, region ` + region + `, service ` + service + `. The command prints the connections
+with a curl line for each, and "listening on URL" when it is ready. Ctrl-C ends it.
 
-Runs the whole service in one process on this machine: connections from a
-folder, tokens in memory, providers in a sandbox. Requests must be signed with
-AWS Signature Version 4, region ` + region + `, service ` + service + `.
-
-Variables (unset means the default)
-  ` + addrVariable + `          where the API listens, loopback only (` + defaultAddr + `)
-  ` + sandboxAddrVariable + `  where the sandbox providers listen, loopback only (` + defaultSandboxAddr + `)
-  ` + connectionsVariable + `   a folder of connection files, NAME.json each (the sandbox's own connections)
-  ` + renewEveryVariable + `   how often the renewer ticks, 1s or more (` + shortly(defaultRenewEvery) + `): it notices files
-                          that were changed, added or deleted, and renews what is due; what is
-                          due is a matter of whole minutes, however often it ticks
+Environment variables
+  ` + addrVariable + `          address of the API, on loopback (default ` + defaultAddr + `)
+  ` + sandboxAddrVariable + `  address of the sandbox providers, on loopback (default ` + defaultSandboxAddr + `)
+  ` + connectionsVariable + `   folder of connection files, NAME.json each (default: the sandbox's own)
+  ` + renewEveryVariable + `   interval of the renewer, 1s or more (default ` + shortly(defaultRenewEvery) + `): it notices changed,
+                          added and deleted files, and renews tokens that are due. Tokens become
+                          due by the minute, whatever the interval
 
 Callers (access key id and secret)
 ` + describeUsers() + `
-Consent of users, for delegated connections: go run ./scripts/connect -help
+Consent of users, for delegated connections: ` + program + ` consent start --help
 
 ` + sandbox.Help("http://"+defaultSandboxAddr)
 }
@@ -46,53 +46,54 @@ func describeUsers() (text string) {
 	return text
 }
 
-// place is what a greeting tells of a run.
-type place struct {
+// addresses is what the greeting tells of a run.
+type addresses struct {
+	program         string
 	url, sandboxURL string
 	connections     string
-	// ownFolder says that the folder is the sandbox's and will be removed.
+	// ownFolder says that the folder is the run's own, which is removed at the end.
 	ownFolder bool
-	// noticed is how long an edit of a file may go unnoticed.
-	noticed time.Duration
+	// noticedWithin is the longest time until an edited file is noticed.
+	noticedWithin time.Duration
 }
 
-// greet prints every connection, how to ask for its token, and how to hurt the
-// sandbox. The last line is the one that scripts wait for.
-func greet(ctx context.Context, w io.Writer, p place, d *directory.Directory) error {
+// greet prints every connection, how to get its token, and how to make the sandbox
+// fail. Scripts wait for the last line.
+func greet(ctx context.Context, w io.Writer, a addresses, d *directory.Directory) error {
 	statuses, err := all(ctx, d)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "connections in %s%s\n\n", p.connections, p.fate())
+	fmt.Fprintf(w, "connections in %s%s\n\n", a.connections, a.removal())
 	printTable(w, statuses)
-	fmt.Fprintf(w, "\nA file that is changed, added or deleted there is noticed within %s.\n", shortly(p.noticed))
-	fmt.Fprintln(w, "\nAsk for a token, as the caller local:")
+	fmt.Fprintf(w, "\nA changed, added or deleted file is noticed within %s.\n", shortly(a.noticedWithin))
+	fmt.Fprintln(w, "\nGet a token, as the caller local:")
 	for _, s := range statuses {
 		if s.State != directory.Misconfigured {
-			fmt.Fprintf(w, "  curl --aws-sigv4 aws:amz:%s:%s --user local:local %s/connections/%s/token\n", region, service, p.url, s.Connection)
+			fmt.Fprintf(w, "  curl --aws-sigv4 aws:amz:%s:%s --user local:local %s/connections/%s/token\n", region, service, a.url, s.Connection)
 		}
 	}
-	printConsents(w, p, statuses)
-	if p.ownFolder {
-		printLevers(w, p.sandboxURL)
+	printConsents(w, a, statuses)
+	if a.ownFolder {
+		printControls(w, a.sandboxURL)
 	} else {
-		fmt.Fprintf(w, "\nSandbox providers, for connections of your own: curl %s/\n", p.sandboxURL)
+		fmt.Fprintf(w, "\nSandbox providers, for your own connections: curl %s/\n", a.sandboxURL)
 	}
-	_, err = fmt.Fprintf(w, "\nlistening on %s\n", p.url)
+	_, err = fmt.Fprintf(w, "\nlistening on %s\n", a.url)
 	return err
 }
 
-// callback is where a provider sends the browser of a user who has decided.
-func (p place) callback(connection string) string { return p.url + "/callback/" + connection }
+// callback is the redirect URI of a connection.
+func (a addresses) callback(connection string) string { return a.url + "/callback/" + connection }
 
-func (p place) fate() string {
-	if p.ownFolder {
+func (a addresses) removal() string {
+	if a.ownFolder {
 		return " (removed at the end)"
 	}
 	return ""
 }
 
-// shortly writes a duration without the zeros at its end: 1m and not 1m0s.
+// shortly writes a duration without trailing zeros: 1m instead of 1m0s.
 func shortly(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
@@ -121,7 +122,7 @@ func printTable(w io.Writer, statuses []directory.Status) {
 	for _, s := range statuses {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", s.Connection, orDash(s.Provider), orDash(string(s.GrantType)), s.State, orDash(s.Problem))
 	}
-	_ = table.Flush() // what w refuses, the greeting's last line finds out
+	_ = table.Flush() // an error of w shows at the greeting's last line
 }
 
 func orDash(text string) string {
@@ -131,41 +132,41 @@ func orDash(text string) string {
 	return text
 }
 
-// printConsents tells how a user consents, for each connection that needs it.
-func printConsents(w io.Writer, p place, statuses []directory.Status) {
-	heading := "\nConsent as a user: the browser shows a code in the end, which the command asks for.\n"
+// printConsents prints how a user consents to each connection that needs it.
+func printConsents(w io.Writer, a addresses, statuses []directory.Status) {
+	heading := "\nConsent as a user. The last page shows a code, which the command asks for:\n"
 	for _, s := range statuses {
 		if s.GrantType != connection.AuthorizationCode || s.State == directory.Misconfigured {
 			continue
 		}
-		fmt.Fprintf(w, "%s  go run ./scripts/connect%s -open %s\n", heading, p.flag(), s.Connection)
-		fmt.Fprintf(w, "    redirect URI: %s  %s\n", p.callback(s.Connection), p.registered())
+		fmt.Fprintf(w, "%s  %s consent start%s --open %s\n", heading, a.program, a.urlFlag(), s.Connection)
+		fmt.Fprintf(w, "    redirect URI: %s  %s\n", a.callback(s.Connection), a.registration())
 		heading = ""
 	}
 }
 
-// flag tells scripts/connect where the run listens, unless it knows.
-func (p place) flag() string {
-	if p.url == "http://"+defaultAddr+"/"+stage {
+// urlFlag is the flag that names the run, unless it is at the default URL.
+func (a addresses) urlFlag() string {
+	if a.url == "http://"+defaultAddr+"/"+stage {
 		return ""
 	}
-	return " -url " + p.url
+	return " --url " + a.url
 }
 
-func (p place) registered() string {
-	if p.ownFolder {
-		return "(registered; the sandbox allows loopback, Creative Force would not)"
+func (a addresses) registration() string {
+	if a.ownFolder {
+		return "(registered; the sandbox allows loopback, Creative Force does not)"
 	}
-	return "(to be registered at the provider, unless the file names another)"
+	return "(register it with the provider, unless the file has another)"
 }
 
-func printLevers(w io.Writer, base string) {
+func printControls(w io.Writer, base string) {
 	fmt.Fprintf(w, `
-Hurt the sandbox:
-  curl -X POST '%[1]s/control/creative-force/rotate?update=true'   # a new client secret; issued tokens die
-  curl -X POST %[1]s/control/cliquify/revoke                       # a connection's tokens die
+Make the sandbox fail:
+  curl -X POST '%[1]s/control/creative-force/rotate?update=true'   # a new client secret; issued tokens stop working
+  curl -X POST %[1]s/control/cliquify/revoke                       # a connection's tokens stop working
   curl %[1]s/control/agile-now/fault -d '{"status":503,"count":2}' # the next two token requests fail
   curl %[1]s/control                                               # what happened so far
-  curl %[1]s/                                                      # every lever
+  curl %[1]s/                                                      # every control endpoint
 `, base)
 }

@@ -7,21 +7,21 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/renewal"
 )
 
-// tickBudget is what one tick may take: the renew function's timeout.
-const tickBudget = 55 * time.Second
+// tickTimeout is the renew function's timeout.
+const tickTimeout = 55 * time.Second
 
-// withTicks gives w the ticks it lacks, and returns how to stop them.
-func (s Settings) withTicks(w World) (World, func()) {
-	if w.Ticks != nil {
-		return w, func() {}
+// withTicks adds a ticker to e if it has none, and returns a function that stops it.
+func (s Settings) withTicks(e Env) (Env, func()) {
+	if e.Ticks != nil {
+		return e, func() {}
 	}
 	ticker := time.NewTicker(s.renewEvery())
-	w.Ticks = ticker.C
-	return w, ticker.Stop
+	e.Ticks = ticker.C
+	return e, ticker.Stop
 }
 
-// startRenewing renews beside the servers, and returns how to end that and wait
-// until it has.
+// startRenewing starts the renewer, and returns a function that stops it and waits
+// for its end.
 func startRenewing(ctx context.Context, r *renewal.Renewer, ticks <-chan time.Time) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -35,9 +35,9 @@ func startRenewing(ctx context.Context, r *renewal.Renewer, ticks <-chan time.Ti
 	}
 }
 
-// renew ticks until ctx ends, the first time at once: until the renewer has
-// seen a file it cannot miss it. There is one tick at a time, as the function
-// has a reserved concurrency of one; the ticks that one outlasts fall away.
+// renew ticks until ctx ends, the first time immediately: the renewer notices the
+// deletion of a file only after it has seen the file. One tick runs at a time, as the
+// function has a reserved concurrency of one; ticks during that time are dropped.
 func renew(ctx context.Context, r *renewal.Renewer, ticks <-chan time.Time) {
 	for {
 		tick(ctx, r)
@@ -50,7 +50,7 @@ func renew(ctx context.Context, r *renewal.Renewer, ticks <-chan time.Time) {
 }
 
 func tick(ctx context.Context, r *renewal.Renewer) {
-	ctx, cancel := context.WithTimeout(ctx, tickBudget)
+	ctx, cancel := context.WithTimeout(ctx, tickTimeout)
 	defer cancel()
 	r.Tick(ctx)
 }

@@ -1,10 +1,10 @@
-// Package localrun is the local run: the whole service in one process, for
-// people who try it and for tests that want all of it.
+// Package localrun is the local run: the whole service in one process, for trying
+// it out and for tests that need all of it.
 //
-// It composes the same handlers as the functions do, on embedded parts (a
-// memory store, a folder of connections, sandbox providers), behind the local
-// API Gateway. Nothing of it is durable, and it listens on loopback only: its
-// callers' secrets are known to all, and providers on loopback are allowed.
+// It composes the same handlers as the functions, on embedded parts (a memory store,
+// a folder of connections, sandbox providers), behind a local API Gateway. Nothing is
+// durable. It listens on loopback only, because the callers' keys are public and
+// providers on loopback are allowed.
 package localrun
 
 import (
@@ -21,12 +21,14 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
-// farewell is how long requests under way may take once a run is told to end.
-const farewell = 500 * time.Millisecond
+// shutdownTimeout is how long running requests may take when a run ends.
+const shutdownTimeout = 500 * time.Millisecond
 
-// World is what a run touches beside its settings.
-type World struct {
-	// Out is told where the run listens; the log gets the audit lines.
+// Env is what a run uses besides its settings.
+type Env struct {
+	// Program is how the command that the greeting mentions is called.
+	Program string
+	// Out gets the greeting, and Log the audit lines.
 	Out, Log io.Writer
 	// Now is the wall clock of everything in the run, the sandbox included; nil
 	// means time.Now.
@@ -36,8 +38,8 @@ type World struct {
 }
 
 // Run serves until ctx ends, which is no error.
-func Run(ctx context.Context, s Settings, w World) error {
-	w, stop := s.withTicks(w)
+func Run(ctx context.Context, s Settings, e Env) error {
+	e, stop := s.withTicks(e)
 	defer stop()
 	api, err := listen(s.Addr, addrVariable)
 	if err != nil {
@@ -54,50 +56,52 @@ func Run(ctx context.Context, s Settings, w World) error {
 		return err
 	}
 	defer remove()
-	return serve(ctx, listeners{api: api, providers: providers}, place{
+	return serve(ctx, listeners{api: api, providers: providers}, addresses{
+		program:     e.Program,
 		url:         "http://" + api.Addr().String() + "/" + stage,
 		sandboxURL:  "http://" + providers.Addr().String(),
-		connections: connections, ownFolder: s.Connections == "", noticed: s.renewEvery(),
-	}, w)
+		connections: connections, ownFolder: s.Connections == "", noticedWithin: s.renewEvery(),
+	}, e)
 }
 
 type listeners struct{ api, providers net.Listener }
 
-// listen takes an address, and says which variable to change when it cannot.
+// listen listens on an address. Its errors name the variable to change.
 func listen(addr, variable string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s: another program listens on %s; end it, or set %s to another address (127.0.0.1:0 takes any free port)", variable, addr, variable)
+		return nil, fmt.Errorf("%s: another program listens on %s; stop it, or set %s to another address (127.0.0.1:0 takes any free port)", variable, addr, variable)
 	case err != nil:
 		return nil, fmt.Errorf("%s: cannot listen on %s: %w", variable, addr, errors.Unwrap(err))
 	}
 	if ip := l.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
 		_ = l.Close()
-		return nil, fmt.Errorf("%s: %s means %s here, which is not loopback; write 127.0.0.1", variable, addr, ip)
+		return nil, fmt.Errorf("%s: %s is %s here, which is not loopback; use 127.0.0.1", variable, addr, ip)
 	}
 	return l, nil
 }
 
-// prepare returns the folder of connections, and how to leave it.
+// prepare returns the folder of connections, and a function that removes it if it
+// is the run's own.
 func prepare(named string) (connections string, remove func(), err error) {
 	if named != "" {
 		return named, func() {}, nil
 	}
 	connections, err = os.MkdirTemp("", "tokenvend-connections-") // mode 0700
 	if err != nil {
-		return "", nil, fmt.Errorf("make a folder for the sandbox's connections: %w", err)
+		return "", nil, fmt.Errorf("create a folder for the sandbox's connections: %w", err)
 	}
 	return connections, func() { _ = os.RemoveAll(connections) }, nil
 }
 
 // serve runs both servers and the renewer until ctx ends or a server fails.
-func serve(ctx context.Context, l listeners, p place, w World) error {
-	providers, err := openSandbox(p, w.Now)
+func serve(ctx context.Context, l listeners, a addresses, e Env) error {
+	providers, err := openSandbox(a, e.Now)
 	if err != nil {
 		return err
 	}
-	all, err := compose(p, w)
+	all, err := compose(a, e)
 	if err != nil {
 		return err
 	}
@@ -107,12 +111,12 @@ func serve(ctx context.Context, l listeners, p place, w World) error {
 	go func() { failed <- sandboxServer.Serve(l.providers) }()
 	defer func() {
 		end(apiServer)
-		_ = sandboxServer.Close() // it may hang on purpose
+		_ = sandboxServer.Close() // a simulated fault may leave requests hanging
 	}()
-	if err := greet(ctx, w.Out, p, all.directory); err != nil {
+	if err := greet(ctx, e.Out, a, all.directory); err != nil {
 		return unlessEnded(ctx, err)
 	}
-	defer startRenewing(ctx, all.renewer, w.Ticks)()
+	defer startRenewing(ctx, all.renewer, e.Ticks)()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)
@@ -121,28 +125,28 @@ func serve(ctx context.Context, l listeners, p place, w World) error {
 	}
 }
 
-// openSandbox makes the sandbox, and writes its connections where the run looks
-// for them. A folder of somebody's own is left alone, by its levers too.
+// openSandbox creates the sandbox, and writes its connections to the run's own
+// folder. It never writes to a folder that the operator named.
 //
-// Creative Force sends no browser to a user's own machine; here it has to, or
-// nobody could consent.
-func openSandbox(p place, now func() time.Time) (*sandbox.Sandbox, error) {
-	c := sandbox.Config{BaseURL: p.sandboxURL, LocalRedirects: true, Now: now}
-	if p.ownFolder {
-		c.Folder = p.connections
+// Creative Force allows no redirect URI on loopback. The sandbox must, because a
+// consent could not be completed otherwise.
+func openSandbox(a addresses, now func() time.Time) (*sandbox.Sandbox, error) {
+	c := sandbox.Config{BaseURL: a.sandboxURL, LocalRedirects: true, Now: now}
+	if a.ownFolder {
+		c.Folder = a.connections
 	}
 	s := sandbox.New(c)
-	if err := s.SetRedirectURIs(delegated, p.callback(delegated)); err != nil {
+	if err := s.SetRedirectURIs(delegated, a.callback(delegated)); err != nil {
 		return nil, err
 	}
-	if !p.ownFolder {
+	if !a.ownFolder {
 		return s, nil
 	}
-	return s, s.WriteConnections(p.connections)
+	return s, s.WriteConnections(a.connections)
 }
 
-// newAPIServer bounds every phase of a request. The answer may take as long as
-// API Gateway would wait for it.
+// newAPIServer limits every phase of a request. A response may take as long as API
+// Gateway would wait for it.
 func newAPIServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -154,9 +158,9 @@ func newAPIServer(h http.Handler) *http.Server {
 	}
 }
 
-// end lets requests under way finish for a moment.
+// end gives running requests a moment to finish.
 func end(s *http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	if s.Shutdown(ctx) != nil {
 		_ = s.Close()

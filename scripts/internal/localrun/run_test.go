@@ -15,7 +15,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/localrun"
 )
 
-// Everything that a run prints to be pasted must work as it stands.
+// TestGreetingCommands runs every printed command as it is.
 func TestGreetingCommands(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed: the commands that a run prints are not tried")
@@ -30,7 +30,7 @@ func TestGreetingCommands(t *testing.T) {
 		{"revoke", `"revoked": 1`},
 		{"fault", `"status": 503`},
 		{"/control ", `"living_tokens"`},
-		{"every lever", "Control endpoints"},
+		{"every control endpoint", "Control endpoints"},
 	} {
 		t.Run(c.command, func(t *testing.T) {
 			line := regexp.MustCompile(`(?m)^  curl .*` + regexp.QuoteMeta(c.command) + `.*$`).FindString(r.greeting)
@@ -43,12 +43,12 @@ func TestGreetingCommands(t *testing.T) {
 	}
 }
 
-// The steps of a consent name the run's own address, and the redirect URI that
-// is registered or has to be.
-func TestGreetingTellsOfConsent(t *testing.T) {
+// TestGreetingOfConsents: the printed commands name the run's URL, and the redirect
+// URI that is registered or must be.
+func TestGreetingOfConsents(t *testing.T) {
 	t.Run("§2.4 the sandbox's connection", func(t *testing.T) {
 		r := start(t, "")
-		want := "  go run ./scripts/connect -url " + r.url + " -open creative-force-user\n    redirect URI: " + r.url + "/callback/creative-force-user  (registered;"
+		want := "  tokenvend consent start --url " + r.url + " --open creative-force-user\n    redirect URI: " + r.url + "/callback/creative-force-user  (registered;"
 		if !strings.Contains(r.greeting, want) {
 			t.Errorf("no %q in:\n%s", want, r.greeting)
 		}
@@ -57,18 +57,18 @@ func TestGreetingTellsOfConsent(t *testing.T) {
 			t.Errorf("registered is %s", registered)
 		}
 	})
-	t.Run("§2.4 connections of somebody's own", func(t *testing.T) {
+	t.Run("§2.4 a folder of the operator", func(t *testing.T) {
 		folder := t.TempDir()
 		write(t, folder, "crm", `{"provider":"oauth2","grant_type":"authorization_code","client_id":"id","client_secret":"hush",
 			"token_url":"http://127.0.0.1:1/token","authorization_url":"http://127.0.0.1:1/authorize"}`)
 		write(t, folder, "own", `{"provider":"oauth2","client_id":"id","client_secret":"hush","token_url":"http://127.0.0.1:1/token"}`)
 		write(t, folder, "bad", `{"provider":"oauth2","grant_type":"authorization_code"}`)
 		r := start(t, folder)
-		if !strings.Contains(r.greeting, " -open crm\n") || !strings.Contains(r.greeting, "/callback/crm  (to be registered at the provider") {
-			t.Errorf("nothing on how to consent for crm in:\n%s", r.greeting)
+		if !strings.Contains(r.greeting, " --open crm\n") || !strings.Contains(r.greeting, "/callback/crm  (register it with the provider") {
+			t.Errorf("no command to consent for crm in:\n%s", r.greeting)
 		}
-		if strings.Contains(r.greeting, "-open own") || strings.Contains(r.greeting, "-open bad") {
-			t.Errorf("a consent that cannot be had in:\n%s", r.greeting)
+		if strings.Contains(r.greeting, "--open own") || strings.Contains(r.greeting, "--open bad") {
+			t.Errorf("a consent that is impossible in:\n%s", r.greeting)
 		}
 	})
 }
@@ -90,17 +90,17 @@ func TestFolders(t *testing.T) {
 			t.Errorf("%s is still there: %v", folder[1], err)
 		}
 	})
-	t.Run("one of somebody's own is left alone", func(t *testing.T) {
+	t.Run("a folder of the operator is not changed", func(t *testing.T) {
 		folder := t.TempDir()
-		if err := os.WriteFile(filepath.Join(folder, "crm.json"), []byte(`{"provider":"nobody"}`), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, "crm.json"), []byte(`{"provider":"unknown"}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		r := start(t, folder)
 		if !regexp.MustCompile(`(?m)^crm .*misconfigured .*crm\.json.*provider`).MatchString(r.greeting) {
-			t.Errorf("the problem is not told in:\n%s", r.greeting)
+			t.Errorf("the problem is missing in:\n%s", r.greeting)
 		}
 		if strings.Contains(r.greeting, "crm/token") {
-			t.Errorf("a line to paste for a connection that cannot work:\n%s", r.greeting)
+			t.Errorf("a command for a connection that cannot work:\n%s", r.greeting)
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -124,7 +124,7 @@ func TestPortTaken(t *testing.T) {
 	} {
 		t.Run(variable, func(t *testing.T) {
 			var out bytes.Buffer
-			err := localrun.Run(t.Context(), settings, localrun.World{Out: &out, Log: io.Discard})
+			err := localrun.Run(t.Context(), settings, localrun.Env{Out: &out, Log: io.Discard})
 			if err == nil || !strings.Contains(err.Error(), variable+": another program listens on "+taken.Addr().String()) {
 				t.Errorf("error %v", err)
 			}
@@ -138,7 +138,7 @@ func TestPortTaken(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, want := range []string{"TOKENVEND_ADDR ", "TOKENVEND_SANDBOX_ADDR ", "TOKENVEND_CONNECTIONS ", "TOKENVEND_RENEW_EVERY ",
 		"local / local ", "arn:aws:iam::000000000000:user/local2", "us-east-1", "execute-api", "/control/creative-force/rotate"} {
-		if !strings.Contains(localrun.Help(), want) {
+		if !strings.Contains(localrun.Help("tokenvend"), want) {
 			t.Errorf("the help lacks %q", want)
 		}
 	}

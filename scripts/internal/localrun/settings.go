@@ -27,23 +27,23 @@ const (
 
 // Settings are where a local run listens and what it serves.
 type Settings struct {
-	// Addr is where the API listens, on loopback; port 0 is any free one.
+	// Addr is the API's address, on loopback; port 0 is any free port.
 	Addr string
-	// SandboxAddr is where the sandbox providers listen, on loopback too.
+	// SandboxAddr is the address of the sandbox providers, on loopback too.
 	SandboxAddr string
-	// Connections is a folder of connection files that exists; empty means the
-	// sandbox's own connections, in a folder that lives as long as the run.
+	// Connections is an existing folder of connection files; empty means the sandbox's
+	// connections, in a folder that is removed when the run ends.
 	Connections string
-	// RenewEvery is how often the renewer looks for changed files and for what
-	// is due; zero means every minute. The wheel's minutes stay minutes: more
-	// ticks notice changes sooner, and renew nothing earlier.
+	// RenewEvery is the renewer's interval; zero means a minute. A shorter interval
+	// notices changed files sooner and renews nothing earlier: tokens become due by the
+	// minute.
 	RenewEvery time.Duration
 }
 
 func (s Settings) renewEvery() time.Duration { return cmp.Or(s.RenewEvery, defaultRenewEvery) }
 
-// ReadSettings reads the variables through lookup; one that is unset has its
-// default, and one that is set must be right. Each error names its variable.
+// ReadSettings reads the variables. An unset variable has its default, and an
+// invalid one is an error that names it.
 func ReadSettings(lookup func(string) (string, bool)) (Settings, error) {
 	addr, errAddr := readAddr(lookup, addrVariable, defaultAddr)
 	sandboxAddr, errSandbox := readAddr(lookup, sandboxAddrVariable, defaultSandboxAddr)
@@ -55,8 +55,8 @@ func ReadSettings(lookup func(string) (string, bool)) (Settings, error) {
 	return Settings{Addr: addr, SandboxAddr: sandboxAddr, Connections: connections, RenewEvery: renewEvery}, nil
 }
 
-// readAddr accepts loopback only: the local callers' keys are known to all, and
-// the sandbox has no keys.
+// readAddr accepts loopback only: the local callers' keys are public, and the sandbox
+// requires none.
 func readAddr(lookup func(string) (string, bool), variable, standard string) (string, error) {
 	addr, set := lookup(variable)
 	if !set {
@@ -64,13 +64,13 @@ func readAddr(lookup func(string) (string, bool), variable, standard string) (st
 	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", fmt.Errorf("%s is %q, want an address and a port such as %s", variable, addr, standard)
+		return "", fmt.Errorf("%s is %q; use an address and a port, such as %s", variable, addr, standard)
 	}
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback() || ip.Zone() != "") {
 		return "", fmt.Errorf("%s is %q, but a local run listens on loopback only; use %s", variable, addr, standard)
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
-		return "", fmt.Errorf("%s is %q, but %q is no port; use a number from 0 to 65535 (0 takes any free port)", variable, addr, port)
+		return "", fmt.Errorf("%s is %q, but %q is not a port; use a number from 0 to 65535 (0 takes any free port)", variable, addr, port)
 	}
 	return addr, nil
 }
@@ -82,10 +82,10 @@ func readFolder(lookup func(string) (string, bool)) (string, error) {
 	}
 	found, err := os.Stat(folder)
 	if err != nil {
-		return "", fmt.Errorf("%s is %q: %w; name a folder of connection files, or unset it to use the sandbox's", connectionsVariable, folder, bare(err))
+		return "", fmt.Errorf("%s is %q: %w; name a folder of connection files, or unset it to use the sandbox's", connectionsVariable, folder, withoutPath(err))
 	}
 	if !found.IsDir() {
-		return "", fmt.Errorf("%s is %q, which is no folder; name the folder that holds the connection files", connectionsVariable, folder)
+		return "", fmt.Errorf("%s is %q, which is not a folder; name the folder that holds the connection files", connectionsVariable, folder)
 	}
 	return strings.TrimSuffix(folder, "/"), nil
 }
@@ -97,13 +97,13 @@ func readRenewEvery(lookup func(string) (string, bool)) (time.Duration, error) {
 	}
 	every, err := time.ParseDuration(text)
 	if err != nil || every < time.Second {
-		return 0, fmt.Errorf("%s is %q, want a duration of at least 1s, such as 1m or 15s", renewEveryVariable, text)
+		return 0, fmt.Errorf("%s is %q; use a duration of at least 1s, such as 1m or 15s", renewEveryVariable, text)
 	}
 	return every, nil
 }
 
-// bare strips the operation and path, which the message has already.
-func bare(err error) error {
+// withoutPath removes the operation and path, which the message has already.
+func withoutPath(err error) error {
 	if path := (*os.PathError)(nil); errors.As(err, &path) {
 		return path.Err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/localrun"
 )
 
-// in looks variables up in a map.
+// in finds variables in a map.
 func in(variables map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) {
 		value, set := variables[name]
@@ -45,25 +45,25 @@ func TestReadSettingsRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ variable, value, want string }{
-		{"TOKENVEND_ADDR", "", "want an address and a port such as 127.0.0.1:8080"},
-		{"TOKENVEND_ADDR", "8080", "want an address and a port"},
+		{"TOKENVEND_ADDR", "", "use an address and a port, such as 127.0.0.1:8080"},
+		{"TOKENVEND_ADDR", "8080", "use an address and a port"},
 		{"TOKENVEND_ADDR", ":8080", "loopback only; use 127.0.0.1:8080"},
 		{"TOKENVEND_ADDR", "0.0.0.0:8080", "loopback only"},
 		{"TOKENVEND_ADDR", "[::]:8080", "loopback only"},
 		{"TOKENVEND_ADDR", "192.168.1.2:8080", "loopback only"},
 		{"TOKENVEND_ADDR", "example.com:8080", "loopback only"},
 		{"TOKENVEND_ADDR", "[::1%lo]:8080", "loopback only"},
-		{"TOKENVEND_ADDR", "127.0.0.1:", `"" is no port`},
-		{"TOKENVEND_ADDR", "127.0.0.1:65536", `"65536" is no port`},
+		{"TOKENVEND_ADDR", "127.0.0.1:", `"" is not a port`},
+		{"TOKENVEND_ADDR", "127.0.0.1:65536", `"65536" is not a port`},
 		{"TOKENVEND_SANDBOX_ADDR", "0.0.0.0:8090", "loopback only; use 127.0.0.1:8090"},
 		{"TOKENVEND_CONNECTIONS", "", "no such file or directory"},
 		{"TOKENVEND_CONNECTIONS", "/nowhere/at/all", "no such file or directory; name a folder"},
-		{"TOKENVEND_CONNECTIONS", file, "which is no folder"},
-		{"TOKENVEND_RENEW_EVERY", "", "want a duration of at least 1s, such as 1m"},
-		{"TOKENVEND_RENEW_EVERY", "60", "want a duration"},
+		{"TOKENVEND_CONNECTIONS", file, "which is not a folder"},
+		{"TOKENVEND_RENEW_EVERY", "", "use a duration of at least 1s, such as 1m"},
+		{"TOKENVEND_RENEW_EVERY", "60", "use a duration"},
 		{"TOKENVEND_RENEW_EVERY", "999ms", "at least 1s"},
 		{"TOKENVEND_RENEW_EVERY", "-1m", "at least 1s"},
-		{"TOKENVEND_RENEW_EVERY", "1d", "want a duration"},
+		{"TOKENVEND_RENEW_EVERY", "1d", "use a duration"},
 	} {
 		t.Run(c.variable+" "+c.value, func(t *testing.T) {
 			_, err := localrun.ReadSettings(in(map[string]string{c.variable: c.value}))
@@ -72,7 +72,7 @@ func TestReadSettingsRefuses(t *testing.T) {
 			}
 		})
 	}
-	t.Run("every mistake at once", func(t *testing.T) {
+	t.Run("every problem at once", func(t *testing.T) {
 		_, err := localrun.ReadSettings(in(map[string]string{"TOKENVEND_ADDR": "x", "TOKENVEND_CONNECTIONS": file, "TOKENVEND_RENEW_EVERY": "0"}))
 		if err == nil || strings.Count(err.Error(), "TOKENVEND_") != 3 {
 			t.Errorf("error %v", err)

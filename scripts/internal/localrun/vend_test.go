@@ -48,7 +48,7 @@ func TestVend(t *testing.T) {
 		}
 	})
 	t.Run("BI-01 unknown key", func(t *testing.T) {
-		if got := r.ask("nobody", "GET", "/connections/cliquify/token", ""); got.status != 403 {
+		if got := r.ask("unknown", "GET", "/connections/cliquify/token", ""); got.status != 403 {
 			t.Errorf("%d %v", got.status, got.body)
 		}
 	})
@@ -61,7 +61,7 @@ func TestVend(t *testing.T) {
 		}
 	})
 	t.Run("BI-09 unknown connection", func(t *testing.T) {
-		if got := r.ask("local", "GET", "/connections/nobody/token", ""); got.status != 404 || got.text("error") != "connection_not_found" {
+		if got := r.ask("local", "GET", "/connections/absent/token", ""); got.status != 404 || got.text("error") != "connection_not_found" {
 			t.Errorf("%d %v", got.status, got.body)
 		}
 	})
@@ -76,7 +76,7 @@ func TestVend(t *testing.T) {
 	}
 }
 
-// tokens is an authorization server that lets nobody pass until the gate opens.
+// tokens is an authorization server that holds every request until the gate opens.
 type tokens struct {
 	url   string
 	gate  chan struct{}
@@ -195,7 +195,7 @@ func TestInvalidFileDisablesNothingElse(t *testing.T) {
 	good := `{"provider":"oauth2","client_id":"id","client_secret":"hush","token_url":"` + server.url + `/token"}`
 	write(t, folder, "good", good)
 	write(t, folder, "bad", `{"provider":"oauth2","clientid":"id"}`)
-	write(t, folder, "pair", `{"connections":{"good":`+good+`,"bad":{"provider":"nobody"}}}`)
+	write(t, folder, "pair", `{"connections":{"good":`+good+`,"bad":{"provider":"unknown"}}}`)
 	r := start(t, folder)
 	r.vend("good")
 	r.vend("pair.good")

@@ -1,56 +1,77 @@
-// Package prompt asks the person who runs a command.
+// Package prompt is the terminal side of a command: questions to the operator, and
+// the progress of long work.
+//
+// Every wait for an answer ends with the context, so Ctrl-C works at a question.
 package prompt
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 )
 
-// Asker asks on Out and reads the answers from In, a line each.
-type Asker struct {
-	in  *bufio.Reader
+// Prompt asks on Out and reads one line per answer.
+type Prompt struct {
+	in  *lines
 	out io.Writer
 	yes bool
 }
 
-// New returns an Asker. With yes it takes every question as answered.
-func New(in io.Reader, out io.Writer, yes bool) *Asker {
-	return &Asker{in: bufio.NewReader(in), out: out, yes: yes}
+// New returns a Prompt. With yes, every confirmation is given without asking.
+func New(in io.Reader, out io.Writer, yes bool) *Prompt {
+	return &Prompt{in: &lines{source: in}, out: out, yes: yes}
 }
 
-// ErrDeclined says that the person did not want it, or could not be asked.
-var ErrDeclined = errors.New("nothing has been done")
+// ErrDeclined says that the operator declined, or could not be asked.
+var ErrDeclined = errors.New("nothing was changed")
 
-// Agree asks a question that has to be answered with yes. ErrDeclined is any
-// other answer.
-func (a *Asker) Agree(question string) error {
-	return a.want(question+" [y/N] ", "y", "yes")
+// Confirm asks a question that only "yes" confirms; any other answer is ErrDeclined.
+func (p *Prompt) Confirm(ctx context.Context, question string) error {
+	return p.expect(ctx, question+" [y/N] ", "y", "yes")
 }
 
-// Type asks the person to type a name, so that nothing is lost by habit. With
-// yes nothing is asked: the name stood in the command then.
-func (a *Asker) Type(question, name string) error {
-	return a.want(strings.TrimSpace(question+" Type "+name+" to go on:")+" ", name)
+// ConfirmName requires the operator to type a name. It protects what cannot be
+// restored from a "yes" given by habit.
+func (p *Prompt) ConfirmName(ctx context.Context, question, name string) error {
+	return p.expect(ctx, strings.TrimSpace(question+" Type "+name+" to continue:")+" ", name)
 }
 
-func (a *Asker) want(question string, answers ...string) error {
-	fmt.Fprint(a.out, question)
-	if a.yes {
-		fmt.Fprintln(a.out, answers[0])
+func (p *Prompt) expect(ctx context.Context, question string, answers ...string) error {
+	fmt.Fprint(p.out, question)
+	if p.yes {
+		fmt.Fprintln(p.out, answers[0])
 		return nil
 	}
-	line, err := a.in.ReadString('\n')
+	line, err := p.in.next(ctx)
 	if err != nil {
-		fmt.Fprintln(a.out)
-		return fmt.Errorf("%w: the answer is missing; -yes goes on without asking", ErrDeclined)
+		fmt.Fprintln(p.out)
+		if ctx.Err() != nil {
+			return err
+		}
+		return fmt.Errorf("%w: there is no answer on standard input; --yes confirms without asking", ErrDeclined)
 	}
 	for _, answer := range answers {
-		if strings.EqualFold(strings.TrimSpace(line), answer) {
+		if strings.EqualFold(line, answer) {
 			return nil
 		}
 	}
 	return ErrDeclined
+}
+
+// Ask asks for a value and returns the first line that is not empty. The answer
+// is never printed. Errors are ErrNoInput, those of reading, and ctx's.
+func (p *Prompt) Ask(ctx context.Context, name string) (string, error) {
+	fmt.Fprintf(p.out, "The %s: ", name)
+	for {
+		line, err := p.in.next(ctx)
+		if err != nil {
+			fmt.Fprintln(p.out)
+			return "", fmt.Errorf("the %s is missing: %w", name, err)
+		}
+		if line != "" {
+			return line, nil
+		}
+	}
 }

@@ -1,10 +1,9 @@
-// Package secretwriter changes secrets in Secrets Manager for an operator, so that
-// nobody else's change is lost under it.
+// Package secretwriter writes secrets to Secrets Manager for an operator, and never
+// overwrites a concurrent change.
 //
-// The service itself only ever reads; everything that writes secrets stands here
-// and is run by a person. PutSecretValue overwrites whatever is current. So a new
-// version is put beside it first, under a label that means nothing, and becomes
-// current in a second step that names the version it takes the label from.
+// The service itself only reads secrets. PutSecretValue overwrites whatever version
+// is current. So a new version is first stored under a staging label of its own,
+// and becomes current in a second step that names the version it replaces.
 package secretwriter
 
 import (
@@ -27,15 +26,15 @@ const MaxText = 64 << 10
 const current = "AWSCURRENT"
 
 var (
-	// ErrNotFound: there is no such secret, or nothing in it.
+	// ErrNotFound says that the secret does not exist or has no value.
 	ErrNotFound = errors.New("there is no such secret")
-	// ErrExists: there is one of that name, or one that waits for its deletion.
-	ErrExists = errors.New("there is a secret of that name already")
-	// ErrChanged: somebody else changed the secret since it was read.
-	ErrChanged = errors.New("somebody else has changed the secret meanwhile; run this again")
+	// ErrExists says that a secret of that name exists, or is scheduled for deletion.
+	ErrExists = errors.New("a secret of that name exists already")
+	// ErrChanged says that the secret changed after it was read.
+	ErrChanged = errors.New("the secret was changed concurrently; run this again")
 )
 
-// Client is what is asked of the SDK; *secretsmanager.Client is one.
+// Client is the part of the SDK's Secrets Manager client that an [Editor] calls.
 type Client interface {
 	CreateSecret(context.Context, *secretsmanager.CreateSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.CreateSecretOutput, error)
 	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
@@ -44,13 +43,13 @@ type Client interface {
 	DeleteSecret(context.Context, *secretsmanager.DeleteSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.DeleteSecretOutput, error)
 }
 
-// Editor changes secrets. Errors are the kinds of this package, or say which
-// call failed with which of the service's codes; they hold no value.
+// Editor reads and changes secrets. Its errors are those of this package, or name
+// the call that failed and the service's error code. They never hold a value.
 type Editor struct {
 	// Client calls the service. Required.
 	Client Client
-	// NewID names versions, with 32 to 64 letters, digits and hyphens; nil draws
-	// them at random.
+	// NewID returns the id of a new version: 32 to 64 letters, digits and hyphens. Nil
+	// means random ids.
 	NewID func() string
 }
 
@@ -58,7 +57,7 @@ type Editor struct {
 type Version struct {
 	ARN, ID string
 	Text    redact.Secret
-	// MadeAt is when this version came to be.
+	// MadeAt is when this version was created.
 	MadeAt time.Time
 }
 
@@ -73,10 +72,10 @@ func (e Editor) newID() string {
 func (e Editor) Read(ctx context.Context, id string) (Version, error) {
 	out, err := e.Client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id, VersionStage: aws.String(current)})
 	if err != nil {
-		return Version{}, failed("GetSecretValue", err)
+		return Version{}, explain("GetSecretValue", err)
 	}
 	if out.SecretString == nil {
-		return Version{}, errors.New("the secret holds bytes, not a text")
+		return Version{}, errors.New("the secret is binary, not text")
 	}
 	return Version{
 		ARN: aws.ToString(out.ARN), ID: aws.ToString(out.VersionId),
@@ -84,16 +83,16 @@ func (e Editor) Read(ctx context.Context, id string) (Version, error) {
 	}, nil
 }
 
-// Creation is a secret to be made.
+// Creation is a secret to create.
 type Creation struct {
 	Name, Description string
 	Text              redact.Secret
-	// KeyARN is the KMS key it is encrypted under; empty is AWS's own.
+	// KeyARN is the KMS key that encrypts it; empty means the AWS managed key.
 	KeyARN string
 }
 
-// Create makes a secret and returns its ARN.
-func (e Editor) Create(ctx context.Context, c Creation) (arn string, err error) {
+// Create creates a secret.
+func (e Editor) Create(ctx context.Context, c Creation) error {
 	in := &secretsmanager.CreateSecretInput{
 		Name: &c.Name, SecretString: aws.String(c.Text.Reveal()), ClientRequestToken: aws.String(e.newID()),
 		Description: &c.Description,
@@ -101,15 +100,14 @@ func (e Editor) Create(ctx context.Context, c Creation) (arn string, err error) 
 	if c.KeyARN != "" {
 		in.KmsKeyId = &c.KeyARN
 	}
-	out, err := e.Client.CreateSecret(ctx, in)
-	if err != nil {
-		return "", failed("CreateSecret", err)
+	if _, err := e.Client.CreateSecret(ctx, in); err != nil {
+		return explain("CreateSecret", err)
 	}
-	return aws.ToString(out.ARN), nil
+	return nil
 }
 
-// Replace makes text the current version of the secret that was read as before.
-// ErrChanged says that before is no longer current; then nothing has changed.
+// Replace makes text the current version of the secret that was read as before. It
+// returns ErrChanged, and changes nothing, when before is no longer current.
 func (e Editor) Replace(ctx context.Context, before Version, text redact.Secret) error {
 	id := e.newID()
 	label := "tokenvend-edit-" + id
@@ -117,14 +115,14 @@ func (e Editor) Replace(ctx context.Context, before Version, text redact.Secret)
 		SecretId: &before.ARN, ClientRequestToken: &id, SecretString: aws.String(text.Reveal()), VersionStages: []string{label},
 	})
 	if err != nil {
-		return failed("PutSecretValue", err)
+		return explain("PutSecretValue", err)
 	}
 	err = e.move(ctx, before.ARN, current, before.ID, id)
-	// The label goes whatever happened: a version without any is forgotten by itself.
+	// Remove the label in any case: Secrets Manager deletes versions without a label.
 	return errors.Join(err, e.move(context.WithoutCancel(ctx), before.ARN, label, id, ""))
 }
 
-// move takes a label from one version to another, or with an empty to away.
+// move moves a label from one version to another; an empty to removes it.
 func (e Editor) move(ctx context.Context, secret, label, from, to string) error {
 	in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &secret, VersionStage: &label, RemoveFromVersionId: &from}
 	if to != "" {
@@ -132,17 +130,17 @@ func (e Editor) move(ctx context.Context, secret, label, from, to string) error 
 	}
 	_, err := e.Client.UpdateSecretVersionStage(ctx, in)
 	if code := codeOf(err); label == current && (code == "InvalidParameterException" || code == "InvalidRequestException") {
-		// The only thing in that request that can have become wrong is from.
+		// Only from can be outdated in this request.
 		return e.confirm(ctx, secret, to)
 	}
 	if err != nil {
-		return failed("UpdateSecretVersionStage", err)
+		return explain("UpdateSecretVersionStage", err)
 	}
 	return nil
 }
 
-// confirm tells a label that somebody else moved from one that our own lost
-// first attempt moved.
+// confirm distinguishes a concurrent change from a first attempt of this editor
+// that succeeded although its response was lost.
 func (e Editor) confirm(ctx context.Context, secret, want string) error {
 	now, err := e.Read(ctx, secret)
 	if err != nil {
@@ -154,16 +152,15 @@ func (e Editor) confirm(ctx context.Context, secret, want string) error {
 	return nil
 }
 
-// recoveryDays is how long a deleted secret can be brought back: the longest
-// there is.
+// recoveryDays is how long a deleted secret can be restored: the maximum.
 const recoveryDays = 30
 
-// Delete has a secret deleted once its days of recovery are over, and returns
-// when that is.
+// Delete schedules the deletion of a secret at the end of the recovery window, and
+// returns that date.
 func (e Editor) Delete(ctx context.Context, id string) (time.Time, error) {
 	out, err := e.Client.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: &id, RecoveryWindowInDays: aws.Int64(recoveryDays)})
 	if err != nil {
-		return time.Time{}, failed("DeleteSecret", err)
+		return time.Time{}, explain("DeleteSecret", err)
 	}
 	return aws.ToTime(out.DeletionDate).UTC(), nil
 }
@@ -176,22 +173,22 @@ func codeOf(err error) string {
 	return ""
 }
 
-// failed says in words what the service's codes mean to who runs a command. The
-// service's own message names ARNs and principals, and is left out.
-func failed(call string, err error) error {
+// explain tells the operator what an error code means. The service's own message is
+// omitted, because it names ARNs and principals.
+func explain(call string, err error) error {
 	switch code := codeOf(err); code {
 	case "ResourceNotFoundException":
 		return ErrNotFound
 	case "ResourceExistsException":
 		return ErrExists
 	case "InvalidRequestException":
-		return fmt.Errorf("%w, which waits for its deletion or for its first version; restore it or take another name (%s)", ErrExists, code)
+		return fmt.Errorf("%w, scheduled for deletion or without a version; restore it or use another name (%s)", ErrExists, code)
 	case "AccessDeniedException":
-		return fmt.Errorf("these credentials may not call secretsmanager:%s on it", call)
+		return fmt.Errorf("these credentials are not allowed to call secretsmanager:%s on it", call)
 	case "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException":
-		return fmt.Errorf("AWS does not take these credentials (%s); get new ones", code)
+		return fmt.Errorf("AWS rejected these credentials (%s); get new ones", code)
 	case "":
-		return fmt.Errorf("secretsmanager:%s was not answered; see AWS_REGION and the network", call)
+		return fmt.Errorf("secretsmanager:%s got no answer; check the region and the network", call)
 	default:
 		return fmt.Errorf("secretsmanager:%s failed with %s", call, code)
 	}

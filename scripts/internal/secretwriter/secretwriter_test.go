@@ -40,7 +40,7 @@ func account(t *testing.T) (*awsfake.Services, secretwriter.Editor) {
 // begin makes a secret and reads it.
 func begin(t *testing.T, e secretwriter.Editor) secretwriter.Version {
 	t.Helper()
-	if _, err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("first")}); err != nil {
+	if err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("first")}); err != nil {
 		t.Fatal(err)
 	}
 	now, err := e.Read(t.Context(), "tokenvend/crm")
@@ -96,13 +96,13 @@ func TestReplaceWhoseAnswerIsLost(t *testing.T) {
 func TestCreateAndDelete(t *testing.T) {
 	_, e := account(t)
 	begin(t, e)
-	if _, err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretwriter.ErrExists) {
+	if err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretwriter.ErrExists) {
 		t.Errorf("error %v, want ErrExists", err)
 	}
 	if ends, err := e.Delete(t.Context(), "tokenvend/crm"); err != nil || ends.IsZero() {
 		t.Errorf("%v, %v", ends, err)
 	}
-	if _, err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretwriter.ErrExists) {
+	if err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretwriter.ErrExists) {
 		t.Errorf("error %v, want ErrExists of one that is being deleted", err)
 	}
 	if _, err := e.Read(t.Context(), "tokenvend/erp"); !errors.Is(err, secretwriter.ErrNotFound) {

@@ -1,90 +1,123 @@
-// Package stack finds out from SAM CLI what a deployed stack consists of, so
-// that commands take one name instead of five.
+// Package stack reads what commands need to know of a deployed stack from its
+// outputs, so that an operator names the stack and nothing else.
+//
+// A stack's own outputs are the only source: a prefix or table from the shell could
+// be another stack's. So an environment variable that contradicts an output is an
+// error.
 package stack
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"strings"
+	"net/netip"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/tokenvend/tokenvend/pkg/config"
 )
 
-// SAM runs SAM CLI with the arguments, and returns what it prints.
-type SAM func(ctx context.Context, args ...string) ([]byte, error)
+// Client is the part of the SDK's CloudFormation client that this package calls.
+type Client interface {
+	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
+}
 
-// Command is the SAM CLI of this machine. Its error tells what SAM said last.
-func Command(ctx context.Context, args ...string) ([]byte, error) {
-	var out, said bytes.Buffer
-	command := exec.CommandContext(ctx, "sam", args...)
-	command.Stdout, command.Stderr = &out, &said
-	if region := os.Getenv("AWS_REGION"); region != "" {
-		command.Env = append(os.Environ(), "AWS_DEFAULT_REGION="+region) // the one name that SAM knows
-	}
-	err := command.Run()
-	if errors.Is(err, exec.ErrNotFound) {
-		return nil, errors.New("there is no sam; get it with: pipx install aws-sam-cli")
-	}
+// The outputs that commands use. The template of the stack defines them.
+const (
+	outputURL             = "Url"
+	outputCurl            = "Curl"
+	outputCallerStatement = "CallerStatement"
+	outputTable           = "TableName"
+	outputPrefix          = "SecretPrefix"
+	outputNetworks        = "ProviderAllowCidrs"
+	outputSealingKeyset   = "SealingKeyset"
+	outputConsentKeyset   = "ConsentKeyset"
+	outputGatewayLogRole  = "GatewayLogRole"
+)
+
+// Stack is one deployment.
+type Stack struct {
+	Name string
+	// Outputs are all outputs by their keys.
+	Outputs map[string]string
+	// Networks are the private networks that providers may be in.
+	Networks []netip.Prefix
+}
+
+// URL is the API's URL with its stage.
+func (s Stack) URL() string { return s.Outputs[outputURL] }
+
+// Curl is a command that gets a token, and CallerStatement the IAM statement that a
+// caller needs. Both have NAME for the connection's name.
+func (s Stack) Curl() string            { return s.Outputs[outputCurl] }
+func (s Stack) CallerStatement() string { return s.Outputs[outputCallerStatement] }
+
+// Table is the name of the token table.
+func (s Stack) Table() string { return s.Outputs[outputTable] }
+
+// SecretPrefix is the prefix of the connections' secrets.
+func (s Stack) SecretPrefix() string { return s.Outputs[outputPrefix] }
+
+// SealingKeyset and ConsentKeyset are the secrets with the keysets.
+func (s Stack) SealingKeyset() string { return s.Outputs[outputSealingKeyset] }
+func (s Stack) ConsentKeyset() string { return s.Outputs[outputConsentKeyset] }
+
+// GatewayLogRole is the role that API Gateway writes logs with, empty when the stack
+// did not create it.
+func (s Stack) GatewayLogRole() string { return s.Outputs[outputGatewayLogRole] }
+
+// Find reads a stack's outputs. It fails for a stack that is not tokenvend's.
+func Find(ctx context.Context, client Client, name string) (Stack, error) {
+	found, err := client.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-		return nil, fmt.Errorf("sam %s: %w: %s", strings.Join(args[:min(2, len(args))], " "), err, lines[len(lines)-1])
+		return Stack{}, explain(name, err)
 	}
-	return out.Bytes(), nil
-}
-
-// Outputs are the stack's outputs by their keys.
-func (s SAM) Outputs(ctx context.Context, name string) (map[string]string, error) {
-	var listed []struct{ OutputKey, OutputValue string }
-	if err := s.list(ctx, "stack-outputs", name, &listed); err != nil {
-		return nil, err
+	if len(found.Stacks) != 1 {
+		return Stack{}, fmt.Errorf("there is no stack %s in this region", name)
 	}
-	outputs := map[string]string{}
-	for _, one := range listed {
-		outputs[one.OutputKey] = one.OutputValue
-	}
-	return outputs, wanted(outputs, name, "Url", "CallerStatement", "Curl")
-}
-
-// undeployed is what SAM shows as the physical name of a resource that the
-// template in the current folder has, and the stack has not.
-const undeployed = "-"
-
-// Resources are the physical names of the stack's resources by their logical
-// ones.
-func (s SAM) Resources(ctx context.Context, name string) (map[string]string, error) {
-	var listed []struct{ LogicalResourceId, PhysicalResourceId string }
-	if err := s.list(ctx, "resources", name, &listed); err != nil {
-		return nil, err
-	}
-	resources := map[string]string{}
-	for _, one := range listed {
-		if one.PhysicalResourceId != undeployed {
-			resources[one.LogicalResourceId] = one.PhysicalResourceId
+	s := Stack{Name: name, Outputs: outputs(found.Stacks[0])}
+	for _, key := range []string{outputURL, outputCurl, outputCallerStatement, outputTable, outputPrefix, outputSealingKeyset, outputConsentKeyset} {
+		if s.Outputs[key] == "" {
+			return Stack{}, fmt.Errorf("the stack %s has no output %s; it is not tokenvend's, or needs a deployment of this version", name, key)
 		}
 	}
-	return resources, wanted(resources, name, "Tokens", "SealingKeyset", "ConsentKeyset")
-}
-
-func (s SAM) list(ctx context.Context, what, name string, into any) error {
-	text, err := s(ctx, "list", what, "--stack-name", name, "--output", "json")
+	s.Networks, err = networks(s.Outputs[outputNetworks])
 	if err != nil {
-		return err
+		return Stack{}, fmt.Errorf("the stack %s has an invalid output %s: %w", name, outputNetworks, err)
 	}
-	if json.Unmarshal(text, into) != nil {
-		return fmt.Errorf("sam list %s did not print JSON; its version may be too old", what)
-	}
-	return nil
+	return s, nil
 }
 
-// wanted refuses a stack that is none of tokenvend's.
-func wanted(have map[string]string, name string, keys ...string) error {
-	for _, key := range keys {
-		if have[key] == "" {
-			return fmt.Errorf("the stack %s has no %s; is it tokenvend's, and in this region?", name, key)
-		}
+func outputs(s types.Stack) map[string]string {
+	all := make(map[string]string, len(s.Outputs))
+	for _, o := range s.Outputs {
+		all[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
 	}
-	return nil
+	return all
+}
+
+// networks parses a list of networks as the functions do.
+func networks(list string) ([]netip.Prefix, error) {
+	parsed, err := config.Load(func(string) (string, bool) { return list, list != "" }, config.ProviderAllowCIDRs)
+	return parsed.ProviderAllowCIDRs, err
+}
+
+// explain tells the operator what an error code means. CloudFormation's own message
+// is omitted, because it names ARNs and principals.
+func explain(name string, err error) error {
+	var refused smithy.APIError
+	if !errors.As(err, &refused) {
+		return errors.New("CloudFormation did not answer; check the region and the network")
+	}
+	switch code := refused.ErrorCode(); code {
+	case "ValidationError":
+		return fmt.Errorf("there is no stack %s in this region", name)
+	case "AccessDenied", "AccessDeniedException":
+		return errors.New("these credentials are not allowed to call cloudformation:DescribeStacks")
+	default:
+		return fmt.Errorf("cloudformation:DescribeStacks failed with %s", code)
+	}
 }

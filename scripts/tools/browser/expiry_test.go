@@ -25,7 +25,7 @@ func newSlowWorld(t *testing.T) (w *world, advance func(time.Duration)) {
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	go func() {
 		err := localrun.Run(ctx, localrun.Settings{Addr: "127.0.0.1:0", SandboxAddr: "127.0.0.1:0"},
-			localrun.World{Out: writer, Log: io.Discard, Now: now, Ticks: make(chan time.Time)})
+			localrun.Env{Out: writer, Log: io.Discard, Now: now, Ticks: make(chan time.Time)})
 		_ = writer.CloseWithError(io.EOF)
 		ended <- err
 	}()

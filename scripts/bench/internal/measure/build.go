@@ -27,7 +27,7 @@ func build(ctx context.Context, folder string) (built, error) {
 	}{
 		{&b.vend, "functions/vend", BootstrapFlags},
 		{&b.hello, "scripts/bench/testdata/hello", BootstrapFlags},
-		{&b.local, "scripts/local", nil},
+		{&b.local, "scripts/tokenvend", nil},
 		{&b.bare, "scripts/bench/testdata/bare", nil},
 	} {
 		*program.path = filepath.Join(folder, filepath.Base(program.from), "bootstrap")

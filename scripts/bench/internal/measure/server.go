@@ -34,7 +34,7 @@ var serverAim = scorecard.AtLeast(0.4)
 func (b *bench) server(ctx context.Context) (scorecard.Row, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	api, err := serve(ctx, b.built.local, nil, "TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0")
+	api, err := serve(ctx, []string{b.built.local, "dev"}, nil, "TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0")
 	if err != nil {
 		return scorecard.Row{}, fmt.Errorf("the local API: %w", err)
 	}
@@ -43,7 +43,7 @@ func (b *bench) server(ctx context.Context) (scorecard.Row, error) {
 	if err != nil {
 		return scorecard.Row{}, err
 	}
-	bare, err := serve(ctx, b.built.bare, body)
+	bare, err := serve(ctx, []string{b.built.bare}, body)
 	if err != nil {
 		return scorecard.Row{}, fmt.Errorf("the bare server: %w", err)
 	}
@@ -107,8 +107,8 @@ type process struct {
 const greeting = "listening on "
 
 // serve starts a server and waits for the line that says where it listens.
-func serve(ctx context.Context, path string, input []byte, environment ...string) (*process, error) {
-	cmd := exec.CommandContext(ctx, path)
+func serve(ctx context.Context, command []string, input []byte, environment ...string) (*process, error) {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Stdin = bytes.NewReader(input)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret/awssecretsmanager"
+	"github.com/tokenvend/tokenvend/scripts/internal/stack"
+)
+
+// outputsCommand prints the outputs of a stack.
+type outputsCommand struct{}
+
+// Run prints the outputs, sorted by name.
+func (outputsCommand) Run(ctx context.Context, s *session) error {
+	_, deployed, err := s.deployment(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Output == jsonOutput {
+		return printJSON(s.Out, deployed.Outputs)
+	}
+	table := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	for _, key := range slices.Sorted(maps.Keys(deployed.Outputs)) {
+		fmt.Fprintf(table, "%s\t%s\n", key, deployed.Outputs[key])
+	}
+	return table.Flush()
+}
+
+// deleteStackCommand deletes a stack.
+type deleteStackCommand struct {
+	Connections bool `help:"Also print the commands that delete the secrets of the stack's connections."`
+}
+
+func (deleteStackCommand) details() string {
+	return `The stack leaves behind the table, which may hold the only valid refresh tokens, the
+keysets, without which the table cannot be read, the secrets of the connections, and
+the role that API Gateway writes logs with, which other APIs of the account may use.
+The command prints how to delete each of them. SAM CLI deletes the stack.
+`
+}
+
+// Run deletes the stack. What it leaves behind is printed first, because the outputs
+// are gone afterwards.
+func (c deleteStackCommand) Run(ctx context.Context, s *session) error {
+	account, deployed, err := s.deployment(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "Deleting the stack %s in %s removes the API, the functions, the schedule, the alarms and the logs.\nCallers get no more tokens. These commands delete what it leaves behind; keep them:\n\n",
+		s.Stack, account.Region)
+	s.printDelete("table", deployed.Table())
+	s.printDelete("secret", deployed.SealingKeyset())
+	s.printDelete("secret", deployed.ConsentKeyset())
+	if err := c.printConnections(ctx, s, account, deployed); err != nil {
+		return err
+	}
+	if role := deployed.GatewayLogRole(); role != "" {
+		fmt.Fprintf(s.Out, "The role %s stays too: API Gateway writes the logs of this whole account and region with it.\n", role)
+	}
+	if err := s.prompt.ConfirmName(ctx, "", s.Stack); err != nil {
+		return err
+	}
+	if err := s.deleteStack(ctx, account.Region); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "The stack %s is deleted.\n", s.Stack)
+	return nil
+}
+
+func (s *session) printDelete(kind, name string) {
+	fmt.Fprintf(s.Out, "  %s\n", s.command("stack delete-"+kind+" "+name))
+}
+
+// pageSize is the number of secrets that one call asks for.
+const pageSize = 100
+
+// printConnections prints how to delete the connections' secrets, if that was asked
+// for. A prefix that another stack uses too does not tell whose a secret is, and
+// deleting another stack's secret ends its tokens: then nothing is printed.
+func (c deleteStackCommand) printConnections(ctx context.Context, s *session, account aws.Config, deployed stack.Stack) error {
+	prefix := deployed.SecretPrefix()
+	if !c.Connections {
+		fmt.Fprintf(s.Out, "\nThe secrets of the connections under %s stay; --connections prints them too.\n", prefix)
+		return nil
+	}
+	others, err := stack.SharingPrefix(ctx, s.CloudFormation(account), deployed)
+	if err != nil {
+		return fmt.Errorf("find other stacks with the prefix %s: %w", prefix, err)
+	}
+	if len(others) > 0 {
+		return fmt.Errorf("the connections are not listed: the prefix %s is also that of the stack %s, whose connections would be among them; run this without --connections",
+			prefix, strings.Join(others, ", "))
+	}
+	source := awssecretsmanager.New(awssecretsmanager.Config{Client: secretsmanager.NewFromConfig(account), Prefix: prefix})
+	for next := ""; ; {
+		versions, following, err := source.Versions(ctx, pageSize, next)
+		if err != nil {
+			return fmt.Errorf("list the secrets of the connections: %w", err)
+		}
+		for _, v := range versions {
+			s.printDelete("secret", prefix+v.Name)
+		}
+		if next = following; next == "" {
+			fmt.Fprintln(s.Out)
+			return nil
+		}
+	}
+}
+
+// deleteStack deletes the stack and shows how long it has been waiting.
+func (s *session) deleteStack(ctx context.Context, region string) error {
+	began, ticker := s.Now(), time.NewTicker(time.Second)
+	defer ticker.Stop()
+	defer s.progress.Done()
+	done := make(chan error, 1)
+	go func() { done <- s.SAM.Delete(ctx, s.Stack, region, s.Profile) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-ticker.C:
+			s.progress.Show("deleting the stack %s, %s", s.Stack, s.Now().Sub(began).Round(time.Second))
+		}
+	}
+}
+
+// deleteSecretCommand schedules the deletion of a secret.
+type deleteSecretCommand struct {
+	Secret string `arg:"" help:"The secret by name or ARN: a keyset's, or a connection's."`
+}
+
+// Run schedules the deletion of the secret.
+func (c deleteSecretCommand) Run(ctx context.Context, s *session) error {
+	account, err := s.account(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.prompt.ConfirmName(ctx, "The secret can be restored for 30 days.", c.Secret); err != nil {
+		return err
+	}
+	ends, err := editor(account).Delete(ctx, c.Secret)
+	if err != nil {
+		return fmt.Errorf("delete the secret: %w", err)
+	}
+	fmt.Fprintf(s.Out, "The secret is deleted on %s. Until then, restore it with: aws secretsmanager restore-secret --secret-id %s\n", ends.Format(time.DateOnly), c.Secret)
+	return nil
+}
