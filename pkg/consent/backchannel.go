@@ -9,12 +9,13 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// BackChannelConfig is what a Flow is made of; all but Now and Rand are required.
+// BackChannelConfig configures a BackChannel. All fields but Now and Rand are
+// required.
 type BackChannelConfig struct {
 	Sessions Sessions
 	Grants   Grants
 	Pending  Pending
-	// Sealer has the keyset that the public side must not have.
+	// Sealer uses a keyset that the front channel must not have.
 	Sealer Sealer
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
@@ -22,29 +23,29 @@ type BackChannelConfig struct {
 	Rand io.Reader
 }
 
-// BackChannel is the signed side: it starts sessions and completes them. It is safe
-// for concurrent use.
+// BackChannel starts sessions and completes them. Its callers are authenticated
+// IAM principals. It is safe for concurrent use.
 type BackChannel struct {
-	book   book
-	grants Grants
-	roster roster
-	sealer Sealer
-	now    func() time.Time
-	rand   io.Reader
+	sessions sessionStore
+	grants   Grants
+	pending  pendingLimit
+	sealer   Sealer
+	now      func() time.Time
+	rand     io.Reader
 }
 
-// NewBackChannel returns a Flow.
+// NewBackChannel returns a BackChannel.
 func NewBackChannel(c BackChannelConfig) *BackChannel {
 	c.Now, c.Rand = clock(c.Now), source(c.Rand)
 	return &BackChannel{
-		book:   book{sessions: c.Sessions, rand: c.Rand},
-		grants: c.Grants, sealer: c.Sealer, now: c.Now, rand: c.Rand,
-		roster: roster{notes: c.Pending, now: c.Now},
+		sessions: sessionStore{sessions: c.Sessions, rand: c.Rand},
+		grants:   c.Grants, sealer: c.Sealer, now: c.Now, rand: c.Rand,
+		pending: pendingLimit{documents: c.Pending, now: c.Now},
 	}
 }
 
-// clock returns now, or the wall clock. A monotonic reading would not survive
-// the record, and stands still in a frozen sandbox.
+// clock returns now, or the wall clock, without monotonic readings: they are not
+// stored, and do not advance while a Lambda sandbox is frozen.
 func clock(now func() time.Time) func() time.Time {
 	if now == nil {
 		now = time.Now
@@ -59,18 +60,17 @@ func source(r io.Reader) io.Reader {
 	return r
 }
 
-// Principal is who calls the signed side.
+// Principal is the authenticated caller of the back channel.
 type Principal struct {
-	// ARN is the caller's, as API Gateway reports it. It is shown, and judged by
-	// the connection's callers.
+	// ARN is the caller's, as API Gateway reports it. It is shown to the user and
+	// matched against the connection's callers.
 	ARN string
-	// UniqueID is identity.caller as API Gateway sends it. Of a role's session
-	// only the role's own part counts: whoever assumes the role chooses the
-	// session's name (AZ-06).
+	// UniqueID is identity.caller of API Gateway. Of a role session only the role
+	// id counts, because the caller chooses the session name (AZ-06).
 	UniqueID string
 }
 
-// StartRequest asks for a session. Names have passed their rules.
+// StartRequest asks for a session. The names have been validated.
 type StartRequest struct {
 	Connection connection.Name
 	// Subject is empty for the default one.
@@ -81,25 +81,25 @@ type StartRequest struct {
 	BaseURL string
 }
 
-// Started is a session that waits for a browser.
+// Started is a pending session.
 type Started struct {
-	// SessionID is a capability: it opens the consent page, and completes for
-	// the principal that started.
+	// SessionID is a capability: it opens the consent page, and the principal that
+	// started needs it to complete.
 	SessionID string
-	// ConsentURL is our page, which leads on to the provider. It is of use also
-	// where the redirect URI is not this deployment's callback: the page says
-	// then that the address at which the browser ends has to be handed back.
+	// ConsentURL is the consent page, which redirects to the provider. It also
+	// works where the redirect URI is not this deployment's callback: the page then
+	// tells the user to copy the address at which the browser ends.
 	ConsentURL string
-	// AuthorizationURL is the provider's page, for consent by hand: its answer is
-	// bound to no browser, and only Complete takes it.
+	// AuthorizationURL is the authorization request for a manual completion. Its
+	// state is bound to no browser, and only Complete accepts it.
 	AuthorizationURL string
-	// ExpiresIn is the time until the browser has to be back.
+	// ExpiresIn is the time within which the authorization response has to arrive.
 	ExpiresIn time.Duration
 }
 
-// CompleteRequest ends a session in a grant. It brings SessionID with
-// ConfirmationCode, or by hand RedirectURL, or Code with State; by hand the
-// state finds the session, and a SessionID has to agree with it.
+// CompleteRequest completes a session. It has SessionID and ConfirmationCode, or
+// for a manual completion RedirectURL, or Code and State. In a manual completion
+// the state identifies the session, and SessionID, if present, must match it.
 type CompleteRequest struct {
 	Connection connection.Name
 	// Subject is empty for the default one.
@@ -107,7 +107,7 @@ type CompleteRequest struct {
 	Principal        Principal
 	SessionID        redact.Secret
 	ConfirmationCode redact.Secret
-	// RedirectURL is the whole address at which the browser ended.
+	// RedirectURL is the complete address at which the browser ended.
 	RedirectURL redact.Secret
 	Code, State redact.Secret
 }

@@ -2,123 +2,97 @@ package consent
 
 import (
 	"context"
-	"fmt"
+	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/audit"
-	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// Receive takes the provider's answer from the browser that was sent there.
-// What does not belong together (another browser, connection or issuer) is an
-// invalid_request and leaves the state to its owner; an answer of the provider
-// uses the state up, an error as well as a code.
-func (d *FrontChannel) Receive(ctx context.Context, back CallbackRequest) (CallbackResult, error) {
-	// The issuer is known with the session only: judged below.
-	answer, err := oauth.ReadAuthorizationResponse(back.RawQuery, "", false)
+// Receive takes the authorization response from the browser. A response for
+// another browser, connection or issuer is an invalid_request and leaves the
+// state valid. A response of the provider uses the state up, whether it is a code
+// or an error.
+func (f *FrontChannel) Receive(ctx context.Context, c CallbackRequest) (CallbackResult, error) {
+	// The issuer to compare with is known once the session has been read.
+	response, err := oauth.ReadAuthorizationResponse(c.RawQuery, "", false)
 	if err != nil {
-		return CallbackResult{}, unusable(err)
+		return CallbackResult{}, invalidResponse(err)
 	}
-	key, ok := keyOfState(answer.State.Reveal())
+	key, ok := keyOfState(response.State.Reveal())
 	if !ok {
-		return CallbackResult{}, invalid("this address carries no state of ours; open the consent page again and continue there")
+		return CallbackResult{}, invalidRequest("the state in this address was not issued by this service; open the consent page again and continue from there")
 	}
-	confirmation, err := drawConfirmation(d.rand)
+	code, err := newConfirmationCode(f.rand)
 	if err != nil {
 		return CallbackResult{}, internal(err)
 	}
-	l := letter{Code: answer.Code.Reveal(), Confirmation: confirmation}
-	r, err := d.book.amend(ctx, key, func(r *record) error {
-		r.Origin.report(ctx)
-		if err := d.judge(ctx, *r, back, answer); err != nil {
+	r, err := f.sessions.update(ctx, key, func(r *record) error {
+		r.Start.annotate(ctx)
+		if err := f.check(ctx, *r, c, response.State); err != nil {
 			return err
 		}
-		return r.take(answer, l, key, d)
+		if response.Refused {
+			r.setRefused(response.Error, f.now())
+			return nil
+		}
+		return r.setReceived(key, sealedResponse{Code: response.Code.Reveal(), ConfirmationCode: code}, f.now())
 	})
 	if err != nil {
 		return CallbackResult{}, err
 	}
-	return r.receipt(confirmation), nil
+	return r.callbackResult(code), nil
 }
 
-// unusable is an authorization response that is not acted upon; the reasons are
-// fixed words.
-func unusable(err error) error {
+// invalidResponse refuses an authorization response. The errors of package oauth
+// are fixed texts.
+func invalidResponse(err error) error {
 	return &problem.Error{Code: problem.InvalidRequest, Cause: err, Detail: err.Error()}
 }
 
-// judge finds out whether this browser brings the answer to what it left for.
-func (d *FrontChannel) judge(ctx context.Context, r record, back CallbackRequest, answer oauth.AuthorizationResponse) error {
-	if err := r.Origin.isFor(ctx, back.Connection); err != nil {
+// check refuses a response that does not belong to a redirect of this browser.
+func (f *FrontChannel) check(ctx context.Context, r record, c CallbackRequest, state redact.Secret) error {
+	if err := r.Start.checkConnection(ctx, c.Connection); err != nil {
 		return err
 	}
-	if err := r.awaiting(d.now()); err != nil {
+	if err := r.requirePending(f.now()); err != nil {
 		return err
 	}
-	if isDigestOf(r.Hand, answer.State.Reveal()) {
-		return byHandOnly()
+	if matches(r.ManualState, state.Reveal()) {
+		return manualStateOnly()
 	}
-	left, ok := r.departure(answer.State.Reveal())
+	request, ok := r.findAuthRequest(state.Reveal())
 	if !ok {
-		return invalid("this address carries a state that the consent session does not know, or not any more; " +
-			"open the consent page again and continue there")
+		return invalidRequest("the consent session does not know the state in this address, or no longer; " +
+			"open the consent page again and continue from there")
 	}
-	if !r.Origin.returnsToUs() {
-		return byHandOnly() // a callback of ours under another address than the start's: no cookie could come here
+	if !r.Start.usesOwnCallback() {
+		return manualStateOnly() // this deployment under another address than at the start: the cookie is not sent here
 	}
-	if !r.Origin.cameBack(left, back.Cookies) {
-		mismatch(ctx)
+	if !r.Start.boundToBrowser(request, c.Cookies) {
+		warnMismatch(ctx)
 		return otherBrowser()
 	}
-	return r.Origin.checkIssuer(back.RawQuery)
+	return r.Start.checkIssuer(c.RawQuery)
 }
 
-// mismatch marks the audit entry of who has a session that is not theirs (FI-45).
-func mismatch(ctx context.Context) { audit.From(ctx).Warn(audit.SessionMismatch) }
-
-// isFor refuses the answer to another connection's request (OC-09).
-func (o origin) isFor(ctx context.Context, name connection.Name) error {
-	if o.Connection == name {
-		return nil
-	}
-	mismatch(ctx)
-	return invalid(fmt.Sprintf("this consent session does not belong to connection %s", name))
-}
-
-// checkIssuer compares who answers with who was asked (RFC 9207 §2.4). Whether
-// a server always says so stands in its metadata, which is not read; so one
-// that says nothing is believed.
-func (o origin) checkIssuer(rawQuery string) error {
-	if _, err := oauth.ReadAuthorizationResponse(rawQuery, o.Issuer, false); err != nil {
-		return unusable(err)
-	}
-	return nil
-}
-
-// take uses the session's states up.
-func (r *record) take(answer oauth.AuthorizationResponse, l letter, key string, d *FrontChannel) (err error) {
-	if answer.Refused {
-		r.answer(refused, d.now())
-		r.Refusal, r.Keepsake = answer.Error, nil
-		return nil
-	}
-	if r.Answer, err = l.seal(r.Key, key); err != nil {
+// setReceived stores the response, encrypted to the session's public key.
+func (r *record) setReceived(key string, response sealedResponse, now time.Time) (err error) {
+	if r.Response, err = response.seal(r.PublicKey, key); err != nil {
 		return internal(err)
 	}
-	r.answer(received, d.now())
+	r.setResponded(received, now)
 	return nil
 }
 
-func (r record) receipt(confirmation string) CallbackResult {
-	o := r.Origin
-	receipt := CallbackResult{
-		Connection: o.Connection, Subject: o.subject(), Provider: o.Provider, Principal: o.PrincipalARN,
-		Denied: r.Phase == refused, Error: r.Refusal, ExpiresAt: r.deadline(), ClearCookie: o.clearing(),
+func (r record) callbackResult(confirmationCode string) CallbackResult {
+	s := r.Start
+	result := CallbackResult{
+		Connection: s.Connection, Subject: s.subject(), Provider: s.Provider, Principal: s.PrincipalARN,
+		Denied: r.Phase == refused, Error: r.Error, ExpiresAt: r.expiresAt(), ClearCookie: s.clearCookie(),
 	}
-	if !receipt.Denied {
-		receipt.ConfirmationCode = redact.New(confirmation)
+	if !result.Denied {
+		result.ConfirmationCode = redact.New(confirmationCode)
 	}
-	return receipt
+	return result
 }

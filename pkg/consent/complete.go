@@ -14,136 +14,130 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// Complete exchanges the code of a session and stores the grant. The session is
-// used up in the instant before the code is sent; what fails before that leaves
-// it to be completed again. Errors are those of Grants and:
+// Complete exchanges the code of a session and stores the grant. The session ends
+// immediately before the code is sent; after an earlier failure it can be
+// completed again. Errors are those of Grants and:
 //
-//   - invalid_request: the request is unclear, or the session another connection's or subject's
+//   - invalid_request: the request is ambiguous, or the session belongs to another
+//     connection or subject
 //   - access_denied: another principal started it, or the confirmation code is wrong
-//   - authorization_required: no browser has come back yet
-//   - session_expired: over, overtaken by a change of the declaration, or ended
-//     by the third wrong code
-//   - provider_rejected: the provider's answer was an error
+//   - authorization_required: no authorization response has arrived yet
+//   - session_expired: the session is over, the connection's configuration has
+//     changed, or this was the third wrong code
+//   - provider_rejected: the authorization response was an error
 //   - store_unavailable
-func (f *BackChannel) Complete(ctx context.Context, r CompleteRequest) error {
+func (b *BackChannel) Complete(ctx context.Context, r CompleteRequest) error {
 	principal, err := r.Principal.id()
 	if err != nil {
 		return err
 	}
-	conn, err := f.delegated(ctx, r.Connection, r.Subject, r.Principal)
+	conn, err := b.delegated(ctx, r.Connection, r.Subject, r.Principal)
 	if err != nil {
 		return err
 	}
-	c, err := r.claim()
+	c, err := r.completion()
 	if err != nil {
 		return err
 	}
-	session, err := f.book.open(ctx, c.key)
+	session, err := b.sessions.get(ctx, c.key)
 	if err != nil {
 		return err
 	}
-	if err := session.Origin.ownedBy(ctx, principal, r); err != nil {
+	if err := session.Start.checkOwner(ctx, principal, r); err != nil {
 		return err
 	}
-	if err := session.living(f.now()); err != nil {
+	if err := session.requireActive(b.now()); err != nil {
 		return err
 	}
-	if !session.Origin.stillHolds(conn) {
-		return gone(fmt.Sprintf("connection %s has been declared anew since the consent was started", conn.Name))
+	if !session.Start.configUnchanged(conn) {
+		return sessionExpired(fmt.Sprintf("the configuration of connection %s has changed since the consent was started", conn.Name))
 	}
-	if c.byHand {
-		return f.byHand(ctx, session, conn, c)
+	if c.manual {
+		return b.completeManually(ctx, session, conn, c)
 	}
-	return f.confirm(ctx, session, conn, c)
+	return b.completeWithCode(ctx, session, conn, c)
 }
 
-// ownedBy refuses everybody but the principal that started, and every other
-// path than the one it was started on.
-func (o origin) ownedBy(ctx context.Context, principal string, r CompleteRequest) error {
-	if o.PrincipalID != principal {
-		mismatch(ctx)
-		return denied("this consent session was started by another principal, which alone can complete it")
+// checkOwner refuses other principals than the one that started the session, and
+// other paths than the one it was started on.
+func (p startParams) checkOwner(ctx context.Context, principal string, r CompleteRequest) error {
+	if p.PrincipalID != principal {
+		warnMismatch(ctx)
+		return accessDenied("this consent session was started by another principal; only that principal can complete it")
 	}
-	if err := o.isFor(ctx, r.Connection); err != nil {
+	if err := p.checkConnection(ctx, r.Connection); err != nil {
 		return err
 	}
-	if o.Subject != r.Subject {
-		mismatch(ctx)
-		return invalid(fmt.Sprintf("this consent session belongs to another subject of connection %s", r.Connection))
+	if p.Subject != r.Subject {
+		warnMismatch(ctx)
+		return invalidRequest(fmt.Sprintf("this consent session belongs to another subject of connection %s", r.Connection))
 	}
 	return nil
 }
 
-// stillHolds reports whether the declaration in force would have sent the
-// browser to the same server for the same client: a code is of no use elsewhere.
-func (o origin) stillHolds(conn connection.Connection) bool {
-	return o.Generation == conn.SecretIncarnation && o.Provider == conn.Provider && o.TokenURL == conn.TokenURL &&
-		o.Issuer == conn.Issuer && o.ClientID == conn.ClientID && o.RedirectURI == redirectURI(conn, o.BaseURL)
-}
-
-// confirm completes with the code that the callback page showed.
-func (f *BackChannel) confirm(ctx context.Context, session record, conn connection.Connection, c claim) error {
+// completeWithCode completes with the confirmation code of the callback page.
+func (b *BackChannel) completeWithCode(ctx context.Context, session record, conn connection.Connection, c completion) error {
 	switch session.Phase {
 	case pending:
-		return problem.New(problem.AuthorizationRequired, "nobody has consented in the browser yet; open the consent page, allow the access, "+
-			"and complete with the confirmation code that the last page shows")
+		return problem.New(problem.AuthorizationRequired, "the user has not consented in the browser yet; open the consent page, allow access, "+
+			"and complete with the confirmation code of the last page")
 	case refused:
-		f.roster.leave(ctx, session.Origin.PrincipalID, c.key)
-		return refusal(session.Refusal)
+		b.pending.remove(ctx, session.Start.PrincipalID, c.key)
+		return providerRejected(session.Error)
 	}
-	kept, err := f.open(ctx, session, c.key)
+	secrets, err := b.openSecrets(ctx, session, c.key)
 	if err != nil {
 		return err
 	}
-	l, err := openLetter(kept.Key, c.key, session.Answer)
+	response, err := openResponse(secrets.PrivateKey, c.key, session.Response)
 	if err != nil {
-		return unreadable(ctx, err)
+		return sessionCorrupt(ctx, err)
 	}
-	if !sameConfirmation(l.Confirmation, c.confirmation.Reveal()) {
-		return f.wrong(ctx, session, c.key)
+	if !sameConfirmationCode(response.ConfirmationCode, c.confirmationCode.Reveal()) {
+		return b.countWrongCode(ctx, session, c.key)
 	}
-	return f.adopt(ctx, session, conn, c.key, kept, redact.New(l.Code))
+	return b.authorize(ctx, session, conn, c.key, secrets, redact.New(response.Code))
 }
 
-// open opens what the start kept.
-func (f *BackChannel) open(ctx context.Context, session record, key string) (keepsake, error) {
-	identity, err := session.Origin.identity(key)
+// openSecrets decrypts the session's secrets.
+func (b *BackChannel) openSecrets(ctx context.Context, session record, key string) (sessionSecrets, error) {
+	data, err := session.Start.associatedData(key)
 	if err != nil {
-		return keepsake{}, internal(err)
+		return sessionSecrets{}, internal(err)
 	}
-	text, err := f.sealer.Open(ctx, session.Keepsake, identity...)
+	text, err := b.sealer.Open(ctx, session.Secrets, data...)
 	if errors.Is(err, seal.ErrCorrupt) {
-		return keepsake{}, unreadable(ctx, err)
+		return sessionSecrets{}, sessionCorrupt(ctx, err)
 	}
 	if err != nil {
-		return keepsake{}, noKeyset(err)
+		return sessionSecrets{}, keysetUnavailable(err)
 	}
-	var kept keepsake
-	if json.Unmarshal(text, &kept) != nil {
-		return keepsake{}, unreadable(ctx, nil)
+	var secrets sessionSecrets
+	if json.Unmarshal(text, &secrets) != nil {
+		return sessionSecrets{}, sessionCorrupt(ctx, nil)
 	}
-	return kept, nil
+	return secrets, nil
 }
 
-// unreadable is a session that somebody altered, or that damage has reached.
-func unreadable(ctx context.Context, err error) error {
+// sessionCorrupt is the error of a session that was altered or damaged.
+func sessionCorrupt(ctx context.Context, err error) error {
 	audit.From(ctx).Warn(audit.SessionCorrupt)
-	return &problem.Error{Code: problem.SessionExpired, Cause: err, Detail: "this consent session cannot be opened" + again}
+	return &problem.Error{Code: problem.SessionExpired, Cause: err, Detail: "this consent session cannot be decrypted" + startAgain}
 }
 
-func refusal(code string) error {
+func providerRejected(code string) error {
 	return &problem.Error{Code: problem.ProviderRejected, Provider: &problem.Provider{Error: code},
-		Detail: "the provider answered the authorization request with an error" + again}
+		Detail: "the provider answered the authorization request with an error" + startAgain}
 }
 
-// wrong counts a wrong code before it tells that it was one, so that no guess
-// goes uncounted. The third ends the session.
-func (f *BackChannel) wrong(ctx context.Context, session record, key string) error {
-	now, err := f.book.amend(ctx, key, func(r *record) error {
-		if err := r.living(f.now()); err != nil {
+// countWrongCode counts a wrong code before it reports it, so that no guess is
+// free. The third ends the session.
+func (b *BackChannel) countWrongCode(ctx context.Context, session record, key string) error {
+	updated, err := b.sessions.update(ctx, key, func(r *record) error {
+		if err := r.requireActive(b.now()); err != nil {
 			return err
 		}
-		if r.Wrong++; r.Wrong >= wrongCodes {
+		if r.WrongCodes++; r.WrongCodes >= maxWrongCodes {
 			r.end()
 		}
 		return nil
@@ -151,46 +145,46 @@ func (f *BackChannel) wrong(ctx context.Context, session record, key string) err
 	if err != nil {
 		return err
 	}
-	if now.Phase == ended {
+	if updated.Phase == ended {
 		audit.From(ctx).Warn(audit.SessionGuessed)
-		f.roster.leave(ctx, session.Origin.PrincipalID, key)
-		return gone("wrong confirmation code once too often: the session is ended")
+		b.pending.remove(ctx, session.Start.PrincipalID, key)
+		return sessionExpired("too many wrong confirmation codes; the consent session has ended")
 	}
-	return denied(fmt.Sprintf("wrong confirmation code; %d of %d tries are left", wrongCodes-now.Wrong, wrongCodes))
+	return accessDenied(fmt.Sprintf("wrong confirmation code; %d of %d attempts are left", maxWrongCodes-updated.WrongCodes, maxWrongCodes))
 }
 
-// adopt hands the code over. The session is used up between the lease and the
-// token request, so that a code is sent once at most, and no code is lost to a
-// refresh that happened to hold the lease.
-func (f *BackChannel) adopt(ctx context.Context, session record, conn connection.Connection, key string, kept keepsake, code redact.Secret) error {
-	used := false
-	err := f.grants.Authorize(ctx, vending.Authorization{
-		Connection: conn, Subject: session.Origin.Subject,
-		Code: code, Verifier: redact.New(kept.Verifier), RedirectURI: session.Origin.RedirectURI, Scope: session.Origin.Scope,
+// authorize exchanges the code. The session ends while the core holds the lease
+// and before the code is sent: a code is sent at most once, and none is lost
+// because a refresh holds the lease.
+func (b *BackChannel) authorize(ctx context.Context, session record, conn connection.Connection, key string, secrets sessionSecrets, code redact.Secret) error {
+	sent := false
+	err := b.grants.Authorize(ctx, vending.Authorization{
+		Connection: conn, Subject: session.Start.Subject,
+		Code: code, Verifier: redact.New(secrets.Verifier), RedirectURI: session.Start.RedirectURI, Scope: session.Start.Scope,
 		Consume: func(ctx context.Context) error {
-			err := f.consume(ctx, key, session.Phase)
-			used = err == nil
+			err := b.endSession(ctx, key, session.Phase)
+			sent = err == nil
 			return err
 		},
 	})
-	if !used {
+	if !sent {
 		return err
 	}
-	f.roster.leave(ctx, session.Origin.PrincipalID, key)
+	b.pending.remove(ctx, session.Start.PrincipalID, key)
 	if err != nil {
-		return burnt(err)
+		return codeSpent(err)
 	}
 	return nil
 }
 
-// consume ends the session if it is still in the phase that was judged.
-func (f *BackChannel) consume(ctx context.Context, key string, judged phase) error {
-	_, err := f.book.amend(ctx, key, func(r *record) error {
-		if err := r.living(f.now()); err != nil {
+// endSession ends the session if it is still in the phase that was checked.
+func (b *BackChannel) endSession(ctx context.Context, key string, checked phase) error {
+	_, err := b.sessions.update(ctx, key, func(r *record) error {
+		if err := r.requireActive(b.now()); err != nil {
 			return err
 		}
-		if r.Phase != judged {
-			return gone("this consent session has got another answer meanwhile")
+		if r.Phase != checked {
+			return sessionExpired("another response to this consent session has arrived in the meantime")
 		}
 		r.end()
 		return nil

@@ -33,7 +33,7 @@ func TestComplete(t *testing.T) {
 		want := vending.Authorization{Connection: declared(crm), Code: redact.New(theCode), RedirectURI: base + "/callback/crm", Scope: "read offline_access"}
 		got := w.core.adopted
 		if len(got) != 1 {
-			t.Fatalf("%d adoptions", len(got))
+			t.Fatalf("%d authorizations", len(got))
 		}
 		if oauth.Challenge(got[0].Verifier) != b.address.Query().Get("code_challenge") {
 			t.Error("the verifier is not the challenge's")
@@ -103,27 +103,27 @@ func TestCompleteRefused(t *testing.T) {
 		{"OC-09 another connection", func(_ *world, r *consent.CompleteRequest) { r.Connection = "erp" }, problem.InvalidRequest, "does not belong"},
 		{"BI-23 after its expiry", func(w *world, _ *consent.CompleteRequest) { w.now = noon.Add(30 * time.Minute) }, problem.SessionExpired, "expired"},
 		{"BI-23 a session that never was", func(_ *world, r *consent.CompleteRequest) { r.SessionID = redact.New(strings.Repeat("a", 32)) }, problem.SessionExpired, "no such"},
-		{"BI-23 half a session id", func(_ *world, r *consent.CompleteRequest) { r.SessionID = redact.New("abc") }, problem.InvalidRequest, "whole id"},
+		{"BI-23 half a session id", func(_ *world, r *consent.CompleteRequest) { r.SessionID = redact.New("abc") }, problem.InvalidRequest, "incomplete session id"},
 		{"BI-24 no confirmation code", func(_ *world, r *consent.CompleteRequest) { r.ConfirmationCode = redact.Secret{} }, problem.InvalidRequest, "session_id and confirmation_code"},
-		{"BI-24 two ways at once", func(_ *world, r *consent.CompleteRequest) { r.Code = redact.New("c") }, problem.InvalidRequest, "more than one way"},
+		{"BI-24 two ways at once", func(_ *world, r *consent.CompleteRequest) { r.Code = redact.New("c") }, problem.InvalidRequest, "ambiguous"},
 		{"AZ-30 the secret was made anew", func(w *world, _ *consent.CompleteRequest) {
 			w.change(func(c *connection.Connection) { c.SecretIncarnation = "generation-2" })
-		}, problem.SessionExpired, "declared anew"},
+		}, problem.SessionExpired, "configuration"},
 		{"AZ-30 another token endpoint", func(w *world, _ *consent.CompleteRequest) {
 			w.change(func(c *connection.Connection) { c.TokenURL = "https://evil.example.com/token" })
-		}, problem.SessionExpired, "declared anew"},
+		}, problem.SessionExpired, "configuration"},
 		{"AZ-30 another provider", func(w *world, _ *consent.CompleteRequest) {
 			w.change(func(c *connection.Connection) { c.Provider = "p" })
-		}, problem.SessionExpired, "declared anew"},
+		}, problem.SessionExpired, "configuration"},
 		{"AZ-30 another issuer", func(w *world, _ *consent.CompleteRequest) {
 			w.change(func(c *connection.Connection) { c.Issuer = "https://as.example.com" })
-		}, problem.SessionExpired, "declared anew"},
+		}, problem.SessionExpired, "configuration"},
 		{"AZ-30 another client", func(w *world, _ *consent.CompleteRequest) {
 			w.change(func(c *connection.Connection) { c.ClientID = "c" })
-		}, problem.SessionExpired, "declared anew"},
+		}, problem.SessionExpired, "configuration"},
 		{"AZ-30 another redirect URI", func(w *world, _ *consent.CompleteRequest) {
 			w.change(func(c *connection.Connection) { c.RedirectURI = "https://apps.example.com" })
-		}, problem.SessionExpired, "declared anew"},
+		}, problem.SessionExpired, "configuration"},
 		{"BI-22 it acts for itself by now", func(w *world, _ *consent.CompleteRequest) {
 			w.change(func(c *connection.Connection) { c.GrantType = connection.ClientCredentials })
 		}, problem.InvalidRequest, "itself"},
@@ -151,7 +151,7 @@ func TestEarly(t *testing.T) {
 	s := w.start(t)
 	for range 5 {
 		err := w.complete(s.SessionID, "AAAA-AAAA")
-		expect(t, err, problem.AuthorizationRequired, "nobody has consented")
+		expect(t, err, problem.AuthorizationRequired, "has not consented")
 	}
 	b := w.leave(t, s.SessionID)
 	receipt, err := w.arrive(b, answer(b.state))
@@ -168,7 +168,7 @@ func TestWrongCode(t *testing.T) {
 		expect(t, w.complete(s.SessionID, "AAAA-AAAA"), problem.AccessDenied, "2 of 3")
 		expect(t, w.complete(s.SessionID, code+"A"), problem.AccessDenied, "1 of 3")
 		expect(t, w.complete(s.SessionID, "<script>"), problem.SessionExpired, "ended")
-		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "used, or was ended")
+		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "completed or has ended")
 		if len(w.core.adopted) > 0 || !strings.Contains(w.line(), "session_guessed") {
 			t.Error("it was adopted, or nothing says what happened")
 		}
@@ -218,9 +218,9 @@ func TestOnce(t *testing.T) {
 		w := newWorld()
 		s, code := w.received(t)
 		expect(t, w.complete(s.SessionID, code), "", "")
-		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "used")
+		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "completed or has ended")
 		if len(w.core.adopted) != 1 {
-			t.Errorf("%d adoptions", len(w.core.adopted))
+			t.Errorf("%d authorizations", len(w.core.adopted))
 		}
 	})
 	t.Run("AZ-21 many at the same time", func(t *testing.T) {
@@ -235,16 +235,16 @@ func TestOnce(t *testing.T) {
 		}
 		group.Wait()
 		if len(w.core.adopted) != 1 {
-			t.Errorf("%d adoptions", len(w.core.adopted))
+			t.Errorf("%d authorizations", len(w.core.adopted))
 		}
 	})
 	t.Run("AZ-21 a writer does not take another's write for its own", func(t *testing.T) {
 		w := newWorld()
 		s, code := w.received(t)
 		w.tables.before = func() { expect(t, w.complete(s.SessionID, code), "", "") }
-		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "used")
+		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "completed or has ended")
 		if len(w.core.adopted) != 1 {
-			t.Errorf("%d adoptions", len(w.core.adopted))
+			t.Errorf("%d authorizations", len(w.core.adopted))
 		}
 	})
 	t.Run("AZ-21 what fails before the code is sent uses nothing up", func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestOnce(t *testing.T) {
 		w := newWorld()
 		for refusal, told := range map[*problem.Error]string{
 			problem.New(problem.AuthorizationRequired, "the code has expired; start again"): "the code has expired; start again",
-			problem.New(problem.ProviderTimeout, "no answer in time"):                       "no answer in time; the code has been used; the consent has to be started again",
+			problem.New(problem.ProviderTimeout, "no answer in time"):                       "no answer in time; the code has been used; start a new consent",
 		} {
 			s, code := w.received(t)
 			w.core.refuses = refusal
@@ -309,7 +309,7 @@ func TestAltered(t *testing.T) {
 				p = other
 			}
 			err := w.flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, Principal: p, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
-			expect(t, err, problem.SessionExpired, "cannot be opened")
+			expect(t, err, problem.SessionExpired, "cannot be decrypted")
 			if len(w.core.adopted) > 0 || !strings.Contains(w.line(), "session_corrupt") {
 				t.Error("it was adopted, or nothing says what happened")
 			}
@@ -322,7 +322,7 @@ func TestAltered(t *testing.T) {
 		swap := w.tables.sessions[hash(two.SessionID)]
 		swap.ID = hash(one.SessionID)
 		w.tables.sessions[swap.ID] = swap
-		expect(t, w.complete(one.SessionID, code), problem.SessionExpired, "cannot be opened")
+		expect(t, w.complete(one.SessionID, code), problem.SessionExpired, "cannot be decrypted")
 	})
 	t.Run("FI-36 a keyset that cannot be had is no damage", func(t *testing.T) {
 		w := newWorld()

@@ -1,46 +1,42 @@
 package consent
 
 import (
-	"crypto/subtle"
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// The prefix makes browsers refuse the cookie from anybody but this very host
-// over https; over plain http, as in a local run, they refuse the prefix.
+// With the prefix, browsers accept the cookie only from this host over https.
+// Over http, as in a local run, they reject a cookie with the prefix.
 const (
 	cookieName = "tokenvend-consent"
 	hostPrefix = "__Host-"
 )
 
-func (o origin) cookieName() string {
-	if o.secure() {
+func (p startParams) cookieName() string {
+	if p.secure() {
 		return hostPrefix + cookieName
 	}
 	return cookieName
 }
 
-// cookie binds the browser that sets out. Where it does not come back to us
-// there is nothing to bind.
-func (o origin) cookie(value string) Cookie {
-	if !o.returnsToUs() {
+// cookie binds the browser that is redirected to the provider. Where it does not
+// return to this deployment there is nothing to bind.
+func (p startParams) cookie(value string) Cookie {
+	if !p.usesOwnCallback() {
 		return Cookie{}
 	}
-	return Cookie{Name: o.cookieName(), Value: redact.New(value), Secure: o.secure(), MaxAge: pendingFor}
+	return Cookie{Name: p.cookieName(), Value: redact.New(value), Secure: p.secure(), MaxAge: pendingFor}
 }
 
-// clearing is the cookie that takes it back.
-func (o origin) clearing() Cookie { return Cookie{Name: o.cookieName(), Secure: o.secure()} }
+// clearCookie deletes the cookie.
+func (p startParams) clearCookie() Cookie { return Cookie{Name: p.cookieName(), Secure: p.secure()} }
 
-// cameBack reports in constant time whether the browser has the cookie that it
-// left with. Two of one name prove nothing: one of them was planted.
-func (o origin) cameBack(left departed, headers []string) bool {
-	values := cookieValues(o.cookieName(), headers)
-	if len(values) != 1 || left.Cookie == "" {
-		return false
-	}
-	return subtle.ConstantTimeCompare([]byte(left.Cookie), []byte(digest(values[0]))) == 1
+// boundToBrowser reports whether the browser has the cookie of its redirect. Two
+// cookies of the name prove nothing: an attacker can plant one.
+func (p startParams) boundToBrowser(a authRequest, headers []string) bool {
+	values := cookieValues(p.cookieName(), headers)
+	return len(values) == 1 && a.Cookie != "" && matches(a.Cookie, values[0])
 }
 
 // cookieValues returns the values of the cookies of that name (RFC 6265 §5.4).

@@ -1,27 +1,28 @@
-// Package consent obtains a user's consent: the authorization-code flow of RFC
-// 6749 §4.1, with PKCE (RFC 7636), from its start until the code is handed over.
+// Package consent obtains a user's consent with the authorization code grant of
+// RFC 6749 §4.1 and PKCE (RFC 7636).
 //
-// It has two sides that share nothing but a session's record. [BackChannel] is the
-// signed side: a principal starts a session and, in the end, completes it.
-// [FrontChannel] is the public side, where browsers come by: it shows who asks, sends
-// the browser to the provider and receives it back. The door is open to
-// everybody, so it is given as little as can be: it reads and writes sessions,
-// and nothing that it can read there is of use to anybody. What the flow needs
-// again is sealed under a keyset that the door has not; the authorization code
-// is sealed by the door towards a key that it cannot use itself (RFC 9180).
+// A consent is a session with two sides that share only its record.
+// [BackChannel] is called with AWS credentials: a principal starts a session and
+// later completes it. [FrontChannel] is called by browsers, without credentials:
+// it shows the consent page, redirects to the provider and receives the
+// authorization response. Because it is public, it can read and write sessions
+// only, and a session contains nothing that is usable without the back channel's
+// keys: the PKCE verifier is encrypted under a keyset that the front channel
+// does not have, and the authorization code is encrypted to a public key of the
+// session (HPKE, RFC 9180) whose private key is under that keyset.
 //
-// A state that is bound to a browser stops forged callbacks, but not a victim
-// who was sent an attacker's consent link: that browser is bound rightly. So a
-// code alone adopts nothing. The callback page shows a confirmation code, and
-// only the principal that started, and was told that code by whoever
-// consented, can complete. Three wrong ones end the session.
+// Binding state to the browser stops forged callbacks but not consent phishing,
+// where the victim's own browser is bound. Hence a code alone completes nothing.
+// The callback page shows a confirmation code, and only the principal that
+// started the session can complete it, with that code. The third wrong code ends
+// the session.
 //
-// A session is in one of four phases: pending until the browser is back (10
-// minutes), received until it is completed (30 minutes), refused, or ended.
-// Each step is one conditional write, so that of two who take it together one
-// wins. Nothing stored in clear is a session's id, a state, a verifier, a code
-// or a confirmation code: of what has to be recognised, the hash is kept.
+// A session is in one of four phases: pending until the authorization response
+// arrives (10 minutes), received until it is completed (30 minutes), refused, or
+// ended. Each step is one conditional write, so one of two concurrent attempts
+// succeeds. Session ids, states, cookies and confirmation codes are stored as
+// hashes or encrypted, never in clear.
 //
-// This package knows no store, no HTTP and no page; how a grant is exchanged
-// and kept is the business of package vending.
+// The package knows no store, no HTTP and no HTML. Package vending exchanges the
+// code and stores the grant.
 package consent

@@ -225,7 +225,7 @@ func TestReceive(t *testing.T) {
 		_, err := w.arrive(b, answer(b.state))
 		expect(t, err, "", "")
 		_, err = w.arrive(b, answer(b.state))
-		expect(t, err, problem.SessionExpired, "answer already")
+		expect(t, err, problem.SessionExpired, "already has a response")
 	})
 	t.Run("FI-43 two at the same time", func(t *testing.T) {
 		w := newWorld()
@@ -259,7 +259,7 @@ func TestReceive(t *testing.T) {
 			expect(t, err, "", "")
 		}
 		_, err := w.arrive(b, answer(b.state))
-		expect(t, err, problem.SessionExpired, "answer already")
+		expect(t, err, problem.SessionExpired, "already has a response")
 	})
 	t.Run("FI-44 after eleven minutes", func(t *testing.T) {
 		w := newWorld()
@@ -267,7 +267,7 @@ func TestReceive(t *testing.T) {
 		b := w.leave(t, s.SessionID)
 		w.now = noon.Add(11 * time.Minute)
 		_, err := w.arrive(b, answer(b.state))
-		expect(t, err, problem.SessionExpired, "started again")
+		expect(t, err, problem.SessionExpired, "start a new consent")
 		_, err = w.door.Show(w.ctx, s.SessionID)
 		expect(t, err, problem.SessionExpired, "expired")
 	})
@@ -289,7 +289,7 @@ func TestReceiveRefused(t *testing.T) {
 		{"BI-30 no state", func(a *attempt, _ browser, _ consent.Started) { a.query = "code=c" }, "state"},
 		{"BI-30 an empty state", func(a *attempt, _ browser, _ consent.Started) { a.query = "code=c&state=" }, "state"},
 		{"BI-30 a state of 4 KiB", func(a *attempt, _ browser, _ consent.Started) { a.query = "code=c&state=" + strings.Repeat("s", 4096) }, "2 KiB"},
-		{"BI-30 a state that is none of ours", func(a *attempt, _ browser, _ consent.Started) { a.query = "code=c&state=xyz" }, "no state of ours"},
+		{"BI-30 a state that is none of ours", func(a *attempt, _ browser, _ consent.Started) { a.query = "code=c&state=xyz" }, "not issued by this service"},
 		{"BI-30 a state of ours with another end", func(a *attempt, b browser, _ consent.Started) {
 			a.query = answer(b.state[:len(b.state)-4] + "aaaa").Encode()
 		}, "does not know"},
@@ -308,7 +308,7 @@ func TestReceiveRefused(t *testing.T) {
 		}, "not the browser"},
 		{"BI-31 the state for consent by hand", func(a *attempt, _ browser, s consent.Started) {
 			a.query = url.Values{"code": {theCode}, "state": {parseState(s)}}.Encode()
-		}, "by hand"},
+		}, "copied authorization_url"},
 		{"BI-32 two codes", func(a *attempt, _ browser, _ consent.Started) { a.query += "&code=other" }, "repeats a parameter"},
 		{"BI-32 a code and an error", func(a *attempt, _ browser, _ consent.Started) { a.query += "&error=access_denied" }, "code and an error"},
 		{"BI-32 neither", func(a *attempt, b browser, _ consent.Started) { a.query = "state=" + b.state }, "neither"},
@@ -366,9 +366,9 @@ func TestRefusal(t *testing.T) {
 				t.Errorf("receipt %+v, %v", got, err)
 			}
 			_, err = w.arrive(b, answer(b.state))
-			expect(t, err, problem.SessionExpired, "answer already")
+			expect(t, err, problem.SessionExpired, "already has a response")
 			err = w.complete(s.SessionID, "AAAA-AAAA")
-			expect(t, err, problem.ProviderRejected, "started again")
+			expect(t, err, problem.ProviderRejected, "start a new consent")
 			if p := problem.Of(err); p.Provider == nil || *p.Provider != (problem.Provider{Error: tt.told}) {
 				t.Errorf("provider %+v", p.Provider)
 			}
@@ -392,7 +392,7 @@ func TestUnreadable(t *testing.T) {
 			_, continued := w.door.Continue(w.ctx, consent.ContinueRequest{SessionID: s.SessionID, CSRF: csrf})
 			_, arrived := w.arrive(browser{}, answer(parseState(s)))
 			for i, err := range []error{shown, continued, arrived, w.complete(s.SessionID, "AAAA-AAAA")} {
-				if expect(t, err, problem.SessionExpired, "started again"); t.Failed() {
+				if expect(t, err, problem.SessionExpired, "start a new consent"); t.Failed() {
 					t.Fatalf("step %d", i)
 				}
 			}
@@ -418,7 +418,7 @@ func TestUnreadable(t *testing.T) {
 		s := w.start(t)
 		for _, id := range []string{"", s.SessionID[1:], s.SessionID + "a", strings.ToUpper(s.SessionID), "../" + s.SessionID[3:]} {
 			_, err := w.door.Show(w.ctx, id)
-			expect(t, err, problem.InvalidRequest, "whole id")
+			expect(t, err, problem.InvalidRequest, "incomplete session id")
 		}
 		_, err := w.door.Show(w.ctx, strings.Repeat("a", len(s.SessionID)))
 		expect(t, err, problem.SessionExpired, "no such")

@@ -10,131 +10,118 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// claim is a request to complete, understood.
-type claim struct {
-	// key names the session.
-	key          string
-	confirmation redact.Secret
+// completion is a parsed CompleteRequest.
+type completion struct {
+	// key is the session's key in the store.
+	key              string
+	confirmationCode redact.Secret
 
-	byHand bool
-	// query is the authorization response of a consent by hand, answer what it
-	// says, address where it arrived; empty when only code and state were given.
+	// manual: the authorization response was copied from a browser.
+	manual bool
+	// query is that response as received, response its parsed form, and address
+	// the address where it arrived; address is empty if only code and state were
+	// given.
 	query, address redact.Secret
-	answer         oauth.AuthorizationResponse
+	response       oauth.AuthorizationResponse
 }
 
-const howToComplete = "complete with session_id and confirmation_code, or by hand with redirect_url, or with code and state"
+const howToComplete = "complete with session_id and confirmation_code, or manually with redirect_url, or with code and state"
 
-// claim finds out which way of completing is meant. A mixture is refused: which
-// part of it counts would be a guess.
-func (r CompleteRequest) claim() (claim, error) {
+// completion finds out which kind of completion is requested. A mixture is
+// refused, because it is unclear which part counts.
+func (r CompleteRequest) completion() (completion, error) {
 	parts := !r.Code.IsZero() || !r.State.IsZero()
-	byHand := parts || !r.RedirectURL.IsZero()
+	manual := parts || !r.RedirectURL.IsZero()
 	switch {
-	case byHand && !r.ConfirmationCode.IsZero(), parts && !r.RedirectURL.IsZero():
-		return claim{}, invalid("this says in more than one way how to complete; " + howToComplete)
-	case byHand:
-		return r.claimByHand()
+	case manual && !r.ConfirmationCode.IsZero(), parts && !r.RedirectURL.IsZero():
+		return completion{}, invalidRequest("ambiguous request; " + howToComplete)
+	case manual:
+		return r.manualCompletion()
 	case r.SessionID.IsZero() || r.ConfirmationCode.IsZero():
-		return claim{}, invalid("this is not enough to complete; " + howToComplete)
+		return completion{}, invalidRequest("incomplete request; " + howToComplete)
 	}
-	key, err := keyOfID(r.SessionID.Reveal())
-	return claim{key: key, confirmation: r.ConfirmationCode}, err
+	key, err := parseSessionID(r.SessionID.Reveal())
+	return completion{key: key, confirmationCode: r.ConfirmationCode}, err
 }
 
-func (r CompleteRequest) claimByHand() (claim, error) {
+func (r CompleteRequest) manualCompletion() (completion, error) {
 	query := url.Values{"code": {r.Code.Reveal()}, "state": {r.State.Reveal()}}.Encode()
 	address := strings.TrimSpace(r.RedirectURL.Reveal())
 	if address != "" {
-		address, _, _ = strings.Cut(address, "#") // servers append one, and it is no part of the answer
+		address, _, _ = strings.Cut(address, "#") // some servers append a fragment, which is not part of the response
 		_, query, _ = strings.Cut(address, "?")
 	}
-	answer, err := oauth.ReadAuthorizationResponse(query, "", false)
+	response, err := oauth.ReadAuthorizationResponse(query, "", false)
 	if err != nil {
-		return claim{}, unusable(err)
+		return completion{}, invalidResponse(err)
 	}
-	key, ok := keyOfState(answer.State.Reveal())
+	key, ok := keyOfState(response.State.Reveal())
 	if !ok {
-		return claim{}, invalid("the state is none of ours; copy the whole address once more, or code and state as they stand in it")
+		return completion{}, invalidRequest("the state was not issued by this service; copy the whole address again, or code and state exactly as they are in it")
 	}
-	if !r.SessionID.IsZero() && digest(r.SessionID.Reveal()) != key {
-		return claim{}, invalid("session_id and state belong to two consent sessions; leave session_id out, or give the one that fits")
+	if !r.SessionID.IsZero() && sessionKey(r.SessionID.Reveal()) != key {
+		return completion{}, invalidRequest("session_id and state belong to two consent sessions; omit session_id or give the matching one")
 	}
-	return claim{key: key, byHand: true, query: redact.New(query), address: redact.New(address), answer: answer}, nil
+	return completion{key: key, manual: true, query: redact.New(query), address: redact.New(address), response: response}, nil
 }
 
-// byHand completes with the answer that somebody carried over. It is bound to
-// no browser: whoever has it was given it by the one who consented.
-func (f *BackChannel) byHand(ctx context.Context, session record, conn connection.Connection, c claim) error {
+// completeManually completes with a copied authorization response. Its state is
+// bound to no browser: only the user who consented can have passed it on.
+func (b *BackChannel) completeManually(ctx context.Context, session record, conn connection.Connection, c completion) error {
 	switch session.Phase {
 	case refused:
-		f.roster.leave(ctx, session.Origin.PrincipalID, c.key)
-		return refusal(session.Refusal)
+		b.pending.remove(ctx, session.Start.PrincipalID, c.key)
+		return providerRejected(session.Error)
 	case received:
-		return invalid("a browser has brought the answer to this session already; complete it with the confirmation code that the last page shows")
+		return invalidRequest("the response to this consent session has already arrived from a browser; complete it with the confirmation code of the last page")
 	}
-	if err := session.carried(c); err != nil {
+	if err := session.checkManual(c); err != nil {
 		return err
 	}
-	if c.answer.Refused {
-		return f.refuse(ctx, session, c)
+	if c.response.Refused {
+		return b.refuseManually(ctx, session, c)
 	}
-	kept, err := f.open(ctx, session, c.key)
+	secrets, err := b.openSecrets(ctx, session, c.key)
 	if err != nil {
 		return err
 	}
-	return f.adopt(ctx, session, conn, c.key, kept, c.answer.Code)
+	return b.authorize(ctx, session, conn, c.key, secrets, c.response.Code)
 }
 
-// carried refuses an answer that does not belong to what was asked.
-func (r record) carried(c claim) error {
-	if !r.handsOut(c.answer.State.Reveal()) {
-		return invalid("the state is not the one of this session's authorization_url")
+// checkManual refuses a response to another authorization request.
+func (r record) checkManual(c completion) error {
+	if !r.acceptsManually(c.response.State.Reveal()) {
+		return invalidRequest("the state is not the one of this session's authorization_url")
 	}
-	if address := c.address.Reveal(); address != "" && !r.Origin.arrivesAt(address) {
-		return invalid("redirect_url is not an address of this connection's redirect URI; copy the whole address at which the browser ended")
+	if address := c.address.Reveal(); address != "" && !r.Start.matchesRedirectURI(address) {
+		return invalidRequest("redirect_url does not match this connection's redirect URI; copy the whole address at which the browser ended")
 	}
-	return r.Origin.checkIssuer(c.query.Reveal())
+	return r.Start.checkIssuer(c.query.Reveal())
 }
 
-// handsOut reports whether state may be brought by hand: the one made for it, and,
-// where the browser does not end at our callback, the consent page's as well.
-func (r record) handsOut(state string) bool {
-	if isDigestOf(r.Hand, state) {
+// acceptsManually reports whether a response with this state may be copied: the
+// state of authorization_url, and, if the browser does not end at this
+// deployment's callback, also the states of the consent page.
+func (r record) acceptsManually(state string) bool {
+	if matches(r.ManualState, state) {
 		return true
 	}
-	_, ok := r.departure(state)
-	return ok && !r.Origin.returnsToUs()
+	_, ok := r.findAuthRequest(state)
+	return ok && !r.Start.usesOwnCallback()
 }
 
-// arrivesAt compares an address with the redirect URI as browsers show it: the
-// host in lower case, a usual port left out, an empty path as a slash.
-func (o origin) arrivesAt(address string) bool {
-	got, err := url.Parse(address)
-	want, wantErr := url.Parse(o.RedirectURI)
-	return err == nil && wantErr == nil && site(got) == site(want) && rooted(got) == rooted(want)
-}
-
-func rooted(u *url.URL) string {
-	if path := u.EscapedPath(); path != "" {
-		return path
-	}
-	return "/"
-}
-
-// refuse records the provider's error, which uses the state up.
-func (f *BackChannel) refuse(ctx context.Context, session record, c claim) error {
-	_, err := f.book.amend(ctx, c.key, func(r *record) error {
-		if err := r.awaiting(f.now()); err != nil {
+// refuseManually records the provider's error, which uses the state up.
+func (b *BackChannel) refuseManually(ctx context.Context, session record, c completion) error {
+	_, err := b.sessions.update(ctx, c.key, func(r *record) error {
+		if err := r.requirePending(b.now()); err != nil {
 			return err
 		}
-		r.answer(refused, f.now())
-		r.Refusal, r.Keepsake = c.answer.Error, nil
+		r.setRefused(c.response.Error, b.now())
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	f.roster.leave(ctx, session.Origin.PrincipalID, c.key)
-	return refusal(c.answer.Error)
+	b.pending.remove(ctx, session.Start.PrincipalID, c.key)
+	return providerRejected(c.response.Error)
 }

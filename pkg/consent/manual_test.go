@@ -34,7 +34,7 @@ func TestByHand(t *testing.T) {
 		t.Helper()
 		r.Connection, r.Principal = crm, owner
 		expect(t, w.flow.Complete(w.ctx, r), "", "")
-		expect(t, w.flow.Complete(w.ctx, r), problem.SessionExpired, "used")
+		expect(t, w.flow.Complete(w.ctx, r), problem.SessionExpired, "completed or has ended")
 		if len(w.core.adopted) != 1 || w.core.adopted[0].Code.Reveal() != theCode || w.core.adopted[0].Verifier.IsZero() {
 			t.Errorf("adopted %v", w.core.adopted)
 		}
@@ -57,7 +57,7 @@ func TestByHand(t *testing.T) {
 		w := newWorld()
 		s := w.start(t)
 		_, err := w.arrive(browser{}, answer(parseState(s)))
-		expect(t, err, problem.InvalidRequest, "with the whole address of this page")
+		expect(t, err, problem.InvalidRequest, "with the complete address of this page")
 		once(t, w, consent.CompleteRequest{RedirectURL: redact.New(ended(s))})
 	})
 	t.Run("OC-02 a redirect URI elsewhere, by either state", func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestByHandRefused(t *testing.T) {
 		words string
 	}{
 		{"BI-30 no query", in(func(string) string { return base + "/callback/crm" }), problem.InvalidRequest, "state"},
-		{"BI-30 a state that is none", in(func(a string) string { return strings.Replace(a, "state=", "state=x", 1) }), problem.InvalidRequest, "none of ours"},
+		{"BI-30 a state that is none", in(func(a string) string { return strings.Replace(a, "state=", "state=x", 1) }), problem.InvalidRequest, "not issued by this service"},
 		{"BI-30 a state with another end", in(func(a string) string { return a[:len(a)-3] + "aaa" }), problem.InvalidRequest, "authorization_url"},
 		{"BI-30 the state of a session that never was", in(func(a string) string {
 			return strings.Replace(a, "state=", "state="+strings.Repeat("0", 64)+"."+strings.Repeat("a", 32)+"&x=", 1)
@@ -119,7 +119,7 @@ func TestByHandRefused(t *testing.T) {
 		}, problem.InvalidRequest, "state"},
 		{"BI-24 address and code", func(_ *testing.T, w *world, s consent.Started) error {
 			return w.flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, Principal: owner, Code: redact.New("c"), RedirectURL: redact.New(ended(s))})
-		}, problem.InvalidRequest, "more than one way"},
+		}, problem.InvalidRequest, "ambiguous"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestByHandRefused(t *testing.T) {
 			_, err := w.arrive(b, answer(b.state))
 			expect(t, err, "", "")
 		}
-		expect(t, w.byHand(ended(s)), problem.SessionExpired, "another answer")
+		expect(t, w.byHand(ended(s)), problem.SessionExpired, "another response")
 		if len(w.core.adopted) > 0 {
 			t.Error("it was adopted")
 		}
@@ -164,7 +164,7 @@ func TestByHandRefused(t *testing.T) {
 		refusal := base + "/callback/crm?" + url.Values{"error": {"access_denied"}, "state": {parseState(s)}}.Encode()
 		for _, address := range []string{refusal, refusal, ended(s)} {
 			err := w.byHand(address)
-			expect(t, err, problem.ProviderRejected, "started again")
+			expect(t, err, problem.ProviderRejected, "start a new consent")
 			if p := problem.Of(err); p.Provider == nil || p.Provider.Error != "access_denied" {
 				t.Errorf("provider %+v", p.Provider)
 			}

@@ -9,54 +9,56 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// maxPending is how many sessions of one principal may wait for a browser (AZ-31).
+// maxPending is how many pending sessions a principal may have (AZ-31).
 const maxPending = 20
 
-// rosterTries is how often a roster is tried against others who change it too.
-const rosterTries = 16
+// pendingAttempts bounds the retries of a conditional write.
+const pendingAttempts = 16
 
-// roster counts the pending sessions of each principal. It is a throttle: a
-// place is held until the session is over, or could not be pending any more.
-type roster struct {
-	notes Pending
-	now   func() time.Time
+// pendingLimit limits the pending sessions of each principal. It is a throttle,
+// not a record: an entry is removed when its session is over, and ignored when
+// the session can no longer be pending.
+type pendingLimit struct {
+	documents Pending
+	now       func() time.Time
 }
 
-// places is the text of a principal's roster.
-type places struct {
-	Pending []place `json:"pending"`
+// pendingSessions is the text of a principal's document.
+type pendingSessions struct {
+	Pending []pendingSession `json:"pending"`
 }
 
-// place is one session: the beginning of its key, and the end of its wait.
-type place struct {
+// pendingSession is one session: a prefix of its key, and the end of its wait.
+type pendingSession struct {
 	Session string    `json:"session"`
 	Until   time.Time `json:"until"`
 }
 
-func placeOf(key string) string { return key[:16] }
+func keyPrefix(key string) string { return key[:16] }
 
-func rosterName(principalID string) string { return "consent/" + digest(principalID)[:32] }
+func documentName(principalID string) string { return "consent/" + digest.Long(principalID) }
 
-// enter takes a place, or is rate_limited until one becomes free.
-func (r roster) enter(ctx context.Context, principalID, key string) error {
-	return r.amend(ctx, principalID, func(p *places) error {
+// add counts a session, or returns rate_limited with the time until the first
+// pending session expires.
+func (l pendingLimit) add(ctx context.Context, principalID, key string) error {
+	return l.update(ctx, principalID, func(p *pendingSessions) error {
 		if len(p.Pending) >= maxPending {
-			return full(p.Pending, r.now())
+			return tooManyPending(p.Pending, l.now())
 		}
-		p.Pending = append(p.Pending, place{Session: placeOf(key), Until: r.now().Add(pendingFor)})
+		p.Pending = append(p.Pending, pendingSession{Session: keyPrefix(key), Until: l.now().Add(pendingFor)})
 		return nil
 	})
 }
 
-// leave gives the place of a session back, as far as that can be done: it ends
-// by itself before long.
-func (r roster) leave(ctx context.Context, principalID, key string) {
-	err := r.amend(ctx, principalID, func(p *places) error {
-		p.Pending = slices.DeleteFunc(p.Pending, func(in place) bool { return in.Session == placeOf(key) })
+// remove stops counting a session. It is best effort: the entry expires soon.
+func (l pendingLimit) remove(ctx context.Context, principalID, key string) {
+	err := l.update(ctx, principalID, func(p *pendingSessions) error {
+		p.Pending = slices.DeleteFunc(p.Pending, func(s pendingSession) bool { return s.Session == keyPrefix(key) })
 		return nil
 	})
 	if err != nil {
@@ -64,49 +66,49 @@ func (r roster) leave(ctx context.Context, principalID, key string) {
 	}
 }
 
-func full(taken []place, now time.Time) error {
-	first := slices.MinFunc(taken, func(a, b place) int { return a.Until.Compare(b.Until) })
+func tooManyPending(all []pendingSession, now time.Time) error {
+	first := slices.MinFunc(all, func(a, b pendingSession) int { return a.Until.Compare(b.Until) })
 	return &problem.Error{Code: problem.RateLimited, RetryAfter: max(time.Second, first.Until.Sub(now)),
-		Detail: fmt.Sprintf("%d consent sessions that you started still wait for a browser; complete one, or wait until one expires", maxPending)}
+		Detail: fmt.Sprintf("you have %d pending consent sessions, which is the maximum; complete one or wait until one expires", maxPending)}
 }
 
-func (r roster) amend(ctx context.Context, principalID string, change func(*places) error) error {
-	for range rosterTries {
-		note, err := r.notes.ReadDocument(ctx, rosterName(principalID))
+func (l pendingLimit) update(ctx context.Context, principalID string, change func(*pendingSessions) error) error {
+	for range pendingAttempts {
+		document, err := l.documents.ReadDocument(ctx, documentName(principalID))
 		if err != nil {
-			return unavailable("the roster of pending consents cannot be read", err)
+			return unavailable("the list of pending consent sessions is unavailable", err)
 		}
-		p := r.parse(ctx, note)
+		p := l.parse(ctx, document)
 		if err := change(&p); err != nil {
 			return err
 		}
-		if note.Text, err = json.Marshal(p); err != nil {
+		if document.Text, err = json.Marshal(p); err != nil {
 			return internal(err)
 		}
-		_, err = r.notes.WriteDocument(ctx, note)
+		_, err = l.documents.WriteDocument(ctx, document)
 		if err == nil {
 			return nil
 		}
 		if !errors.Is(err, tokenstore.ErrSuperseded) {
-			return unavailable("the roster of pending consents cannot be written", err)
+			return unavailable("the list of pending consent sessions is unavailable", err)
 		}
 	}
-	return unavailable("too many consents are being started at once", tokenstore.ErrSuperseded)
+	return unavailable("too many consent sessions are being started at once", tokenstore.ErrSuperseded)
 }
 
-// parse returns the places that are still taken. A text that cannot be
-// understood counts as none: it would lock its principal out for good, and is
-// no more than a throttle.
-func (r roster) parse(ctx context.Context, note tokenstore.Document) places {
-	var p places
-	if note.Version > 0 && json.Unmarshal(note.Text, &p) != nil {
+// parse returns the sessions that are still pending. A corrupt document counts
+// as empty: refusing would lock the principal out for good, to protect a mere
+// throttle.
+func (l pendingLimit) parse(ctx context.Context, document tokenstore.Document) pendingSessions {
+	var p pendingSessions
+	if document.Version > 0 && json.Unmarshal(document.Text, &p) != nil {
 		audit.From(ctx).Warn(audit.PendingLimitCorrupt)
-		return places{}
+		return pendingSessions{}
 	}
-	now := r.now()
-	p.Pending = slices.DeleteFunc(p.Pending, func(in place) bool {
-		// An end beyond a whole wait was written by no sound clock.
-		return !now.Before(in.Until) || in.Until.Sub(now) > pendingFor+time.Minute
+	now := l.now()
+	p.Pending = slices.DeleteFunc(p.Pending, func(s pendingSession) bool {
+		// An end further away than a whole wait was written with a wrong clock.
+		return !now.Before(s.Until) || s.Until.Sub(now) > pendingFor+time.Minute
 	})
 	return p
 }

@@ -4,17 +4,17 @@ import "strings"
 
 const accountDigits = 12
 
-// id is what of UniqueID decides who somebody is: a role's or a user's own id,
-// which survives neither deletion nor recreation under the same name. Of a
-// federated user the part before the colon is just the account, so that the
-// whole counts.
+// id returns the part of UniqueID that identifies the principal: the id of a role
+// or user, which is different after it was deleted and created again under its
+// old name. For a federated user the part before the colon is only the account,
+// so all of UniqueID counts.
 func (p Principal) id() (string, error) {
 	id, _, session := strings.Cut(p.UniqueID, ":")
 	if session && isAccount(id) {
 		id = p.UniqueID
 	}
 	if id == "" || p.ARN == "" {
-		return "", denied("the request carries no IAM identity; sign it (AWS Signature Version 4)")
+		return "", accessDenied("the request has no IAM identity; sign it with AWS Signature Version 4")
 	}
 	return id, nil
 }

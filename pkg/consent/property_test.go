@@ -220,7 +220,7 @@ func (p *play) judge(t *rapid.T, s *played, err error, before int, may bool, cod
 		return
 	}
 	if err != nil || len(adopted) != 1 || adopted[0].Code.Reveal() != code || adopted[0].Connection.Name != s.connection {
-		t.Fatalf("the owner was refused, or another code adopted: %v, %d adoptions", err, len(adopted))
+		t.Fatalf("the owner was refused, or another code adopted: %v, %d authorizations", err, len(adopted))
 	}
 	s.over = true
 }
@@ -252,6 +252,6 @@ func (p *play) once(t *rapid.T) {
 		}
 	}
 	if len(p.core.adopted) > ended {
-		t.Fatalf("AZ-21 %d adoptions of %d sessions that are over", len(p.core.adopted), ended)
+		t.Fatalf("AZ-21 %d authorizations of %d sessions that are over", len(p.core.adopted), ended)
 	}
 }

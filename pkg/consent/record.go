@@ -3,109 +3,83 @@ package consent
 import (
 	"encoding/json"
 	"errors"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
 const (
-	// pendingFor is how long the browser may be away.
+	// pendingFor is the time from the start to the authorization response.
 	pendingFor = 10 * time.Minute
-	// receivedFor is how long the initiator has to complete: no provider that is
-	// known lets a code live longer.
+	// receivedFor is the time from the response to its completion. No known
+	// provider issues codes that live longer.
 	receivedFor = 30 * time.Minute
-	// lingerFor keeps a session that is over, so that whoever comes late is told so.
-	lingerFor = time.Hour
-	// wrongCodes is how many wrong confirmation codes end a session.
-	wrongCodes = 3
-	// departures is how many browsers at most are on their way at once.
-	departures = 4
+	// keepFor is how long a session that is over is kept, so that a late request
+	// gets a precise error.
+	keepFor = time.Hour
+	// maxWrongCodes is how many wrong confirmation codes end a session.
+	maxWrongCodes = 3
+	// maxAuthRequests is how many browsers may be at the provider at once.
+	maxAuthRequests = 4
 )
 
-// schema is the form of the text below. Another release may write another one,
-// whose sessions this one must leave alone (FI-48).
+// schema is the version of the stored form. Another release may store another
+// version, and this one must not touch those sessions (FI-48).
 const schema = 1
 
 type phase string
 
 const (
-	// pending: nobody has come back.
+	// pending: no authorization response has arrived.
 	pending phase = "pending"
-	// received: a code is there, sealed.
+	// received: a code has arrived and is stored encrypted.
 	received phase = "received"
-	// refused: the provider said no.
+	// refused: the provider returned an error.
 	refused phase = "refused"
-	// ended: consumed, or given up.
+	// ended: completed, or ended by wrong codes.
 	ended phase = "ended"
 )
 
-// record is the text of a session.
+// record is a stored session. The JSON names are those of schema 1.
 type record struct {
-	Schema int    `json:"schema"`
-	Origin origin `json:"origin"`
-	Phase  phase  `json:"phase"`
-	// Writing is random in each write: a store takes a text that stands already
-	// for its own lost write, so that no two writers may write the same one.
-	Writing string `json:"writing"`
-	// Keepsake is what the flow needs again, sealed under its keyset; Key is what
-	// the door seals the answer to.
-	Keepsake []byte `json:"keepsake,omitempty"`
-	Key      []byte `json:"key,omitempty"`
-	// Hand is the digest of the state for consent by hand.
-	Hand string `json:"hand,omitempty"`
-	// Departed are the browsers on their way, the latest last.
-	Departed []departed `json:"departed,omitempty"`
-	// AnsweredAt is when the phase left pending by an answer of the provider.
-	AnsweredAt time.Time `json:"answered_at,omitzero"`
-	// Answer is the code with its confirmation code, sealed to Key.
-	Answer []byte `json:"answer,omitempty"`
-	// Refusal is the provider's error code, empty when it is none that is known.
-	Refusal string `json:"refusal,omitempty"`
-	// Wrong counts wrong confirmation codes.
-	Wrong int `json:"wrong,omitempty"`
+	Schema int         `json:"schema"`
+	Start  startParams `json:"origin"`
+	Phase  phase       `json:"phase"`
+	// WriteID is random in each write. A store treats a stored text that equals
+	// the new one as its own lost write, so no two writers may write the same text.
+	WriteID string `json:"writing"`
+	// Secrets are sessionSecrets, encrypted under the back channel's keyset;
+	// PublicKey is the key to which the front channel encrypts the response.
+	Secrets   []byte `json:"keepsake,omitempty"`
+	PublicKey []byte `json:"key,omitempty"`
+	// ManualState is the hash of the state in authorization_url.
+	ManualState string `json:"hand,omitempty"`
+	// AuthRequests are the redirects to the provider, the latest last.
+	AuthRequests []authRequest `json:"departed,omitempty"`
+	// RespondedAt is when the authorization response arrived.
+	RespondedAt time.Time `json:"answered_at,omitzero"`
+	// Response is a sealedResponse, encrypted to PublicKey.
+	Response []byte `json:"answer,omitempty"`
+	// Error is the provider's error code; empty if it is not a known one.
+	Error string `json:"refusal,omitempty"`
+	// WrongCodes counts wrong confirmation codes.
+	WrongCodes int `json:"wrong,omitempty"`
 }
 
-// departed is one browser that was sent to the provider: digests.
-type departed struct {
+// authRequest is a browser that was redirected to the provider: the hashes of its
+// state and cookie.
+type authRequest struct {
 	State  string `json:"state"`
 	Cookie string `json:"cookie,omitempty"`
 }
 
-// origin is what a start fixes. Its text is part of what the keepsake is sealed
-// with, so that nobody who can write sessions can give one to another
-// principal, connection or client. A member added later has to be left out of
-// the text while it is empty, or older sessions do not open any more.
-type origin struct {
-	Connection connection.Name    `json:"connection"`
-	Subject    connection.Subject `json:"subject,omitempty"`
-	Generation string             `json:"generation"`
-	Provider   string             `json:"provider"`
-	TokenURL   string             `json:"token_url"`
-	Issuer     string             `json:"issuer,omitempty"`
-	ClientID   string             `json:"client_id"`
-	// The authorization request, without its state.
-	AuthorizationURL string     `json:"authorization_url"`
-	RedirectURI      string     `json:"redirect_uri"`
-	Scope            string     `json:"scope,omitempty"`
-	Params           url.Values `json:"params,omitempty"`
-	Challenge        string     `json:"challenge,omitempty"`
-
-	PrincipalID  string    `json:"principal_id"`
-	PrincipalARN string    `json:"principal_arn"`
-	BaseURL      string    `json:"base_url"`
-	StartedAt    time.Time `json:"started_at"`
-}
-
-var errSchema = errors.New("the session's text is of another schema")
+var errSchema = errors.New("the session has another schema")
 
 func parseRecord(text []byte) (record, error) {
 	var r record
 	if err := json.Unmarshal(text, &r); err != nil {
-		return record{}, errors.New("the session's text is no JSON of ours")
+		return record{}, errors.New("the session is not a JSON object of the expected form")
 	}
 	if r.Schema != schema {
 		return record{}, errSchema
@@ -113,93 +87,76 @@ func parseRecord(text []byte) (record, error) {
 	return r, nil
 }
 
-// deadline is when the session ends by itself.
-func (r record) deadline() time.Time {
+// expiresAt is when the session ends by itself.
+func (r record) expiresAt() time.Time {
 	if r.Phase == pending {
-		return r.Origin.StartedAt.Add(pendingFor)
+		return r.Start.StartedAt.Add(pendingFor)
 	}
-	return r.AnsweredAt.Add(receivedFor)
+	return r.RespondedAt.Add(receivedFor)
 }
 
-func (r record) sweepAt() time.Time {
-	if r.Phase == ended && r.AnsweredAt.IsZero() {
-		return r.Origin.StartedAt.Add(pendingFor + lingerFor)
+// deleteAfter is when the store may delete the session.
+func (r record) deleteAfter() time.Time {
+	if r.Phase == ended && r.RespondedAt.IsZero() {
+		return r.Start.StartedAt.Add(pendingFor + keepFor)
 	}
-	return r.deadline().Add(lingerFor)
+	return r.expiresAt().Add(keepFor)
 }
 
-// living refuses a session that is over.
-func (r record) living(now time.Time) error {
+// requireActive refuses a session that is over.
+func (r record) requireActive(now time.Time) error {
 	switch {
 	case r.Phase == ended:
-		return problem.New(problem.SessionExpired, "this consent session has been used, or was ended; if the consent is still lacking, it has to be started again")
-	case !now.Before(r.deadline()):
-		return gone("this consent session has expired")
+		return problem.New(problem.SessionExpired, "this consent session was completed or has ended; if the connection still needs a consent, start a new one")
+	case !now.Before(r.expiresAt()):
+		return sessionExpired("this consent session has expired")
 	}
 	return nil
 }
 
-// awaiting refuses a session that waits for no browser.
-func (r record) awaiting(now time.Time) error {
-	if err := r.living(now); err != nil {
+// requirePending refuses a session that expects no authorization response.
+func (r record) requirePending(now time.Time) error {
+	if err := r.requireActive(now); err != nil {
 		return err
 	}
 	switch r.Phase {
 	case pending:
 		return nil
-	case received: // which can still be completed: nobody needs to start again
-		return problem.New(problem.SessionExpired, "this consent session has its answer already; its confirmation code is shown once only")
+	case received: // it can still be completed, so this error does not say to start again
+		return problem.New(problem.SessionExpired, "this consent session already has a response; its confirmation code is shown only once")
 	}
-	return gone("this consent session has its answer already")
+	return sessionExpired("this consent session already has a response")
 }
 
-// depart notes a browser that leaves for the provider. The earliest is
-// forgotten for it, when there are too many.
-func (r *record) depart(d departed) {
-	r.Departed = append(r.Departed, d)
-	r.Departed = slices.Clone(r.Departed[max(0, len(r.Departed)-departures):])
+// addAuthRequest adds a redirect to the provider. It drops the earliest one when
+// there are too many.
+func (r *record) addAuthRequest(a authRequest) {
+	r.AuthRequests = append(r.AuthRequests, a)
+	r.AuthRequests = slices.Clone(r.AuthRequests[max(0, len(r.AuthRequests)-maxAuthRequests):])
 }
 
-// departure finds the browser that left with state.
-func (r record) departure(state string) (departed, bool) {
-	i := slices.IndexFunc(r.Departed, func(d departed) bool { return isDigestOf(d.State, state) })
+// findAuthRequest finds the redirect with this state.
+func (r record) findAuthRequest(state string) (authRequest, bool) {
+	i := slices.IndexFunc(r.AuthRequests, func(a authRequest) bool { return matches(a.State, state) })
 	if i < 0 {
-		return departed{}, false
+		return authRequest{}, false
 	}
-	return r.Departed[i], true
+	return r.AuthRequests[i], true
 }
 
-// answer ends the wait for a browser; no state is good for anything then.
-func (r *record) answer(p phase, now time.Time) {
-	r.Phase, r.AnsweredAt = p, now
-	r.Hand, r.Departed, r.Key = "", nil, nil
+// setResponded leaves the pending phase. No state is accepted afterwards.
+func (r *record) setResponded(p phase, now time.Time) {
+	r.Phase, r.RespondedAt = p, now
+	r.ManualState, r.AuthRequests, r.PublicKey = "", nil, nil
 }
 
-// end leaves nothing of use in the record.
+// setRefused records the provider's error. The secrets are useless afterwards.
+func (r *record) setRefused(code string, now time.Time) {
+	r.setResponded(refused, now)
+	r.Error, r.Secrets = code, nil
+}
+
+// end removes everything but what was fixed at the start.
 func (r *record) end() {
-	*r = record{Schema: r.Schema, Origin: r.Origin, Phase: ended, AnsweredAt: r.AnsweredAt}
-}
-
-// identity binds the keepsake to the session and to all that its start fixed.
-func (o origin) identity(key string) ([]string, error) {
-	text, err := json.Marshal(o)
-	return []string{"consent session", key, string(text)}, err
-}
-
-// callback is the redirect URI that is a page of ours.
-func callback(base string, name connection.Name) string { return base + "/callback/" + string(name) }
-
-// returnsToUs reports whether the browser ends at our callback. Another path or
-// host, even of the same deployment, has neither our page nor our cookie.
-func (o origin) returnsToUs() bool { return o.RedirectURI == callback(o.BaseURL, o.Connection) }
-
-// secure reports whether browsers reach us by https, which a __Host- cookie needs.
-func (o origin) secure() bool { return strings.HasPrefix(o.BaseURL, "https://") }
-
-// subject is the subject's name, also where none was stated.
-func (o origin) subject() connection.Subject {
-	if o.Subject == "" {
-		return connection.DefaultSubject
-	}
-	return o.Subject
+	*r = record{Schema: r.Schema, Start: r.Start, Phase: ended, RespondedAt: r.RespondedAt}
 }

@@ -7,29 +7,31 @@ import (
 	"errors"
 )
 
-// letter is what the public side writes and cannot read again.
-type letter struct {
-	Code         string `json:"code"`
-	Confirmation string `json:"confirmation"`
+// sealedResponse is what the front channel stores of an authorization response,
+// encrypted so that it cannot decrypt it itself.
+type sealedResponse struct {
+	Code             string `json:"code"`
+	ConfirmationCode string `json:"confirmation"`
 }
 
-// keepsake is what the signed side needs again.
-type keepsake struct {
-	// Verifier is empty where the connection goes without PKCE.
+// sessionSecrets are the secrets of the back channel, encrypted under its keyset.
+type sessionSecrets struct {
+	// Verifier is the PKCE verifier; empty if the connection does not use PKCE.
 	Verifier string `json:"verifier,omitempty"`
-	// Key opens the letter.
-	Key []byte `json:"key"`
+	// PrivateKey decrypts the sealedResponse.
+	PrivateKey []byte `json:"key"`
 }
 
-// The suite is the one of RFC 9180 that everybody has: DHKEM(X25519,
-// HKDF-SHA256), HKDF-SHA256, AES-256-GCM. A session lives less than an hour.
+// The HPKE suite (RFC 9180) is DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
+// AES-256-GCM. A session lives less than an hour, so the suite may change.
 func kem() hpke.KEM { return hpke.DHKEM(ecdh.X25519()) }
 
-// letterInfo binds a letter to its session.
-func letterInfo(key string) []byte { return []byte("tokenvend consent letter " + key) }
+// responseInfo binds a response to its session. Stored responses depend on the
+// text.
+func responseInfo(key string) []byte { return []byte("tokenvend consent letter " + key) }
 
-// newLetterKeys makes the key pair of one session.
-func newLetterKeys() (public, private []byte, err error) {
+// newResponseKeys creates the key pair of a session.
+func newResponseKeys() (public, private []byte, err error) {
 	pair, err := kem().GenerateKey()
 	if err != nil {
 		return nil, nil, err
@@ -38,32 +40,32 @@ func newLetterKeys() (public, private []byte, err error) {
 	return pair.PublicKey().Bytes(), private, err
 }
 
-// seal closes the letter towards the holder of the private key.
-func (l letter) seal(public []byte, key string) ([]byte, error) {
-	to, err := kem().NewPublicKey(public)
+// seal encrypts the response to the holder of the private key.
+func (r sealedResponse) seal(publicKey []byte, key string) ([]byte, error) {
+	recipient, err := kem().NewPublicKey(publicKey)
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(l)
+	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
 	}
-	return hpke.Seal(to, hpke.HKDFSHA256(), hpke.AES256GCM(), letterInfo(key), text)
+	return hpke.Seal(recipient, hpke.HKDFSHA256(), hpke.AES256GCM(), responseInfo(key), text)
 }
 
-// openLetter opens a letter. The error shows nothing of it.
-func openLetter(private []byte, key string, sealed []byte) (letter, error) {
-	holder, err := kem().NewPrivateKey(private)
+// openResponse decrypts a response. The errors contain nothing of it.
+func openResponse(privateKey []byte, key string, sealed []byte) (sealedResponse, error) {
+	recipient, err := kem().NewPrivateKey(privateKey)
 	if err != nil {
-		return letter{}, errors.New("the session's key cannot be read")
+		return sealedResponse{}, errors.New("the session's private key is invalid")
 	}
-	text, err := hpke.Open(holder, hpke.HKDFSHA256(), hpke.AES256GCM(), letterInfo(key), sealed)
+	text, err := hpke.Open(recipient, hpke.HKDFSHA256(), hpke.AES256GCM(), responseInfo(key), sealed)
 	if err != nil {
-		return letter{}, errors.New("the answer does not open with the session's key")
+		return sealedResponse{}, errors.New("the response does not decrypt with the session's key")
 	}
-	var l letter
-	if err := json.Unmarshal(text, &l); err != nil || l.Code == "" || l.Confirmation == "" {
-		return letter{}, errors.New("the answer is not what the public side writes")
+	var r sealedResponse
+	if err := json.Unmarshal(text, &r); err != nil || r.Code == "" || r.ConfirmationCode == "" {
+		return sealedResponse{}, errors.New("the response is not one that the front channel writes")
 	}
-	return l, nil
+	return r, nil
 }

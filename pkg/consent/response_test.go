@@ -50,7 +50,7 @@ func TestLetterIsOfOneSession(t *testing.T) {
 		words string
 	}{
 		{"opened in its own", false, "", ""},
-		{"moved to the session whose key it was sealed to", true, problem.SessionExpired, "cannot be opened"},
+		{"moved to the session whose key it was sealed to", true, problem.SessionExpired, "cannot be decrypted"},
 	} {
 		t.Run("AZ-20 an answer "+c.name, func(t *testing.T) {
 			w := newWorld()

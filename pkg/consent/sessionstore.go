@@ -11,88 +11,88 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// book reads and writes records. Its errors are *problem.Error.
-type book struct {
+// sessionStore reads and writes session records. Its errors are *problem.Error.
+type sessionStore struct {
 	sessions Sessions
 	rand     io.Reader
 }
 
-// amendments is how often a change is tried against those of others. A session
-// has few: each browser that leaves, its answer, and three wrong codes.
-const amendments = 8
+// updateAttempts bounds the retries of a conditional write. A session has few
+// writers: up to four browsers, the response, and three wrong codes.
+const updateAttempts = 8
 
 // create writes a new session.
-func (b book) create(ctx context.Context, key string, r record) error {
-	return bookProblem(b.write(ctx, tokenstore.Session{ID: key}, r))
+func (s sessionStore) create(ctx context.Context, key string, r record) error {
+	return storeError(s.write(ctx, tokenstore.Session{ID: key}, r))
 }
 
-// open reads a session.
-func (b book) open(ctx context.Context, key string) (record, error) {
-	_, r, err := b.read(ctx, key)
+// get reads a session.
+func (s sessionStore) get(ctx context.Context, key string) (record, error) {
+	_, r, err := s.read(ctx, key)
 	return r, err
 }
 
-// amend changes a session in one conditional write. When somebody else was
-// faster, change is asked again about the session as it stands then; its error
-// is returned, and nothing is written.
-func (b book) amend(ctx context.Context, key string, change func(*record) error) (record, error) {
-	for range amendments {
-		s, r, err := b.read(ctx, key)
+// update changes a session in one conditional write. If another writer was
+// faster, it reads the session again and repeats change. An error of change is
+// returned and nothing is written.
+func (s sessionStore) update(ctx context.Context, key string, change func(*record) error) (record, error) {
+	for range updateAttempts {
+		stored, r, err := s.read(ctx, key)
 		if err == nil {
 			err = change(&r)
 		}
 		if err != nil {
 			return record{}, err
 		}
-		err = b.write(ctx, s, r)
+		err = s.write(ctx, stored, r)
 		if !errors.Is(err, tokenstore.ErrSuperseded) {
-			return r, bookProblem(err)
+			return r, storeError(err)
 		}
 	}
-	return record{}, unavailable("the consent session is being changed by others all the time", tokenstore.ErrSuperseded)
+	return record{}, unavailable("too many concurrent changes of this consent session", tokenstore.ErrSuperseded)
 }
 
-func (b book) read(ctx context.Context, key string) (tokenstore.Session, record, error) {
-	s, err := b.sessions.Session(ctx, key)
+func (s sessionStore) read(ctx context.Context, key string) (tokenstore.Session, record, error) {
+	stored, err := s.sessions.Session(ctx, key)
 	switch {
 	case errors.Is(err, tokenstore.ErrCorrupt):
 		audit.From(ctx).Warn(audit.SessionCorrupt)
-		return s, record{}, gone("this consent session cannot be read")
+		return stored, record{}, sessionExpired("this consent session is unreadable")
 	case err != nil:
-		return s, record{}, bookProblem(err)
-	case s.Version == 0:
-		return s, record{}, gone("there is no such consent session, or not any more")
+		return stored, record{}, storeError(err)
+	case stored.Version == 0:
+		return stored, record{}, sessionExpired("no such consent session exists")
 	}
-	r, err := parseRecord(s.Text)
+	r, err := parseRecord(stored.Text)
 	switch {
 	case errors.Is(err, errSchema):
 		audit.From(ctx).Warn(audit.SessionSchemaUnknown)
-		return s, record{}, gone("this consent session was started by another release of the service")
+		return stored, record{}, sessionExpired("this consent session was started by another release of the service")
 	case err != nil:
 		audit.From(ctx).Warn(audit.SessionCorrupt)
-		return s, record{}, gone("this consent session cannot be read")
+		return stored, record{}, sessionExpired("this consent session is unreadable")
 	}
-	return s, r, nil
+	return stored, r, nil
 }
 
-func (b book) write(ctx context.Context, s tokenstore.Session, r record) (err error) {
-	if r.Writing, err = drawWord(b.rand); err != nil {
+func (s sessionStore) write(ctx context.Context, stored tokenstore.Session, r record) (err error) {
+	if r.WriteID, err = newID(s.rand); err != nil {
 		return err
 	}
-	if s.Text, err = json.Marshal(r); err != nil {
+	if stored.Text, err = json.Marshal(r); err != nil {
 		return err
 	}
-	s.DeleteAfter = r.sweepAt()
-	_, err = b.sessions.WriteSession(ctx, s)
+	stored.DeleteAfter = r.deleteAfter()
+	_, err = s.sessions.WriteSession(ctx, stored)
 	return err
 }
 
-func bookProblem(err error) error {
+func storeError(err error) error {
 	switch p := (*problem.Error)(nil); {
 	case err == nil, errors.As(err, &p):
 		return err
 	case errors.Is(err, errRandom):
 		return internal(err)
 	}
-	return unavailable("the table of consent sessions does not answer", err)
+	return unavailable("the table of consent sessions is unavailable", err)
 }

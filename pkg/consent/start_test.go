@@ -139,7 +139,7 @@ func TestPending(t *testing.T) {
 		w, _ := full(t)
 		w.now = noon.Add(4 * time.Minute)
 		err := start(w, owner)
-		expect(t, err, problem.RateLimited, "20 consent sessions")
+		expect(t, err, problem.RateLimited, "20 pending consent sessions")
 		if p := problem.Of(err); p.RetryAfter != 6*time.Minute {
 			t.Errorf("retry after %v", p.RetryAfter)
 		}
@@ -194,6 +194,6 @@ func TestPending(t *testing.T) {
 			t.Error("nothing says so")
 		}
 		w.tables.down = tokenstore.ErrUnavailable
-		expect(t, start(w, owner), problem.StoreUnavailable, "roster")
+		expect(t, start(w, owner), problem.StoreUnavailable, "list of pending")
 	})
 }

@@ -25,10 +25,10 @@ func TestConsent(t *testing.T) {
 	page := term.out.await(t, pageAddress, 1)
 
 	term.types("AAAA-AAAA")
-	term.out.await(t, `nobody has consented in the browser yet`, 1)
+	term.out.await(t, `the user has not consented in the browser yet`, 1)
 	code := mustBrowse(t, page, true)
 	term.types(wrong)
-	term.out.await(t, `2 of 3 tries are left`, 1)
+	term.out.await(t, `2 of 3 attempts are left`, 1)
 	term.types("")
 	term.types(" " + strings.ToLower(strings.ReplaceAll(code, "-", "")) + " ")
 	if exit := term.exit(); exit != 0 {
