@@ -82,7 +82,10 @@ func (r *Runner) serve(ctx context.Context, script string) (string, error) {
 		return heard.String(), nil
 	case err := <-r.exited:
 		r.service = nil
-		return heard.String(), errors.Join(errors.New("the service ended before it was ready"), err)
+		if err == nil {
+			err = errors.New("exit status 0")
+		}
+		return heard.String(), fmt.Errorf("the service ended before it was ready: %w", err)
 	case <-ctx.Done():
 		return heard.String(), errors.Join(ctx.Err(), r.Close())
 	}
