@@ -57,7 +57,7 @@ func (f *Fleet) process(function string, number int, timeout time.Duration, envi
 	p.host = lambdahost.New(lambdahost.Config{
 		Bootstrap: bootstrap(f.config.Bootstraps, function), Name: function, Timeout: timeout,
 		Env:    append(f.Environment(name), environment...),
-		Output: &stream{leaks: f.leaks, name: name, out: f.config.Output},
+		Output: f.leaks.stream(name, f.config.Output),
 	})
 	f.processes[name] = p
 	return p

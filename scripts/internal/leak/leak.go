@@ -1,11 +1,11 @@
 // Package leak finds secrets where they must not be: it searches the output of
-// a run for canaries, which are secrets and tokens known to have passed through
-// it, in every form that careless code would print them in.
+// a run for canaries, which are secrets and tokens that the run handled, in
+// every form that careless code would print them in.
 //
-// A canary is cut into short windows, and each window is looked for in each
-// form, so that a piece of a secret is found as surely as all of it. A finding
-// names the canary and the form, never the text: the report of a leak must not
-// be another one.
+// A canary is cut into short windows, and each window is searched for in each
+// form, so a piece of a secret is found as well as the whole. A finding names
+// the canary and the form, never the text: the report of a leak must not be
+// another leak.
 //
 // It is for tests, and knows nothing of what it searches.
 package leak
@@ -13,6 +13,7 @@ package leak
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 )
 
 // Canary is a text that must appear nowhere. Name says what it is.
@@ -22,7 +23,7 @@ type Canary struct{ Name, Text string }
 type Finding struct {
 	// Canary is the name, Form how it was written.
 	Canary, Form string
-	// Offset is where it stands in the text.
+	// Offset is its position in the text.
 	Offset int
 }
 
@@ -32,37 +33,41 @@ func (f Finding) String() string {
 }
 
 const (
-	// window is how many characters of a canary are looked for at once: few
-	// enough to notice a piece, and enough never to be met by chance.
+	// window is how many characters of a canary are searched for at once: few
+	// enough to find a piece, and enough not to match by chance.
 	window = 10
-	// shortest is the least length of a canary, that of a confirmation code: a
-	// random one is met by chance once in many thousand runs.
+	// shortest is the least length of a canary, which is that of a confirmation
+	// code: a random one matches by chance once in many thousand runs.
 	shortest = prefix
 	// prefix is the number of bytes by which needles are found.
 	prefix = 8
 )
 
-// Search is a set of canaries, ready to be looked for. It is not safe for
-// concurrent use while canaries are added.
+// Search is a set of canaries. It is safe for concurrent use.
 type Search struct {
+	mu      sync.RWMutex
 	known   map[string]bool
 	needles map[uint64][]needle
+	// longest is the length of the longest needle in bytes.
+	longest int
 }
 
 // needle is one window of a canary in one form.
 type needle struct{ text, canary, form string }
 
-// NewSearch returns a Search for nothing yet.
+// NewSearch returns a Search without canaries.
 func NewSearch() *Search {
 	return &Search{known: map[string]bool{}, needles: map[uint64][]needle{}}
 }
 
-// Add makes c one of the texts to look for; one that is known already changes
-// nothing. The error says that its text is too short to be told from chance.
+// Add adds a canary; one that is known already changes nothing. It fails when
+// the text is so short that it would match by chance.
 func (s *Search) Add(c Canary) error {
 	if len(c.Text) < shortest {
-		return fmt.Errorf("canary %q has %d bytes; it needs %d to be told from chance", c.Name, len(c.Text), shortest)
+		return fmt.Errorf("canary %q has %d bytes; fewer than %d match by chance", c.Name, len(c.Text), shortest)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.known[c.Text] {
 		return nil
 	}
@@ -77,8 +82,8 @@ func (s *Search) Add(c Canary) error {
 	return nil
 }
 
-// insert keeps the first of needles that read alike: most forms leave plain
-// letters as they are.
+// insert keeps the first of equal needles: most forms leave plain letters
+// unchanged.
 func (s *Search) insert(n needle) {
 	key := binary.LittleEndian.Uint64([]byte(n.text))
 	for _, other := range s.needles[key] {
@@ -87,11 +92,14 @@ func (s *Search) insert(n needle) {
 		}
 	}
 	s.needles[key] = append(s.needles[key], n)
+	s.longest = max(s.longest, len(n.text))
 }
 
 // Find returns what it finds in text, in order of appearance; each canary and
 // form is reported once.
 func (s *Search) Find(text []byte) []Finding {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	var found []Finding
 	seen := map[[2]string]bool{}
 	for at := 0; at+prefix <= len(text); at++ {
@@ -105,4 +113,11 @@ func (s *Search) Find(text []byte) []Finding {
 		}
 	}
 	return found
+}
+
+// span is the length of the longest needle in bytes.
+func (s *Search) span() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.longest
 }

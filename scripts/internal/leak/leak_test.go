@@ -1,10 +1,12 @@
 package leak_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -80,6 +82,17 @@ func TestSearch(t *testing.T) {
 		found := s.Find([]byte("..ghijklmnopqrstuv..0123456789abcdef"))
 		if len(found) != 2 || found[0].String() != "b in plain text at byte 2" || found[1].Offset != 20 {
 			t.Errorf("found %v", found)
+		}
+	})
+	t.Run("INV-5 AZ-54 in two writes", func(t *testing.T) {
+		var out bytes.Buffer
+		var found []leak.Finding
+		stream := search(t, leak.Canary{Name: "a", Text: "0123456789abcdef"}).Stream(&out, func(f leak.Finding) { found = append(found, f) })
+		for _, piece := range []string{strings.Repeat("line\n", 2000), "0123", "456789", "ab"} {
+			_, _ = io.WriteString(stream, piece) // a buffer does not fail
+		}
+		if len(found) == 0 || found[0].Canary != "a" || out.Len() != 10_012 {
+			t.Errorf("found %v, %d bytes were passed on", found, out.Len())
 		}
 	})
 	t.Run("AZ-54 a canary that chance could write", func(t *testing.T) {

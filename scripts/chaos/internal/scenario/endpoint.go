@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -26,7 +27,7 @@ func (s *stage) declareAt(ctx context.Context, connection, address string) error
 func declaration(connection, address string) []byte {
 	text, _ := json.Marshal(map[string]string{ // texts only
 		"provider": "oauth2", "token_url": address + "/token",
-		"client_id": connection, "client_secret": "secret-of-" + connection + "-5f0d9c2e7a",
+		"client_id": connection, "client_secret": rand.Text(),
 	})
 	return text
 }
@@ -34,7 +35,7 @@ func declaration(connection, address string) []byte {
 // grant writes a token that lives for an hour.
 func grant(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = fmt.Fprintf(w, `{"access_token":"granted-%d-4b1c8e","token_type":"Bearer","expires_in":3600}`, time.Now().UnixNano())
+	_, _ = fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":3600}`, rand.Text())
 }
 
 // trickle begins an answer at once and completes it that much later.
