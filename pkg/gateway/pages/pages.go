@@ -1,11 +1,10 @@
-// Package pages writes the public pages as HTML: the consent page, the page with
-// the confirmation code, the one after a refusal, and one for everything that
-// can go wrong.
+// Package pages renders the public pages as HTML: the consent page, the page with
+// the confirmation code, the page after a refusal, and the error page.
 //
-// They have no script and load nothing from anywhere; their one style sheet
-// stands in the page, and their Content-Security-Policy names its hash. They
-// hold no code, no state and no session's id (AZ-29). Templates are parsed when
-// the first page is written, and not at every cold start.
+// They have no script and load nothing; the style sheet is inline, and the
+// Content-Security-Policy allows only its hash. They contain no authorization
+// code, state or session id (AZ-29). Templates are parsed when the first page is
+// rendered, not at every cold start.
 package pages
 
 import (
@@ -24,12 +23,12 @@ import (
 //go:embed html
 var files embed.FS
 
-// Pages writes pages. It is safe for concurrent use.
+// Pages renders pages. It is safe for concurrent use.
 type Pages struct {
 	parsed func() (parsed, error)
 }
 
-// parsed are the templates and what a policy says of their style.
+// parsed holds the templates and the hash of their style for the policy.
 type parsed struct {
 	templates *template.Template
 	style     string
@@ -56,28 +55,28 @@ func parse() (parsed, error) {
 	return parsed{templates: templates, style: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"}, nil
 }
 
-// Consent writes the consent page. Its form leads to the provider by a redirect,
-// and Chromium holds every hop of that to form-action: the provider's own and,
-// where it sends people on to sign in elsewhere, ones that nobody can foresee. So
-// any https goes; the form has nothing of use to a stranger in it.
+// Consent renders the consent page. Its form is answered with a redirect to the
+// provider, and Chromium applies form-action to every further redirect, such as
+// to a sign-in page on a host that cannot be known here. So any https host is
+// allowed; the form contains nothing that another site could use.
 func (p *Pages) Consent(c consent.Page) (gateway.Document, error) {
 	return p.write("consent", consentView{c}, "'self' "+c.ProviderOrigin+" https:")
 }
 
-// Callback writes what a browser sees that came back from the provider.
+// Callback renders the page after the authorization response.
 func (p *Pages) Callback(r consent.CallbackResult) (gateway.Document, error) {
 	if r.Denied {
-		return p.write("refused", receiptView{r}, "'none'")
+		return p.write("refused", callbackView{r}, "'none'")
 	}
-	return p.write("receipt", receiptView{r}, "'none'")
+	return p.write("callback", callbackView{r}, "'none'")
 }
 
-// Error writes an error page.
-func (p *Pages) Error(t gateway.ErrorPage) (gateway.Document, error) {
-	return p.write("trouble", viewOf(t), "'none'")
+// Error renders an error page.
+func (p *Pages) Error(e gateway.ErrorPage) (gateway.Document, error) {
+	return p.write("error", viewOf(e), "'none'")
 }
 
-// write fills in one page. The policy lets its forms go to formAction only.
+// write renders one page. Its policy allows forms to be sent to formAction only.
 func (p *Pages) write(name string, view any, formAction string) (gateway.Document, error) {
 	all, err := p.parsed()
 	if err != nil {

@@ -30,7 +30,7 @@ func page() consent.Page {
 		ProviderOrigin: "https://login.example.com", CSRF: "form-word"}
 }
 
-func receipt() consent.CallbackResult {
+func callbackResult() consent.CallbackResult {
 	return consent.CallbackResult{ConfirmationCode: redact.New("WX7K-M4QH"), Connection: "studio", Subject: "anna", Provider: "creative-force",
 		Principal: "arn:aws:iam::111122223333:user/app", ExpiresAt: at.Add(30 * time.Minute)}
 }
@@ -53,23 +53,23 @@ func all(t *testing.T) map[string]gateway.Document {
 	foreign.RedirectHost, foreign.Principal, foreign.Provider, foreign.Scopes = hostile, hostile, "oauth2", []string{hostile}
 	d, err = p.Consent(foreign)
 	add("consent elsewhere", d, err)
-	d, err = p.Callback(receipt())
-	add("receipt", d, err)
-	refused := receipt()
+	d, err = p.Callback(callbackResult())
+	add("callback", d, err)
+	refused := callbackResult()
 	for _, code := range []string{"access_denied", "server_error", ""} {
 		refused.Denied, refused.Error = true, code
 		d, err = p.Callback(refused)
 		add("refused "+code, d, err)
 	}
-	for _, trouble := range troubles() {
-		trouble.Detail, trouble.RequestID = hostile, "request-1"
-		d, err = p.Error(trouble)
-		add(fmt.Sprintf("trouble %d %s %t %t", trouble.Status, trouble.Code, trouble.OtherBrowser, trouble.ManualState), d, err)
+	for _, page := range errorPages() {
+		page.Detail, page.RequestID = hostile, "request-1"
+		d, err = p.Error(page)
+		add(fmt.Sprintf("error %d %s %t %t", page.Status, page.Code, page.OtherBrowser, page.ManualState), d, err)
 	}
 	return documents
 }
 
-func troubles() []gateway.ErrorPage {
+func errorPages() []gateway.ErrorPage {
 	return []gateway.ErrorPage{
 		{Status: 400, Code: problem.InvalidRequest}, {Status: 400, Code: problem.InvalidRequest, OtherBrowser: true},
 		{Status: 400, Code: problem.InvalidRequest, ManualState: true},
@@ -119,7 +119,7 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-func TestConsentPageTells(t *testing.T) {
+func TestConsentPageContent(t *testing.T) {
 	html := string(all(t)["consent"].HTML)
 	for _, want := range []string{"studio", "anna", "creative-force", "login.example.com", "arn:aws:iam::111122223333:user/app", "<code>cfgateway</code>",
 		"<code>offline_access</code>", `<time datetime="2026-01-01T11:00:00Z">1 January 2026, 11:00 UTC</time>`, "11:10 UTC",
@@ -143,9 +143,9 @@ func TestConsentPageTells(t *testing.T) {
 	}
 }
 
-func TestReceiptTells(t *testing.T) {
-	html := string(all(t)["receipt"].HTML)
-	if !strings.Contains(html, `<strong id="confirmation-code">WX7K-M4QH</strong>`) || !strings.Contains(html, "Give it to nobody else") {
+func TestCallbackPageContent(t *testing.T) {
+	html := string(all(t)["callback"].HTML)
+	if !strings.Contains(html, `<strong id="confirmation-code">WX7K-M4QH</strong>`) || !strings.Contains(html, "Give it to no one else") {
 		t.Errorf("AZ-23 %s", html)
 	}
 	for _, name := range []string{"refused access_denied", "refused server_error", "refused "} {
@@ -156,26 +156,26 @@ func TestReceiptTells(t *testing.T) {
 	}
 }
 
-func TestTroubleTells(t *testing.T) {
+func TestErrorPageContent(t *testing.T) {
 	titles := map[string]string{}
-	for _, trouble := range troubles() {
-		trouble.Detail, trouble.RequestID = "this went wrong", "request-1"
-		d, err := pages.New().Error(trouble)
+	for _, page := range errorPages() {
+		page.Detail, page.RequestID = "this went wrong", "request-1"
+		d, err := pages.New().Error(page)
 		if err != nil {
 			t.Fatal(err)
 		}
 		html := string(d.HTML)
-		for _, want := range []string{"This went wrong.", "What to do now", "request-1", fmt.Sprintf("%d %s", trouble.Status, http.StatusText(trouble.Status))} {
+		for _, want := range []string{"This went wrong.", "What to do now", "request-1", fmt.Sprintf("%d %s", page.Status, http.StatusText(page.Status))} {
 			if !strings.Contains(html, want) {
-				t.Errorf("%d %s lacks %q", trouble.Status, trouble.Code, want)
+				t.Errorf("%d %s lacks %q", page.Status, page.Code, want)
 			}
 		}
 		_, rest, _ := strings.Cut(html, "<h1>")
 		title, _, _ := strings.Cut(rest, "</h1>")
-		if other, taken := titles[title]; taken && trouble.Status != 413 && trouble.Status != 503 {
-			t.Errorf("%d is called %q as %s is", trouble.Status, title, other)
+		if other, taken := titles[title]; taken && page.Status != 413 && page.Status != 503 {
+			t.Errorf("%d is called %q as %s is", page.Status, title, other)
 		}
-		titles[title] = string(trouble.Code)
+		titles[title] = string(page.Code)
 	}
 }
 

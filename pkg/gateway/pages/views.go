@@ -16,7 +16,7 @@ import (
 
 type consentView struct{ consent.Page }
 
-// IsDefault reports whether there is no subject worth naming.
+// IsDefault reports whether the page omits the subject.
 func (v consentView) IsDefault() bool { return v.Subject == connection.DefaultSubject }
 
 // ProviderHost is where the browser goes next. An origin is scheme and host.
@@ -25,88 +25,87 @@ func (v consentView) ProviderHost() string {
 	return host
 }
 
-// ProviderName is the catalogue's name, if that says anything.
-func (v consentView) ProviderName() string { return telling(v.Provider) }
+// ProviderName is the provider's name in the catalogue, if it has one.
+func (v consentView) ProviderName() string { return providerName(v.Provider) }
 
-// telling leaves out what the catalogue calls servers that it does not know.
-func telling(provider string) string {
+// providerName omits the catalogue's generic entry.
+func providerName(provider string) string {
 	if provider == "oauth2" {
 		return ""
 	}
 	return provider
 }
 
-type receiptView struct{ consent.CallbackResult }
+type callbackView struct{ consent.CallbackResult }
 
-// IsDefault reports whether there is no subject worth naming.
-func (v receiptView) IsDefault() bool { return v.Subject == connection.DefaultSubject }
+// IsDefault reports whether the page omits the subject.
+func (v callbackView) IsDefault() bool { return v.Subject == connection.DefaultSubject }
 
-// ProviderName is the catalogue's name, if that says anything.
-func (v receiptView) ProviderName() string { return telling(v.Provider) }
+// ProviderName is the provider's name in the catalogue, if it has one.
+func (v callbackView) ProviderName() string { return providerName(v.Provider) }
 
-// Code is the confirmation code, for the one page that it is meant for.
-func (v receiptView) Code() string { return v.ConfirmationCode.Reveal() }
+// Code is the confirmation code. Only the callback page may contain it.
+func (v callbackView) Code() string { return v.ConfirmationCode.Reveal() }
 
-type troubleView struct {
+type errorView struct {
 	gateway.ErrorPage
-	words
+	advice
 }
 
-// StatusText is the status in words.
-func (v troubleView) StatusText() string { return http.StatusText(v.Status) }
+// StatusText is the name of the status.
+func (v errorView) StatusText() string { return http.StatusText(v.Status) }
 
-// words are what an error page says beside the detail of the error.
-type words struct{ Title, Remedy string }
+// advice is the text of an error page beside the error's detail.
+type advice struct{ Title, Remedy string }
 
-func viewOf(t gateway.ErrorPage) troubleView { return troubleView{ErrorPage: t, words: wordsFor(t)} }
+func viewOf(e gateway.ErrorPage) errorView { return errorView{ErrorPage: e, advice: adviceFor(e)} }
 
-func wordsFor(t gateway.ErrorPage) words {
+func adviceFor(e gateway.ErrorPage) advice {
 	switch {
-	case t.OtherBrowser:
-		return words{"This is another browser", "Nothing has been stored. Go back to the browser in which you pressed Continue and finish there, " +
-			"or open your link in this one and begin anew."}
-	case t.ManualState:
-		return words{"Copy the address of this page", "Copy the whole address from the address bar, and complete the consent with it or hand it to whoever you " +
-			"started with, and to nobody else: whoever has it may act for you. If you did not start this, close this page."}
-	case t.Status == http.StatusMethodNotAllowed:
-		return words{"This address cannot be used like that", "Open the link that you were given in a browser, as it is."}
+	case e.OtherBrowser:
+		return advice{"This is another browser", "Nothing has been stored. Go back to the browser in which you pressed Continue and finish there, " +
+			"or open your link in this browser and start from there."}
+	case e.ManualState:
+		return advice{"Copy the address of this page", "Copy the whole address from the address bar. Complete the consent with it, or give it to the person you " +
+			"started this with and to no one else: anyone who has it can act for you. If you did not start this, close this page."}
+	case e.Status == http.StatusMethodNotAllowed:
+		return advice{"This address cannot be used like that", "Open the link that you were given in a browser, without changing it."}
 	}
-	switch t.Code {
+	switch e.Code {
 	case problem.SessionExpired:
-		return words{"This consent is over", "If you have handed over a confirmation code, there is nothing left to do here. If not, ask whoever you started with " +
-			"to start again. You will get a new link; this one stays used up."}
+		return advice{"This consent is over", "If you have handed over a confirmation code, there is nothing left to do here. If not, ask the person you started this with " +
+			"to start again. You will get a new link; this one no longer works."}
 	case problem.ConnectionNotFound:
-		return words{"There is nothing here", "Check that you opened the whole link that you were given, or ask whoever sent it for another one."}
+		return advice{"There is nothing here", "Check that you opened the whole link that you were given, or ask the person who sent it for another one."}
 	case problem.AccessDenied:
-		return words{"This is not allowed", "Open the link that you were given again. If that does not help, ask whoever sent it to start again."}
+		return advice{"This is not allowed", "Open the link that you were given again. If that does not help, ask the person who sent it to start again."}
 	case problem.RateLimited, problem.StoreUnavailable:
-		return words{"Not possible right now", "Wait a minute, then load this page again. Nothing is lost."}
+		return advice{"Not possible right now", "Wait a minute, then load this page again. Nothing is lost."}
 	case problem.InvalidRequest:
-		return words{"This page cannot go on", "Open the link that you were given again, the whole of it and in one browser, and continue from there. " +
-			"If that does not help, ask whoever sent it to start again."}
+		return advice{"This page cannot go on", "Open the complete link that you were given again, in one browser, and continue from there. " +
+			"If that does not help, ask the person who sent it to start again."}
 	}
-	return words{"Something went wrong here", "It is not your fault. Load this page again in a minute; if that does not help, tell whoever runs this service the request number below."}
+	return advice{"Something went wrong here", "It is not your fault. Load this page again in a minute; if that does not help, give the request number below to the operator of this service."}
 }
 
-// instant shows an instant to people, and to programs.
+// instant renders a time for people and for programs.
 func instant(at time.Time) template.HTML { return timeElement(at, "2 January 2006, 15:04 MST") }
 
-// hour shows an instant where the day has been said.
+// hour renders a time whose day is already on the page.
 func hour(at time.Time) template.HTML { return timeElement(at, "15:04 MST") }
 
 func timeElement(at time.Time, layout string) template.HTML {
 	at = at.UTC()
-	// Both forms are digits, letters and signs that mean nothing to HTML.
+	// Neither layout produces characters that are special in HTML.
 	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `">` + at.Format(layout) + `</time>`)
 }
 
-// breakable lets a long host go on in the next line where a reader expects it,
-// and not in the middle of a word.
+// breakable lets a browser wrap a long host name behind its dots.
 func breakable(host string) template.HTML {
 	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(host), ".", ".<wbr>"))
 }
 
-// sentence makes one of an error's detail.
+// sentence starts an error's detail with a capital letter and ends it with a dot.
 func sentence(detail string) string {
 	first, size := utf8.DecodeRuneInString(detail)
 	if size == 0 {
