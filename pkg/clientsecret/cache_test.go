@@ -12,7 +12,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 )
 
-// numbered is a source whose answers count: the version id is the number of the read.
+// numbered is a source that counts its reads: the version id is the number of the read.
 type numbered struct {
 	mu    sync.Mutex
 	reads int
@@ -32,22 +32,22 @@ func (n *numbered) Load(_ context.Context, name string, _ clientsecret.Stage, _ 
 	return clientsecret.Secret{Name: name, VersionID: fmt.Sprint(read)}, err
 }
 
-// setup is a cache in front of a numbered source, and a clock to turn.
-type setup struct {
+// fixture is a cache in front of a numbered source, with an adjustable clock.
+type fixture struct {
 	*clientsecret.Cache
 	source *numbered
 	now    time.Time
 }
 
-func newSetup(maxSecrets int) *setup {
-	s := &setup{source: &numbered{}, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+func newFixture(maxSecrets int) *fixture {
+	s := &fixture{source: &numbered{}, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	s.Cache = clientsecret.NewCache(clientsecret.CacheConfig{
 		Source: s.source, Now: func() time.Time { return s.now }, MaxSecrets: maxSecrets,
 	})
 	return s
 }
 
-func (s *setup) expect(t *testing.T, name string, fresh bool, version string) {
+func (s *fixture) expect(t *testing.T, name string, fresh bool, version string) {
 	t.Helper()
 	secret, err := s.Load(t.Context(), name, clientsecret.Current, fresh)
 	if err != nil || secret.VersionID != version || secret.Name != name {
@@ -61,13 +61,13 @@ func TestCacheAge(t *testing.T) {
 		step time.Duration
 		want string
 	}{
-		{"CR-22 kept for a minute", 60*time.Second - 1, "1"},
+		{"CR-22 cached for a minute", 60*time.Second - 1, "1"},
 		{"CR-22 and no longer", 60 * time.Second, "2"},
 		{"CR-11 a clock set back makes the age unknown", -time.Second, "2"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := newSetup(0)
+			s := newFixture(0)
 			s.expect(t, "crm", false, "1")
 			s.now = s.now.Add(test.step)
 			s.expect(t, "crm", false, test.want)
@@ -76,7 +76,7 @@ func TestCacheAge(t *testing.T) {
 }
 
 func TestCacheAgeCountsFromTheStartOfTheRead(t *testing.T) {
-	s := newSetup(0)
+	s := newFixture(0)
 	s.source.during = func(int) { s.now = s.now.Add(40 * time.Second) }
 	s.expect(t, "crm", false, "1")
 	s.now = s.now.Add(20 * time.Second)
@@ -84,7 +84,7 @@ func TestCacheAgeCountsFromTheStartOfTheRead(t *testing.T) {
 }
 
 func TestCacheMaxAgeNeverExceedsAMinute(t *testing.T) {
-	s := newSetup(0)
+	s := newFixture(0)
 	c := clientsecret.NewCache(clientsecret.CacheConfig{
 		Source: s.source, Now: func() time.Time { return s.now }, MaxAge: time.Hour,
 	})
@@ -97,15 +97,15 @@ func TestCacheMaxAgeNeverExceedsAMinute(t *testing.T) {
 	}
 }
 
-func TestCacheFreshGoesPastAndReplaces(t *testing.T) {
-	s := newSetup(0)
+func TestCacheFreshBypassesAndReplaces(t *testing.T) {
+	s := newFixture(0)
 	s.expect(t, "crm", false, "1")
 	s.expect(t, "crm", true, "2")
 	s.expect(t, "crm", false, "2")
 }
 
-func TestCachePreviousIsNotKept(t *testing.T) {
-	s := newSetup(0)
+func TestCachePreviousIsNotCached(t *testing.T) {
+	s := newFixture(0)
 	for _, want := range []string{"1", "2"} {
 		secret, err := s.Load(t.Context(), "crm", clientsecret.Previous, false)
 		if err != nil || secret.VersionID != want {
@@ -119,15 +119,15 @@ func TestCacheFailures(t *testing.T) {
 	tests := []struct {
 		name string
 		err  error
-		want string // the read that answers once the source is well again
+		want string // the read that answers once the source is available again
 	}{
-		{"CR-22 an unavailable source leaves what is kept", clientsecret.ErrUnavailable, "1"},
+		{"CR-22 an unavailable source keeps the cached secret", clientsecret.ErrUnavailable, "1"},
 		{"CR-22 a deleted secret is dropped", clientsecret.ErrNotFound, "3"},
 		{"FI-35 an unreadable secret is dropped", clientsecret.ErrUnreadable, "3"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := newSetup(0)
+			s := newFixture(0)
 			s.expect(t, "crm", false, "1")
 			s.source.err = fmt.Errorf("crm: %w", test.err)
 			if _, err := s.Load(t.Context(), "crm", clientsecret.Current, true); !errors.Is(err, test.err) {
@@ -139,8 +139,8 @@ func TestCacheFailures(t *testing.T) {
 	}
 }
 
-func TestCacheFailuresAreNotRemembered(t *testing.T) {
-	s := newSetup(0)
+func TestCacheFailuresAreNotCached(t *testing.T) {
+	s := newFixture(0)
 	s.source.err = clientsecret.ErrNotFound
 	if _, err := s.Load(t.Context(), "crm", clientsecret.Current, false); !errors.Is(err, clientsecret.ErrNotFound) {
 		t.Fatalf("got %v", err)
@@ -149,10 +149,10 @@ func TestCacheFailuresAreNotRemembered(t *testing.T) {
 	s.expect(t, "crm", false, "2")
 }
 
-// A slow read began before the secret changed and ends after a fresh read saw
-// the change: what it brings is out of date.
-func TestCacheSlowReadDoesNotUndoAFreshOne(t *testing.T) {
-	s := newSetup(0)
+// A slow read begins before the secret changes and ends after a fresh read has
+// seen the change: its result is outdated.
+func TestCacheSlowReadDoesNotReplaceAFreshOne(t *testing.T) {
+	s := newFixture(0)
 	s.source.during = func(read int) {
 		if read == 1 {
 			s.expect(t, "crm", true, "2")
@@ -163,19 +163,19 @@ func TestCacheSlowReadDoesNotUndoAFreshOne(t *testing.T) {
 }
 
 func TestCacheIsBounded(t *testing.T) {
-	s := newSetup(2)
+	s := newFixture(2)
 	s.expect(t, "a", false, "1")
 	s.expect(t, "b", false, "2")
-	s.expect(t, "b", true, "3") // takes no room
+	s.expect(t, "b", true, "3") // needs no eviction
 	s.expect(t, "a", false, "1")
-	s.expect(t, "c", false, "4") // the oldest, a, makes room
+	s.expect(t, "c", false, "4") // evicts the oldest, a
 	s.expect(t, "b", false, "3")
 	s.expect(t, "c", false, "4")
 	s.expect(t, "a", false, "5")
 }
 
 func TestCacheConcurrentUse(t *testing.T) {
-	s := newSetup(2)
+	s := newFixture(2)
 	var wait sync.WaitGroup
 	for i := range 16 {
 		wait.Go(func() {
@@ -191,17 +191,17 @@ func TestCacheConcurrentUse(t *testing.T) {
 	wait.Wait()
 }
 
-func TestCallersAtOnceShareARead(t *testing.T) {
+func TestConcurrentCallersShareARead(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		err  error
 	}{
-		{"CR-22 of an answer", nil},
-		{"CR-22 and of a failure", clientsecret.ErrUnavailable},
+		{"CR-22 of a secret", nil},
+		{"CR-22 and of an error", clientsecret.ErrUnavailable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSetup(0)
+				s := newFixture(0)
 				s.source.err = test.err
 				answered := make(chan struct{})
 				s.source.during = func(int) { <-answered }
@@ -224,9 +224,9 @@ func TestCallersAtOnceShareARead(t *testing.T) {
 	}
 }
 
-func TestAWaitingCallerMayGiveUp(t *testing.T) {
+func TestWaitingCallerMayLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSetup(0)
+		s := newFixture(0)
 		answered := make(chan struct{})
 		s.source.during = func(int) { <-answered }
 		first, second := make(chan error), make(chan error)
@@ -244,9 +244,9 @@ func TestAWaitingCallerMayGiveUp(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		if err := <-second; !errors.Is(err, clientsecret.ErrUnavailable) {
-			t.Errorf("who gave up got %v", err)
+			t.Errorf("the caller that left got %v", err)
 		}
-		give() // the others may still want the answer
+		give() // other callers may still wait for the result
 		close(answered)
 		if err := <-first; err != nil {
 			t.Errorf("the read ended with its first caller: %v", err)

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// maxName is the longest name a secret can be asked for, in bytes.
+// maxName is the longest name of a secret that is read, in bytes.
 const maxName = 64
 
-// CheckName is the last line of defence before a name becomes a file's name or
-// part of a secret's id: whatever else may have let it through, only lower-case
-// letters, digits and hyphens pass here. The error is ErrNotFound, because no
-// such secret can exist; it does not repeat the name.
+// CheckName is the last check before a name becomes a file's name or part of a
+// secret's id: only lower-case letters, digits and hyphens are accepted, whatever
+// earlier checks allow. The error is ErrNotFound, because no such secret can
+// exist; it does not repeat the name.
 func CheckName(name string) error {
 	if name == "" || len(name) > maxName {
 		return fmt.Errorf("%w: a name has 1 to %d characters", ErrNotFound, maxName)
@@ -24,9 +24,9 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckDot judges a listed name. One that reads bundle.member is refused with
-// ErrUnreadable: that name belongs to a member inside the secret bundle, so a
-// secret of its own would never be asked for and only seem to work.
+// CheckDot refuses a listed name of the form bundle.member with ErrUnreadable: that
+// name means a member inside the secret bundle, so a secret of that name would
+// never be read.
 func CheckDot(origin, name string) error {
 	bundle, member, dotted := strings.Cut(name, ".")
 	if !dotted {

@@ -1,10 +1,10 @@
 // Package config turns the environment of a function into one validated value,
 // before anything is called.
 //
-// It reads what is tokenvend's own; region, endpoints and credentials are read
-// by awsconfig, under the AWS SDK's names. A function names the variables it
-// needs and is given no others. Every problem is reported at once, each naming
-// its variable and how to mend it; a bad value never becomes a default.
+// It reads the variables of tokenvend; awsconfig reads region, endpoints and
+// credentials under the names of the AWS SDK. A function lists the variables that
+// it needs and gets no others. All errors are reported at once, each with its
+// variable and how to fix it; an invalid value never becomes a default.
 package config
 
 import (
@@ -18,46 +18,45 @@ import (
 // Variable is the name of an environment variable.
 type Variable string
 
-// The variables that exist. Unless said otherwise, one that is set to nothing
-// counts as not set.
+// The variables. An empty one counts as not set, except SECRET_PREFIX.
 const (
-	// TokenTable is the DynamoDB table's name. Required where needed.
+	// TokenTable is the name of the DynamoDB table. Required.
 	TokenTable Variable = "TOKEN_TABLE"
-	// SecretPrefix is what stands before a connection's name in Secrets Manager;
-	// not set it is tokenvend/. Empty is refused: every secret would be a connection.
+	// SecretPrefix precedes a connection's name in Secrets Manager; the default is
+	// tokenvend/. Empty is refused: every secret would be a connection.
 	SecretPrefix Variable = "SECRET_PREFIX"
-	// SealingSecretID is the name or ARN of the sealing keyset. Required where needed.
+	// SealingSecretID is the name or ARN of the sealing keyset. Required.
 	SealingSecretID Variable = "SEALING_SECRET_ID"
-	// PublicBaseURL is the public base of the consent page and the callback;
-	// not set it follows from the call that starts a consent.
+	// PublicBaseURL is the public base URL of the consent page and the callback; the
+	// default is derived from the request that starts a consent.
 	PublicBaseURL Variable = "PUBLIC_BASE_URL"
-	// LogLevel is debug, info, warn or error; not set it is info.
+	// LogLevel is debug, info, warn or error; the default is info.
 	LogLevel Variable = "LOG_LEVEL"
-	// ProviderAllowCIDRs are networks that a provider may be in although private
-	// or loopback, separated by commas or spaces; not set there are none.
+	// ProviderAllowCIDRs are private or loopback networks in which providers are
+	// allowed, separated by commas or spaces; the default is none.
 	ProviderAllowCIDRs Variable = "PROVIDER_ALLOW_CIDRS"
 )
 
-// Config is what the environment says. Fields of variables that were not asked
-// for are zero.
+// Config is the validated environment. Fields of variables that the function does
+// not need are zero.
 type Config struct {
 	TokenTable      string
 	SecretPrefix    string
 	SealingSecretID string
-	// PublicBaseURL has no slash at its end. Empty: the base follows from the call.
+	// PublicBaseURL has no trailing slash. Empty: it is derived from the request.
 	PublicBaseURL      string
 	LogLevel           slog.Level
 	ProviderAllowCIDRs []netip.Prefix
 }
 
-// Lookup finds a variable, as os.LookupEnv does.
+// Lookup returns a variable, as os.LookupEnv does.
 type Lookup func(name string) (value string, set bool)
 
-// parser checks one variable's value and puts it into the configuration. Its
-// error says what is wrong with the value, and does not repeat it.
+// parser checks the value of one variable and stores it in the configuration. Its
+// error says what is wrong with the value and does not repeat it.
 type parser func(value string, set bool, c *Config) error
 
-// parsers are the variables in the order in which problems are reported.
+// parsers are the variables in the order in which errors are reported.
 func parsers() []struct {
 	variable Variable
 	parse    parser
@@ -75,33 +74,34 @@ func parsers() []struct {
 	}
 }
 
-// Load reads the variables that a function needs. The error joins every problem
-// found, one to a line.
+// Load reads the variables that a function needs. It joins all errors, one on each
+// line.
 func Load(lookup Lookup, needs ...Variable) (Config, error) {
 	var c Config
-	var problems []error
+	var errs []error
 	for _, p := range parsers() {
 		if !slices.Contains(needs, p.variable) {
 			continue
 		}
 		value, set := lookup(string(p.variable))
 		if err := p.parse(value, set, &c); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", p.variable, err))
+			errs = append(errs, fmt.Errorf("%s: %w", p.variable, err))
 		}
 	}
-	problems = append(problems, checkApart(c))
-	if err := errors.Join(problems...); err != nil {
+	errs = append(errs, checkKeysetOutsidePrefix(c))
+	if err := errors.Join(errs...); err != nil {
 		return Config{}, err
 	}
 	return c, nil
 }
 
-// checkApart refuses a keyset that lies among the connections: whoever may edit
-// connections could then replace it, and it would be listed as one.
-func checkApart(c Config) error {
+// checkKeysetOutsidePrefix refuses a sealing keyset below the prefix of the
+// connections. A principal that may edit connections could then replace the
+// keyset, and it would be listed as a connection.
+func checkKeysetOutsidePrefix(c Config) error {
 	if c.SecretPrefix == "" || c.SealingSecretID == "" || !under(c.SealingSecretID, c.SecretPrefix) {
 		return nil
 	}
-	return fmt.Errorf("%s: the secret lies under %s, where it would be a connection; give it a name outside",
+	return fmt.Errorf("%s: the secret is below %s, where it would be a connection; use a name outside that prefix",
 		SealingSecretID, SecretPrefix)
 }

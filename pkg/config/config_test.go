@@ -12,7 +12,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/config"
 )
 
-// environment is an environment that records what was asked of it.
+// environment is an environment that records which variables are read.
 type environment struct {
 	values map[string]string
 	asked  []string
@@ -90,7 +90,7 @@ func TestValues(t *testing.T) {
 		{"table with a space", config.TokenTable, "tokens ", "character 7"},
 
 		{"prefix empty", config.SecretPrefix, "", "every secret of the account"},
-		{"prefix without a separator at its end", config.SecretPrefix, "tokenvend", "add / at its end"},
+		{"prefix without a separator at its end", config.SecretPrefix, "tokenvend", "append /"},
 		{"prefix with a star", config.SecretPrefix, "token*/", "character 6"},
 		{"prefix not ASCII", config.SecretPrefix, "töken/", "character 2"},
 		{"prefix too long", config.SecretPrefix, strings.Repeat("a", 448) + "/", "448"},
@@ -99,8 +99,8 @@ func TestValues(t *testing.T) {
 		{"keyset not set", config.SealingSecretID, "", "is not set"},
 		{"keyset by name", config.SealingSecretID, "sealing/keyset", ""},
 		{"keyset with a colon", config.SealingSecretID, "sealing:keyset", "character 8"},
-		{"keyset as another service's ARN", config.SealingSecretID, "arn:aws:ssm:eu-west-1:111122223333:parameter/x", "is no ARN of a secret"},
-		{"keyset as an ARN without a name", config.SealingSecretID, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:", "is no ARN of a secret"},
+		{"keyset as another service's ARN", config.SealingSecretID, "arn:aws:ssm:eu-west-1:111122223333:parameter/x", "is not the ARN of a secret"},
+		{"keyset as an ARN without a name", config.SealingSecretID, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:", "is not the ARN of a secret"},
 		{"keyset as an ARN with a version", config.SealingSecretID, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:k-AbCdEf:x", "character"},
 		{"keyset too long", config.SealingSecretID, strings.Repeat("a", 2049), "2048"},
 
@@ -116,35 +116,35 @@ func TestValues(t *testing.T) {
 		{"base with a query", config.PublicBaseURL, "https://auth.example.com/v1?a=b", "query"},
 		{"base with an empty query", config.PublicBaseURL, "https://auth.example.com/v1?", "query"},
 		{"base with a fragment", config.PublicBaseURL, "https://auth.example.com/v1#a", "fragment"},
-		{"base with an empty fragment", config.PublicBaseURL, "https://auth.example.com/v1#", "plainly"},
+		{"base with an empty fragment", config.PublicBaseURL, "https://auth.example.com/v1#", "normal form"},
 		{"base with a user", config.PublicBaseURL, "https://canary@auth.example.com", "user"},
 		{"base without a scheme", config.PublicBaseURL, "auth.example.com", "https://"},
 		{"base without a host", config.PublicBaseURL, "https:///v1", "https://"},
 		{"base with another scheme", config.PublicBaseURL, "ftp://auth.example.com", "https://"},
-		{"base with dots in its path", config.PublicBaseURL, "https://auth.example.com/a/../b", "plainly"},
-		{"base with a doubled slash", config.PublicBaseURL, "https://auth.example.com//v1", "plainly"},
-		{"base with an escape", config.PublicBaseURL, "https://auth.example.com/%76", "plainly"},
+		{"base with dots in its path", config.PublicBaseURL, "https://auth.example.com/a/../b", "escapes; remove them"},
+		{"base with a doubled slash", config.PublicBaseURL, "https://auth.example.com//v1", "escapes; remove them"},
+		{"base with an escape", config.PublicBaseURL, "https://auth.example.com/%76", "escapes; remove them"},
 		{"base with upper case in its host", config.PublicBaseURL, "https://Auth.example.com", "lower-case"},
 		{"base with a host not ASCII", config.PublicBaseURL, "https://äuth.example.com", "xn--"},
 		{"base with an empty port", config.PublicBaseURL, "https://auth.example.com:", "port"},
 		{"base with port 0", config.PublicBaseURL, "https://auth.example.com:0", "port"},
 		{"base with a port too large", config.PublicBaseURL, "https://auth.example.com:65536", "port"},
-		{"base that is no URL", config.PublicBaseURL, "https://canary\x7f", "is no URL"},
+		{"base that is no URL", config.PublicBaseURL, "https://canary\x7f", "is not a URL"},
 
 		{"level set to nothing", config.LogLevel, "", ""},
-		{"level unknown", config.LogLevel, "verbose", "debug, info, warn, error"},
-		{"level with an offset", config.LogLevel, "info+1", "debug, info, warn, error"},
+		{"level unknown", config.LogLevel, "verbose", "debug, info, warn or error"},
+		{"level with an offset", config.LogLevel, "info+1", "debug, info, warn or error"},
 
 		{"networks set to nothing", config.ProviderAllowCIDRs, "", ""},
 		{"AZ-41 network with host bits", config.ProviderAllowCIDRs, "10.1.2.3/8", "write 10.0.0.0/8"},
-		{"AZ-41 second network with host bits", config.ProviderAllowCIDRs, "10.0.0.0/8 fd00::1/32", "network 2 has bits set beyond its length; write fd00::/32"},
-		{"AZ-41 every IPv4 address", config.ProviderAllowCIDRs, "0.0.0.0/0", "switch the protection off"},
-		{"AZ-41 every IPv6 address", config.ProviderAllowCIDRs, "::/0", "switch the protection off"},
+		{"AZ-41 second network with host bits", config.ProviderAllowCIDRs, "10.0.0.0/8 fd00::1/32", "network 2 has bits set beyond its prefix length; write fd00::/32"},
+		{"AZ-41 every IPv4 address", config.ProviderAllowCIDRs, "0.0.0.0/0", "disable the protection"},
+		{"AZ-41 every IPv6 address", config.ProviderAllowCIDRs, "::/0", "disable the protection"},
 		{"AZ-41 bare IPv4 address", config.ProviderAllowCIDRs, "127.0.0.1", "127.0.0.1/32"},
 		{"AZ-41 bare IPv6 address", config.ProviderAllowCIDRs, "fe80::1%eth0", "fe80::1/128"},
 		{"AZ-41 IPv4 written as IPv6", config.ProviderAllowCIDRs, "::ffff:10.0.0.0/104", "write it as IPv4"},
-		{"AZ-41 a name", config.ProviderAllowCIDRs, "canary.internal", "is no network"},
-		{"AZ-41 length beyond the address", config.ProviderAllowCIDRs, "10.0.0.0/33", "is no network"},
+		{"AZ-41 a name", config.ProviderAllowCIDRs, "canary.internal", "is not a network"},
+		{"AZ-41 length beyond the address", config.ProviderAllowCIDRs, "10.0.0.0/33", "is not a network"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

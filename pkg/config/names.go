@@ -8,11 +8,11 @@ import (
 
 const (
 	defaultSecretPrefix = "tokenvend/"
-	// maxSecretName is Secrets Manager's bound for a secret's name, and
-	// maxConnectionName what a connection's name may add to the prefix.
+	// maxSecretName is the longest name in Secrets Manager, and maxConnectionName the
+	// longest that follows the prefix.
 	maxSecretName     = 512
 	maxConnectionName = 64
-	// separators are the characters of a secret's name that end a prefix visibly.
+	// separators are the characters with which a prefix may end.
 	separators = "/_+=.@-"
 )
 
@@ -20,13 +20,13 @@ var errNotSet = errors.New("is not set")
 
 func parseTokenTable(value string, _ bool, c *Config) error {
 	if value == "" {
-		return fmt.Errorf("%w; give the name of the DynamoDB table", errNotSet)
+		return fmt.Errorf("%w; set it to the name of the DynamoDB table", errNotSet)
 	}
 	if len(value) < 3 || len(value) > 255 {
-		return errors.New("a table's name has 3 to 255 characters")
+		return errors.New("is not a table name, which has 3 to 255 characters")
 	}
 	if err := checkCharacters(value, "_.-"); err != nil {
-		return fmt.Errorf("%w; give the table's name, not its ARN", err)
+		return fmt.Errorf("%w; use the table's name, not its ARN", err)
 	}
 	c.TokenTable = value
 	return nil
@@ -45,9 +45,9 @@ func parseSecretPrefix(value string, set bool, c *Config) error {
 	if err := checkCharacters(value, separators); err != nil {
 		return err
 	}
-	// Without a mark at its end the prefix "app" would take in "apple/key" too.
+	// Without a separator the prefix "app" would also match "apple/key".
 	if !strings.ContainsRune(separators, rune(value[len(value)-1])) {
-		return errors.New("must end with one of " + separators + "; add / at its end")
+		return errors.New("must end with one of " + separators + "; append /")
 	}
 	c.SecretPrefix = value
 	return nil
@@ -55,7 +55,7 @@ func parseSecretPrefix(value string, set bool, c *Config) error {
 
 func parseSealingSecretID(value string, _ bool, c *Config) error {
 	if value == "" {
-		return fmt.Errorf("%w; give the name or ARN of the secret with the sealing keyset", errNotSet)
+		return fmt.Errorf("%w; set it to the name or ARN of the secret with the sealing keyset", errNotSet)
 	}
 	if len(value) > 2048 {
 		return errors.New("is longer than 2048 characters")
@@ -71,7 +71,7 @@ func parseSealingSecretID(value string, _ bool, c *Config) error {
 	return nil
 }
 
-// secretName returns the name in a secret's id; of an ARN, with the characters
+// secretName returns the name in a secret's id. From an ARN it includes the suffix
 // that the service adds.
 func secretName(id string) (string, error) {
 	if !strings.HasPrefix(id, "arn:") {
@@ -80,12 +80,12 @@ func secretName(id string) (string, error) {
 	// arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME
 	parts := strings.SplitN(id, ":", 7)
 	if len(parts) < 7 || parts[2] != "secretsmanager" || parts[5] != "secret" || parts[6] == "" {
-		return "", errors.New("is no ARN of a secret; it reads arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME")
+		return "", errors.New("is not the ARN of a secret; write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME")
 	}
 	return parts[6], nil
 }
 
-// under reports whether a valid secret id lies under a prefix.
+// under reports whether a valid secret id is below a prefix.
 func under(id, prefix string) bool {
 	name, err := secretName(id)
 	return err == nil && strings.HasPrefix(name, prefix)
@@ -96,7 +96,7 @@ func checkCharacters(value, also string) error {
 	for i, r := range value {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 		if !letter && !strings.ContainsRune(also, r) {
-			return fmt.Errorf("character %d is not allowed there; use letters, digits and %s", i+1, also)
+			return fmt.Errorf("character %d is not allowed; use letters, digits and %s", i+1, also)
 		}
 	}
 	return nil

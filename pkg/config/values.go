@@ -23,7 +23,7 @@ func parseLogLevel(value string, _ bool, c *Config) error {
 	case "error":
 		c.LogLevel = slog.LevelError
 	default:
-		return errors.New("is none of debug, info, warn, error")
+		return errors.New("is not debug, info, warn or error")
 	}
 	return nil
 }
@@ -34,15 +34,15 @@ func parsePublicBaseURL(value string, _ bool, c *Config) error {
 	}
 	base, err := url.Parse(value)
 	if err != nil {
-		return errors.New("is no URL; it reads https://HOST or https://HOST/PATH")
+		return errors.New("is not a URL; write https://HOST or https://HOST/PATH")
 	}
 	if err := checkBase(base); err != nil {
 		return err
 	}
-	// The redirect URI is compared byte for byte by the provider (RFC 6749
-	// §3.1.2), so what is written must be what is built.
+	// The provider compares the redirect URI byte for byte (RFC 6749 §3.1.2), so
+	// the URL must not change when it is parsed.
 	if base.String() != value {
-		return errors.New("is not written plainly; leave out empty parts and escapes")
+		return errors.New("is not in normal form; remove empty parts and escapes")
 	}
 	c.PublicBaseURL = value
 	return nil
@@ -56,15 +56,15 @@ func checkBase(base *url.URL) error {
 	case base.Scheme == "http" && !loopback(host):
 		return errors.New("is http on a host that is not loopback; use https")
 	case base.User != nil:
-		return errors.New("holds a user or password; leave it out")
+		return errors.New("contains a user or password; remove it")
 	case base.RawQuery != "" || base.ForceQuery || base.Fragment != "":
-		return errors.New("has a query or a fragment; leave it out")
+		return errors.New("has a query or a fragment; remove it")
 	case strings.HasSuffix(base.Path, "/"):
-		return errors.New("ends with a slash; leave it out")
+		return errors.New("ends with a slash; remove it")
 	case base.Path != "" && path.Clean(base.Path) != base.Path || strings.Contains(base.EscapedPath(), "%"):
-		return errors.New("has a path with dots, doubled slashes or escapes; write it plainly")
+		return errors.New("has a path with dots, doubled slashes or escapes; remove them")
 	case strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII || r <= ' ' || unicode.IsUpper(r) }):
-		return errors.New("has a host that is not lower-case ASCII; write it so, an international name in its xn-- form")
+		return errors.New("has a host that is not lower-case ASCII; change it, an international name to its xn-- form")
 	}
 	return checkPort(base)
 }
@@ -90,46 +90,46 @@ func loopback(host string) bool {
 
 func parseProviderAllowCIDRs(value string, _ bool, c *Config) error {
 	words := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
-	var problems []error
+	var errs []error
 	for i, word := range words {
 		network, err := parseCIDR(word)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("network %d %w", i+1, err))
+			errs = append(errs, fmt.Errorf("network %d %w", i+1, err))
 			continue
 		}
 		c.ProviderAllowCIDRs = append(c.ProviderAllowCIDRs, network)
 	}
-	return joined(problems)
+	return joined(errs)
 }
 
-// parseCIDR accepts a network as it must be written: an error that guesses what
-// was meant lets the operator decide, where a silent guess would open more.
+// parseCIDR accepts a network in normal form only. Its errors suggest a value and
+// leave the decision to the operator; a silent correction could allow more.
 func parseCIDR(word string) (netip.Prefix, error) {
 	if address, err := netip.ParseAddr(word); err == nil {
-		return netip.Prefix{}, fmt.Errorf("is a bare address; for that one alone write %s/%d", address.WithZone(""), address.BitLen())
+		return netip.Prefix{}, fmt.Errorf("is an address without a prefix length; for that address alone write %s/%d", address.WithZone(""), address.BitLen())
 	}
 	network, err := netip.ParsePrefix(word)
 	switch {
 	case err != nil:
-		return netip.Prefix{}, errors.New("is no network; write one like 10.20.0.0/16")
+		return netip.Prefix{}, errors.New("is not a network; write one like 10.20.0.0/16")
 	case network.Bits() == 0:
-		return netip.Prefix{}, errors.New("is every address there is, which would switch the protection off; name the networks you need")
+		return netip.Prefix{}, errors.New("contains every address, which would disable the protection; list the networks that you need")
 	case network.Addr().Is4In6():
-		return netip.Prefix{}, errors.New("is IPv4 written as IPv6; write it as IPv4")
+		return netip.Prefix{}, errors.New("is an IPv4 network in IPv6 form; write it as IPv4")
 	case network.Masked() != network:
-		return netip.Prefix{}, fmt.Errorf("has bits set beyond its length; write %s", network.Masked())
+		return netip.Prefix{}, fmt.Errorf("has bits set beyond its prefix length; write %s", network.Masked())
 	}
 	return network, nil
 }
 
-// joined puts several problems of one variable on one line.
-func joined(problems []error) error {
-	if len(problems) == 0 {
+// joined puts several errors of one variable on one line.
+func joined(errs []error) error {
+	if len(errs) == 0 {
 		return nil
 	}
-	texts := make([]string, len(problems))
-	for i, problem := range problems {
-		texts[i] = problem.Error()
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
 	}
 	return errors.New(strings.Join(texts, "; "))
 }

@@ -21,10 +21,10 @@ const (
 	keySize   = 32
 )
 
-// derivation separates these keys from any others made of the same text.
+// derivation separates these keys from other keys derived from the same text.
 const derivation = "tokenvend seal 1\x00"
 
-// header is what stands before the ciphertext; all of it is authenticated.
+// header precedes the ciphertext. It is authenticated.
 type header struct {
 	keyID string
 	nonce [nonceSize]byte
@@ -53,22 +53,22 @@ func parseHeader(sealed []byte) (head header, body []byte, err error) {
 	}
 	head.keyID = string(rest[:idSize])
 	if !isKeyID(head.keyID) {
-		return header{}, nil, fmt.Errorf("%w: it names no key", ErrCorrupt)
+		return header{}, nil, fmt.Errorf("%w: its key id is invalid", ErrCorrupt)
 	}
 	copy(head.nonce[:], rest[idSize:])
 	return head, rest[idSize+nonceSize:], nil
 }
 
-// KeyID returns the name of the key that sealed the text, which travels with it
-// in the clear, and whether the text looks like a sealed one at all. It proves
-// nothing: only [Sealer.Open] does.
+// KeyID returns the id of the key that sealed the text; it is stored unencrypted in
+// the text. ok reports whether the text has the format of a sealed text, which
+// proves nothing: only [Sealer.Open] does.
 func KeyID(sealed []byte) (id string, ok bool) {
 	head, _, err := parseHeader(sealed)
 	return head.keyID, err == nil
 }
 
-// encode writes the parts of an identity so that no other parts read the same:
-// each preceded by its length.
+// encode encodes the parts of an identity unambiguously: each is preceded by its
+// length.
 func encode(ad []string) []byte {
 	size := 0
 	for _, part := range ad {
@@ -82,8 +82,8 @@ func encode(ad []string) []byte {
 	return out
 }
 
-// authenticated is the associated data of the cipher: the header as it is
-// written, whose length its own second byte fixes, and the identity.
+// authenticated is the associated data of the cipher: the header, whose length is
+// determined by its second byte, and the identity.
 func authenticated(head, identity []byte) []byte {
 	return slices.Concat(head, identity)
 }

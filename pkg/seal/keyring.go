@@ -153,7 +153,7 @@ func (r *keyring) load(ctx context.Context) (*keyset, error) {
 	}
 	keys, err := parseKeyset(text)
 	if err != nil {
-		return nil, fmt.Errorf("%w: it %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return keys, nil
 }

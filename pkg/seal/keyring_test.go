@@ -13,8 +13,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/seal"
 )
 
-// source is a keyset's source that counts its fetches. Each waits until gate
-// gives a value, or is closed; a nil gate never holds anybody.
+// source is a source of the keyset that counts its fetches. Each fetch waits until
+// gate has a value or is closed; with a nil gate it does not wait.
 type source struct {
 	gate chan struct{}
 
@@ -100,7 +100,7 @@ func TestKeysetFailureIsRetriedAtNextUse(t *testing.T) {
 	src.want(t, 3)
 }
 
-// A caller who gives up neither waits for the fetch nor spoils it for others.
+// A caller that gives up does not wait for the fetch, and does not fail it for others.
 func TestKeysetCallersGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &source{text: oneKey, gate: make(chan struct{})}
@@ -116,8 +116,8 @@ func TestKeysetCallersGiveUp(t *testing.T) {
 			return result
 		}
 		leader, hasty, patient := prefetch(2*time.Second), prefetch(time.Second), prefetch(time.Minute)
-		for name, gaveUp := range map[string]<-chan error{"follower": hasty, "leader": leader} {
-			err := <-gaveUp
+		for name, cancelled := range map[string]<-chan error{"follower": hasty, "leader": leader} {
+			err := <-cancelled
 			wantUnavailable(t, name, err)
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%s: %v, want its own deadline", name, err)
@@ -131,7 +131,7 @@ func TestKeysetCallersGiveUp(t *testing.T) {
 	})
 }
 
-func TestKeysetFetchThatPanicsHoldsNobody(t *testing.T) {
+func TestKeysetFetchThatPanicsBlocksNoCaller(t *testing.T) {
 	calls := 0
 	s := seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
 		if calls++; calls == 1 {
@@ -173,7 +173,7 @@ func TestUnknownKey(t *testing.T) {
 		}
 		src.want(t, 2)
 	})
-	t.Run("FI-36 is searched for once a minute, and never missing", func(t *testing.T) {
+	t.Run("FI-36 is searched for once a minute, and stays unavailable", func(t *testing.T) {
 		s, src, clk := begin(t)
 		for _, step := range []struct {
 			after   time.Duration
@@ -195,7 +195,7 @@ func TestUnknownKey(t *testing.T) {
 			t.Errorf("Open: %v", err)
 		}
 	})
-	t.Run("FI-36 a search that failed does not count, and the keyset at hand stays", func(t *testing.T) {
+	t.Run("FI-36 a search that failed does not count, and the held keyset stays", func(t *testing.T) {
 		s, src, _ := begin(t)
 		for _, bad := range []struct {
 			text string
@@ -211,7 +211,7 @@ func TestUnknownKey(t *testing.T) {
 			t.Errorf("Open: %v", err)
 		}
 	})
-	t.Run("FI-36 garbage that names ever new keys cannot hammer the source", func(t *testing.T) {
+	t.Run("FI-36 garbage with a new key id each time cannot overload the source", func(t *testing.T) {
 		s, src, _ := begin(t)
 		for i := range 500 {
 			id := fmt.Sprintf("k%03d", i)

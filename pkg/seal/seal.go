@@ -1,18 +1,19 @@
-// Package seal encrypts what is stored: AES-256-GCM under a keyset of several
-// named keys, one of them primary.
+// Package seal encrypts stored tokens and secrets with AES-256-GCM. Its keyset has
+// several named keys, one of them primary.
 //
-// A sealed text opens only with the identity it was sealed for (its associated
-// data: which item, which attribute, which generation), so text that was moved,
-// swapped or rolled back to another identity is corrupt, not somebody else's
-// secret. Each identity has a key of its own, derived from the named key, so
-// that no key sees enough nonces for two random ones to meet. The name of the
-// key travels with the text: a new key is added, made primary when every
-// reader has it, and what the old one sealed still opens until it is rewritten.
+// A sealed text opens only with the identity for which it was sealed: its
+// associated data, which names the item, the attribute and the version. A text
+// that was moved, swapped or rolled back to another identity is therefore corrupt,
+// and never exposes another item's secret. Each identity has a key of its own,
+// derived from the named key, so that no key is used with enough nonces for two
+// random ones to collide. The id of the named key is stored with the text. For a
+// rotation a new key is added, and made primary when every reader has it; texts
+// sealed with the old key still open until they are rewritten.
 //
-// Damaged text and a missing key are told apart with care. Damage is
-// ErrCorrupt: the text will never open, and a caller may treat it as missing. A
-// key that cannot be had is ErrUnavailable: the text may be the only copy of a
-// living refresh token, and nothing may be forgotten or overwritten over it.
+// Damaged text and a missing key are different errors. Damage is ErrCorrupt: the
+// text will never open, and a caller may treat it as missing. A missing key is
+// ErrUnavailable: the text may be the only copy of a valid refresh token, and must
+// not be discarded or overwritten.
 package seal
 
 import (
@@ -26,20 +27,20 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// The kinds of failure; test with errors.Is.
+// The kinds of errors; test with errors.Is.
 var (
-	// ErrCorrupt: the text is damaged, or was sealed for something else.
+	// ErrCorrupt: the text is damaged, or was sealed for another identity.
 	ErrCorrupt = errors.New("sealed text corrupt")
-	// ErrUnavailable: the keyset cannot be had, is not usable, or lacks the key
-	// that sealed the text. A later try may succeed.
+	// ErrUnavailable: the keyset is unavailable or invalid, or lacks the key that
+	// sealed the text. A later attempt may succeed.
 	ErrUnavailable = errors.New("sealing keyset unavailable")
 )
 
-// Config is what a Sealer is made of.
+// Config configures a [Sealer].
 type Config struct {
-	// Keyset fetches the keyset's text; required. It is called on first need,
-	// again after a failure, and when a text names a key not known yet. Its
-	// errors are shown, so they must hold no value.
+	// Keyset fetches the text of the keyset. It is called on first use, again after a
+	// failure, and when a text names an unknown key. Its errors are logged, so they
+	// must contain no secret. Required.
 	Keyset func(ctx context.Context) (redact.Secret, error)
 	// Rand is the source of nonces; nil means crypto/rand.
 	Rand io.Reader
@@ -47,13 +48,13 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Sealer seals and opens. It is safe for concurrent use.
+// Sealer seals and opens texts. It is safe for concurrent use.
 type Sealer struct {
 	rand io.Reader
 	keys *keyring
 }
 
-// New returns a Sealer. It fetches nothing yet.
+// New returns a Sealer. It does not fetch the keyset.
 func New(cfg Config) *Sealer {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
@@ -64,16 +65,16 @@ func New(cfg Config) *Sealer {
 	return &Sealer{rand: cfg.Rand, keys: newKeyring(cfg.Keyset, cfg.Now)}
 }
 
-// Prefetch fetches the keyset unless it is at hand, so that the first caller
-// does not wait for it. The error is ErrUnavailable; the next use tries again.
+// Prefetch fetches the keyset if it is not held yet, so that the first caller does
+// not wait for it. The error is ErrUnavailable; the next use tries again.
 func (s *Sealer) Prefetch(ctx context.Context) error {
 	_, err := s.keys.current(ctx)
 	return err
 }
 
-// Seal encrypts plaintext under the primary key, bound to ad, the identity of
-// what it belongs to. The parts of ad are kept apart: ("a", "bc") is another
-// identity than ("ab", "c"). The error is ErrUnavailable.
+// Seal encrypts plaintext with the primary key and binds it to ad, its identity.
+// The parts of ad are separate: ("a", "bc") and ("ab", "c") are different
+// identities. The error is ErrUnavailable.
 func (s *Sealer) Seal(ctx context.Context, plaintext []byte, ad ...string) ([]byte, error) {
 	keys, err := s.keys.current(ctx)
 	if err != nil {
@@ -93,9 +94,8 @@ func (s *Sealer) Seal(ctx context.Context, plaintext []byte, ad ...string) ([]by
 	return aead.Seal(out, head.nonce[:], plaintext, authenticated(out, identity)), nil
 }
 
-// Open is the inverse of Seal. It fails with ErrCorrupt when sealed is damaged
-// or belongs to another identity, and with ErrUnavailable when the key that it
-// names cannot be had.
+// Open is the inverse of Seal. It fails with ErrCorrupt if sealed is damaged or
+// belongs to another identity, and with ErrUnavailable if its key is unavailable.
 func (s *Sealer) Open(ctx context.Context, sealed []byte, ad ...string) ([]byte, error) {
 	head, body, err := parseHeader(sealed)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Sealer) Open(ctx context.Context, sealed []byte, ad ...string) ([]byte,
 	}
 	plaintext, err := aead.Open(nil, head.nonce[:], body, authenticated(sealed[:head.size()], identity))
 	if err != nil {
-		return nil, fmt.Errorf("%w: it was altered, or sealed for another item or with another key of that name", ErrCorrupt)
+		return nil, fmt.Errorf("%w: it was changed, or sealed for another item or with another key of the same id", ErrCorrupt)
 	}
 	return plaintext, nil
 }

@@ -24,10 +24,10 @@ const (
 	retired   = `{"primary":"k2","k2":"` + secondKey + `"}`
 )
 
-// identity is what the tests' texts belong to: item, attribute, generation.
+// identity is the identity of the tests' texts: item, attribute, version.
 var identity = []string{"connection/crm", "token", "generation-1"}
 
-// fixed delivers one keyset.
+// fixed returns one keyset.
 func fixed(text string) func(context.Context) (redact.Secret, error) {
 	return func(context.Context) (redact.Secret, error) { return redact.New(text), nil }
 }
@@ -104,8 +104,8 @@ func TestOpenDamaged(t *testing.T) {
 	wantCorrupt(t, "BI-73 another key of that name", err)
 }
 
-// wantFailure admits ErrUnavailable too: a flipped bit in the key id may name
-// another key, and a key that is not known may be known tomorrow.
+// wantFailure accepts ErrUnavailable too: a flipped bit in the key id may name
+// another key, and an unknown key may become known.
 func wantFailure(t *testing.T, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, seal.ErrCorrupt) && !errors.Is(err, seal.ErrUnavailable) {
@@ -206,7 +206,7 @@ func TestSealWithoutRandomness(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	// One nonce: the fuzzer's processes must agree on what was sealed.
+	// One nonce: the processes of the fuzzer must seal identically.
 	s := seal.New(seal.Config{Keyset: fixed(added), Rand: bytes.NewReader(make([]byte, 12))})
 	sealed, err := s.Seal(f.Context(), []byte("token_1"), identity...)
 	if err != nil {
@@ -224,7 +224,7 @@ func FuzzOpen(f *testing.F) {
 				t.Errorf("Open: %q, %v", opened, err)
 			}
 		case err == nil:
-			t.Errorf("%x opened, yet nobody sealed it", text)
+			t.Errorf("%x opened, but was never sealed", text)
 		default:
 			wantFailure(t, "Open", err)
 		}

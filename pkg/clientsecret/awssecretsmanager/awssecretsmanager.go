@@ -1,8 +1,8 @@
 // Package awssecretsmanager reads connections from AWS Secrets Manager: the
 // secret <SECRET_PREFIX><name> holds the connection or bundle <name>.
 //
-// It only ever reads, always names the version stage it wants, and strips the
-// SDK's errors to their code: an ARN or a request id never leaves it.
+// It only reads, always specifies the version stage, and reduces the errors of the
+// SDK to their code: they contain no ARN and no request id.
 package awssecretsmanager
 
 import (
@@ -17,13 +17,14 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// Getter is what reading one secret asks of the SDK.
+// Getter is the part of the SDK client that reads one secret.
 type Getter interface {
 	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
-// Client is what a [Source] asks of the SDK; *secretsmanager.Client is one. Only
-// List calls the other two methods, so only who lists needs their permissions.
+// Client is the part of the SDK client that a [Source] uses;
+// *secretsmanager.Client implements it. Only listings call the other two methods,
+// so only a function that lists needs the permissions for them.
 type Client interface {
 	Getter
 	ListSecrets(context.Context, *secretsmanager.ListSecretsInput, ...func(*secretsmanager.Options)) (*secretsmanager.ListSecretsOutput, error)
@@ -32,9 +33,9 @@ type Client interface {
 
 // Config configures a [Source].
 type Config struct {
-	// Client calls the service. Its retries are all the retries there are. Required.
+	// Client calls the service. There are no retries besides its own. Required.
 	Client Client
-	// Prefix is SECRET_PREFIX: what stands before each name in the service.
+	// Prefix is SECRET_PREFIX, which precedes each name in the service.
 	Prefix string
 }
 
@@ -48,9 +49,9 @@ type Source struct {
 // New returns a source; nothing is called before the first read.
 func New(c Config) *Source { return &Source{client: c.Client, prefix: c.Prefix} }
 
-// Load reads the version of the named secret that carries the stage; fresh
-// changes nothing, as nothing is cached here. Errors are clientsecret's kinds. A
-// secret that exists without any current version is ErrUnreadable, not missing.
+// Load reads the version of the named secret that carries the stage. It ignores
+// fresh, because nothing is cached here. Errors are of the kinds of clientsecret. A
+// secret that exists without a current version is ErrUnreadable, not ErrNotFound.
 func (s *Source) Load(ctx context.Context, name string, stage clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
 	if err := clientsecret.CheckName(name); err != nil {
 		return clientsecret.Secret{}, err
@@ -64,34 +65,34 @@ func (s *Source) Load(ctx context.Context, name string, stage clientsecret.Stage
 	return found, nil
 }
 
-// ReadText reads the current text of one secret by its full name or ARN: the
-// sealing keyset, which lies outside the prefix. Errors are those of
+// ReadText reads the current text of one secret by its full name or ARN. It is for
+// the sealing keyset, which is outside the prefix. Errors are those of
 // [Source.Load].
 func ReadText(ctx context.Context, client Getter, id string) (redact.Secret, error) {
 	found, err := get(ctx, client, request{id: id, stage: clientsecret.Current, origin: origin(id)})
 	return found.Text, err
 }
 
-// request asks for one version of one secret.
+// request names one version of one secret.
 type request struct {
 	id     string // name or ARN
 	stage  clientsecret.Stage
 	origin string
 }
 
-// get reads one version; the name within the prefix is left to the caller.
+// get reads one version; the caller sets the name within the prefix.
 func get(ctx context.Context, client Getter, r request) (clientsecret.Secret, error) {
 	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
 		SecretId:     &r.id,
 		VersionStage: aws.String(string(r.stage)),
 	})
 	if err != nil {
-		return clientsecret.Secret{}, judge(err).at(r.stage).wrap(r.origin)
+		return clientsecret.Secret{}, faultOf(err).at(r.stage).wrap(r.origin)
 	}
 	return version{arn: out.ARN, id: out.VersionId, text: out.SecretString}.secret(r.origin)
 }
 
-// version is one version as the service tells it, one by one or in a batch.
+// version is one version in a response of the service.
 type version struct{ arn, id, text *string }
 
 func (v version) secret(origin string) (clientsecret.Secret, error) {
@@ -107,8 +108,8 @@ func (v version) secret(origin string) (clientsecret.Secret, error) {
 	}, nil
 }
 
-// origin tells an operator which secret is meant. Of an ARN only the name is
-// left, with the characters that the service adds to it.
+// origin is the location of a secret for operators. From an ARN only the name is
+// kept, with the suffix that the service adds.
 func origin(id string) string {
 	if strings.HasPrefix(id, "arn:") {
 		id = id[strings.LastIndexByte(id, ':')+1:]

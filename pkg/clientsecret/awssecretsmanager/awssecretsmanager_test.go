@@ -27,7 +27,7 @@ func TestSource(t *testing.T) {
 	})
 }
 
-// canary stands in every message of the service: none may be repeated.
+// canary is in every message of the service: no error may repeat it.
 const canary = "canary arn:aws:kms:eu-west-1:111122223333:key/1"
 
 func TestLoadFailures(t *testing.T) {
@@ -47,7 +47,7 @@ func TestLoadFailures(t *testing.T) {
 		{"FI-50 credentials expired", 400, "ExpiredTokenException", clientsecret.ErrUnavailable},
 		{"FI-50 credentials unknown", 400, "UnrecognizedClientException", clientsecret.ErrUnavailable},
 		{"BI-09 not there", 400, "ResourceNotFoundException", clientsecret.ErrNotFound},
-		{"a code nobody knows", 400, "TeapotException", clientsecret.ErrUnavailable},
+		{"an unknown code", 400, "TeapotException", clientsecret.ErrUnavailable},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -85,8 +85,8 @@ func TestLoadWithoutAnswer(t *testing.T) {
 		name, endpoint, says string
 		ctx                  context.Context
 	}{
-		{"FI-34 connection refused", "http://" + closed.Addr().String(), "no usable answer", t.Context()},
-		{"FI-34 not JSON", garbage.URL, "no usable answer", t.Context()},
+		{"FI-34 connection refused", "http://" + closed.Addr().String(), "no usable response", t.Context()},
+		{"FI-34 not JSON", garbage.URL, "no usable response", t.Context()},
 		{"FI-34 out of time", garbage.URL, "timeout", ended},
 	}
 	for _, test := range tests {

@@ -16,11 +16,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/sourcetest"
 )
 
-// endpointVariable names a server that speaks Secrets Manager's protocol and
-// shares no code with ours.
+// endpointVariable names a server with the protocol of Secrets Manager that shares
+// no code with this repository.
 const endpointVariable = "TOKENVEND_TEST_SECRETS_MANAGER"
 
-// engine is an operator with a real server and a prefix of its own on it.
+// engine is an operator with a real server and a prefix of its own.
 type engine struct {
 	client *secretsmanager.Client
 	prefix string

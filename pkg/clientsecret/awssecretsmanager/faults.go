@@ -12,7 +12,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 )
 
-// The service's error codes that mean something of their own here.
+// The error codes of the service that are treated specially.
 const (
 	codeNotFound     = "ResourceNotFoundException"
 	codeAccessDenied = "AccessDeniedException"
@@ -21,49 +21,49 @@ const (
 	codeBadToken     = "InvalidNextTokenException"
 )
 
-// fault is why a call, or one secret within it, failed: the service's code or a
-// word of ours, and what it means. It holds nothing else of the answer.
+// fault is why a call, or one secret in it, failed: the service's error code, or a
+// fixed text. It contains nothing else of the response.
 type fault struct {
 	code string
-	// noStage: the secret exists, only no version of it carries the stage.
+	// noStage: the secret exists, but no version of it carries the stage.
 	noStage bool
 }
 
-// judge strips an SDK error to its fault.
-func judge(err error) fault {
+// faultOf reduces an SDK error to its fault.
+func faultOf(err error) fault {
 	var api smithy.APIError
 	var network net.Error
 	switch {
 	case errors.As(err, &api):
-		return judgeCode(api.ErrorCode(), api.ErrorMessage())
+		return faultOfCode(api.ErrorCode(), api.ErrorMessage())
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
 		errors.As(err, &network) && network.Timeout():
 		return fault{code: "timeout"}
 	default:
-		return fault{code: "no usable answer"}
+		return fault{code: "no usable response"}
 	}
 }
 
-// judgeCode is judge for the error of one secret in a batch. The service has one
-// code for a secret that is missing and for a version that is; only the words of
-// its message differ. Should they change, such a secret counts as missing.
-func judgeCode(code, message string) fault {
+// faultOfCode is the fault of one secret in a batch. The service has one code for a
+// missing secret and for a missing version; only the text of its message differs.
+// If that text changes, a secret without a current version counts as missing.
+func faultOfCode(code, message string) fault {
 	return fault{code: code, noStage: code == codeNotFound && strings.Contains(message, "staging label")}
 }
 
-// at narrows a fault to the stage asked for: that there is no previous version
-// is ordinary, and nothing to repair.
+// at adapts a fault to the requested stage: a missing previous version is normal
+// and needs no repair.
 func (f fault) at(stage clientsecret.Stage) fault {
 	f.noStage = f.noStage && stage == clientsecret.Current
 	return f
 }
 
-// kind tells the permanent from the transient. What is not known is transient:
-// asking again costs little, and a caller's valid token is served meanwhile.
+// kind distinguishes permanent from transient errors. An unknown code is transient:
+// another attempt costs little, and callers get the valid token meanwhile.
 //
-// DecryptionFailure is transient although a disabled key causes it too: the
-// service does not tell the two apart, and KMS failing must not make every
-// connection misconfigured.
+// DecryptionFailure is transient although a disabled key causes it too: the service
+// does not distinguish the two, and an outage of KMS must not make every connection
+// misconfigured.
 func (f fault) kind() error {
 	switch f.code {
 	case codeNotFound:
@@ -80,35 +80,35 @@ func (f fault) kind() error {
 	}
 }
 
-// concernsOneSecret reports whether a call for many secrets failed over one of
+// isOfOneSecret reports whether a call for many secrets failed because of one of
 // them, so that the others can still be read.
-func (f fault) concernsOneSecret() bool {
+func (f fault) isOfOneSecret() bool {
 	return f.code == codeNotFound || f.code == codeInvalid || f.code == codeDecryption
 }
 
-// mend tells the operator what to do, if there is anything.
-func (f fault) mend() string {
+// advice tells the operator how to fix the fault, if that is known.
+func (f fault) advice() string {
 	switch {
 	case f.noStage:
 		return ": it has no version AWSCURRENT; put a value"
 	case f.code == codeAccessDenied:
-		return ": allow this function's role secretsmanager:GetSecretValue on it, and kms:Decrypt on its key if that is your own"
+		return ": allow this function's role secretsmanager:GetSecretValue on it, and kms:Decrypt on its key if that is a customer managed key"
 	case f.code == codeInvalid:
-		return ": most likely it is scheduled for deletion; restore it"
+		return ": it is most likely scheduled for deletion; restore it"
 	case f.code == codeDecryption:
-		return ": if it lasts, see that its KMS key is enabled"
+		return ": if this persists, check that its KMS key is enabled"
 	default:
 		return ""
 	}
 }
 
-// wrap makes the error about one secret.
+// wrap returns the error of one secret.
 func (f fault) wrap(origin string) error {
-	return fmt.Errorf("%s: %w (%s)%s", origin, f.kind(), f.code, f.mend())
+	return fmt.Errorf("%s: %w (%s)%s", origin, f.kind(), f.code, f.advice())
 }
 
-// wrapCall makes the error about a call that concerns many secrets. action is
-// the permission it needs.
+// wrapCall returns the error of a call for many secrets. action is the permission
+// that it needs.
 func (f fault) wrapCall(action string) error {
 	if f.code == codeAccessDenied {
 		return fmt.Errorf("list secrets: %w (%s): allow this function's role %s", f.kind(), f.code, action)

@@ -17,20 +17,19 @@ import (
 )
 
 const (
-	maxListed  = 100 // ListSecrets' largest page
-	maxBatch   = 20  // BatchGetSecretValue's largest batch
-	maxBatches = 4   // batches under way at once: a page of 1,000 takes 13 rounds
+	maxListed  = 100 // the largest page of ListSecrets
+	maxBatch   = 20  // the largest batch of BatchGetSecretValue
+	maxBatches = 4   // concurrent batches: a page of 1,000 takes 13 rounds
 )
 
-// List returns up to limit (≥ 1) secrets under the prefix with their current
-// texts, oldest secret first so that one made meanwhile never shifts a page, and
-// the cursor of the next page, empty on the last. A page may be short, or empty,
-// and still have a next.
+// List returns up to limit (≥ 1) secrets below the prefix with their current texts,
+// and the cursor of the next page, empty on the last one. The oldest secret comes
+// first, so that a new one does not shift a page. A page may be short or empty and
+// still have a next one.
 //
-// A secret that cannot be read, or is scheduled for deletion, is an entry with
-// its error; one that was deleted a moment ago is left out. Errors are
-// clientsecret.ErrBadCursor, ErrUnavailable, and ErrUnreadable when the role may
-// not list.
+// A secret that cannot be read, or is scheduled for deletion, is an entry with an
+// error; one that was just deleted is omitted. Errors are clientsecret.ErrBadCursor,
+// ErrUnavailable, and ErrUnreadable when the role may not list.
 func (s *Source) List(ctx context.Context, limit int, next string) ([]clientsecret.Entry, string, error) {
 	if limit < 1 {
 		return nil, "", fmt.Errorf("list secrets: the limit %d is below 1", limit)
@@ -46,22 +45,22 @@ func (s *Source) List(ctx context.Context, limit int, next string) ([]clientsecr
 	return entries, next, nil
 }
 
-// Versions returns up to limit (≥ 1) secrets under the prefix with the id of
-// their current version, and the cursor of the next page, in the order and with
-// the errors of [Source.List]. It reads no text and needs no permission to.
+// Versions returns up to limit (≥ 1) secrets below the prefix with the id of their
+// current version, and the cursor of the next page, in the order and with the
+// errors of [Source.List]. It reads no texts and needs no permission for that.
 func (s *Source) Versions(ctx context.Context, limit int, next string) ([]clientsecret.Version, string, error) {
 	if limit < 1 {
 		return nil, "", fmt.Errorf("list secrets: the limit %d is below 1", limit)
 	}
 	var versions []clientsecret.Version
 	next, err := s.each(ctx, limit, next, func(name string, found types.SecretListEntry) {
-		versions = append(versions, clientsecret.Version{Name: name, ARN: aws.ToString(found.ARN), VersionID: current(found)})
+		versions = append(versions, clientsecret.Version{Name: name, ARN: aws.ToString(found.ARN), VersionID: currentVersion(found)})
 	})
 	return versions, next, err
 }
 
-// current is the id of the version that carries AWSCURRENT.
-func current(found types.SecretListEntry) string {
+// currentVersion is the id of the version that carries AWSCURRENT.
+func currentVersion(found types.SecretListEntry) string {
 	for id, stages := range found.SecretVersionsToStages {
 		if slices.Contains(stages, string(clientsecret.Current)) {
 			return id
@@ -89,10 +88,10 @@ func (s *Source) each(ctx context.Context, limit int, next string, visit func(na
 	for {
 		out, err := s.client.ListSecrets(ctx, s.listInput(limit, token))
 		if err != nil {
-			return "", judge(err).wrapCall("secretsmanager:ListSecrets")
+			return "", faultOf(err).wrapCall("secretsmanager:ListSecrets")
 		}
 		for _, found := range out.SecretList {
-			// The filter is the service's; what is ours is decided here.
+			// The service filters too; this check decides.
 			if name, ok := strings.CutPrefix(aws.ToString(found.Name), s.prefix); ok {
 				visit(name, found)
 				limit--
@@ -108,17 +107,17 @@ func (s *Source) each(ctx context.Context, limit int, next string, visit func(na
 	}
 }
 
-func (s *Source) listInput(wanted int, token *string) *secretsmanager.ListSecretsInput {
+func (s *Source) listInput(limit int, token *string) *secretsmanager.ListSecretsInput {
 	return &secretsmanager.ListSecretsInput{
 		Filters:                []types.Filter{{Key: types.FilterNameStringTypeName, Values: []string{s.prefix}}},
 		IncludePlannedDeletion: aws.Bool(true),
-		MaxResults:             aws.Int32(int32(min(wanted, maxListed))), //nolint:gosec // at most maxListed
+		MaxResults:             aws.Int32(int32(min(limit, maxListed))), //nolint:gosec // at most maxListed
 		NextToken:              token,
 		SortOrder:              types.SortOrderTypeAsc,
 	}
 }
 
-// listed is an entry without a text, with an error if it will never get one.
+// listed is an entry without its text, with an error if it cannot be read.
 func (s *Source) listed(name string, found types.SecretListEntry) clientsecret.Entry {
 	entry := clientsecret.Entry{Secret: clientsecret.Secret{
 		Name:   name,
@@ -133,7 +132,7 @@ func (s *Source) listed(name string, found types.SecretListEntry) clientsecret.E
 	return entry
 }
 
-// token unwraps a cursor; nil asks for the first page.
+// token is the service's token in a cursor; nil is the first page.
 func (s *Source) token(next string) (*string, error) {
 	if next == "" {
 		return nil, nil //nolint:nilnil // the SDK's way to ask for the first page
@@ -160,27 +159,27 @@ func (s *Source) fill(ctx context.Context, entries []clientsecret.Entry) error {
 	return group.Wait()
 }
 
-// fillBatch reads up to 20 texts with one call. The service may let one secret
-// fail the whole call; then each is asked for by itself.
+// fillBatch reads up to 20 texts with one call. One secret may fail the complete
+// call; then each is read by itself.
 func (s *Source) fillBatch(ctx context.Context, batch []*clientsecret.Entry) error {
-	answers, err := s.batchGet(ctx, batch)
+	results, err := s.batchGet(ctx, batch)
 	if err != nil {
-		failed := judge(err)
-		if !failed.concernsOneSecret() {
+		failed := faultOf(err)
+		if !failed.isOfOneSecret() {
 			return failed.wrapCall("secretsmanager:BatchGetSecretValue")
 		}
 		s.fillSingly(ctx, batch)
 		return nil
 	}
 	for _, entry := range batch {
-		answer, ok := answers[entry.ARN]
-		if !ok { // a failure may name its secret instead
-			answer, ok = answers[s.prefix+entry.Name]
+		result, ok := results[entry.ARN]
+		if !ok { // an error may have the name of the secret instead
+			result, ok = results[s.prefix+entry.Name]
 		}
 		if !ok {
-			answer.fault = &fault{code: "not in the answer"}
+			result.fault = &fault{code: "not in the response"}
 		}
-		answer.fill(entry)
+		result.fill(entry)
 	}
 	return nil
 }
@@ -197,18 +196,18 @@ func (s *Source) fillSingly(ctx context.Context, batch []*clientsecret.Entry) {
 	}
 }
 
-// answer is what a batch says of one secret: a version or a fault.
-type answer struct {
+// batchResult is the result of a batch for one secret: a version or a fault.
+type batchResult struct {
 	version version
 	fault   *fault
 }
 
-func (a answer) fill(entry *clientsecret.Entry) {
-	if a.fault != nil {
-		entry.Err = a.fault.wrap(entry.Origin)
+func (r batchResult) fill(entry *clientsecret.Entry) {
+	if r.fault != nil {
+		entry.Err = r.fault.wrap(entry.Origin)
 		return
 	}
-	found, err := a.version.secret(entry.Origin)
+	found, err := r.version.secret(entry.Origin)
 	if err != nil {
 		entry.Err = err
 		return
@@ -217,28 +216,28 @@ func (a answer) fill(entry *clientsecret.Entry) {
 	entry.Secret = found
 }
 
-// batchGet reads current versions by ARN, page after page: the service may
-// divide even a batch of named secrets.
-func (s *Source) batchGet(ctx context.Context, batch []*clientsecret.Entry) (map[string]answer, error) {
+// batchGet reads current versions by ARN. The service may split even one batch into
+// several pages.
+func (s *Source) batchGet(ctx context.Context, batch []*clientsecret.Entry) (map[string]batchResult, error) {
 	input := &secretsmanager.BatchGetSecretValueInput{}
 	for _, entry := range batch {
 		input.SecretIdList = append(input.SecretIdList, entry.ARN)
 	}
-	answers := make(map[string]answer, len(batch))
+	results := make(map[string]batchResult, len(batch))
 	for {
 		out, err := s.client.BatchGetSecretValue(ctx, input)
 		if err != nil {
 			return nil, err
 		}
 		for _, value := range out.SecretValues {
-			answers[aws.ToString(value.ARN)] = answer{version: version{arn: value.ARN, id: value.VersionId, text: value.SecretString}}
+			results[aws.ToString(value.ARN)] = batchResult{version: version{arn: value.ARN, id: value.VersionId, text: value.SecretString}}
 		}
 		for _, failed := range out.Errors {
-			why := judgeCode(aws.ToString(failed.ErrorCode), aws.ToString(failed.Message))
-			answers[aws.ToString(failed.SecretId)] = answer{fault: &why}
+			f := faultOfCode(aws.ToString(failed.ErrorCode), aws.ToString(failed.Message))
+			results[aws.ToString(failed.SecretId)] = batchResult{fault: &f}
 		}
 		if input.NextToken = out.NextToken; aws.ToString(input.NextToken) == "" {
-			return answers, nil
+			return results, nil
 		}
 	}
 }

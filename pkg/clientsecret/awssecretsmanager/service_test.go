@@ -15,24 +15,24 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-// service speaks as much of Secrets Manager's JSON protocol as is read from it,
-// over HTTP, with failures on demand. Its operator's side are its methods.
+// service implements the part of Secrets Manager's JSON protocol that is used here,
+// over HTTP, with failures on demand. Its methods are for the operator.
 type service struct {
 	mu      sync.Mutex
 	secrets []*secret // oldest first
 	made    int
 	calls   []call
-	// fail answers a call instead of the service; nil or a zero failure lets it pass.
+	// fail answers a call instead of the service; nil or a zero failure does not.
 	fail func(call) failure
-	// omit are names that a batch leaves unanswered.
+	// omit are names that are missing in the response of a batch.
 	omit []string
-	// batchSize makes a batch answer in pages; zero is all at once.
+	// batchSize splits the response of a batch into pages; zero is one page.
 	batchSize int
 	// lax ignores the name filter.
 	lax bool
 }
 
-// secret is one secret; versions are named v1, v2 … in the order of their making.
+// secret is one secret; versions are named v1, v2 … in order of creation.
 type secret struct {
 	name, arn string
 	texts     []string          // text of v1, v2 …
@@ -42,7 +42,7 @@ type secret struct {
 	fault     failure // what reading it answers
 }
 
-// failure is an error answer.
+// failure is an error response.
 type failure struct {
 	Status  int    `json:"-"`
 	Code    string `json:"__type"`
@@ -71,7 +71,7 @@ func newService(t *testing.T) (*service, *secretsmanager.Client) {
 	return s, newClient(server.URL)
 }
 
-// newClient is an SDK client without retries: what is under test does not retry.
+// newClient is an SDK client without retries.
 func newClient(endpoint string) *secretsmanager.Client {
 	return secretsmanager.New(secretsmanager.Options{
 		BaseEndpoint: &endpoint,
@@ -83,7 +83,7 @@ func newClient(endpoint string) *secretsmanager.Client {
 	})
 }
 
-// Put makes a secret under the prefix, or gives it a new version.
+// Put creates a secret below the prefix, or gives it a new version.
 func (s *service) Put(_ *testing.T, name, text string) { s.put("tokenvend/"+name, text) }
 
 // Delete removes a secret at once.
@@ -124,7 +124,7 @@ func (s *service) find(id string) *secret {
 	return nil
 }
 
-// count tells how often an action was called.
+// count returns how often an action was called.
 func (s *service) count(action string) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

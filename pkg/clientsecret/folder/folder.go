@@ -1,11 +1,11 @@
-// Package folder keeps connections as files: <name>.json in one folder holds
-// what Secrets Manager would hold under <SECRET_PREFIX><name>. The local run and
-// tests read it.
+// Package folder reads connections from files: <name>.json in one folder is what
+// the secret <SECRET_PREFIX><name> is in Secrets Manager. The local run and tests
+// use it.
 //
-// It imitates what matters of Secrets Manager: an edited file is a new version
-// at once, the text before the edit is AWSPREVIOUS, and a file that went away
-// and came back is another secret. What it knows of the past is what this
-// process has seen; nothing is written.
+// It imitates Secrets Manager where it matters: an edited file is a new version at
+// once, the text before the edit is AWSPREVIOUS, and a file that is deleted and
+// created again is another secret. It knows only the edits that this process has
+// seen, and writes nothing.
 package folder
 
 import (
@@ -25,14 +25,14 @@ import (
 
 const (
 	suffix = ".json"
-	// cursorScope tells this source's cursors from those of another.
+	// cursorScope distinguishes the cursors of this source from those of others.
 	cursorScope = "folder"
 )
 
 // Config configures a [Source].
 type Config struct {
-	// Path is the folder. It is opened anew by every call, so that one which is
-	// replaced as a whole (a checkout, a mounted volume) is followed. Required.
+	// Path is the folder. Each call opens it again, so that a folder that is replaced
+	// as a whole (a checkout, a mounted volume) is noticed. Required.
 	Path string
 }
 
@@ -40,20 +40,20 @@ type Config struct {
 type Source struct {
 	path string
 
-	// mu is held from reading a file to noting it: two reads that overlap an
-	// edit would else note it backwards.
+	// mu is held while a file is read and recorded: two reads that overlap an edit
+	// would otherwise record it in the wrong order.
 	mu      sync.Mutex
 	history *history
 }
 
-// New returns a source; the folder is not touched before the first call.
+// New returns a source; the folder is not opened before the first call.
 func New(c Config) *Source {
 	return &Source{path: c.Path, history: newHistory()}
 }
 
-// Load reads the file of the named secret anew, whatever fresh says, as nothing
-// is cached here. The previous stage is the text before the last change that
-// this process saw. Errors are clientsecret's kinds and name the file.
+// Load reads the file of the named secret. It ignores fresh, because nothing is
+// cached here. The previous stage is the text before the last change that this
+// process has seen. Errors are of the kinds of clientsecret and name the file.
 func (s *Source) Load(_ context.Context, name string, stage clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
 	if err := clientsecret.CheckName(name); err != nil {
 		return clientsecret.Secret{}, err
@@ -76,10 +76,10 @@ func (s *Source) Load(_ context.Context, name string, stage clientsecret.Stage, 
 }
 
 // List returns up to limit (≥ 1) secrets in the order of their names, and the
-// cursor of the next page, empty on the last. It gives every *.json file that is
-// not hidden, also those whose name no connection can have. Errors are
-// clientsecret.ErrBadCursor, and ErrUnreadable when the folder itself cannot be
-// read; what concerns one file travels in its entry.
+// cursor of the next page, empty on the last one. It lists every *.json file that
+// is not hidden, also those with a name that is not valid for a connection. Errors
+// are clientsecret.ErrBadCursor, and ErrUnreadable when the folder cannot be read;
+// the error of one file is in its entry.
 func (s *Source) List(_ context.Context, limit int, next string) ([]clientsecret.Entry, string, error) {
 	if limit < 1 {
 		return nil, "", fmt.Errorf("list secrets: the limit %d is below 1", limit)
@@ -118,7 +118,7 @@ func (s *Source) Versions(ctx context.Context, limit int, next string) ([]client
 	return versions, next, err
 }
 
-// after lists the names that follow a cursor's position, in order.
+// after lists the names after the position of a cursor, in order.
 func (s *Source) after(next string) ([]string, error) {
 	last := ""
 	if next != "" {
@@ -135,7 +135,7 @@ func (s *Source) after(next string) ([]string, error) {
 	return slices.DeleteFunc(names, func(name string) bool { return name <= last }), nil
 }
 
-// names lists all secrets in order, and notes which are gone.
+// names lists all secrets in order, and records which are missing.
 func (s *Source) names() ([]string, error) {
 	files, err := os.ReadDir(s.path)
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *Source) names() ([]string, error) {
 		}
 	}
 	slices.Sort(names)
-	s.history.keep(names)
+	s.history.retain(names)
 	return names, nil
 }
 
@@ -173,17 +173,17 @@ func (s *Source) open() (*os.Root, error) {
 	return root, nil
 }
 
-// read reads one file and notes in the history what was found.
+// read reads one file and records it in the history.
 func (s *Source) read(root *os.Root, name string) (clientsecret.Secret, error) {
 	text, err := readFile(root, name+suffix)
 	if errors.Is(err, fs.ErrNotExist) {
-		s.history.gone(name)
+		s.history.markMissing(name)
 		return clientsecret.Secret{}, fmt.Errorf("%s: %w", origin(name), clientsecret.ErrNotFound)
 	}
 	if err != nil {
 		return clientsecret.Secret{}, fmt.Errorf("%s: %w: %s", origin(name), clientsecret.ErrUnreadable, reason(err))
 	}
-	return s.history.seen(name, redact.New(string(text))).secret(name), nil
+	return s.history.record(name, redact.New(string(text))).secret(name), nil
 }
 
 func origin(name string) string { return "file " + name + suffix }

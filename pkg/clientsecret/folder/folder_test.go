@@ -187,7 +187,7 @@ func TestListShowsFilesAndTheirErrors(t *testing.T) {
 		`file a.b.json: secret unreadable: a dotted name is member "b" of the bundle "a"; move it there, or rename it without the dot`,
 		"file b.json",
 		"file huge.json",
-		"file huge.json: secret unreadable: it is larger than a secret may be, 65536 bytes",
+		"file huge.json: secret unreadable: it is larger than the maximum size of a secret, 65536 bytes",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -1,6 +1,6 @@
-// Package sourcetest holds what every source of secrets must do, as tests. Each
-// source's own tests run it, so that what is learnt with the folder of a laptop
-// holds in the cloud.
+// Package sourcetest is the conformance suite of sources of secrets. The tests of
+// each source run it, so that the folder of a local run behaves like Secrets
+// Manager.
 package sourcetest
 
 import (
@@ -24,26 +24,26 @@ type Source interface {
 
 // Operator changes what the source reads, as an operator would.
 type Operator interface {
-	// Put makes the secret, or gives it a new version.
+	// Put creates the secret, or gives it a new version.
 	Put(t *testing.T, name, text string)
 	// Delete removes the secret at once.
 	Delete(t *testing.T, name string)
 }
 
-// Run runs the suite. fresh returns a source that holds nothing yet.
+// Run runs the suite. fresh returns an empty source.
 func Run(t *testing.T, fresh func(t *testing.T) (Source, Operator)) {
 	tests := []struct {
 		name string
 		run  func(*testing.T, Source, Operator)
 	}{
-		{"a secret as it is", asItIs},
+		{"a secret unchanged", unchanged},
 		{"CR-20 the previous version", previousVersion},
-		{"CR-38 a namesake is another secret", namesake},
-		{"AZ-43 no other name is asked for", namesRefused},
-		{"secret that is not there", notThere},
+		{"CR-38 a secret created again is another secret", createdAgain},
+		{"AZ-43 invalid names are refused", namesRefused},
+		{"missing secret", missing},
 		{"listing in pages", pages},
 		{"BI-55 a wrong name is listed beside the right ones", wrongNames},
-		{"CR-21 versions tell of a change", versions},
+		{"CR-21 versions show a change", versions},
 		{"bad cursor", badCursor},
 		{"limit below one", badLimit},
 	}
@@ -55,7 +55,7 @@ func Run(t *testing.T, fresh func(t *testing.T) (Source, Operator)) {
 	}
 }
 
-func asItIs(t *testing.T, s Source, o Operator) {
+func unchanged(t *testing.T, s Source, o Operator) {
 	text := " {\"client_secret\":\"a\\u0000é+%&\"}\n"
 	o.Put(t, "crm", text)
 	got := load(t, s, "crm", clientsecret.Current)
@@ -64,7 +64,7 @@ func asItIs(t *testing.T, s Source, o Operator) {
 			got.Name, got.ARN, got.VersionID, got.Text.Reveal() == text)
 	}
 	if !strings.Contains(got.Origin, "crm") || strings.Contains(got.Origin, "arn:") {
-		t.Errorf("the origin %q tells no operator where it is", got.Origin)
+		t.Errorf("the origin %q does not tell an operator where the secret is", got.Origin)
 	}
 }
 
@@ -83,7 +83,7 @@ func previousVersion(t *testing.T, s Source, o Operator) {
 	equal(t, load(t, s, "crm", clientsecret.Previous), first)
 }
 
-func namesake(t *testing.T, s Source, o Operator) {
+func createdAgain(t *testing.T, s Source, o Operator) {
 	o.Put(t, "crm", `{"v":1}`)
 	before := load(t, s, "crm", clientsecret.Current)
 	o.Delete(t, "crm")
@@ -93,10 +93,10 @@ func namesake(t *testing.T, s Source, o Operator) {
 	o.Put(t, "crm", `{"v":1}`)
 	after := load(t, s, "crm", clientsecret.Current)
 	if after.ARN == before.ARN {
-		t.Errorf("a secret made again has the ARN of the deleted one, %q", after.ARN)
+		t.Errorf("a secret created again has the ARN of the deleted one, %q", after.ARN)
 	}
 	if _, err := s.Load(t.Context(), "crm", clientsecret.Previous, true); !errors.Is(err, clientsecret.ErrNotFound) {
-		t.Errorf("a secret made again inherits a previous version: %v", err)
+		t.Errorf("a secret created again inherits a previous version: %v", err)
 	}
 }
 
@@ -109,7 +109,7 @@ func namesRefused(t *testing.T, s Source, o Operator) {
 	}
 }
 
-func notThere(t *testing.T, s Source, _ Operator) {
+func missing(t *testing.T, s Source, _ Operator) {
 	for _, stage := range []clientsecret.Stage{clientsecret.Current, clientsecret.Previous} {
 		_, err := s.Load(t.Context(), "absent", stage, false)
 		if !errors.Is(err, clientsecret.ErrNotFound) {
@@ -173,8 +173,8 @@ func badCursor(t *testing.T, s Source, o Operator) {
 	}
 }
 
-// versions: the listing without texts agrees with what a load says, and moves
-// with each change.
+// versions: the listing without texts agrees with Load, and changes with each new
+// version.
 func versions(t *testing.T, s Source, o Operator) {
 	for i := range 3 {
 		o.Put(t, fmt.Sprintf("crm-%d", i), "{}")
@@ -188,12 +188,12 @@ func versions(t *testing.T, s Source, o Operator) {
 		if v := after[name]; v.VersionID != loaded.VersionID || v.ARN != loaded.ARN {
 			t.Errorf("%s is listed as %+v, loaded as version %s", name, v, loaded.VersionID)
 		}
-		if moved := before[name] != after[name]; moved != (i == 1) {
-			t.Errorf("%s: version moved: %v", name, moved)
+		if changed := before[name] != after[name]; changed != (i == 1) {
+			t.Errorf("%s: version changed: %v", name, changed)
 		}
 	}
-	if _, _, err := s.Versions(t.Context(), 1, "nobody's"); !errors.Is(err, clientsecret.ErrBadCursor) {
-		t.Errorf("a cursor of nobody's: %v", err)
+	if _, _, err := s.Versions(t.Context(), 1, "unknown"); !errors.Is(err, clientsecret.ErrBadCursor) {
+		t.Errorf("an unknown cursor: %v", err)
 	}
 }
 

@@ -1,12 +1,12 @@
-// Package awsconfig reads the AWS SDK's standard environment variables and
-// builds the two service clients from them by hand.
+// Package awsconfig reads the standard environment variables of the AWS SDK and
+// builds the two service clients from them.
 //
-// The SDK's own config module is left out on purpose: its package
-// initialisation is a large part of a cold start, and its further sources
-// (profiles, instance metadata, web identity) have no place in a function. So a
-// profile is not read: region and credentials must be in the environment.
+// It does not use the SDK's config module: its package initialisation is a large
+// part of a cold start, and its other sources (profiles, instance metadata, web
+// identity) do not apply to a function. Region and credentials must be in the
+// environment; a profile is not read.
 //
-// Nothing here can make the SDK log requests or answers: both carry secrets.
+// The SDK never logs requests or responses: both contain secrets.
 package awsconfig
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// The variables that are read; their meaning is the SDK's.
+// The variables. Their meaning is that of the SDK.
 const (
 	region           = "AWS_REGION"
 	regionFallback   = "AWS_DEFAULT_REGION"
@@ -48,38 +48,38 @@ const (
 	credentialHint = "set it; a profile can be exported with: aws configure export-credentials --format env"
 )
 
-// Lookup finds a variable, as os.LookupEnv does.
+// Lookup returns a variable, as os.LookupEnv does.
 type Lookup func(name string) (value string, set bool)
 
-// Config is what the environment says, validated. Make it with [Load].
+// Config is the validated environment. [Load] makes it.
 type Config struct {
 	Region string
-	// DynamoDBEndpoint and SecretsManagerEndpoint replace the services' own
-	// addresses; empty keeps those.
+	// DynamoDBEndpoint and SecretsManagerEndpoint replace the addresses of the
+	// services; empty keeps them.
 	DynamoDBEndpoint, SecretsManagerEndpoint string
 	FIPS, DualStack                          bool
-	// RootCAs are who servers' certificates must come from; nil is Amazon's own
-	// roots, then the system's.
+	// RootCAs verify the certificates of servers; nil is Amazon's roots, then the
+	// system's.
 	RootCAs *x509.CertPool
-	// MaxAttempts bounds the attempts of one call, the first included.
+	// MaxAttempts bounds the attempts of one call, including the first.
 	MaxAttempts int
 	RetryMode   aws.RetryMode
-	// Credentials reads the environment anew for each request.
+	// Credentials reads the environment again for each request.
 	Credentials aws.CredentialsProvider
-	// Now is the wall clock that tells how long a connection was idle; nil is time.Now.
+	// Now is the wall clock that measures how long a connection was idle; nil is time.Now.
 	Now func() time.Time
-	// Jitter picks the pause before another attempt, below a bound; nil picks at random.
+	// Jitter chooses the pause before another attempt, below a bound; nil is random.
 	Jitter func(bound time.Duration) time.Duration
 }
 
-// environment reads variables and collects what is wrong with them.
+// environment reads variables and collects their errors.
 type environment struct {
-	lookup   Lookup
-	problems []error
+	lookup Lookup
+	errs   []error
 }
 
-// Load reads and checks the variables; no call is made. The error joins every
-// problem found, one to a line, and names the variable of each.
+// Load reads and checks the variables, without any call. It joins all errors, one
+// on each line, each with its variable.
 func Load(lookup Lookup) (Config, error) {
 	e := &environment{lookup: lookup}
 	c := Config{
@@ -97,20 +97,20 @@ func Load(lookup Lookup) (Config, error) {
 	}
 	for _, name := range []string{accessKeyID, secretAccessKey} {
 		if e.text(name) == "" {
-			e.refuse(name, "is not set; "+credentialHint)
+			e.report(name, "is not set; "+credentialHint)
 		}
 	}
-	if err := errors.Join(e.problems...); err != nil {
+	if err := errors.Join(e.errs...); err != nil {
 		return Config{}, err
 	}
 	return c, nil
 }
 
-func (e *environment) refuse(name, why string) {
-	e.problems = append(e.problems, fmt.Errorf("%s: %s", name, why))
+func (e *environment) report(name, why string) {
+	e.errs = append(e.errs, fmt.Errorf("%s: %s", name, why))
 }
 
-// text reads a variable; as everywhere in the SDK, empty is not set.
+// text reads a variable. As in the SDK, empty counts as not set.
 func (e *environment) text(name string) string {
 	value, _ := e.lookup(name)
 	return value
@@ -121,31 +121,31 @@ func (e *environment) boolean(name string) bool {
 	case strings.EqualFold(value, "true"):
 		return true
 	case value != "" && !strings.EqualFold(value, "false"):
-		e.refuse(name, "is neither true nor false")
+		e.report(name, "is neither true nor false")
 	}
 	return false
 }
 
-// region must be a plain host label, since it becomes part of a host's name.
+// region must be a plain host label, because it becomes part of a host name.
 func (e *environment) region() string {
 	name, value := region, e.text(region)
 	if value == "" {
 		name, value = regionFallback, e.text(regionFallback)
 	}
 	if value == "" {
-		e.refuse(region, "is not set, nor is "+regionFallback+"; "+regionHint)
+		e.report(region, "is not set, nor is "+regionFallback+"; "+regionHint)
 		return ""
 	}
 	for _, r := range value {
 		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' {
-			e.refuse(name, "is no region; "+regionHint)
+			e.report(name, "is not a region; "+regionHint)
 			return ""
 		}
 	}
 	return value
 }
 
-// endpoint reads a service's endpoint, or the one for all services.
+// endpoint reads the endpoint of a service, or the one for all services.
 func (e *environment) endpoint(name string, c Config) string {
 	value := e.text(name)
 	if value == "" {
@@ -155,13 +155,13 @@ func (e *environment) endpoint(name string, c Config) string {
 		return ""
 	}
 	if c.FIPS || c.DualStack {
-		e.refuse(name, "cannot be combined with "+useFIPS+" or "+useDualStack+"; unset one of them")
+		e.report(name, "cannot be combined with "+useFIPS+" or "+useDualStack+"; unset one of them")
 		return ""
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" ||
 		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		e.refuse(name, "is no endpoint; it reads https://HOST or http://HOST:PORT, without user, query or fragment")
+		e.report(name, "is not an endpoint; write https://HOST or http://HOST:PORT, without user, query or fragment")
 		return ""
 	}
 	return value
@@ -174,12 +174,12 @@ func (e *environment) rootCAs() *x509.CertPool {
 	}
 	bundle, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 	if err != nil {
-		e.refuse(caBundle, "names a file that cannot be read; give the path of a PEM file")
+		e.report(caBundle, "names a file that cannot be read; use the path of a PEM file")
 		return nil
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(bundle) {
-		e.refuse(caBundle, "names a file without a usable certificate; give the path of a PEM file")
+		e.report(caBundle, "names a file without a usable certificate; use the path of a PEM file")
 		return nil
 	}
 	return pool
@@ -192,7 +192,7 @@ func (e *environment) maxAttempts() int {
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 1 || n > highestMaxAttempts {
-		e.refuse(maxAttempts, fmt.Sprintf("is no whole number from 1 to %d", highestMaxAttempts))
+		e.report(maxAttempts, fmt.Sprintf("is not a whole number from 1 to %d", highestMaxAttempts))
 	}
 	return n
 }
@@ -204,7 +204,7 @@ func (e *environment) retryMode() aws.RetryMode {
 	case aws.RetryModeStandard, aws.RetryModeAdaptive:
 		return mode
 	default:
-		e.refuse(retryMode, "is neither standard nor adaptive")
+		e.report(retryMode, "is neither standard nor adaptive")
 		return ""
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
 )
 
-// complete is an environment in which nothing is missing, changed by with.
+// complete is a complete environment, changed by with.
 func complete(with map[string]string) map[string]string {
 	values := map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "canary"}
 	for name, value := range with {
@@ -89,21 +89,21 @@ func TestRefused(t *testing.T) {
 		says string
 	}{
 		{"region missing", map[string]string{"AWS_REGION": ""}, "AWS_REGION: is not set, nor is AWS_DEFAULT_REGION"},
-		{"region that would change the host", map[string]string{"AWS_REGION": "x.canary.com/"}, "AWS_REGION: is no region"},
-		{"fallback region malformed", map[string]string{"AWS_REGION": "", "AWS_DEFAULT_REGION": "EU"}, "AWS_DEFAULT_REGION: is no region"},
+		{"region that would change the host", map[string]string{"AWS_REGION": "x.canary.com/"}, "AWS_REGION: is not a region"},
+		{"fallback region malformed", map[string]string{"AWS_REGION": "", "AWS_DEFAULT_REGION": "EU"}, "AWS_DEFAULT_REGION: is not a region"},
 		{"key missing", map[string]string{"AWS_ACCESS_KEY_ID": ""}, "AWS_ACCESS_KEY_ID: is not set"},
 		{"secret key missing", map[string]string{"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY: is not set"},
-		{"endpoint without a scheme", map[string]string{"AWS_ENDPOINT_URL": "canary:8000"}, "AWS_ENDPOINT_URL: is no endpoint"},
-		{"endpoint without a host", map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": "http://"}, "AWS_ENDPOINT_URL_DYNAMODB: is no endpoint"},
-		{"endpoint with a user", map[string]string{"AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://canary@h"}, "AWS_ENDPOINT_URL_SECRETS_MANAGER: is no endpoint"},
-		{"endpoint with a query", map[string]string{"AWS_ENDPOINT_URL": "http://h?canary"}, "AWS_ENDPOINT_URL: is no endpoint"},
+		{"endpoint without a scheme", map[string]string{"AWS_ENDPOINT_URL": "canary:8000"}, "AWS_ENDPOINT_URL: is not an endpoint"},
+		{"endpoint without a host", map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": "http://"}, "AWS_ENDPOINT_URL_DYNAMODB: is not an endpoint"},
+		{"endpoint with a user", map[string]string{"AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://canary@h"}, "AWS_ENDPOINT_URL_SECRETS_MANAGER: is not an endpoint"},
+		{"endpoint with a query", map[string]string{"AWS_ENDPOINT_URL": "http://h?canary"}, "AWS_ENDPOINT_URL: is not an endpoint"},
 		{"endpoint with FIPS", map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": "http://h", "AWS_USE_FIPS_ENDPOINT": "true"}, "AWS_USE_FIPS_ENDPOINT"},
 		{"endpoint with dual stack", map[string]string{"AWS_ENDPOINT_URL": "http://h", "AWS_USE_DUALSTACK_ENDPOINT": "true"}, "AWS_USE_DUALSTACK_ENDPOINT"},
 		{"neither true nor false", map[string]string{"AWS_USE_FIPS_ENDPOINT": "yes"}, "AWS_USE_FIPS_ENDPOINT: is neither"},
 		{"ignored or not", map[string]string{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "1"}, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: is neither"},
-		{"no attempts", map[string]string{"AWS_MAX_ATTEMPTS": "0"}, "AWS_MAX_ATTEMPTS: is no whole number from 1 to 10"},
-		{"CR-31 attempts without end", map[string]string{"AWS_MAX_ATTEMPTS": "11"}, "AWS_MAX_ATTEMPTS: is no whole number from 1 to 10"},
-		{"attempts in words", map[string]string{"AWS_MAX_ATTEMPTS": "canary"}, "AWS_MAX_ATTEMPTS: is no whole number from 1 to 10"},
+		{"no attempts", map[string]string{"AWS_MAX_ATTEMPTS": "0"}, "AWS_MAX_ATTEMPTS: is not a whole number from 1 to 10"},
+		{"CR-31 too many attempts", map[string]string{"AWS_MAX_ATTEMPTS": "11"}, "AWS_MAX_ATTEMPTS: is not a whole number from 1 to 10"},
+		{"attempts in words", map[string]string{"AWS_MAX_ATTEMPTS": "canary"}, "AWS_MAX_ATTEMPTS: is not a whole number from 1 to 10"},
 		{"retry mode unknown", map[string]string{"AWS_RETRY_MODE": "legacy"}, "AWS_RETRY_MODE: is neither"},
 		{"bundle that is not there", map[string]string{"AWS_CA_BUNDLE": noPEM + "canary"}, "AWS_CA_BUNDLE: names a file that cannot be read"},
 		{"bundle without certificates", map[string]string{"AWS_CA_BUNDLE": noPEM}, "AWS_CA_BUNDLE: names a file without"},

@@ -10,16 +10,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-// Pauses between attempts: full jitter under a bound that doubles. They are
-// short, as somebody waits for the answer; three attempts of at most 3 s each
-// leave two thirds of API Gateway's 29 s.
+// The pauses between attempts: full jitter below a bound that doubles. They are
+// short because a caller is waiting. Three attempts of at most 3 s each use a third
+// of API Gateway's 29 s.
 const (
 	firstPause   = 50 * time.Millisecond
 	longestPause = time.Second
 )
 
-// DynamoDB returns a client with a connection pool of its own. Nothing is
-// dialled before the first call.
+// DynamoDB returns a client with a connection pool of its own. It does
+// not connect before the first call.
 func (c Config) DynamoDB() *dynamodb.Client {
 	return dynamodb.New(dynamodb.Options{
 		Region:       c.Region,
@@ -30,15 +30,15 @@ func (c Config) DynamoDB() *dynamodb.Client {
 		EndpointOptions: dynamodb.EndpointResolverOptions{
 			UseFIPSEndpoint: c.fips(), UseDualStackEndpoint: c.dualStack(),
 		},
-		// Both would ask or reach another host than the one whose handshake INIT
-		// has made.
+		// Both would connect to a host other than the one with which the init phase
+		// has made a handshake.
 		EndpointDiscovery:     dynamodb.EndpointDiscoveryOptions{EnableEndpointDiscovery: aws.EndpointDiscoveryDisabled},
 		AccountIDEndpointMode: aws.AccountIDEndpointModeDisabled,
 	})
 }
 
-// SecretsManager returns a client with a connection pool of its own. Nothing is
-// dialled before the first call.
+// SecretsManager returns a client with a connection pool of its own. It does
+// not connect before the first call.
 func (c Config) SecretsManager() *secretsmanager.Client {
 	return secretsmanager.New(secretsmanager.Options{
 		Region:       c.Region,
@@ -52,8 +52,7 @@ func (c Config) SecretsManager() *secretsmanager.Client {
 	})
 }
 
-// retryer is one per client: the quota of retries that it keeps is then the
-// service's own, and one that fails does not use up the other's.
+// retryer makes one for each client, so that each service has its own retry quota.
 func (c Config) retryer() aws.Retryer {
 	standard := func(o *retry.StandardOptions) {
 		o.MaxAttempts = c.MaxAttempts
@@ -67,7 +66,7 @@ func (c Config) retryer() aws.Retryer {
 	return retry.NewStandard(standard)
 }
 
-// pause is how long to wait after an attempt failed; attempts count from 1.
+// pause is the time to wait after a failed attempt; attempts count from 1.
 func (c Config) pause(attempt int, _ error) (time.Duration, error) {
 	bound := firstPause
 	for range attempt - 1 {

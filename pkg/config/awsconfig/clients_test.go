@@ -55,7 +55,7 @@ func start(t *testing.T, secure bool, handle http.HandlerFunc) *backend {
 
 func empty(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }
 
-// at is a configuration for that endpoint which never pauses.
+// at is a configuration for that endpoint without pauses.
 func at(t *testing.T, endpoint string, with map[string]string) awsconfig.Config {
 	t.Helper()
 	c := mustLoad(t, complete(with))
@@ -120,7 +120,7 @@ func TestServiceHosts(t *testing.T) {
 		{"plain", nil, "dynamodb.eu-west-1.amazonaws.com", "secretsmanager.eu-west-1.amazonaws.com"},
 		{"FIPS", map[string]string{"AWS_REGION": "us-east-1", "AWS_USE_FIPS_ENDPOINT": "true"},
 			"dynamodb-fips.us-east-1.amazonaws.com", "secretsmanager-fips.us-east-1.amazonaws.com"},
-		// The host of Secrets Manager has both families under its plain name.
+		// Secrets Manager has both address families under its plain host name.
 		{"dual stack", map[string]string{"AWS_USE_DUALSTACK_ENDPOINT": "true"},
 			"dynamodb.eu-west-1.api.aws", "secretsmanager.eu-west-1.amazonaws.com"},
 	}
@@ -216,9 +216,9 @@ func TestAnAttemptOutOfTimeIsTriedAgain(t *testing.T) {
 	}
 }
 
-// ask makes one request with a client's own transport. The SDK is left out: it
-// closes a request's body while the transport may still look at it, and now and
-// then costs a connection that way when the server is this near.
+// ask makes one request with a client's transport, without the SDK. The SDK closes
+// the body of a request while the transport may still use it, which sometimes
+// closes the connection when the server is this fast.
 func ask(t *testing.T, c awsconfig.Config, endpoint string) func() {
 	t.Helper()
 	client, ok := c.DynamoDB().Options().HTTPClient.(*http.Client)
@@ -280,7 +280,7 @@ func TestCertificates(t *testing.T) {
 	}
 	before := b.requests.Load()
 	if err := listTables(t.Context(), at(t, b.URL, nil).DynamoDB()); err == nil || b.requests.Load() != before {
-		t.Errorf("OC-21: a server that nobody vouches for got a request (%v)", err)
+		t.Errorf("OC-21: a server with an unknown authority got a request (%v)", err)
 	}
 }
 

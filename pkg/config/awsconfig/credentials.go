@@ -7,8 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// credentials reads them from the environment for every request, so that what
-// was rotated there is used at once; nothing is worth caching.
+// credentials reads the environment for every request, so that rotated ones are
+// used at once.
 func credentials(lookup Lookup) func(context.Context) (aws.Credentials, error) {
 	return func(context.Context) (aws.Credentials, error) {
 		var c aws.Credentials

@@ -6,12 +6,12 @@ import (
 	"net"
 )
 
-// Connect opens a TLS connection that trusts first, and then rest.
-func Connect(ctx context.Context, first, rest *x509.CertPool, address string) (net.Conn, error) {
-	c := newConnector(rest)
+// Connect opens a TLS connection that trusts first, then fallback.
+func Connect(ctx context.Context, first, fallback *x509.CertPool, address string) (net.Conn, error) {
+	c := newConnector(fallback)
 	c.first = first
 	return c.dialTLS(ctx, "tcp", address)
 }
 
-// AmazonRoots is how many roots come with the package, by default trusted first.
+// AmazonRoots are the roots that are trusted first by default.
 func AmazonRoots() *x509.CertPool { return newConnector(nil).first }

@@ -10,31 +10,31 @@ import (
 	"sync/atomic"
 )
 
-// amazonRoots are the roots that AWS's own endpoints are certified by (Amazon
-// Trust Services, with the Starfield root that cross-signs them).
+// amazonRoots are the root certificates of AWS's endpoints (Amazon Trust Services,
+// with the Starfield root that cross-signs them).
 //
 //go:embed amazon.pem
 var amazonRoots []byte
 
 // connector opens TLS connections to AWS.
 //
-// The system's bundle holds some 150 roots, and parsing it is most of what the
-// first call of a cold environment costs. So Amazon's own are tried first, and
-// the system's only when they do not know who certified the server: another
-// partition's endpoint, a private one, a proxy that opens TLS. Trust is not
-// widened by that: a server that neither knows is refused.
+// The system's bundle has some 150 roots, and parsing it is most of the cost of
+// the first call after a cold start. Amazon's roots are therefore tried first, and
+// the system's only if the server's authority is unknown: an endpoint of another
+// partition, a private one, a proxy that terminates TLS. No server is trusted that
+// neither set of roots verifies.
 type connector struct {
 	dialer net.Dialer
-	// first and rest are who servers' certificates must come from; a nil pool is
-	// the system's. rest is not used when it is the same.
-	first, rest *x509.CertPool
-	// fallen is set once rest was needed: from then on it is tried at once.
-	fallen atomic.Bool
+	// first and fallback verify the certificates of servers; a nil pool is the
+	// system's roots. fallback is not used when it is equal to first.
+	first, fallback *x509.CertPool
+	// useFallback is set once fallback was needed; then first is no longer tried.
+	useFallback atomic.Bool
 }
 
-// newConnector returns a connector. roots, when given, are all that is trusted.
+// newConnector returns a connector. If roots is set, nothing else is trusted.
 func newConnector(roots *x509.CertPool) *connector {
-	c := &connector{dialer: net.Dialer{Timeout: dialTimeout}, first: roots, rest: roots}
+	c := &connector{dialer: net.Dialer{Timeout: dialTimeout}, first: roots, fallback: roots}
 	if roots == nil {
 		c.first = x509.NewCertPool()
 		c.first.AppendCertsFromPEM(amazonRoots)
@@ -43,16 +43,16 @@ func newConnector(roots *x509.CertPool) *connector {
 }
 
 func (c *connector) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
-	if c.first == c.rest || c.fallen.Load() {
-		return c.connect(ctx, network, address, c.rest)
+	if c.first == c.fallback || c.useFallback.Load() {
+		return c.connect(ctx, network, address, c.fallback)
 	}
 	conn, err := c.connect(ctx, network, address, c.first)
 	var unknown x509.UnknownAuthorityError
 	if err == nil || !errors.As(err, &unknown) {
 		return conn, err
 	}
-	conn, err = c.connect(ctx, network, address, c.rest)
-	c.fallen.Store(err == nil)
+	conn, err = c.connect(ctx, network, address, c.fallback)
+	c.useFallback.Store(err == nil)
 	return conn, err
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
 )
 
-// TestTrust: a server is trusted when the first roots know it, or else the
-// rest; one that neither knows, or that is somebody else, is refused.
+// TestTrust: a server is trusted if the first roots or the fallback verify it. An
+// unknown authority, or a certificate for another host, is refused.
 func TestTrust(t *testing.T) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(server.Close)
@@ -23,17 +23,17 @@ func TestTrust(t *testing.T) {
 	ours.AddCert(server.Certificate())
 	amazon := awsconfig.AmazonRoots()
 	for _, test := range []struct {
-		name        string
-		first, rest *x509.CertPool
-		trusted     bool
+		name            string
+		first, fallback *x509.CertPool
+		trusted         bool
 	}{
 		{"the first roots know it", ours, amazon, true},
 		{"only the rest knows it", amazon, ours, true},
-		{"nobody knows it", amazon, x509.NewCertPool(), false},
+		{"an unknown authority", amazon, x509.NewCertPool(), false},
 		{"given roots are all that is trusted", ours, ours, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			conn, err := awsconfig.Connect(t.Context(), test.first, test.rest, server.Listener.Addr().String())
+			conn, err := awsconfig.Connect(t.Context(), test.first, test.fallback, server.Listener.Addr().String())
 			if err == nil {
 				_ = conn.Close()
 			}
@@ -59,16 +59,16 @@ func TestTrust(t *testing.T) {
 	})
 }
 
-// TestAmazonRootsAreWhole: each root that comes with the package can be used.
+// TestAmazonRootsAreWhole: each embedded root is usable.
 func TestAmazonRootsAreWhole(t *testing.T) {
-	rest, err := os.ReadFile("amazon.pem")
+	fallback, err := os.ReadFile("amazon.pem")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
 	for {
 		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
+		if block, fallback = pem.Decode(fallback); block == nil {
 			break
 		}
 		root, err := x509.ParseCertificate(block.Bytes)

@@ -1,9 +1,9 @@
-// Package cursor wraps a listing's position into the opaque text that callers
-// pass back for the next page.
+// Package cursor encodes the position of a listing as the opaque text with which
+// callers request the next page.
 //
-// The checksum is no signature: it turns a truncated, mistyped or foreign
-// cursor into a clear error before anything is asked. A position needs no
-// protection, since whoever may list may list everything.
+// The checksum is not a signature. It turns a truncated, mistyped or foreign cursor
+// into a clear error before any call. A position needs no protection: a caller that
+// may list may list everything.
 package cursor
 
 import (
@@ -15,14 +15,14 @@ import (
 
 const checksumSize = 8
 
-// Encode wraps a position within the listing that scope names.
+// Encode encodes a position in the listing that scope names.
 func Encode(scope, position string) string {
 	return base64.RawURLEncoding.EncodeToString(append(checksum(scope, position), position...))
 }
 
-// Decode returns the position that [Encode] wrapped for the same scope, and
-// clientsecret.ErrBadCursor for anything else. Comparing with what Encode would
-// write also refuses the line breaks that base64 readers skip.
+// Decode returns the position that [Encode] encoded for the same scope, and
+// clientsecret.ErrBadCursor for any other text. Comparing with the result of Encode
+// also refuses the line breaks that base64 decoders skip.
 func Decode(scope, text string) (string, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(raw) < checksumSize {
