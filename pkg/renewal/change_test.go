@@ -12,109 +12,109 @@ import (
 func TestChange(t *testing.T) {
 	t.Run("CR-21 a changed declaration's token is reissued by the next tick", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			h.secrets.put("crm", declaration("before"))
-			h.vend("crm")
-			h.ticks(1)
-			h.secrets.put("crm", declaration("after"))
-			sum := h.ticks(1)
+			f := newFixture(t)
+			f.secrets.put("crm", declaration("before"))
+			f.vend("crm")
+			f.ticks(1)
+			f.secrets.put("crm", declaration("after"))
+			sum := f.ticks(1)
 			time.Sleep(11 * time.Second)
-			if v := h.vend("crm"); sum.Reissued != 1 || v.AccessToken.Reveal() != "after_1" {
+			if v := f.vend("crm"); sum.Reissued != 1 || v.AccessToken.Reveal() != "after_1" {
 				t.Errorf("reissued %d, then vended %s", sum.Reissued, v.AccessToken.Reveal())
 			}
 		})
 	})
 	t.Run("CR-21 white space changes nothing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			h.secrets.put("crm", declaration("crm"))
-			h.vend("crm")
-			h.ticks(1)
-			h.secrets.put("crm", " "+declaration("crm"))
-			if sum := h.ticks(1); sum.Reissued+sum.Dropped != 0 {
+			f := newFixture(t)
+			f.secrets.put("crm", declaration("crm"))
+			f.vend("crm")
+			f.ticks(1)
+			f.secrets.put("crm", " "+declaration("crm"))
+			if sum := f.ticks(1); sum.Reissued+sum.Dropped != 0 {
 				t.Errorf("%+v", sum)
 			}
 		})
 	})
-	t.Run("CR-21 what cannot be reissued is dropped", func(t *testing.T) {
+	t.Run("CR-21 a token that cannot be reissued is dropped", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			h.secrets.put("crm", declaration("before"))
-			h.vend("crm")
-			h.ticks(1)
-			h.secrets.put("crm", `{"provider":"nobody"}`)
-			sum := h.ticks(1)
-			item, _ := h.store.Get(t.Context(), tokenstore.Key{Connection: "crm"}, true)
+			f := newFixture(t)
+			f.secrets.put("crm", declaration("before"))
+			f.vend("crm")
+			f.ticks(1)
+			f.secrets.put("crm", `{"provider":"unknown"}`)
+			sum := f.ticks(1)
+			item, _ := f.store.Get(t.Context(), tokenstore.Key{Connection: "crm"}, true)
 			if sum.Dropped != 1 || item.Token.ID != "" || item.RequiredSecretVersion != "v2" {
 				t.Errorf("dropped %d, item %+v", sum.Dropped, item)
 			}
 		})
 	})
-	t.Run("CR-21 of a bundle only the member that changed", func(t *testing.T) {
+	t.Run("CR-21 in a bundle, only the changed connection is reissued", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
+			f := newFixture(t)
 			bundle := func(a, b string) string {
 				return fmt.Sprintf(`{"connections":{"a":%s,"b":%s}}`, declaration(a), declaration(b))
 			}
-			h.secrets.put("bundle", bundle("a", "b"))
-			a, b := h.vend("bundle.a"), h.vend("bundle.b")
-			h.ticks(1)
-			h.secrets.put("bundle", bundle("a", "changed"))
-			h.ticks(1)
+			f.secrets.put("bundle", bundle("a", "b"))
+			a, b := f.vend("bundle.a"), f.vend("bundle.b")
+			f.ticks(1)
+			f.secrets.put("bundle", bundle("a", "changed"))
+			f.ticks(1)
 			time.Sleep(11 * time.Second)
-			if got := h.vend("bundle.a"); got.ID != a.ID {
-				t.Error("the other member's token was replaced")
+			if got := f.vend("bundle.a"); got.ID != a.ID {
+				t.Error("the unchanged connection's token was replaced")
 			}
-			if got := h.vend("bundle.b"); got.ID == b.ID {
-				t.Error("the changed member's token was not")
+			if got := f.vend("bundle.b"); got.ID == b.ID {
+				t.Error("the changed connection's token was not replaced")
 			}
-			h.secrets.put("bundle", fmt.Sprintf(`{"connections":{"a":%s}}`, declaration("a")))
-			if sum := h.ticks(1); sum.Dropped != 1 {
-				t.Errorf("a member that is gone: %+v, want its token dropped", sum)
+			f.secrets.put("bundle", fmt.Sprintf(`{"connections":{"a":%s}}`, declaration("a")))
+			if sum := f.ticks(1); sum.Dropped != 1 {
+				t.Errorf("a removed connection: %+v, want its token dropped", sum)
 			}
 		})
 	})
 	t.Run("CR-38 a deleted secret's token is dropped", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
-			h.secrets.put("crm", declaration("crm"))
-			h.vend("crm")
-			h.ticks(1)
-			h.secrets.remove("crm")
-			if sum := h.ticks(1); sum.Dropped != 1 {
+			f := newFixture(t)
+			f.secrets.put("crm", declaration("crm"))
+			f.vend("crm")
+			f.ticks(1)
+			f.secrets.remove("crm")
+			if sum := f.ticks(1); sum.Dropped != 1 {
 				t.Errorf("%+v", sum)
 			}
-			loads := h.secrets.loads
-			if h.ticks(3); h.secrets.loads != loads {
-				t.Error("it is looked at again and again")
+			loads := f.secrets.loads
+			if f.ticks(3); f.secrets.loads != loads {
+				t.Error("the deleted secret is read in every tick")
 			}
 		})
 	})
-	t.Run("CR-21 a sweep of many secrets is spread over ticks", func(t *testing.T) {
+	t.Run("CR-21 a comparison of many secrets is spread over ticks", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
+			f := newFixture(t)
 			for i := range 2500 {
-				h.secrets.put(fmt.Sprintf("c%04d", i), declaration("x"))
+				f.secrets.put(fmt.Sprintf("c%04d", i), declaration("x"))
 			}
-			h.vend("c2400")
-			h.ticks(3)
-			h.secrets.put("c2400", declaration("changed"))
-			if sum := h.ticks(3); sum.Reissued != 1 {
+			f.vend("c2400")
+			f.ticks(3)
+			f.secrets.put("c2400", declaration("changed"))
+			if sum := f.ticks(3); sum.Reissued != 1 {
 				t.Errorf("%+v", sum)
 			}
 		})
 	})
-	t.Run("a process that starts anew looks only at what changed", func(t *testing.T) {
+	t.Run("a new process reads only the changed secrets", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHouse(t)
+			f := newFixture(t)
 			for i := range 20 {
-				h.secrets.put(fmt.Sprint("c", i), declaration("x"))
+				f.secrets.put(fmt.Sprint("c", i), declaration("x"))
 			}
-			h.ticks(1)
-			h.secrets.put("c7", declaration("y"))
-			loads := h.secrets.loads
-			h.process().Tick(t.Context())
-			if looked := h.secrets.loads - loads; looked != 1 {
+			f.ticks(1)
+			f.secrets.put("c7", declaration("y"))
+			loads := f.secrets.loads
+			f.process().Tick(t.Context())
+			if looked := f.secrets.loads - loads; looked != 1 {
 				t.Errorf("%d secrets read, want 1", looked)
 			}
 		})

@@ -1,13 +1,14 @@
-// Package renewal works off the caller's path: every minute it renews the
-// tokens whose turn it is, and makes what is stored agree with secrets that
-// changed.
+// Package renewal renews tokens ahead of their expiry and reconciles stored tokens
+// with secrets that have changed. It runs on a schedule and not in a caller's
+// request.
 //
-// A tick is chosen by the wheel and its own cursor, never by the event that
-// began it, so a duplicate, late or concurrent event costs nothing: each
-// renewal takes the fleet's lease and looks again before it calls anybody. Work
-// is bounded in all and per provider host, so that one provider that hangs
-// delays nobody else, and it stops while there is time to store what is under
-// way. What could not be begun is left to the next minute.
+// A tick is driven by the clock and a stored cursor, not by the event that
+// started it. So a duplicate, late or concurrent event is harmless: each renewal
+// takes the lease and reads the item again before it calls a provider. The
+// number of concurrent renewals is bounded, in total and per provider host, so
+// that a provider that does not respond delays only its own tokens. A tick stops
+// starting renewals while there is still time to store the results of the
+// running ones. The rest is left to the next minute.
 package renewal
 
 import (
@@ -20,40 +21,43 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// Index finds what is due. Errors are tokenstore.ErrUnavailable.
+// Index finds the items of a slot. Errors are tokenstore.ErrUnavailable.
 type Index interface {
-	// Due returns some keys of a slot, and the cursor of the rest, empty at the end.
+	// Due returns one page of the keys of a slot, and the cursor of the next page,
+	// empty at the end.
 	Due(ctx context.Context, slot, next string) ([]tokenstore.Key, string, error)
-	// Reslot moves an item from one slot to another; it is a no-op when the item
-	// has left the first one.
+	// Reslot moves an item from one slot to another. It changes nothing if the item
+	// is no longer in the first.
 	Reslot(ctx context.Context, key tokenstore.Key, from, to string) error
 }
 
-// Documents are the small records of the renewer itself.
+// Documents stores the small records of the renewer itself.
 type Documents interface {
-	// ReadDocument reads a note, consistently; one that does not exist has Version 0.
+	// ReadDocument reads a document consistently; a missing one has Version 0.
 	ReadDocument(ctx context.Context, name string) (tokenstore.Document, error)
-	// WriteDocument replaces a note of that Version, and returns it as written.
-	// tokenstore.ErrSuperseded when another has been written meanwhile.
-	WriteDocument(ctx context.Context, n tokenstore.Document) (tokenstore.Document, error)
+	// WriteDocument replaces the document of that Version and returns it as
+	// written. tokenstore.ErrSuperseded when another process has written it.
+	WriteDocument(ctx context.Context, d tokenstore.Document) (tokenstore.Document, error)
 }
 
-// Core renews; *vending.Core is one. Errors are *problem.Error.
+// Core renews one token; *vending.Core implements it. Errors are *problem.Error.
 type Core interface {
+	// Inspect returns the renewal of a token, or nil if it needs none before next.
 	Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error)
-	// FlushPending stores what an earlier invocation could not.
+	// FlushPending writes what an earlier invocation could not store.
 	FlushPending(ctx context.Context)
-	// RegularSlot is the slot of a token that has no more to do in its retry slot.
+	// RegularSlot returns the slot a token returns to after a retry.
 	RegularSlot(ctx context.Context, key tokenstore.Key) (string, error)
+	// Reconcile reissues or drops the tokens of a changed secret.
 	Reconcile(ctx context.Context, c vending.Changed) (vending.Change, error)
 }
 
-// Versions lists which version of each secret is current; both sources do.
+// Versions lists the current version of each secret.
 type Versions interface {
 	Versions(ctx context.Context, limit int, next string) ([]clientsecret.Version, string, error)
 }
 
-// Config is what a Renewer is made of.
+// Config configures a Renewer.
 type Config struct {
 	Core      Core
 	Index     Index
@@ -64,23 +68,24 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Renewer renews. It is safe for concurrent use.
+// Renewer renews tokens. It is safe for concurrent use.
 type Renewer struct {
-	core   Core
-	index  Index
-	notes  Documents
-	audit  *audit.Writer
-	now    func() time.Time
-	ledger *ledger
+	core      Core
+	index     Index
+	documents Documents
+	audit     *audit.Writer
+	now       func() time.Time
+	secrets   *secretIndex
 }
 
 const (
-	// atOnce bounds the calls to providers under way, perHost those to one.
-	atOnce, perHost = 64, 16
-	// looks bounds the items looked at at once.
-	looks = 64
-	// reserve is what must be left of an invocation to begin a renewal: the
-	// provider's and the store's budgets and some seconds to leave in order.
+	// maxRenewals bounds the concurrent calls to providers, maxPerHost those to
+	// one host.
+	maxRenewals, maxPerHost = 64, 16
+	// maxVisits bounds the items read concurrently.
+	maxVisits = 64
+	// reserve is the time of an invocation that must remain to start a renewal: the
+	// time budgets for the provider and the store, and a few seconds to finish.
 	reserve = 20 * time.Second
 )
 
@@ -90,40 +95,40 @@ func New(c Config) *Renewer {
 		c.Now = time.Now
 	}
 	now := func() time.Time { return c.Now().Round(0).UTC() }
-	return &Renewer{core: c.Core, index: c.Index, notes: c.Documents, audit: c.Audit, now: now,
-		ledger: newLedger(c.Core, c.Documents, c.Versions)}
+	return &Renewer{core: c.Core, index: c.Index, documents: c.Documents, audit: c.Audit, now: now,
+		secrets: newSecretIndex(c.Core, c.Documents, c.Versions)}
 }
 
-// Tick does one minute's work and everything that was missed before it. The
-// summary is what was done, whatever went wrong; one audit line holds it.
+// Tick does the work of one minute, and of earlier minutes that were missed. It
+// returns a summary of what was done, also after errors, and writes the summary
+// as one audit line.
 func (r *Renewer) Tick(ctx context.Context) audit.Run {
 	began := r.now()
 	r.core.FlushPending(ctx)
-	run := newTally()
+	run := newStats()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.ledger.sweep(ctx, run)
+		r.secrets.syncAll(ctx, run)
 	}()
-	r.turn(ctx, run)
+	r.renewDue(ctx, run)
 	<-done
 	summary := run.summary("tick", r.now().Sub(began))
 	r.audit.WriteRun(summary)
 	return summary
 }
 
-// SecretChanged looks at one secret that is said to have changed.
+// SecretChanged reconciles one secret that an event reports as changed.
 func (r *Renewer) SecretChanged(ctx context.Context, name string) audit.Run {
 	began := r.now()
-	run := newTally()
-	r.ledger.changed(ctx, name, run)
+	run := newStats()
+	r.secrets.syncOne(ctx, name, run)
 	summary := run.summary("change", r.now().Sub(began))
 	r.audit.WriteRun(summary)
 	return summary
 }
 
-// timeLeft reports whether there is time to begin something. A deadline that
-// has passed leaves none.
+// timeLeft reports whether enough time remains to start a renewal.
 func timeLeft(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() == nil && (!ok || time.Until(deadline) >= reserve)

@@ -1,14 +1,15 @@
-// Package wheel is the arithmetic of renewal: which slot of the timing wheel a
-// token belongs to, and which slots have their turn in a given minute.
+// Package wheel computes the slots of renewal: the slot of a timing wheel that a
+// token belongs to, and the slots that are due in a given minute.
 //
-// What is due is found by an index whose key a renewal does not rewrite. A slot
-// is a cycle, a phase in it, and a shard. The cycle is a rung of a fixed ladder,
-// chosen by the token's lifetime; the phase is a hash of the token's key, so
-// load spreads evenly and stably over the cycle. Every minute each rung is asked
-// for the one phase whose turn it is. Only what failed moves, to the slot of the
-// minute of its next attempt, and back when it succeeds.
+// The slot is the key of an index, and a renewal does not change it, so a renewal
+// does not write to the index. A slot consists of a cycle, a phase and a shard.
+// The cycle is one of a fixed ladder of cycles, chosen by the token's lifetime.
+// The phase is a hash of the token's key, so the load is spread evenly over the
+// cycle and each token keeps its phase. In every minute, one phase of each cycle
+// is due. Only a token whose renewal failed moves: to the retry slot of the
+// minute of its next attempt, and back after a success.
 //
-// The package is pure: no clock, no store.
+// The package is pure: it has no clock and no store.
 package wheel
 
 import (
@@ -19,48 +20,51 @@ import (
 	"time"
 )
 
-// Shards divide each slot, so that no partition of the index grows large.
+// Shards is the number of shards of each slot. They limit the size of one
+// partition of the index.
 const Shards = 4
 
-// shortest is the least lifetime that is renewed ahead: shorter tokens would be
-// visited more often than a wheel of minutes can turn.
+// shortest is the shortest lifetime that is renewed ahead of expiry. Shorter ones
+// would need more than one visit per minute.
 const shortest = 5 * time.Minute
 
-// Slack is added to the next visit when judging whether to wait for it: a visit
-// may be late by as much without a caller noticing.
+// Slack is the possible delay of a visit. A token that would become unusable
+// within Slack after its next visit is renewed now.
 const Slack = 2 * time.Minute
 
-// Ladder are the cycles that exist, in minutes, ascending.
+// ladder lists the cycles in ascending order. Slots are stored, so changing the
+// ladder moves every stored slot: a token in the slot of a removed cycle is not
+// due again until a refresh on demand gives it a new slot.
 var ladder = [...]Minute{3, 5, 10, 15, 20, 30, 45, 60, 120, 180, 360, 720, 1440, 2880, 10080, 30240}
 
 // Minute counts minutes since the epoch.
 type Minute int64
 
-// MinuteOf returns the minute that t lies in.
+// MinuteOf returns the minute that contains t.
 func MinuteOf(t time.Time) Minute { return Minute(t.Unix() / 60) }
 
-// Start is the instant a minute begins, in UTC.
+// Start returns the instant at which the minute begins, in UTC.
 func (m Minute) Start() time.Time { return time.Unix(int64(m)*60, 0).UTC() }
 
-// Cycle returns the longest rung that is at most 75 % of the lifetime, with 2 %
-// of tolerance (so that 3599 s counts as an hour); zero when the token is too
-// short to be renewed ahead.
+// Cycle returns the longest cycle that is at most 75 % of the lifetime, with a
+// tolerance of 2 % (so that 3599 s counts as an hour). It returns zero for a
+// lifetime that is too short to be renewed ahead of expiry.
 func Cycle(lifetime time.Duration) Minute {
 	if lifetime < shortest {
 		return 0
 	}
 	most := Minute(lifetime.Seconds() * 0.75 * 1.02 / 60)
 	cycle := Minute(0)
-	for _, rung := range ladder {
-		if rung <= most {
-			cycle = rung
+	for _, c := range ladder {
+		if c <= most {
+			cycle = c
 		}
 	}
 	return cycle
 }
 
-// Slot returns the slot of the token of key, empty when it is too short to have
-// one.
+// Slot returns the slot of the token of key, or "" if its lifetime is too short
+// for one.
 func Slot(key string, lifetime time.Duration) string {
 	cycle := Cycle(lifetime)
 	if cycle == 0 {
@@ -70,8 +74,8 @@ func Slot(key string, lifetime time.Duration) string {
 	return slot(cycle, Minute(h%uint64(cycle)), shard(h)) //nolint:gosec // a cycle is positive
 }
 
-// RetrySlot returns the slot of what is to be tried again at an instant: that
-// of the first minute that does not begin before it.
+// RetrySlot returns the slot for an attempt not before at: that of the first
+// minute that begins at or after it.
 func RetrySlot(key string, at time.Time) string {
 	minute := MinuteOf(at)
 	if minute.Start().Before(at) {
@@ -80,9 +84,9 @@ func RetrySlot(key string, at time.Time) string {
 	return fmt.Sprintf("at/%d/%d", minute, shard(hash(key)))
 }
 
-// DueSlots returns the slots of a shard that have their turn in the minutes after
-// last up to and including now, each once. Minutes that were missed are made
-// up: however many they are, a phase comes once.
+// DueSlots returns the slots of a shard that are due in the minutes after last, up
+// to and including now. It includes minutes that were missed. Each slot is
+// returned once, however many minutes there are.
 func DueSlots(shard int, last, now Minute) []string {
 	var slots []string
 	for _, cycle := range ladder {
@@ -97,12 +101,12 @@ func DueSlots(shard int, last, now Minute) []string {
 	return slots
 }
 
-// longestRetry bounds how many missed minutes of retries are made up: what
-// waited a day for its turn is left to the vend path.
+// longestRetry bounds the missed minutes whose retry slots are returned. A token
+// that has waited for a day is left to be refreshed on demand.
 const longestRetry Minute = 24 * 60
 
-// NextVisit returns the instant after now at which slot has its turn again.
-// What was in a retry slot, or in none that is understood, has no other: false.
+// NextVisit returns the instant after now at which slot is due again. It returns
+// false for a retry slot, which is due only once, and for an unknown slot.
 func NextVisit(slot string, now time.Time) (time.Time, bool) {
 	parts := strings.Split(slot, "/")
 	if len(parts) != 3 || parts[0] == "at" {
@@ -122,13 +126,13 @@ func slot(cycle, phase Minute, shard int) string {
 	return strconv.FormatInt(int64(cycle), 10) + "/" + strconv.FormatInt(int64(phase), 10) + "/" + strconv.Itoa(shard)
 }
 
-// hash spreads keys. It is part of what is stored: another function would move
-// every token to another slot.
+// hash spreads keys. Its results are stored as part of slots: another function
+// would move every token to another slot.
 func hash(key string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key))
 	sum := h.Sum64()
-	// FNV's low bits of short, similar keys are close together; mix them.
+	// FNV's low bits are similar for short, similar keys; mix them.
 	sum ^= sum >> 33
 	sum *= 0xff51afd7ed558ccd
 	sum ^= sum >> 33

@@ -28,7 +28,7 @@ func TestCycle(t *testing.T) {
 	}
 }
 
-// visits tells whether slot has its turn in a minute.
+// visits reports whether slot is due in a minute.
 func visits(slot string, minute wheel.Minute) bool {
 	for shard := range wheel.Shards {
 		if slices.Contains(wheel.DueSlots(shard, minute-1, minute), slot) {
@@ -38,10 +38,9 @@ func visits(slot string, minute wheel.Minute) bool {
 	return false
 }
 
-// TestVisitedInTime: for every lifetime and any moment of minting, a token with
-// a slot is visited, at the latest at the start of a minute, before it becomes
-// unusable; and a visit that leaves it alone knows that the next one is early
-// enough, late by two minutes though it be.
+// TestVisitedInTime checks that a token with a slot is visited before it becomes
+// unusable, for every lifetime and any instant of minting, and that it is not
+// visited between two visits that NextVisit returns.
 func TestVisitedInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		lifetime := time.Duration(rapid.Int64Range(1, 90*24*3600).Draw(t, "lifetime")) * time.Second
@@ -59,17 +58,17 @@ func TestVisitedInTime(t *testing.T) {
 			t.Fatalf("slot %s: minted %v, unusable %v, next visit %v", slot, minted, unusable, next)
 		}
 		if !visits(slot, wheel.MinuteOf(next)) {
-			t.Fatalf("slot %s does not have its turn at its next visit %v", slot, next)
+			t.Fatalf("slot %s is not due at its next visit %v", slot, next)
 		}
 		between := wheel.MinuteOf(minted) + 1 + wheel.Minute(rapid.Int64Range(0, 100).Draw(t, "between"))
 		if between < wheel.MinuteOf(next) && visits(slot, between) {
-			t.Fatalf("slot %s has a turn at %v, before its next visit %v", slot, between.Start(), next)
+			t.Fatalf("slot %s is due at %v, before its next visit %v", slot, between.Start(), next)
 		}
 	})
 }
 
-// TestRenewalsPerLifetime: renewing at each visit that cannot wait for the next
-// costs little more than one call per 75 % of an hour's lifetime.
+// TestRenewalsPerLifetime checks that renewing at each visit that cannot wait for
+// the next one costs little more than one call per 75 % of an hour's lifetime.
 func TestRenewalsPerLifetime(t *testing.T) {
 	const lifetime, days = time.Hour, 10
 	for key := range 50 {
@@ -96,9 +95,9 @@ func TestRenewalsPerLifetime(t *testing.T) {
 	}
 }
 
-func TestTurn(t *testing.T) {
+func TestDueSlots(t *testing.T) {
 	const now = wheel.Minute(29_000_000)
-	t.Run("one phase of each rung, and the minute's retries", func(t *testing.T) {
+	t.Run("one phase of each cycle, and the minute's retries", func(t *testing.T) {
 		slots := wheel.DueSlots(2, now-1, now)
 		if len(slots) != 17 || slots[16] != "at/29000000/2" || slots[0] != fmt.Sprintf("3/%d/2", now%3) {
 			t.Errorf("slots %v", slots)
@@ -112,7 +111,7 @@ func TestTurn(t *testing.T) {
 			t.Errorf("after the clock was set back: %v", slots)
 		}
 	})
-	t.Run("missed minutes are made up, each phase once", func(t *testing.T) {
+	t.Run("missed minutes are included, each phase once", func(t *testing.T) {
 		slots := wheel.DueSlots(1, now-100, now)
 		phases, retries := map[string]int{}, 0
 		for _, slot := range slots {
@@ -145,7 +144,7 @@ func TestRetrySlot(t *testing.T) {
 		want string
 	}{
 		{"on the minute", at, "at/29000000/"},
-		{"within a minute it is the next, never too early", at.Add(time.Millisecond), "at/29000001/"},
+		{"within a minute it is the next minute, never too early", at.Add(time.Millisecond), "at/29000001/"},
 	}
 	for _, tt := range tests {
 		if got := wheel.RetrySlot("crm", tt.at); !strings.HasPrefix(got, tt.want) {
@@ -175,7 +174,7 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-func TestStrangeSlots(t *testing.T) {
+func TestUnknownSlots(t *testing.T) {
 	for _, slot := range []string{"", "45", "45/1", "0/0/0", "45/45/0", "45/-1/0", "x/y/z", "at/1/1", "45/1/0/0"} {
 		if _, ok := wheel.NextVisit(slot, time.Unix(0, 0)); ok {
 			t.Errorf("slot %q has a next visit", slot)

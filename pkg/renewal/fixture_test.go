@@ -21,7 +21,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-type house struct {
+// fixture is the service without its HTTP interface, in a synctest bubble: a test
+// lets time pass by sleeping.
+type fixture struct {
 	t       *testing.T
 	store   *memory.Store
 	secrets *secretSource
@@ -32,36 +34,38 @@ type house struct {
 	log     *bytes.Buffer
 }
 
-func newHouse(t *testing.T) *house {
-	h := &house{t: t, store: memory.New(), secrets: &secretSource{texts: map[string]text{}}, log: new(bytes.Buffer),
+func newFixture(t *testing.T) *fixture {
+	f := &fixture{t: t, store: memory.New(), secrets: &secretSource{texts: map[string]text{}}, log: new(bytes.Buffer),
 		server: &server{lifetime: time.Hour, calls: map[string]int{}}}
 	sealer := seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
 		return redact.New(`{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`), nil
 	}})
-	h.core = vending.New(vending.Config{Store: h.store, Secrets: h.secrets, Minter: h.server, Revoker: h.server, Sealer: sealer})
-	h.audit = audit.NewWriter(audit.Config{Output: h.log})
-	h.renewer = h.process()
-	return h
+	f.core = vending.New(vending.Config{Store: f.store, Secrets: f.secrets, Minter: f.server, Revoker: f.server, Sealer: sealer})
+	f.audit = audit.NewWriter(audit.Config{Output: f.log})
+	f.renewer = f.process()
+	return f
 }
 
-func (h *house) process() *renewal.Renewer {
-	return renewal.New(renewal.Config{Core: h.core, Index: h.store, Documents: h.store, Versions: h.secrets,
-		Audit: h.audit})
+// process returns a renewer without cached state, as a new process has.
+func (f *fixture) process() *renewal.Renewer {
+	return renewal.New(renewal.Config{Core: f.core, Index: f.store, Documents: f.store, Versions: f.secrets,
+		Audit: f.audit})
 }
 
-func (h *house) vend(name string) vending.Vended {
-	h.t.Helper()
-	v, err := h.core.Vend(h.t.Context(), vending.Request{Connection: connection.Name(name), Caller: "arn:aws:iam::111122223333:user/x"})
+func (f *fixture) vend(name string) vending.Vended {
+	f.t.Helper()
+	v, err := f.core.Vend(f.t.Context(), vending.Request{Connection: connection.Name(name), Caller: "arn:aws:iam::111122223333:user/x"})
 	if err != nil {
-		h.t.Fatalf("vend %s: %v", name, err)
+		f.t.Fatalf("vend %s: %v", name, err)
 	}
 	return v
 }
 
-func (h *house) ticks(minutes int) (sum audit.Run) {
+// ticks runs the renewer once a minute, as the schedule does.
+func (f *fixture) ticks(minutes int) (sum audit.Run) {
 	for range minutes {
 		time.Sleep(time.Minute)
-		run := h.renewer.Tick(h.t.Context())
+		run := f.renewer.Tick(f.t.Context())
 		sum.Due, sum.Renewed, sum.Skipped, sum.LeftOver = sum.Due+run.Due, sum.Renewed+run.Renewed, sum.Skipped+run.Skipped, sum.LeftOver+run.LeftOver
 		sum.Reissued, sum.Dropped = sum.Reissued+run.Reissued, sum.Dropped+run.Dropped
 	}
@@ -72,13 +76,14 @@ func declaration(client string) string {
 	return fmt.Sprintf(`{"provider":"oauth2","client_id":%q,"client_secret":"hush","token_url":"https://idp.example.com/token"}`, client)
 }
 
+// server is a provider. Its tokens contain the client id and a count.
 type server struct {
 	mu       sync.Mutex
 	lifetime time.Duration
 	calls    map[string]int
 	refuse   func(oauth.Request) error
 	latency  time.Duration
-	// hangs marks token URLs that answer nothing for ten seconds.
+	// hangs matches token URLs that do not respond for ten seconds.
 	hangs   string
 	busy    map[string]int
 	busiest map[string]int
@@ -138,6 +143,7 @@ type text struct {
 	text    string
 }
 
+// secretSource stores the secrets of a test.
 type secretSource struct {
 	mu    sync.Mutex
 	texts map[string]text

@@ -13,7 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
 )
 
-// immovable is an index whose items cannot be moved while it is down.
+// immovable is an index whose items cannot be moved while down is true.
 type immovable struct {
 	*memory.Store
 	down *bool
@@ -26,17 +26,17 @@ func (i immovable) Reslot(ctx context.Context, key tokenstore.Key, from, to stri
 	return i.Store.Reslot(ctx, key, from, to)
 }
 
-// What a minute could not be left with has its turn in the next one again: a
-// retry slot comes round once only.
-func TestUnmovedIsVisitedAgain(t *testing.T) {
+// An item that could not be moved to the next minute is visited again, because a
+// retry slot is due only once.
+func TestUnmovedItemIsVisitedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		h.ticks(1)
-		h.secrets.put("a", declaration("a"))
-		h.vend("a")
+		f := newFixture(t)
+		f.ticks(1)
+		f.secrets.put("a", declaration("a"))
+		f.vend("a")
 		time.Sleep(46 * time.Minute)
-		down, core := true, broken{h.core, func(tokenstore.Key) error { return problem.New(problem.StoreUnavailable, "x") }}
-		r := renewal.New(renewal.Config{Core: core, Index: immovable{h.store, &down}, Documents: h.store, Versions: h.secrets, Audit: h.audit})
+		down, core := true, broken{f.core, func(tokenstore.Key) error { return problem.New(problem.StoreUnavailable, "x") }}
+		r := renewal.New(renewal.Config{Core: core, Index: immovable{f.store, &down}, Documents: f.store, Versions: f.secrets, Audit: f.audit})
 		if run := r.Tick(t.Context()); run.Due != 1 {
 			t.Fatalf("%+v", run)
 		}
@@ -45,7 +45,7 @@ func TestUnmovedIsVisitedAgain(t *testing.T) {
 		if run := r.Tick(t.Context()); run.Due != 1 {
 			t.Errorf("CR-25 a minute later: %+v", run)
 		}
-		item, _ := h.store.Get(t.Context(), tokenstore.Key{Connection: "a"}, true)
+		item, _ := f.store.Get(t.Context(), tokenstore.Key{Connection: "a"}, true)
 		if !strings.HasPrefix(item.RenewSlot, "at/") {
 			t.Errorf("CR-25 slot %s", item.RenewSlot)
 		}
