@@ -10,7 +10,7 @@ run: ## the whole service on this machine, with sandbox providers; build/tokenve
 	@go build -o build/tokenvend ./scripts/tokenvend
 	@exec build/tokenvend dev
 
-test: ## every test that needs Go alone; ARGS go to go test
+test: ## every test; reports what it leaves out for want of an engine, a compiler or a browser; ARGS go to go test
 	@scripts/test.sh $(ARGS)
 
 check: ## format, vet, lint, vulnerabilities, import rules, template
@@ -28,9 +28,9 @@ deploy: ## build for AWS and deploy the stack: asks the first time, repeats the 
 bench: ## what the design aims at: aim, measured, pass or miss; ARGS="-markdown FILE" keeps it
 	@go run ./scripts/bench $(ARGS)
 
-chaos: ## everything that can happen to a fleet of real processes; needs dynalite (npm) or TOKENVEND_TEST_DYNAMODB; ARGS="-markdown FILE" keeps it
+chaos: ## everything that can happen to a fleet of real processes; needs an engine; ARGS="-markdown FILE" keeps it
 	@go run ./scripts/chaos $(ARGS)
 
 test-aws: ## real engines and SAM in Docker; reports what is missing; ARGS="-require" fails then
 	@go build -o build/aws ./scripts/aws
-	@exec build/aws $(ARGS)
+	@exec build/aws $(foreach arg,$(ARGS),'$(arg)')

@@ -1,16 +1,23 @@
 #!/bin/sh
-# Runs every test of every module. The race detector needs a C compiler, and the
-# tests in a browser need one that TOKENVEND_TEST_BROWSER names; without them the
-# rest runs all the same, and this says so. Arguments go to go test.
+# Runs every test of every module. What a machine lacks is reported, and the rest
+# runs: the race detector needs a C compiler, the tests on an engine need one that
+# scripts/tools/engines/install.sh installs, and the tests in a browser need a
+# Chromium that TOKENVEND_TEST_BROWSER names. Arguments go to go test.
 set -eu
 cd "$(dirname "$0")/.."
+
+# An engine runs for as long as the tests do.
+if [ -z "${TOKENVEND_TEST_DYNAMODB+set}" ]; then
+	go build -o build/tools/with ./scripts/internal/engine/with
+	exec build/tools/with scripts/test.sh "$@"
+fi
 
 race=
 if command -v "$(go env CC)" >/dev/null 2>&1; then
 	race=-race
 	export CGO_ENABLED=1
 else
-	echo 'race detector: off, no C compiler found' >&2
+	echo 'race detector: off; no C compiler found' >&2
 fi
 
 failed=0

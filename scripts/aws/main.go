@@ -117,7 +117,7 @@ func (e *env) test(ctx context.Context) error {
 	for _, section := range []struct {
 		name string
 		run  func(context.Context)
-	}{{"stores", e.stores}, {"SAM", e.sam}} {
+	}{{"tokens", e.tokens}, {"secrets", e.secrets}, {"SAM", e.sam}} {
 		if e.options.only.MatchString(section.name) {
 			e.report.section(section.name)
 			section.run(ctx)

@@ -10,8 +10,8 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/engine"
 )
 
-// stores runs the conformance suites of both stores, on every engine.
-func (e *env) stores(ctx context.Context) {
+// tokens runs the conformance suite of the token store on every engine.
+func (e *env) tokens(ctx context.Context) {
 	for _, kind := range engine.Kinds() {
 		e.report.check(ctx, "the token store's suite on "+string(kind), func(ctx context.Context) error {
 			server, err := engine.Open(ctx, engine.Config{Lookup: os.LookupEnv, Kind: kind, Output: e.log})
@@ -22,6 +22,10 @@ func (e *env) stores(ctx context.Context) {
 			return e.suite(ctx, "./pkg/tokenstore/awsdynamodb", engine.Variable+"="+server.URL)
 		})
 	}
+}
+
+// secrets runs the suite of the source of secrets on moto.
+func (e *env) secrets(ctx context.Context) {
 	e.report.check(ctx, "the secret source's suite on moto", func(ctx context.Context) error {
 		server, err := e.moto(ctx)
 		if err != nil {

@@ -3,8 +3,8 @@
 # DynamoDB: the first is built with cargo into the user's cache and needs Rust 1.88
 # or later, the second is an npm package, pinned in this folder. python is SAM CLI
 # and moto, pinned in requirements.txt, in the user's cache. Arguments name what to
-# install; none means the two databases. What cannot be installed is reported, and
-# the exit code is then 1.
+# install; none means the two databases. Exits with 3 when this machine lacks what
+# one of them needs, and with 1 when an installation fails.
 set -eu
 cd "$(dirname "$0")"
 version=3.2.0
@@ -25,7 +25,7 @@ install_dynoxide() {
 	grep -qs "dynoxide-rs $version " "$cache/dynoxide/.crates.toml" && return
 	recent_rust || {
 		echo 'NOT INSTALLED  dynoxide: it needs cargo of Rust 1.88 or later (https://rustup.rs)' >&2
-		return 1
+		return 3
 	}
 	cargo install dynoxide-rs --version "$version" --locked --no-default-features \
 		--features native-sqlite,http-server,cli --root "$cache/dynoxide"
@@ -34,7 +34,7 @@ install_dynoxide() {
 install_dynalite() {
 	command -v npm >/dev/null || {
 		echo 'NOT INSTALLED  dynalite: it needs Node.js with npm' >&2
-		return 1
+		return 3
 	}
 	cmp -s package-lock.json node_modules/.installed && return
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
@@ -48,8 +48,14 @@ install_python() {
 		cp requirements.txt "$cache/python/requirements.txt"
 }
 
-failed=0
+status=0
 for name; do
-	"install_$name" || failed=1
+	code=0
+	"install_$name" || code=$?
+	case $code in
+	0) ;;
+	3) [ "$status" != 0 ] || status=3 ;;
+	*) status=1 ;;
+	esac
 done
-exit $failed
+exit $status
