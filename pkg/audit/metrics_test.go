@@ -60,33 +60,56 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestReadmeTellsEveryMetric: whoever builds a dashboard or an alarm goes by the
-// README's table, so each row of it is a metric as it is published, and each
-// metric has a row.
-func TestReadmeTellsEveryMetric(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+// TestMetricsAreDocumented compares the table of metrics with what is published:
+// dashboards and alarms are built from the table.
+func TestMetricsAreDocumented(t *testing.T) {
+	documented := map[string]string{}
+	for _, cells := range rows(t, "Metrics", 4) {
+		if cells[3] == "" {
+			t.Errorf("AZ-57 %s has no meaning", cells[0])
+		}
+		documented[cells[0]] = cells[1] + "; " + cells[2]
+	}
+	if diff := cmp.Diff(published(t), documented); diff != "" {
+		t.Errorf("AZ-57 metrics (-published +documented):\n%s", diff)
+	}
+}
+
+// TestWarningsAreDocumented compares the table of warnings with the constants.
+func TestWarningsAreDocumented(t *testing.T) {
+	var want [][]string
+	for _, w := range audit.Warnings() {
+		want = append(want, []string{string(w.Warning), w.Metric, w.Meaning})
+	}
+	if diff := cmp.Diff(want, rows(t, "Warnings", 3)); diff != "" {
+		t.Errorf("AZ-57 warnings (-code +documented):\n%s", diff)
+	}
+}
+
+// rows returns the cells of the table below a heading of the operator's
+// documentation, without backquotes.
+func rows(t *testing.T, heading string, columns int) (table [][]string) {
+	t.Helper()
+	text, err := os.ReadFile("../../functions/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(string(text), "\n## Metrics")
+	_, section, found := strings.Cut(string(text), "\n## "+heading+"\n")
 	if !found {
-		t.Fatal("AZ-57 the README has no section Metrics")
+		t.Fatalf("there is no section %s", heading)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
-	told := map[string]string{}
 	for row := range strings.Lines(section) {
-		cells := strings.Split(strings.TrimSpace(row), "|")
-		if len(cells) != 6 || !strings.Contains(cells[1], "`") {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(row), "|"), "|")
+		if len(cells) != columns || !strings.Contains(cells[0], "`") {
 			continue
 		}
-		if strings.TrimSpace(cells[4]) == "" {
-			t.Errorf("AZ-57 the README does not say what %s means", cells[1])
+		for i := range cells {
+			cells[i] = strings.TrimSpace(strings.ReplaceAll(cells[i], "`", ""))
 		}
-		told[strings.Trim(cells[1], " `")] = strings.TrimSpace(cells[2]) + "; " + strings.TrimSpace(strings.ReplaceAll(cells[3], "`", ""))
+		table = append(table, cells)
 	}
-	if diff := cmp.Diff(published(t), told); diff != "" {
-		t.Errorf("AZ-57 what is published differs from the README's table (-published +told):\n%s", diff)
-	}
+	return table
 }
 
 // published are unit and dimensions of every metric, from lines with everything in them.
@@ -125,7 +148,7 @@ func everything(w *audit.Writer) *audit.Entry {
 	return e
 }
 
-// dimensions writes sets of dimensions as the README does.
+// dimensions writes sets of dimensions as the documentation does.
 func dimensions(sets [][]string) string {
 	var all []string
 	for _, set := range sets {

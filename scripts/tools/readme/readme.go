@@ -1,65 +1,95 @@
-// Package readme runs the README: every shell block, exactly as written, on a
-// copy of the tree, so that no line in it is one that nobody ran.
+// Package readme runs the blocks of the READMEs, exactly as written, on a copy of
+// the tree, so that every line in them has been tried.
 //
-// A fenced block marked sh is a script; a block marked text after it is what
-// the script prints. The HTML comments in [leftOut], just before a script,
-// leave it out; any other comment there is an error, so that a typo does not.
+// A fenced block marked sh is a script; a block marked text after it is what the
+// script prints. The HTML comments in [leftOut], just before a script, exclude it.
+// A block marked go is a program; an HTML comment just before it names the file
+// that it is written to. A block marked json must be JSON. Any other comment
+// before a block is an error, so that a typo does not exclude it.
 package readme
 
 import (
+	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 )
 
-// leftOut are the reasons not to run a script.
-var leftOut = []string{"needs an account", "runs this test"}
+// Files are the READMEs of the tree whose blocks are run.
+var Files = []string{"README.md", "functions/README.md", "pkg/README.md", "scripts/README.md"}
 
-// Block is one script of the README.
+// leftOut are the reasons not to run a script.
+var leftOut = []string{"needs an account", "runs this test", "takes minutes"}
+
+// Block is one script or program of a README.
 type Block struct {
-	// Line is where its fence opens, counted from 1.
-	Line   int
+	// Line is the line of its fence, counted from 1.
+	Line int
+	// Script is the text of a script; empty for a program.
 	Script string
-	// LeftOut is why it is not run; empty when it is.
+	// File and Program are the path and text of a program; empty for a script.
+	File, Program string
+	// LeftOut is the reason why it is not run; empty when it is.
 	LeftOut string
-	// Prints are the patterns of the output, line by line; nil when nothing
-	// is said about it.
+	// Prints are the patterns of the output, line by line; nil when none are given.
 	Prints []string
 }
 
-// Serves reports whether the script starts the service, which stays until told
-// to end.
+// Serves reports whether the script starts the service, which then runs until it
+// is stopped.
 func (b Block) Serves() bool {
 	return slices.ContainsFunc(strings.Split(b.Script, "\n"), func(line string) bool {
 		return line == "make run" || strings.HasSuffix(line, " make run")
 	})
 }
 
-// Blocks finds the scripts of a Markdown text. Errors name the line.
+// Blocks finds the scripts and programs of a Markdown text. Errors name the line.
 func Blocks(text string) ([]Block, error) {
 	var blocks []Block
 	fences, err := split(text)
 	if err != nil {
 		return nil, err
 	}
-	after := false // the fence before was a script
+	afterScript := false
 	for _, f := range fences {
+		if err := f.check(); err != nil {
+			return nil, fmt.Errorf("line %d: %w", f.line, err)
+		}
 		switch f.language {
 		case "sh":
-			if f.mark != "" && !slices.Contains(leftOut, f.mark) {
-				return nil, fmt.Errorf("line %d: unknown mark %q; a script is left out with one of %q", f.line, f.mark, leftOut)
-			}
 			blocks = append(blocks, Block{Line: f.line, Script: f.text, LeftOut: f.mark})
+		case "go":
+			blocks = append(blocks, Block{Line: f.line, File: f.mark, Program: f.text})
 		case "text":
-			if after {
+			if afterScript {
 				blocks[len(blocks)-1].Prints = strings.Split(strings.TrimSuffix(f.text, "\n"), "\n")
 			}
-		case "bash", "shell", "console", "":
-			return nil, fmt.Errorf("line %d: a fence marked %q; mark scripts sh, what they print text, and others by their language", f.line, f.language)
 		}
-		after = f.language == "sh"
+		afterScript = f.language == "sh"
 	}
 	return blocks, nil
+}
+
+// check reports what is wrong with a block by itself.
+func (f fence) check() error {
+	switch f.language {
+	case "sh":
+		if f.mark != "" && !slices.Contains(leftOut, f.mark) {
+			return fmt.Errorf("unknown mark %q; a script is left out with one of %q", f.mark, leftOut)
+		}
+	case "go":
+		if !filepath.IsLocal(f.mark) || filepath.Ext(f.mark) != ".go" {
+			return fmt.Errorf("the program has no file; name it in a comment, such as <!-- build/example/main.go -->")
+		}
+	case "json":
+		if !json.Valid([]byte(f.text)) {
+			return fmt.Errorf("the block is not JSON")
+		}
+	case "bash", "shell", "console", "":
+		return fmt.Errorf("a fence marked %q; mark scripts sh, their output text, and others by their language", f.language)
+	}
+	return nil
 }
 
 // fence is one fenced code block, with the HTML comment just before it.

@@ -13,20 +13,30 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/tools/readme"
 )
 
-// TestREADME runs the README of the tree.
-func TestREADME(t *testing.T) {
+// TestREADMEs runs the READMEs of the tree, one after the other: each starts the
+// service by itself.
+func TestREADMEs(t *testing.T) {
 	const root = "../../.."
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks, err := readme.Blocks(string(text))
-	if err != nil {
+	folder := t.TempDir()
+	if err := readme.Copy(t.Context(), root, folder); err != nil {
 		t.Fatal(err)
 	}
 	codes, browser := person(t)
-	runner := &readme.Runner{Folder: t.TempDir(), Env: append(os.Environ(), browser...), In: codes}
-	if err := readme.Copy(t.Context(), root, runner.Folder); err != nil {
+	for _, name := range readme.Files {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join(root, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			runBlocks(t, string(text), &readme.Runner{Folder: folder, Env: append(os.Environ(), browser...), In: codes})
+		})
+	}
+}
+
+func runBlocks(t *testing.T, text string, runner *readme.Runner) {
+	t.Helper()
+	blocks, err := readme.Blocks(text)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range blocks {
@@ -34,7 +44,7 @@ func TestREADME(t *testing.T) {
 			continue
 		}
 		t.Run(fmt.Sprintf("line %d", b.Line), func(t *testing.T) {
-			// A service outlives the subtest that starts it.
+			// The service outlives the subtest that starts it.
 			if err := runner.Run(context.WithoutCancel(t.Context()), b); err != nil {
 				t.Error(err)
 			}
@@ -75,6 +85,10 @@ make test
 '''text
 not what make test prints
 '''
+<!-- build/example/main.go -->
+'''go
+package main
+'''
 <!-- needs an account -->
 Words between a comment and a script part them.
 '''sh
@@ -85,7 +99,8 @@ TOKENVEND_ADDR=127.0.0.1:0 make run
 		{Line: 4, Script: "make run\n", Prints: []string{"listening on …"}},
 		{Line: 15, Script: "make deploy\n", LeftOut: "needs an account"},
 		{Line: 21, Script: "make test\n", LeftOut: "runs this test"},
-		{Line: 32, Script: "TOKENVEND_ADDR=127.0.0.1:0 make run\n"},
+		{Line: 31, File: "build/example/main.go", Program: "package main\n"},
+		{Line: 36, Script: "TOKENVEND_ADDR=127.0.0.1:0 make run\n"},
 	}
 	got, err := readme.Blocks(text)
 	if err != nil {
@@ -94,7 +109,7 @@ TOKENVEND_ADDR=127.0.0.1:0 make run
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for i, serves := range []bool{true, false, false, true} {
+	for i, serves := range []bool{true, false, false, false, true} {
 		if got[i].Serves() != serves {
 			t.Errorf("line %d: serves %t", got[i].Line, !serves)
 		}
@@ -107,6 +122,9 @@ func TestBlocksRefuses(t *testing.T) {
 		"never closed":  {"\n```sh\nx\n", "line 2: the fence is never closed"},
 		"no language":   {"```\nx\n```\n", `line 1: a fence marked ""`},
 		"another shell": {"```bash\nx\n```\n", `line 1: a fence marked "bash"`},
+		"no file":       {"```go\npackage main\n```\n", "line 1: the program has no file"},
+		"another file":  {"<!-- ../main.go -->\n```go\npackage main\n```\n", "line 2: the program has no file"},
+		"no JSON":       {"```json\n{,}\n```\n", "line 1: the block is not JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := readme.Blocks(c.text); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -35,10 +35,13 @@ type Runner struct {
 	exited  chan error
 }
 
-// Run runs one script and compares what it prints.
+// Run runs one script and compares what it prints, or writes the file of a program.
 func (r *Runner) Run(ctx context.Context, b Block) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if b.File != "" {
+		return r.save(b)
+	}
 	run := r.finish
 	if b.Serves() {
 		run = r.serve
@@ -51,6 +54,14 @@ func (r *Runner) Run(ctx context.Context, b Block) error {
 		return nil
 	}
 	return Compare(b.Prints, output)
+}
+
+func (r *Runner) save(b Block) error {
+	path := filepath.Join(r.Folder, b.File)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(b.Program), 0o600)
 }
 
 // finish runs a script to its end.

@@ -90,13 +90,13 @@ func dashboardProblems(t *testing.T, parsed template.Template) (found []string) 
 	return found
 }
 
-// Whoever is woken by an alarm finds under its name what it means and what to do.
-func TestEveryAlarmHasARunbook(t *testing.T) {
+// TestDocumented checks that each alarm and each parameter is documented under its name.
+func TestDocumented(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "template.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	document, err := os.ReadFile(filepath.Join(root, "functions", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +109,13 @@ func TestEveryAlarmHasARunbook(t *testing.T) {
 		t.Fatalf("%d alarms, %v", len(alarms), err)
 	}
 	for name := range alarms {
-		if !strings.Contains(string(readme), "\n- **"+name+"**: ") {
-			t.Errorf("AZ-57 the README has no paragraph that begins with - **%s**:", name)
+		if !strings.Contains(string(document), "\n- **"+name+"**: ") {
+			t.Errorf("AZ-57 functions/README.md has no paragraph that begins with - **%s**:", name)
+		}
+	}
+	for name := range parsed.Parameters {
+		if !strings.Contains(string(document), "`"+name+"`") {
+			t.Errorf("functions/README.md does not document the parameter %s", name)
 		}
 	}
 }
