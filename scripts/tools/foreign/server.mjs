@@ -1,10 +1,10 @@
-// A certified authorization server that is not ours, set up as strictly as it
-// goes: PKCE required, refresh tokens rotate and a second use ends the grant,
-// codes live a minute, `iss` in every answer, revocation, introspection.
+// A certified authorization server of another project with strict settings: PKCE is
+// required, refresh tokens rotate and a second use ends the grant, codes live a
+// minute, `iss` is in every authorization response, revocation and introspection are on.
 //
-// It listens on a free port of loopback, prints "listening on URL", and tells at
-// GET /seen what its token endpoint was asked. Its clients stand in the file
-// that the one argument names: a list of client metadata (RFC 7591).
+// It listens on a free port of loopback and prints "listening on URL". GET /seen
+// returns the token requests so far. The argument names a file with its clients, a
+// list of client metadata (RFC 7591).
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -51,8 +51,7 @@ provider.use(async (ctx, next) => {
 const escape = (text) => String(text ?? "").replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 const page = (body) => `<!doctype html><html lang="en"><title>Foreign server</title><main>${body}</main>`;
 
-// Two forms stand for the pages that an operator would write: who it is, and
-// whether they allow it.
+// Two forms in place of an operator's pages: sign in, and allow or deny.
 const forms = {
   login: `<form method="post"><label>Name <input name="login" required></label><button>Sign in</button></form>`,
   consent: `<form method="post"><button name="press" value="allow">Allow</button><button name="press" value="deny">Deny</button></form>`,
@@ -67,7 +66,7 @@ async function allow({ params, session, grantId }) {
 async function decide(interaction, form) {
   if (interaction.prompt.name === "login") return { login: { accountId: form.get("login") } };
   if (form.get("press") === "allow") return allow(interaction);
-  return { error: "access_denied", error_description: "The user said no." };
+  return { error: "access_denied", error_description: "The user refused." };
 }
 
 async function interact(request, response) {

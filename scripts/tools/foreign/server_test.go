@@ -1,7 +1,6 @@
-// Package foreign_test lets the service meet an authorization server that
-// nobody of ours has written: npm's oidc-provider, which is certified by the
-// OpenID Foundation, at its strictest. What both take for granted and one of
-// them is wrong about shows here, and nowhere else.
+// Package foreign_test runs the service against an authorization server of another
+// project: npm's oidc-provider, which the OpenID Foundation has certified, with its
+// strictest settings. It finds errors that a server of this project would share.
 package foreign_test
 
 import (
@@ -24,11 +23,10 @@ import (
 	"testing"
 )
 
-// nodeVariable names Node.js. Without it nothing here runs: it is no matter of
-// Go alone.
+// nodeVariable names Node.js. Without it these tests are skipped.
 const nodeVariable = "TOKENVEND_TEST_NODE"
 
-// client is one at the foreign server, and the connection that uses it.
+// client is a client of the foreign server, and the connection that uses it.
 type client struct {
 	name, method string
 	delegated    bool
@@ -40,7 +38,7 @@ func newClient(t *testing.T, name, method string, delegated bool) client {
 	t.Helper()
 	c := client{name: name, method: method, delegated: delegated}
 	if method != "private_key_jwt" {
-		// What RFC 6749 §2.3.1 encodes.
+		// Characters that RFC 6749 §2.3.1 encodes.
 		c.secret = "p+%:/ " + rand.Text() + "~&="
 		return c
 	}
@@ -52,7 +50,7 @@ func newClient(t *testing.T, name, method string, delegated bool) client {
 	return c
 }
 
-// metadata is the client as the server registers it (RFC 7591 §2).
+// metadata returns the client as the server registers it (RFC 7591 §2).
 func (c client) metadata(t *testing.T, callback string) map[string]any {
 	t.Helper()
 	m := map[string]any{"client_id": c.name, "token_endpoint_auth_method": c.method, "scope": "openid offline_access orders",
@@ -76,7 +74,7 @@ func (c client) metadata(t *testing.T, callback string) map[string]any {
 	return m
 }
 
-// connection is the client as the service declares it.
+// connection returns the client as the service declares it.
 func (c client) connection(t *testing.T, s *server) map[string]any {
 	t.Helper()
 	m := map[string]any{"provider": "oauth2", "client_id": c.name, "client_auth": c.method, "scope": "orders",
@@ -84,7 +82,7 @@ func (c client) connection(t *testing.T, s *server) map[string]any {
 	if c.delegated {
 		m["grant_type"], m["scope"] = "authorization_code", "openid offline_access orders"
 		m["authorization_url"] = s.url + "/auth"
-		m["authorization_params"] = map[string]any{"prompt": "consent"} // OpenID Connect Core §11 wants it for offline_access
+		m["authorization_params"] = map[string]any{"prompt": "consent"} // OpenID Connect Core §11 requires it for offline_access
 	}
 	if c.key == nil {
 		m["client_secret"] = c.secret
@@ -99,14 +97,14 @@ func (c client) connection(t *testing.T, s *server) map[string]any {
 	return m
 }
 
-// server is the foreign server under way.
+// server is the running foreign server.
 type server struct {
 	url     string
 	clients map[string]client
 }
 
-// startServer starts it with those clients; callback is the service's, up to the
-// connection's name.
+// startServer starts the server with these clients; callback is the service's
+// callback URL without the connection's name.
 func startServer(t *testing.T, callback string, clients ...client) *server {
 	t.Helper()
 	s := &server{clients: map[string]client{}}
@@ -118,8 +116,8 @@ func startServer(t *testing.T, callback string, clients ...client) *server {
 	file := filepath.Join(t.TempDir(), "clients.json")
 	writeJSON(t, file, all)
 	command := exec.CommandContext(context.WithoutCancel(t.Context()), os.Getenv(nodeVariable), "server.mjs", file)
-	said := new(strings.Builder)
-	command.Stderr = said
+	printed := new(strings.Builder)
+	command.Stderr = printed
 	out, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +129,7 @@ func startServer(t *testing.T, callback string, clients ...client) *server {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		_ = command.Wait()
 		if t.Failed() {
-			t.Logf("the server said: %s", said)
+			t.Logf("the server printed: %s", printed)
 		}
 	})
 	for lines := bufio.NewScanner(out); s.url == "" && lines.Scan(); {
@@ -154,7 +152,7 @@ func writeJSON(t *testing.T, file string, v any) {
 	}
 }
 
-// tokenRequest is what the server noted of one.
+// tokenRequest is a token request as the server recorded it.
 type tokenRequest struct {
 	GrantType string `json:"grant_type"`
 	ClientID  string `json:"client_id"`
@@ -162,7 +160,7 @@ type tokenRequest struct {
 	Error     string `json:"error"`
 }
 
-// requests are the token requests of one client so far.
+// requests returns the token requests of one client so far.
 func (s *server) requests(t *testing.T, client string) (all []tokenRequest) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/seen", nil)
@@ -186,8 +184,8 @@ func (s *server) requests(t *testing.T, client string) (all []tokenRequest) {
 	return all
 }
 
-// ask sends a form to an endpoint as a client with a secret, and returns the
-// status and the answer's members.
+// ask sends a form to an endpoint as a client with a secret, and returns status and
+// members of the response.
 func (s *server) ask(t *testing.T, client, path string, form url.Values) (int, map[string]any) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, strings.NewReader(form.Encode()))
@@ -208,12 +206,12 @@ func (s *server) ask(t *testing.T, client, path string, form url.Values) (int, m
 	return response.StatusCode, body
 }
 
-// lives asks the server whether a token does (RFC 7662).
+// lives reports whether a token is active at the server (RFC 7662).
 func (s *server) lives(t *testing.T, token string) bool {
 	t.Helper()
 	status, body := s.ask(t, inspector, "/token/introspection", url.Values{"token": {token}})
-	active, told := body["active"].(bool)
-	if status != http.StatusOK || !told {
+	active, stated := body["active"].(bool)
+	if status != http.StatusOK || !stated {
 		t.Fatalf("introspection: %d %v", status, body["error"])
 	}
 	return active

@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// visitor is a person with a browser that runs no script.
+// visitor is a user with a browser that runs no scripts.
 type visitor struct {
 	*testing.T
 	client *http.Client
-	// stop is the beginning of an address that is not opened.
+	// stop is the prefix of an address that is not opened.
 	stop string
 	// at is where the browser is, page what it shows.
 	at   *url.URL
@@ -47,12 +47,12 @@ var (
 
 func (v *visitor) open(address string) { v.send(http.MethodGet, address, nil) }
 
-// press sends the page's form, with what is filled in and what is hidden there.
+// press sends the page's form, with the filled and the hidden fields.
 func (v *visitor) press(filled url.Values) {
 	v.Helper()
 	form := formTag.FindString(v.page)
 	if form == "" {
-		v.Fatalf("%s shows no form: %s", v.at.Path, v.page)
+		v.Fatalf("%s has no form: %s", v.at.Path, v.page)
 	}
 	for _, input := range hiddenInput.FindAllStringSubmatch(form, -1) {
 		filled.Set(html.UnescapeString(input[1]), html.UnescapeString(input[2]))
@@ -84,14 +84,14 @@ func (v *visitor) send(method, address string, form url.Values) {
 	}
 }
 
-// decides signs in at the foreign server, and presses a button there.
+// decides signs in at the foreign server and presses a button.
 func (v *visitor) decides(button string) {
 	v.Helper()
 	v.press(url.Values{"login": {"ada@studio.example"}})
 	v.press(url.Values{"press": {button}})
 }
 
-// code is the confirmation code that the page shows.
+// code returns the confirmation code that the page shows.
 func (v *visitor) code() string {
 	v.Helper()
 	found := codeElement.FindStringSubmatch(v.page)

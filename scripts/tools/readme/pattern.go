@@ -6,12 +6,11 @@ import (
 	"strings"
 )
 
-// wild stands for anything inside a line, and alone on a line for any lines.
+// wild matches anything within a line, and alone on a line any number of lines.
 const wild = "…"
 
 // Compare looks for the patterns among the lines of an output: together and in
-// order, starting anywhere. Its error shows the first pattern that could not be
-// found by any start.
+// order, starting anywhere. Its error shows the first pattern that no start matches.
 func Compare(patterns []string, output string) error {
 	lines := strings.Split(strings.TrimRight(output, "\n"), "\n")
 	furthest := 0

@@ -21,7 +21,7 @@ func TestREADMEs(t *testing.T) {
 	if err := readme.Copy(t.Context(), root, folder); err != nil {
 		t.Fatal(err)
 	}
-	codes, browser := person(t)
+	codes, browser := user(t)
 	for _, name := range readme.Files {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(root, name))

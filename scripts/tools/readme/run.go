@@ -17,18 +17,18 @@ import (
 // ready is what the service prints once it serves.
 const ready = "listening on "
 
-// patience bounds one script, and the service's start and end, each of which
-// may have to build first.
+// patience limits one script, and the start and end of the service; each may have to
+// build first.
 const patience = 5 * time.Minute
 
-// Runner runs scripts in one folder. The service that a script starts stays for
-// the scripts after it, until another is started or Close is called.
+// Runner runs scripts in one folder. The service that a script starts runs during the
+// following scripts, until another is started or Close is called.
 type Runner struct {
 	// Folder is where every script starts.
 	Folder string
 	// Env is the scripts' environment.
 	Env []string
-	// In is what scripts read that ask for something; nil is nothing.
+	// In is the standard input of scripts; nil means none.
 	In *os.File
 
 	service *exec.Cmd
@@ -115,22 +115,22 @@ func (r *Runner) Close() error {
 		return ended(err)
 	case <-time.After(patience):
 		_ = syscall.Kill(-service.Process.Pid, syscall.SIGKILL)
-		return errors.New("the service does not end at Ctrl-C")
+		return errors.New("the service does not end on Ctrl-C")
 	}
 }
 
-// ended judges how a service ended. The shell and make around it may report the
-// signal that was meant for all of them.
+// ended returns an error unless the service ended normally. The shell and make around
+// it may report the signal that all of them got.
 func ended(err error) error {
 	var exit *exec.ExitError
 	if err == nil || errors.As(err, &exit) && (exit.ExitCode() == 130 || exit.ExitCode() == -1) {
 		return nil
 	}
-	return fmt.Errorf("the service ended badly: %w", err)
+	return fmt.Errorf("the service failed when it ended: %w", err)
 }
 
-// command prepares a script: a process group of its own, so that what it starts
-// ends with it, and a stop at the first line that fails.
+// command prepares a script. It gets its own process group, so that what it starts
+// ends with it, and stops at the first command that fails.
 func (r *Runner) command(ctx context.Context, script string) *exec.Cmd {
 	command := exec.CommandContext(ctx, "sh", "-e", "-c", script)
 	command.Dir, command.Env = r.Folder, r.Env
@@ -140,7 +140,7 @@ func (r *Runner) command(ctx context.Context, script string) *exec.Cmd {
 	return command
 }
 
-// listener keeps what a service prints, and notices when it is ready.
+// listener keeps what a service prints, and reports when it is ready.
 type listener struct {
 	ready chan struct{}
 
@@ -149,7 +149,7 @@ type listener struct {
 	seen bool
 }
 
-// Write keeps p. The line that says ready must be complete.
+// Write keeps p. The line that reports readiness must be complete.
 func (l *listener) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -167,7 +167,7 @@ func (l *listener) String() string {
 	return l.text.String()
 }
 
-// Copy copies the files of a work tree that git knows or would add.
+// Copy copies the files of a work tree that git tracks or would add.
 func Copy(ctx context.Context, from, to string) error {
 	list := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	list.Dir = from
@@ -183,7 +183,7 @@ func Copy(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// copyFile copies one file; one that was deleted and not yet committed is none.
+// copyFile copies one file, unless it is deleted but still tracked.
 func copyFile(from, to string) error {
 	text, err := os.ReadFile(from)
 	if errors.Is(err, os.ErrNotExist) {

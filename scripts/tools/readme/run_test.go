@@ -12,8 +12,8 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/tools/readme"
 )
 
-// service stands for make run: it says that it listens, and at Ctrl-C what is
-// in the shell variable ending.
+// service replaces make run: it prints that it listens, and on Ctrl-C exits with the
+// status in the shell variable ending.
 const service = `make() {
 	trap 'echo ended >ended; exit '"$ending" INT
 	echo starting
@@ -58,13 +58,13 @@ func TestService(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.Run(t.Context(), readme.Block{Script: "test ! -e ended\n"}); err != nil {
-		t.Errorf("it does not stay for the next script: %v", err)
+		t.Errorf("it does not run during the next script: %v", err)
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(r.Folder, "ended")); err != nil {
-		t.Errorf("it was not ended by Ctrl-C: %v", err)
+		t.Errorf("Ctrl-C did not end it: %v", err)
 	}
 }
 
@@ -81,7 +81,7 @@ func TestServiceGoesWrong(t *testing.T) {
 		if err := r.Run(t.Context(), readme.Block{Script: service}); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Close(); err == nil || !strings.Contains(err.Error(), "ended badly: exit status 4") {
+		if err := r.Close(); err == nil || !strings.Contains(err.Error(), "failed when it ended: exit status 4") {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -17,8 +17,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
-// codesVariable makes of this test's program the browser of the person who
-// follows the README: it names the pipe into which that person types.
+// codesVariable turns this test's program into a user's browser. It names the pipe
+// that the confirmation code is written to.
 const codesVariable = "README_CODES"
 
 func TestMain(m *testing.M) {
@@ -36,9 +36,9 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// person returns what somebody types who follows the README with a browser: the
-// code that its last page shows. The variables have programs open that browser.
-func person(t *testing.T) (typed *os.File, variables []string) {
+// user returns what a reader types who consents in a browser: the code that the last
+// page shows. The variables make programs open that browser.
+func user(t *testing.T) (typed *os.File, variables []string) {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
@@ -48,7 +48,7 @@ func person(t *testing.T) (typed *os.File, variables []string) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	typed, err = os.OpenFile(pipe, os.O_RDWR, 0) // so that it never ends
+	typed, err = os.OpenFile(pipe, os.O_RDWR, 0) // open for writing too, so that reads wait for a code
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,8 +87,7 @@ func visit(ctx context.Context, page string) (string, error) {
 	return code, nil
 }
 
-// find reads of an answer what the pattern's group matches, and where the
-// browser is sent.
+// find returns what the pattern's group matches in a response, and its Location.
 func find(pattern *regexp.Regexp) func(*http.Response, error) (text, location string, err error) {
 	return func(answer *http.Response, err error) (string, string, error) {
 		if err != nil {
@@ -101,7 +100,7 @@ func find(pattern *regexp.Regexp) func(*http.Response, error) (text, location st
 		}
 		match := pattern.FindSubmatch(page)
 		if match == nil {
-			return "", "", errors.New(answer.Status + ", and nothing of what was expected")
+			return "", "", errors.New(answer.Status + "; the page does not match the pattern")
 		}
 		return string(match[1]), answer.Header.Get("Location"), nil
 	}
