@@ -44,6 +44,19 @@ func (b Block) Serves() bool {
 	})
 }
 
+// Parsed returns a script that runs the command's lines of a block with --help: the
+// command then checks subcommands and flags, and does nothing else. It is empty
+// when the block has no such line.
+func (b Block) Parsed() string {
+	script := ""
+	for line := range strings.Lines(b.Script) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "go run ./scripts/tokenvend ") {
+			script += line + " --help\n"
+		}
+	}
+	return script
+}
+
 // Blocks finds the scripts and programs of a Markdown text. Errors name the line.
 func Blocks(text string) ([]Block, error) {
 	var blocks []Block
