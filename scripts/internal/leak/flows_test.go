@@ -15,8 +15,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
-// The secrets of clients at the plain server: two hold what encodings treat
-// with care.
+// The secrets of clients at the plain server: two hold characters that encodings
+// escape.
 const (
 	basicSecret = `b4ZqT:7+e/9c=Rr%1e&t é"<\>-9xK2`
 	rawSecret   = `W8+sVc/3Ut=p0w3r&%-7YqLm2G`
@@ -43,138 +43,137 @@ var connections = []string{"creative-force", "agile-now", "cliquify", "basic", "
 // users are the connections for users who consent.
 var users = []string{"app", "creative-force-user", "phone"}
 
-// canary is a text like no other, and the same in every run.
+// canary is a unique text that is the same in every run.
 func canary(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// TestFlows drives the service through every flow and fault, and then looks for
-// every secret it has handled in everything that came out of it.
+// TestFlows runs the service through every flow and fault, and then searches
+// everything that it wrote for every secret that it handled.
 func TestFlows(t *testing.T) {
-	h := newHouse(t, hooks{})
-	printed := h.sinks.capture(t)
+	e := newEnv(t, hooks{})
+	printed := e.sinks.capture(t)
 	for _, name := range connections {
-		h.normalLife(name)
+		e.normalUse(name)
 	}
-	h.renewals()
-	h.rotations()
-	h.revocations()
-	h.misconfigurations()
+	e.renewals()
+	e.rotations()
+	e.revocations()
+	e.misconfigurations()
 	for _, name := range []string{"creative-force", "agile-now", "basic"} {
-		for i, fault := range faults(h, name) {
-			h.coldUnder(name, fault)
+		for i, fault := range faults(e, name) {
+			e.coldUnder(name, fault)
 			if name == "basic" || i%8 == 0 {
-				h.warmUnder(name, fault)
+				e.warmUnder(name, fault)
 			}
 		}
 	}
-	h.items()
+	e.items()
 	printed()
-	report(t, h)
+	report(t, e)
 
-	t.Run("AZ-54 every kind of secret was at stake", func(t *testing.T) {
-		guarded := h.sinks.guarded()
+	t.Run("AZ-54 every kind of secret was handled", func(t *testing.T) {
+		guarded := e.sinks.guarded()
 		for _, name := range []string{"client secret", "access token", "refresh token", "private key", "client assertion", "Basic header", "sealing key"} {
 			if guarded[name] == 0 {
 				t.Errorf("no %s was handled: the search proves nothing about it", name)
 			}
 		}
 	})
-	t.Run("AZ-54 every way out was searched", func(t *testing.T) {
+	t.Run("AZ-54 every output was searched", func(t *testing.T) {
 		for _, name := range []string{"log", "responses", "requests to providers", "DynamoDB", "items"} {
-			if h.sinks.text(name) == "" {
+			if e.sinks.text(name) == "" {
 				t.Errorf("nothing came out of %q", name)
 			}
 		}
 	})
 	t.Run("AZ-54 every outcome occurred", func(t *testing.T) {
-		text := h.sinks.text("log")
+		text := e.sinks.text("log")
 		for _, outcome := range []string{"ok", "provider_rejected", "provider_malformed", "provider_unavailable", "rate_limited",
 			"connection_misconfigured", "invalid_request"} {
 			if !strings.Contains(text, `"outcome":"`+outcome+`"`) {
-				t.Errorf("no %s: some flow did not go as meant", outcome)
+				t.Errorf("no %s: a flow did not go as intended", outcome)
 			}
 		}
 	})
 	t.Run("OC-20 nothing followed a redirect", func(t *testing.T) {
-		if n := h.attacked.Load(); n > 0 {
+		if n := e.attacked.Load(); n > 0 {
 			t.Errorf("%d requests", n)
 		}
 	})
 }
 
-func report(t *testing.T, h *house) {
+func report(t *testing.T, e *env) {
 	t.Helper()
-	for _, found := range h.sinks.search(t) {
+	for _, found := range e.sinks.search(t) {
 		t.Errorf("INV-5 %s", found)
 	}
 }
 
-// normalLife is what callers do with a connection that works.
-func (h *house) normalLife(name string) {
-	h.t.Helper()
-	first := h.token("GET", name, "", "")
+// normalUse is what callers do with a connection that works.
+func (e *env) normalUse(name string) {
+	e.t.Helper()
+	first := e.token("GET", name, "", "")
 	if first.status != http.StatusOK {
-		h.t.Fatalf("%s: %d %v", name, first.status, first.body["error"])
+		e.t.Fatalf("%s: %d %v", name, first.status, first.body["error"])
 	}
-	h.token("GET", name, "min_ttl=60", "")
-	h.token("POST", name, "", fmt.Sprintf(`{"rejected_token_id":%q}`, first.body["token_id"])) // too new
-	h.pass(31 * time.Second)
-	second := h.token("POST", name, "", fmt.Sprintf(`{"min_ttl":60,"rejected_token_id":%q}`, first.body["token_id"]))
+	e.token("GET", name, "min_ttl=60", "")
+	e.token("POST", name, "", fmt.Sprintf(`{"rejected_token_id":%q}`, first.body["token_id"])) // too new
+	e.pass(31 * time.Second)
+	second := e.token("POST", name, "", fmt.Sprintf(`{"min_ttl":60,"rejected_token_id":%q}`, first.body["token_id"]))
 	if second.status != http.StatusOK || second.body["token_id"] == first.body["token_id"] {
-		h.t.Errorf("%s: the rejected token was not replaced: %d", name, second.status)
+		e.t.Errorf("%s: the rejected token was not replaced: %d", name, second.status)
 	}
 	token, _ := second.body["access_token"].(string)
-	h.token("POST", name, "", fmt.Sprintf(`{"rejected_token_id":%q}`, token)) // a token where its id belongs
-	h.token("POST", name, "", fmt.Sprintf(`{%q:1}`, token))
-	h.token("GET", name, "scope=read", "")
-	h.status(name)
-	h.list()
-	h.token("DELETE", name, "", "")
-	h.token("GET", name, "", "")
+	e.token("POST", name, "", fmt.Sprintf(`{"rejected_token_id":%q}`, token)) // a token where its id belongs
+	e.token("POST", name, "", fmt.Sprintf(`{%q:1}`, token))
+	e.token("GET", name, "scope=read", "")
+	e.status(name)
+	e.list()
+	e.token("DELETE", name, "", "")
+	e.token("GET", name, "", "")
 }
 
-// renewals lets the wheel turn often enough for tokens of five minutes to have
-// their turn, while a provider works and while it does not.
-func (h *house) renewals() {
+// renewals runs ticks until tokens of five minutes are due, while a provider works
+// and while it does not.
+func (e *env) renewals() {
 	for _, name := range []string{"agile-now", "basic"} {
-		if err := h.sandbox.SetLifetime(name, 5*time.Minute); err != nil {
-			h.t.Fatal(err)
+		if err := e.sandbox.SetLifetime(name, 5*time.Minute); err != nil {
+			e.t.Fatal(err)
 		}
-		h.token("DELETE", name, "", "")
-		h.token("GET", name, "", "")
+		e.token("DELETE", name, "", "")
+		e.token("GET", name, "", "")
 		for range 3 {
-			h.pass(time.Minute)
-			h.tick()
+			e.pass(time.Minute)
+			e.tick()
 		}
-		h.token("GET", name, "", "")
-		h.script(name, sandbox.Fault{Status: 400, Body: canary("answer to the renewer")})
+		e.token("GET", name, "", "")
+		e.script(name, sandbox.Fault{Status: 400, Body: canary("answer to the renewer")})
 		for range 3 {
-			h.pass(time.Minute)
-			h.tick()
+			e.pass(time.Minute)
+			e.tick()
 		}
-		h.script(name)
-		if err := h.sandbox.SetLifetime(name, 0); err != nil {
-			h.t.Fatal(err)
+		e.script(name)
+		if err := e.sandbox.SetLifetime(name, 0); err != nil {
+			e.t.Fatal(err)
 		}
 	}
-	h.sinks.guard("access token", canary("answer to the renewer"))
+	e.sinks.guard("access token", canary("answer to the renewer"))
 	for _, action := range []string{`"action":"tick"`, `"action":"renew","outcome":"ok"`, `"action":"renew","outcome":"provider_rejected"`} {
-		if !strings.Contains(h.sinks.text("log"), action) {
-			h.t.Errorf("no %s: the renewer did not do what was meant", action)
+		if !strings.Contains(e.sinks.text("log"), action) {
+			e.t.Errorf("no %s: the renewer did not do what was intended", action)
 		}
 	}
 }
 
-// faults are answers that a provider gives to a client, at their most
-// talkative: they repeat the secret that they were sent.
-func faults(h *house, name string) []sandbox.Fault {
+// faults are a provider's answers that repeat the secret of the request.
+func faults(e *env, name string) []sandbox.Fault {
 	token := canary("token of " + name)
-	h.sinks.guard("access token", token)
+	e.sinks.guard("access token", token)
 	secret, quoted := echoPlain, `"the secret `+echoJSON+` is wrong; the token was `+token+`"`
 	header := canary("header of " + name)
-	h.sinks.guard("client secret", header)
+	e.sinks.guard("client secret", header)
 
 	var all []sandbox.Fault
 	literal := func(status int, body string) { all = append(all, sandbox.Fault{Status: status, Body: body}) }
@@ -211,104 +210,104 @@ func faults(h *house, name string) []sandbox.Fault {
 		sandbox.Fault{Reset: true}, sandbox.Fault{Truncate: true}, sandbox.Fault{Processed: true, Reset: true},
 	)
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		all = append(all, sandbox.Fault{Status: status, Redirect: h.attacker + "/?token=" + token})
+		all = append(all, sandbox.Fault{Status: status, Redirect: e.attacker + "/?token=" + token})
 	}
 	return all
 }
 
-// coldUnder is what callers do while a provider misbehaves and no token is at hand.
-func (h *house) coldUnder(name string, fault sandbox.Fault) {
-	h.t.Helper()
-	h.token("DELETE", name, "", "")
-	h.script(name, fault)
-	h.token("GET", name, "", "")
-	h.token("GET", name, "", "") // from the memory of the failure
-	h.status(name)
-	h.script(name)
+// coldUnder is what callers do while a provider misbehaves and no token is stored.
+func (e *env) coldUnder(name string, fault sandbox.Fault) {
+	e.t.Helper()
+	e.token("DELETE", name, "", "")
+	e.script(name, fault)
+	e.token("GET", name, "", "")
+	e.token("GET", name, "", "") // from the memory of the failure
+	e.status(name)
+	e.script(name)
 }
 
-// warmUnder is what callers and the renewer do while a provider misbehaves and
-// a token is at hand.
-func (h *house) warmUnder(name string, fault sandbox.Fault) {
-	h.t.Helper()
-	h.token("DELETE", name, "", "")
-	good := h.token("GET", name, "", "")
+// warmUnder is what callers and the renewer do while a provider misbehaves and a
+// token is stored.
+func (e *env) warmUnder(name string, fault sandbox.Fault) {
+	e.t.Helper()
+	e.token("DELETE", name, "", "")
+	good := e.token("GET", name, "", "")
 	if good.status != http.StatusOK {
-		h.t.Errorf("%s did not recover: %d %v", name, good.status, good.body["error"])
+		e.t.Errorf("%s did not recover: %d %v", name, good.status, good.body["error"])
 	}
-	h.script(name, fault)
-	h.pass(11 * time.Minute) // the window of forced refreshes
-	h.token("POST", name, "", fmt.Sprintf(`{"rejected_token_id":%q}`, good.body["token_id"]))
-	h.token("GET", name, "min_ttl=900", "")
-	h.declare(name, map[string]any{"default_expires_in": 300 + h.now.Load()%3000})
-	h.changed(name) // the renewer tries to reissue
-	h.script(name)
+	e.script(name, fault)
+	e.pass(11 * time.Minute) // the window of forced refreshes
+	e.token("POST", name, "", fmt.Sprintf(`{"rejected_token_id":%q}`, good.body["token_id"]))
+	e.token("GET", name, "min_ttl=900", "")
+	e.declare(name, map[string]any{"default_expires_in": 300 + e.now.Load()%3000})
+	e.changed(name) // the renewer tries to reissue
+	e.script(name)
 }
 
-func (h *house) script(name string, script ...sandbox.Fault) {
-	h.t.Helper()
-	if err := h.sandbox.Fault(name, script...); err != nil {
-		h.t.Fatal(err)
+func (e *env) script(name string, script ...sandbox.Fault) {
+	e.t.Helper()
+	if err := e.sandbox.Fault(name, script...); err != nil {
+		e.t.Fatal(err)
 	}
 }
 
-// revocations forgets tokens at servers that thank for it, refuse and fail;
-// their answers repeat the request.
-func (h *house) revocations() {
+// revocations revokes tokens at servers that accept, refuse and fail; their
+// answers repeat the request.
+func (e *env) revocations() {
 	for _, name := range []string{"basic", "raw", "post", "jwt"} {
 		for _, answer := range []string{"ok", "refused", "down"} {
-			h.declare(name, map[string]any{"revocation_url": h.provider + "/revoke/" + answer})
-			h.token("GET", name, "", "")
-			if got, want := h.token("DELETE", name, "revoke=true", ""), map[string]int{"ok": 204, "refused": 502, "down": 503}[answer]; got.status != want {
-				h.t.Errorf("revocation that is %s: %d, want %d", answer, got.status, want)
+			e.declare(name, map[string]any{"revocation_url": e.provider + "/revoke/" + answer})
+			e.token("GET", name, "", "")
+			if got, want := e.token("DELETE", name, "revoke=true", ""), map[string]int{"ok": 204, "refused": 502, "down": 503}[answer]; got.status != want {
+				e.t.Errorf("revocation that is %s: %d, want %d", answer, got.status, want)
 			}
-			h.token("DELETE", name, "", "")
+			e.token("DELETE", name, "", "")
 		}
-		h.declare(name, nil)
+		e.declare(name, nil)
 	}
 }
 
-// rotations replaces secrets before the provider, behind it, and by a wrong one.
-func (h *house) rotations() {
+// rotations replaces secrets after the provider did, and by a wrong one.
+func (e *env) rotations() {
 	for _, name := range []string{"creative-force", "agile-now", "basic"} {
 		for _, grace := range []time.Duration{0, time.Hour} {
-			h.token("GET", name, "", "")
-			if err := h.sandbox.Rotate(name, sandbox.Rotation{Grace: grace}); err != nil {
-				h.t.Fatal(err)
+			e.token("GET", name, "", "")
+			if err := e.sandbox.Rotate(name, sandbox.Rotation{Grace: grace}); err != nil {
+				e.t.Fatal(err)
 			}
-			h.token("DELETE", name, "", "")
-			h.token("GET", name, "", "") // with the old one
-			h.declare(name, nil)
-			h.changed(name)
-			if got := h.token("GET", name, "", ""); got.status != http.StatusOK {
-				h.t.Errorf("%s after a rotation: %d %v", name, got.status, got.body["error"])
+			e.token("DELETE", name, "", "")
+			e.token("GET", name, "", "") // with the old one
+			e.declare(name, nil)
+			e.changed(name)
+			if got := e.token("GET", name, "", ""); got.status != http.StatusOK {
+				e.t.Errorf("%s after a rotation: %d %v", name, got.status, got.body["error"])
 			}
 			wrong := canary(fmt.Sprint("wrong secret of ", name, grace))
-			h.sinks.guard("client secret", wrong)
-			h.declare(name, map[string]any{"client_secret": wrong})
-			h.changed(name)
-			h.token("DELETE", name, "", "")
-			h.token("GET", name, "", "") // the previous one still works
-			h.declare(name, nil)
-			h.changed(name)
+			e.sinks.guard("client secret", wrong)
+			e.declare(name, map[string]any{"client_secret": wrong})
+			e.changed(name)
+			e.token("DELETE", name, "", "")
+			e.token("GET", name, "", "") // the previous one still works
+			e.declare(name, nil)
+			e.changed(name)
 		}
 	}
 }
 
-// misconfigurations puts a secret where none belongs, in every member and form.
-func (h *house) misconfigurations() {
+// misconfigurations puts a secret into every member where none belongs.
+func (e *env) misconfigurations() {
 	const secret = `Jx5Rb "v8Nq2" t4K+9/w=Zr7`
-	h.sinks.guard("client secret", secret)
+	e.sinks.guard("client secret", secret)
 	members := []string{"provider", "grant_type", "client_id", "client_secret", "private_key", "key_id", "client_auth", "scope", "allowed_scopes",
 		"base_url", "token_url", "authorization_url", "revocation_url", "issuer", "redirect_uri", "pkce", "token_params",
 		"authorization_params", "response", "default_expires_in", "refresh_token_expires_in", "early_refresh", "callers", "connections"}
-	shapes := []any{secret, " " + secret, strings.Replace(h.provider, "//", "//"+secret+"@", 1), []any{secret},
+	shapes := []any{secret, " " + secret, strings.Replace(e.provider, "//", "//"+secret+"@", 1), []any{secret},
 		[]any{map[string]any{"principal": secret}}, map[string]any{"client_secret": secret}, map[string]any{"access_token": secret},
 		map[string]any{"grant_type": secret}}
 	for _, member := range members {
 		for _, shape := range shapes {
-			h.declare("post", map[string]any{member: shape})
-			h.look("post")
+			e.declare("post", map[string]any{member: shape})
+			e.look("post")
 		}
 	}
 	quoted, _ := json.Marshal(secret)
@@ -317,16 +316,16 @@ func (h *house) misconfigurations() {
 		`{"client_secret":` + string(quoted) + `,"client_secret":` + string(quoted) + `}`, `{"client_secret":` + secret + `}`,
 		`{"connections":{"a":` + string(quoted) + `}}`, `{"connections":` + string(quoted) + `}`, "\xff\xfe" + secret, strings.Repeat(secret, 3000),
 	} {
-		h.write("post", text)
-		h.look("post")
-		h.look("post.a")
+		e.write("post", text)
+		e.look("post")
+		e.look("post.a")
 	}
-	h.declare("post", nil)
-	h.changed("post")
+	e.declare("post", nil)
+	e.changed("post")
 }
 
-// look asks for everything that may tell what is wrong with a connection.
-func (h *house) look(name string) {
-	h.token("GET", name, "", "")
-	h.status(name)
+// look requests everything that reports what is wrong with a connection.
+func (e *env) look(name string) {
+	e.token("GET", name, "", "")
+	e.status(name)
 }

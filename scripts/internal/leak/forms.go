@@ -12,15 +12,15 @@ import (
 	"strings"
 )
 
-// form is one way in which text ends up in output. write returns the spellings
-// of a piece of text, each at least as long as the piece.
+// form is an encoding of text in output. write returns the spellings of a piece of
+// text, each at least as long as the piece.
 type form struct {
 	name  string
 	write func(piece string) []string
 }
 
-// forms are ordered from the most telling name to the least: a piece that reads
-// alike in two of them is reported as the first.
+// forms are ordered by how specific their names are: a piece that is equal in two
+// of them is reported as the first.
 var forms = []form{
 	{"plain text", func(p string) []string { return []string{p} }},
 	{"base64", inBase64},
@@ -59,8 +59,8 @@ func windows(text string) []string {
 	return append(pieces, string(runes[max(0, len(runes)-window):]))
 }
 
-// inBase64 is what can be told of a piece in the middle of a longer encoded
-// text: its bytes may begin at any of three places in a group of four letters.
+// inBase64 is the part of a longer encoded text that depends on a piece alone: its
+// bytes may begin at any of three positions in a group of four letters.
 func inBase64(piece string) []string {
 	var all []string
 	for before := range 3 {

@@ -77,7 +77,7 @@ func TestSearch(t *testing.T) {
 			t.Errorf("found %v", found)
 		}
 	})
-	t.Run("AZ-54 where it stands", func(t *testing.T) {
+	t.Run("AZ-54 the position of a finding", func(t *testing.T) {
 		s := search(t, leak.Canary{Name: "a", Text: "0123456789abcdef"}, leak.Canary{Name: "b", Text: "ghijklmnopqrstuv"})
 		found := s.Find([]byte("..ghijklmnopqrstuv..0123456789abcdef"))
 		if len(found) != 2 || found[0].String() != "b in plain text at byte 2" || found[1].Offset != 20 {

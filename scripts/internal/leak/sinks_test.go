@@ -16,8 +16,8 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/leak"
 )
 
-// sinks are the places where a secret must not end up, and the secrets that the
-// run has handled so far.
+// sinks are the outputs where no secret may be, and the secrets that the run has
+// handled so far.
 type sinks struct {
 	mu       sync.Mutex
 	texts    map[string]*bytes.Buffer
@@ -54,8 +54,8 @@ func (s *sinks) guard(name, text string) {
 	}
 }
 
-// guardMembers adds the texts of the named members of a JSON answer, however
-// deep they stand; what is no JSON holds none.
+// guardMembers adds the texts of the named members of a JSON answer at any depth;
+// what is not JSON has none.
 func (s *sinks) guardMembers(answer []byte, names map[string]string) {
 	var tree any
 	if json.Unmarshal(answer, &tree) == nil {
@@ -72,7 +72,7 @@ func (s *sinks) guardIn(tree any, names map[string]string) {
 	case map[string]any:
 		for member, inner := range value {
 			if text, isText := inner.(string); isText && names[member] != "" && len(text) > 16 {
-				// Of an id_token the signature is guarded: what it signs, anybody may know.
+				// Only the signature of an id_token is secret.
 				if member == "id_token" {
 					text = text[strings.LastIndexByte(text, '.')+1:]
 				}
@@ -94,7 +94,7 @@ func (s *sinks) guarded() map[string]int {
 	return counts
 }
 
-// search looks for every secret in every sink.
+// search searches every sink for every secret.
 func (s *sinks) search(t *testing.T) []string {
 	t.Helper()
 	s.mu.Lock()
@@ -114,7 +114,7 @@ func (s *sinks) search(t *testing.T) []string {
 	return found
 }
 
-// text is what a sink has taken in.
+// text is what was written to a sink.
 func (s *sinks) text(name string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,8 +124,8 @@ func (s *sinks) text(name string) string {
 	return s.texts[name].String()
 }
 
-// capture turns what this process prints into a sink, until the test ends and
-// has read all of it through the returned function.
+// capture makes what this process prints a sink, until the returned function has
+// read all of it.
 func (s *sinks) capture(t *testing.T) (stop func()) {
 	t.Helper()
 	reader, writer, err := os.Pipe()

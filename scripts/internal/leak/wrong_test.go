@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/assembly"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
@@ -22,58 +23,57 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// TestHanging is for providers that do not answer: the budget is short, so that
-// nobody waits for long.
+// TestHanging has providers that do not answer, with a short budget.
 func TestHanging(t *testing.T) {
-	h := newHouse(t, hooks{budget: 20 * time.Millisecond})
-	printed := h.sinks.capture(t)
+	e := newEnv(t, hooks{budget: 20 * time.Millisecond})
+	printed := e.sinks.capture(t)
 	for _, fault := range []sandbox.Fault{{Hang: true}, {Hang: true, Processed: true}, {Hang: true, Body: `{"access_token":"` + basicSecret}} {
-		h.script("basic", fault)
-		if got := h.token("GET", "basic", "", ""); got.status != http.StatusGatewayTimeout {
+		e.script("basic", fault)
+		if got := e.token("GET", "basic", "", ""); got.status != http.StatusGatewayTimeout {
 			t.Errorf("answer %d %v, want provider_timeout", got.status, got.body["error"])
 		}
-		h.status("basic")
-		h.pass(time.Minute)
+		e.status("basic")
+		e.pass(time.Minute)
 	}
-	h.items()
+	e.items()
 	printed()
-	report(t, h)
+	report(t, e)
 }
 
-// TestPanics: whatever is panicked with, it is printed nowhere.
+// TestPanics: the value of a panic is printed nowhere.
 func TestPanics(t *testing.T) {
 	secret := redact.New(basicSecret)
 	tests := map[string]hooks{
-		"INV-5 the core": {tokens: func(_ *house, core gateway.Tokens) gateway.Tokens {
-			return wrongTokens{core, func(vending.Vended) error { panic(secret.Reveal()) }}
+		"INV-5 the core": {tokens: func(_ *env, core gateway.Tokens) gateway.Tokens {
+			return leakyTokens{core, func(vending.Vended) error { panic(secret.Reveal()) }}
 		}},
-		"INV-5 the client": {minter: func(_ *house, m vending.Minter) vending.Minter {
-			return wrongMinter{m, func(_ context.Context, r oauth.Request, _ oauth.Token) { panic(r.ClientSecret.Reveal()) }}
+		"INV-5 the client": {provider: func(_ *env, m assembly.Provider) assembly.Provider {
+			return leakyProvider{m, func(_ context.Context, r oauth.Request, _ oauth.Token) { panic(r.ClientSecret.Reveal()) }}
 		}},
-		"INV-5 the store": {store: func(_ *house, s vending.Store) vending.Store {
-			return wrongStore{s, func(*tokenstore.Commit) { panic(fmt.Errorf("row %s", secret.Reveal())) }}
+		"INV-5 the store": {store: func(_ *env, s assembly.Store) assembly.Store {
+			return leakyStore{s, func(*tokenstore.Commit) { panic(fmt.Errorf("row %s", secret.Reveal())) }}
 		}},
 	}
 	for name, with := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, with)
-			printed := h.sinks.capture(t)
-			got := h.token("GET", "basic", "", "")
+			e := newEnv(t, with)
+			printed := e.sinks.capture(t)
+			got := e.token("GET", "basic", "", "")
 			if got.status != http.StatusInternalServerError || got.body["error"] != "internal_error" {
 				t.Errorf("answer %d %v, want internal_error", got.status, got.body["error"])
 			}
 			printed()
-			report(t, h)
+			report(t, e)
 		})
 	}
 }
 
-// TestLeaksAreFound breaks the service in the ways in which services leak, and
-// wants each to be found: a search that finds nothing anywhere proves nothing.
+// TestLeaksAreFound makes the service leak in typical ways, and requires that the
+// search finds each: a search that never finds anything proves nothing.
 func TestLeaksAreFound(t *testing.T) {
-	minting := func(leak func(h *house, ctx context.Context, r oauth.Request, minted oauth.Token)) hooks {
-		return hooks{minter: func(h *house, m vending.Minter) vending.Minter {
-			return wrongMinter{m, func(ctx context.Context, r oauth.Request, minted oauth.Token) { leak(h, ctx, r, minted) }}
+	minting := func(leak func(e *env, ctx context.Context, r oauth.Request, minted oauth.Token)) hooks {
+		return hooks{provider: func(e *env, m assembly.Provider) assembly.Provider {
+			return leakyProvider{m, func(ctx context.Context, r oauth.Request, minted oauth.Token) { leak(e, ctx, r, minted) }}
 		}}
 	}
 	tests := []struct {
@@ -81,50 +81,50 @@ func TestLeaksAreFound(t *testing.T) {
 		with          hooks
 	}{
 		{"AZ-54 a debugging line on stdout", "stdout and stderr: client secret in plain text",
-			minting(func(_ *house, _ context.Context, r oauth.Request, _ oauth.Token) {
+			minting(func(_ *env, _ context.Context, r oauth.Request, _ oauth.Token) {
 				fmt.Println(r.ClientSecret.Reveal())
 			})},
 		{"AZ-54 bytes on stderr", "stdout and stderr: access token in a list of bytes",
-			minting(func(_ *house, _ context.Context, _ oauth.Request, minted oauth.Token) {
+			minting(func(_ *env, _ context.Context, _ oauth.Request, minted oauth.Token) {
 				fmt.Fprint(os.Stderr, []byte(minted.AccessToken.Reveal()))
 			})},
 		{"AZ-54 the standard logger", "stdout and stderr: client secret in hex",
-			minting(func(_ *house, _ context.Context, r oauth.Request, _ oauth.Token) {
+			minting(func(_ *env, _ context.Context, r oauth.Request, _ oauth.Token) {
 				log.Print(hex.EncodeToString([]byte(r.ClientSecret.Reveal())))
 			})},
 		{"AZ-54 a header in the audit line", "log: Basic header in plain text",
-			minting(func(h *house, _ context.Context, r oauth.Request, _ oauth.Token) {
+			minting(func(e *env, _ context.Context, r oauth.Request, _ oauth.Token) {
 				pair := r.ClientID + ":" + r.ClientSecret.Reveal()
-				fmt.Fprintln(h.sinks.into("log"), "Basic", base64.StdEncoding.EncodeToString([]byte(pair)))
-				h.sinks.guard("Basic header", base64.StdEncoding.EncodeToString([]byte(pair)))
+				fmt.Fprintln(e.sinks.into("log"), "Basic", base64.StdEncoding.EncodeToString([]byte(pair)))
+				e.sinks.guard("Basic header", base64.StdEncoding.EncodeToString([]byte(pair)))
 			})},
 		{"AZ-54 a token in a URL", "requests to providers: access token in plain text",
-			minting(func(h *house, ctx context.Context, _ oauth.Request, minted oauth.Token) {
-				r, _ := http.NewRequestWithContext(ctx, http.MethodGet, h.provider+"/userinfo?access_token="+minted.AccessToken.Reveal(), nil)
+			minting(func(e *env, ctx context.Context, _ oauth.Request, minted oauth.Token) {
+				r, _ := http.NewRequestWithContext(ctx, http.MethodGet, e.provider+"/userinfo?access_token="+minted.AccessToken.Reveal(), nil)
 				if answer, err := http.DefaultClient.Do(r); err == nil {
 					_ = answer.Body.Close()
 				}
 			})},
 		{"AZ-54 a token in an error", "responses: access token in plain text",
-			hooks{tokens: func(_ *house, core gateway.Tokens) gateway.Tokens {
-				return wrongTokens{core, func(v vending.Vended) error {
+			hooks{tokens: func(_ *env, core gateway.Tokens) gateway.Tokens {
+				return leakyTokens{core, func(v vending.Vended) error {
 					return problem.New(problem.InvalidRequest, "cannot serve "+v.AccessToken.Reveal()[:20])
 				}}
 			}}},
 		{"AZ-54 a token stored as it is", "items: access token in plain text", storing()},
 		{"AZ-54 a cause in the audit line", "log: access token in plain text",
-			hooks{tokens: func(_ *house, core gateway.Tokens) gateway.Tokens {
-				return wrongTokens{core, func(v vending.Vended) error { return fmt.Errorf("served %s", v.AccessToken.Reveal()) }}
+			hooks{tokens: func(_ *env, core gateway.Tokens) gateway.Tokens {
+				return leakyTokens{core, func(v vending.Vended) error { return fmt.Errorf("served %s", v.AccessToken.Reveal()) }}
 			}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			h := newHouse(t, tt.with)
-			printed := h.sinks.capture(t)
-			h.token("GET", "basic", "", "")
-			h.items()
+			e := newEnv(t, tt.with)
+			printed := e.sinks.capture(t)
+			e.token("GET", "basic", "", "")
+			e.items()
 			printed()
-			found := h.sinks.search(t)
+			found := e.sinks.search(t)
 			if !slices.ContainsFunc(found, func(f string) bool { return strings.HasPrefix(f, tt.finding) }) {
 				t.Errorf("found %q, want %q", found, tt.finding)
 			}
@@ -132,38 +132,38 @@ func TestLeaksAreFound(t *testing.T) {
 	}
 }
 
-// storing keeps each token beside its sealed form.
+// storing stores each token next to its sealed form.
 func storing() hooks {
 	var minted string
 	return hooks{
-		minter: func(_ *house, m vending.Minter) vending.Minter {
-			return wrongMinter{m, func(_ context.Context, _ oauth.Request, t oauth.Token) { minted = t.AccessToken.Reveal() }}
+		provider: func(_ *env, m assembly.Provider) assembly.Provider {
+			return leakyProvider{m, func(_ context.Context, _ oauth.Request, t oauth.Token) { minted = t.AccessToken.Reveal() }}
 		},
-		store: func(_ *house, s vending.Store) vending.Store {
-			return wrongStore{s, func(c *tokenstore.Commit) { c.SecretIncarnation = minted }}
+		store: func(_ *env, s assembly.Store) assembly.Store {
+			return leakyStore{s, func(c *tokenstore.Commit) { c.SecretIncarnation = minted }}
 		},
 	}
 }
 
-// wrongMinter does something it must not with each token.
-type wrongMinter struct {
-	vending.Minter
+// leakyProvider does with each token what it must not.
+type leakyProvider struct {
+	assembly.Provider
 	do func(context.Context, oauth.Request, oauth.Token)
 }
 
-func (m wrongMinter) Token(ctx context.Context, r oauth.Request) (oauth.Token, error) {
-	minted, err := m.Minter.Token(ctx, r)
+func (m leakyProvider) Token(ctx context.Context, r oauth.Request) (oauth.Token, error) {
+	minted, err := m.Provider.Token(ctx, r)
 	m.do(ctx, r, minted)
 	return minted, err
 }
 
-// wrongTokens answers otherwise than the core.
-type wrongTokens struct {
+// leakyTokens replaces the core's answer.
+type leakyTokens struct {
 	gateway.Tokens
 	answer func(vending.Vended) error
 }
 
-func (w wrongTokens) Vend(ctx context.Context, r vending.Request) (vending.Vended, error) {
+func (w leakyTokens) Vend(ctx context.Context, r vending.Request) (vending.Vended, error) {
 	v, err := w.Tokens.Vend(ctx, r)
 	if err != nil {
 		return v, err
@@ -171,13 +171,13 @@ func (w wrongTokens) Vend(ctx context.Context, r vending.Request) (vending.Vende
 	return v, w.answer(v)
 }
 
-// wrongStore does something it must not with each commit.
-type wrongStore struct {
-	vending.Store
+// leakyStore does with each commit what it must not.
+type leakyStore struct {
+	assembly.Store
 	do func(*tokenstore.Commit)
 }
 
-func (s wrongStore) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+func (s leakyStore) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
 	s.do(&c)
 	return s.Store.Commit(ctx, c)
 }
