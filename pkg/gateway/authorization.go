@@ -18,19 +18,19 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// BackChannel is the signed side of the consent flow; *consent.Flow is one. Its
-// errors are *problem.Error.
+// BackChannel starts and completes consents; *consent.BackChannel implements it.
+// Its errors are *problem.Error.
 type BackChannel interface {
 	Start(ctx context.Context, r consent.StartRequest) (consent.Started, error)
 	Complete(ctx context.Context, r consent.CompleteRequest) error
 }
 
-// Grants is the core as the routes use it that need no browser; *vending.Core
-// is one. Its errors are *problem.Error.
+// Grants imports and ends grants; *vending.Core implements it. Its errors are
+// *problem.Error.
 type Grants interface {
-	// Import tries a grant made elsewhere and stores it; a dead one is refused.
+	// Import verifies a grant that was obtained elsewhere and stores it.
 	Import(ctx context.Context, i vending.Import) error
-	// Disconnect revokes a grant and forgets it.
+	// Disconnect revokes a grant and deletes it.
 	Disconnect(ctx context.Context, r vending.Request) error
 }
 
@@ -52,8 +52,8 @@ func (a authorizationRoutes) methods() (authorization, complete resource) {
 		}
 }
 
-// startedBody is the answer to a start. The session id is a capability, so it
-// is for the principal that started and is written to no log.
+// startedBody is the response to a start. The session id is a capability of the
+// principal that started, and is never logged.
 type startedBody struct {
 	ConsentURL       string `json:"consent_url"`
 	AuthorizationURL string `json:"authorization_url"`
@@ -81,18 +81,18 @@ func (a authorizationRoutes) start(ctx context.Context, r *request) (response, e
 	return res, nil
 }
 
-// hostCharacters are those of a host's name in lower case (RFC 1123 §2.1).
+// hostCharacters are those of a host name in lower case (RFC 1123 §2.1).
 const hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-."
 
-// base is the public base of our pages: the one that is configured, or where
-// this very call went. API Gateway serves https only.
+// base is the public base of the pages: the configured one, or the one of this
+// request. API Gateway serves https only.
 func (a authorizationRoutes) base(r *request) (string, error) {
 	if a.publicBaseURL != "" {
 		return a.publicBaseURL, nil
 	}
 	domain := strings.ToLower(r.domain)
 	if !r.hasBasePath || !isPrefix(r.basePath) || !consistsOf(domain, hostCharacters) {
-		return "", fmt.Errorf("the event's domainName and path do not tell where our public pages are; set PUBLIC_BASE_URL")
+		return "", fmt.Errorf("the event has no usable domainName and path for the address of the consent page; set PUBLIC_BASE_URL")
 	}
 	return "https://" + domain + r.basePath, nil
 }
@@ -113,7 +113,7 @@ func (a authorizationRoutes) complete(ctx context.Context, r *request) (response
 	}
 	if !isOneWay(given) {
 		return response{}, problem.New(problem.InvalidRequest,
-			"send session_id with confirmation_code; or, by hand, redirect_url, or code with state, to either of which session_id may be added")
+			"send session_id with confirmation_code; or, to complete manually, redirect_url, or code with state, each optionally with session_id")
 	}
 	err = a.consents.Complete(ctx, consent.CompleteRequest{
 		Connection: r.name, Subject: r.subject, Principal: r.principal(),
@@ -126,7 +126,7 @@ func (a authorizationRoutes) complete(ctx context.Context, r *request) (response
 	return a.statusAfterConsent(ctx, r), nil
 }
 
-// isOneWay reports whether the members given are those of one way to complete.
+// isOneWay reports whether the members are those of exactly one way to complete.
 func isOneWay(given map[string]string) bool {
 	has := func(names ...string) bool {
 		return len(given) == len(names) && !slices.ContainsFunc(names, func(name string) bool { return given[name] == "" })
@@ -160,14 +160,14 @@ func (a authorizationRoutes) put(ctx context.Context, r *request) (response, err
 	return a.statusAfterConsent(ctx, r), nil
 }
 
-// parseRefreshToken accepts what RFC 6749 §A.17 calls a refresh token.
+// parseRefreshToken accepts the refresh tokens of RFC 6749 §A.17.
 func parseRefreshToken(raw string) (redact.Secret, error) {
 	if raw == "" {
-		return redact.Secret{}, problem.New(problem.InvalidRequest, "body member refresh_token is missing; it is the refresh token to import")
+		return redact.Secret{}, problem.New(problem.InvalidRequest, "body member refresh_token is missing")
 	}
 	if strings.ContainsFunc(raw, func(c rune) bool { return c < ' ' || c > '~' }) || strings.TrimSpace(raw) != raw {
 		return redact.Secret{}, problem.New(problem.InvalidRequest,
-			"refresh_token holds a character that no refresh token has, or white space at an end; was it copied whole?")
+			"refresh_token has a character that is not allowed in refresh tokens, or leading or trailing white space")
 	}
 	return redact.New(raw), nil
 }
@@ -175,18 +175,18 @@ func parseRefreshToken(raw string) (redact.Secret, error) {
 func parseExpiry(raw string, now time.Time) (time.Time, error) {
 	at, err := time.Parse(time.RFC3339, raw)
 	if err != nil {
-		return time.Time{}, problem.New(problem.InvalidRequest, "expires_at is an instant of RFC 3339, such as 2026-01-31T12:00:00Z")
+		return time.Time{}, problem.New(problem.InvalidRequest, "expires_at must be an RFC 3339 time such as 2026-01-31T12:00:00Z")
 	}
 	if !at.After(now) {
-		return time.Time{}, problem.New(problem.InvalidRequest, "expires_at has passed; a refresh token that has ended cannot be imported")
+		return time.Time{}, problem.New(problem.InvalidRequest, "expires_at is in the past; an expired refresh token cannot be imported")
 	}
 	if at.After(now.AddDate(maxYears, 0, 0)) {
-		return time.Time{}, problem.New(problem.InvalidRequest, "expires_at lies more than five years ahead; leave it out where the end is not known")
+		return time.Time{}, problem.New(problem.InvalidRequest, "expires_at is more than five years ahead; omit it if the expiry is unknown")
 	}
 	return at.UTC(), nil
 }
 
-// maxYears is the longest life of a refresh token that is believed.
+// maxYears is the longest accepted lifetime of a refresh token.
 const maxYears = 5
 
 func (a authorizationRoutes) delete(ctx context.Context, r *request) (response, error) {
@@ -197,8 +197,8 @@ func (a authorizationRoutes) delete(ctx context.Context, r *request) (response, 
 	return response{status: http.StatusNoContent}, nil
 }
 
-// statusAfterConsent tells how a connection statusAfterConsent after a consent has been stored. Nothing
-// that goes wrong from here on may look as if the consent had: it cannot be
+// statusAfterConsent returns the connection's status after a grant was stored. A
+// failure to read it must not look like a failure of the consent, which cannot be
 // completed again.
 func (a authorizationRoutes) statusAfterConsent(ctx context.Context, r *request) response {
 	status, err := a.status.of(ctx, r)
@@ -211,8 +211,8 @@ func (a authorizationRoutes) statusAfterConsent(ctx context.Context, r *request)
 	return ok(describe(onlyOf(status, r.subject)))
 }
 
-// onlyOf leaves the subject that the path names: who may consent for one need
-// not know who else there is.
+// onlyOf keeps only the subject of the path: a caller for one subject need not
+// see the others.
 func onlyOf(s directory.Status, subject connection.Subject) directory.Status {
 	s.Subjects, s.Next = slices.DeleteFunc(slices.Clone(s.Subjects), func(one directory.SubjectStatus) bool {
 		return one.Subject != string(cmp.Or(subject, connection.DefaultSubject))

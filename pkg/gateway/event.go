@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// event is the part of an API Gateway REST event (payload 1.0) that is used. A
-// member of an unexpected type reads as empty: a strange identity is no
-// identity (BI-17), not a reason to fail in another way.
+// event is the used part of an API Gateway REST event (payload format 1.0). A
+// member of an unexpected type counts as empty, so that a malformed identity is
+// no identity (BI-17) instead of another error.
 //
-// Identity is taken from requestContext.identity and from nowhere else: headers
-// and body are the caller's to write, and requestContext.accountId is the
-// account of the API, not of who calls it.
+// The identity comes from requestContext.identity only: the caller writes headers
+// and body, and requestContext.accountId is the account of the API, not of the
+// caller.
 type event struct {
 	resource, path, method string
 	headers                headers
@@ -23,18 +23,18 @@ type event struct {
 	isBase64Encoded bool
 	requestID       string
 	stage           string
-	// domain is the host that was called, and fullPath the path with its stage or
-	// base path, as API Gateway saw them.
+	// domain is the requested host, and fullPath the path with its stage or base
+	// path, as API Gateway received them.
 	domain, fullPath string
 	identity         identity
 }
 
-// headers are the few that are read. What they hold is the sender's to write:
-// nothing in them grants anything, a browser's own may only take away.
+// headers are the headers that are used. The client writes them, so none of them
+// grants anything; those of a browser can only cause a refusal.
 type headers struct {
 	contentType string
-	// origin and fetchSite say where a browser's form came from (Fetch, "Origin"
-	// and "Sec-Fetch-Site"); empty when not sent.
+	// origin and fetchSite are the Origin and Sec-Fetch-Site headers of a form;
+	// empty if not sent.
 	origin, fetchSite string
 	// cookies are the values of every Cookie header.
 	cookies []string
@@ -44,7 +44,7 @@ type identity struct{ userARN, caller, accountID, sourceIP string }
 
 var errNotRESTEvent = errors.New("expected an API Gateway REST API event, payload format 1.0 (resource, httpMethod, requestContext)")
 
-// decodeEvent reads an event; what is not one is errNotRESTEvent.
+// decodeEvent decodes an event. The error is errNotRESTEvent.
 func decodeEvent(payload []byte) (*event, error) {
 	e := new(event)
 	s := &scanner{text: payload}
@@ -88,8 +88,8 @@ func decodeEvent(payload []byte) (*event, error) {
 	return e, nil
 }
 
-// addSingle adds parameters that only the single-value form names; API
-// Gateway sends both forms, a hand-written event perhaps one.
+// addSingle adds the parameters that only queryStringParameters has. API Gateway
+// sends both forms, a hand-written event possibly only this one.
 func (e *event) addSingle(single map[string]string) {
 	for name, value := range single {
 		if _, known := e.query[name]; known {
@@ -102,7 +102,7 @@ func (e *event) addSingle(single map[string]string) {
 	}
 }
 
-// bytes returns the body as it was sent.
+// bytes returns the decoded body.
 func (e *event) bytes() ([]byte, error) {
 	if !e.isBase64Encoded {
 		return []byte(e.body), nil
@@ -148,7 +148,7 @@ func (s *scanner) identity(id *identity) bool {
 	})
 }
 
-// headers reads the headers that matter, whatever the case of their names.
+// headers reads the used headers. Header names are case-insensitive.
 func (s *scanner) headers(into *headers) bool {
 	*into = headers{}
 	return s.object(func(name []byte) bool {
@@ -171,8 +171,8 @@ func (s *scanner) headers(into *headers) bool {
 	})
 }
 
-// cookies reads the Cookie headers where each header has all its values: a
-// browser may send several (RFC 9113 §8.2.3).
+// cookies reads the Cookie headers from multiValueHeaders: a browser may send
+// several (RFC 9113 §8.2.3).
 func (s *scanner) cookies(into *[]string) bool {
 	*into = nil
 	return s.object(func(name []byte) bool {
@@ -183,7 +183,7 @@ func (s *scanner) cookies(into *[]string) bool {
 	})
 }
 
-// isHeader compares a header's name with one in lower case.
+// isHeader compares a header name with a lower-case one.
 func isHeader(name []byte, want string) bool {
 	return len(name) == len(want) && strings.EqualFold(string(name), want)
 }

@@ -1,11 +1,12 @@
-// Package gateway is the edge: API Gateway events in, responses out.
+// Package gateway handles API Gateway events: it validates the caller's identity,
+// the path, the query and the body, calls the core, and encodes the response.
 //
-// It checks who calls and what is asked before anything else sees it, turns the
-// core's answers into JSON, and holds the one map from errors to problem
-// documents. Every invocation, refused ones included, writes one audit line.
+// The handlers define the routes of the API ([Routes]). One function turns errors
+// into responses, and one table gives each error code its HTTP status. Every
+// invocation writes one audit line, also when it is refused.
 //
-// It is given the core as a small interface and knows no store and no SDK, so
-// the local run serves exactly what the functions serve.
+// The core is behind small interfaces, and the package knows no store and no AWS
+// SDK, so the local server runs the same handlers as the Lambda functions.
 package gateway
 
 import (
@@ -19,55 +20,55 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// Handler answers the events of one function. It is a lambda.Handler, and safe
-// for concurrent use.
+// Handler handles the events of one function. It implements lambda.Handler and is
+// safe for concurrent use.
 type Handler struct {
 	audit        *audit.Writer
 	routes       map[string]resource
 	invocationID func(context.Context) string
 	// respond turns an error into a response.
 	respond func(*audit.Entry, error) response
-	// public: its callers have no identity.
+	// public: callers are not authenticated.
 	public bool
 }
 
-// resource is one resource of the API: the methods it has.
+// resource is one resource of the API: its operations by method.
 type resource map[string]operation
 
-// operation answers one method of one resource. Its action names it in the
-// audit line.
+// operation handles one method of one resource.
 type operation struct {
+	// action names the operation in the audit line.
 	action string
-	// query names the parameters it understands.
+	// query lists the accepted parameters.
 	query []string
-	// anyQuery: it reads the query itself.
+	// anyQuery: the operation reads the raw query.
 	anyQuery bool
-	// body: it reads a JSON body; form: it reads a form with exactly these fields.
-	// Without either a body is refused.
+	// body: the operation reads a JSON body; form: it reads a form with exactly
+	// these fields. Without either, a body is refused.
 	body bool
 	form []string
 	run  func(context.Context, *request) (response, error)
 }
 
-// Invoke answers one event. It returns an error only when not even an error
-// response could be written.
+// Invoke handles one event. It returns an error only if no response can be
+// encoded.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	entry := h.audit.Begin()
 	if h.invocationID != nil {
-		entry.RequestID = h.invocationID(ctx) // until the event names API Gateway's
+		entry.RequestID = h.invocationID(ctx) // replaced by the event's request id
 	}
 	ctx = audit.With(ctx, entry)
-	res := h.answer(ctx, payload, entry)
+	res := h.handle(ctx, payload, entry)
 	entry.Status = res.status
 	h.audit.Write(entry)
 	return res.encode()
 }
 
-// answer turns every outcome, a panic included, into a response.
-func (h *Handler) answer(ctx context.Context, payload []byte, entry *audit.Entry) (res response) {
+// handle turns every outcome, including a panic, into a response.
+func (h *Handler) handle(ctx context.Context, payload []byte, entry *audit.Entry) (res response) {
 	defer func() {
 		if p := recover(); p != nil {
-			// The value of a panic may hold anything; its type and place do not.
+			// The value of a panic may contain a secret; its type and place do not.
 			res = h.respond(entry, fmt.Errorf("panic of %T at %s", p, panicSite(debug.Stack())))
 		}
 	}()
@@ -75,7 +76,7 @@ func (h *Handler) answer(ctx context.Context, payload []byte, entry *audit.Entry
 	if err != nil {
 		return h.respond(entry, err)
 	}
-	res, err = h.serve(ctx, e, entry)
+	res, err = h.route(ctx, e, entry)
 	if err != nil {
 		return h.respond(entry, err)
 	}
@@ -83,11 +84,12 @@ func (h *Handler) answer(ctx context.Context, payload []byte, entry *audit.Entry
 	return res
 }
 
-func (h *Handler) serve(ctx context.Context, e *event, entry *audit.Entry) (response, error) {
+// route calls the operation of the event's resource and method.
+func (h *Handler) route(ctx context.Context, e *event, entry *audit.Entry) (response, error) {
 	entry.RequestID, entry.SourceIP = e.requestID, e.identity.sourceIP
 	methods, ok := h.routes[e.resource]
 	if !ok {
-		return response{}, problem.New(problem.ConnectionNotFound, "there is no such path")
+		return response{}, problem.New(problem.ConnectionNotFound, "no such path")
 	}
 	op, ok := methods[e.method]
 	if !ok {
@@ -101,7 +103,7 @@ func (h *Handler) serve(ctx context.Context, e *event, entry *audit.Entry) (resp
 	return op.run(ctx, r)
 }
 
-// allow lists the methods of a route for the Allow header.
+// allow lists the methods for the Allow header.
 func (r resource) allow() string {
 	var names []string
 	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {

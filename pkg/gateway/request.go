@@ -17,26 +17,26 @@ import (
 // maxBody bounds a request body, in bytes.
 const maxBody = 10 << 10
 
-// request is an event whose identity, names, path, parameters and body have
-// passed their rules.
+// request is a validated event.
 type request struct {
-	// name and subject are empty where the resource has none.
+	// name and subject are empty if the resource has none.
 	name    connection.Name
 	subject connection.Subject
-	// session is a consent session's id, which opens its page: for no log.
+	// session is the id of a consent session. It is a capability, so it must not be
+	// logged.
 	session string
-	// caller is the ARN of who asks, callerID IAM's own name of them.
+	// caller is the caller's ARN, callerID its unique id in IAM.
 	caller, callerID string
-	// domain is the host that was called, basePath what stands before the resource's
-	// path there: the stage, or a custom domain's base path. Mounted tells that
-	// the event says so.
+	// domain is the requested host, and basePath what precedes the resource's path
+	// there: the stage, or the base path of a custom domain. hasBasePath: the event
+	// states it.
 	domain, basePath string
 	hasBasePath      bool
 	headers          headers
 	query            map[string]string
-	// rawQuery is what an operation gets that reads the query itself.
+	// rawQuery is set for operations that read the raw query.
 	rawQuery string
-	// body is the JSON object sent; nil when there was none.
+	// body is the JSON object of the body; nil if there is none.
 	body map[string]any
 	form url.Values
 }
@@ -62,12 +62,12 @@ func (h *Handler) parseRequest(e *event, op operation, entry *audit.Entry) (*req
 	return r, nil
 }
 
-// identify takes the caller from the request context. Nothing turns this off.
+// identify takes the caller from the request context. This cannot be turned off.
 func (r *request) identify(e *event, entry *audit.Entry) error {
 	id := e.identity
 	entry.PrincipalARN, entry.PrincipalID, entry.Account = id.userARN, id.caller, id.accountID
 	if id.userARN == "" || id.caller == "" || id.accountID == "" {
-		return problem.New(problem.AccessDenied, "the request carries no IAM identity; sign it with Signature Version 4")
+		return problem.New(problem.AccessDenied, "the request has no IAM identity; sign it with AWS Signature Version 4")
 	}
 	r.caller, r.callerID = id.userARN, id.caller
 	return nil
@@ -77,8 +77,8 @@ func (r *request) principal() consent.Principal {
 	return consent.Principal{ARN: r.caller, UniqueID: r.callerID}
 }
 
-// isPrefix reports whether prefix may stand before a resource's own path:
-// nothing, or the base path of a custom domain, in plain segments.
+// isPrefix reports whether prefix may precede a resource's path: nothing, or the
+// base path of a custom domain, in unreserved characters.
 func isPrefix(prefix string) bool {
 	if prefix == "" {
 		return true
@@ -95,13 +95,12 @@ func isPrefix(prefix string) bool {
 	return true
 }
 
-// unreserved are the characters that stand for themselves in every encoding of
-// a path (RFC 3986 §2.3).
+// unreserved are the characters that need no encoding in a path (RFC 3986 §2.3).
 const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
-// readPath reads the names, and requires the path that was asked for to be the
-// one these names have, byte for byte: IAM judged the path, so nothing that
-// merely decodes to it may pass (AZ-03).
+// readPath reads the names and requires the requested path to equal their
+// canonical path byte for byte. IAM authorized the requested path, so a path that
+// only decodes to the same names must not pass (AZ-03).
 func (r *request) readPath(e *event, entry *audit.Entry) (err error) {
 	canonical := e.resource
 	if raw, ok := e.pathParameters["connection"]; ok {
@@ -127,9 +126,9 @@ func (r *request) readPath(e *event, entry *audit.Entry) (err error) {
 	prefix, ok := strings.CutSuffix(e.path, canonical)
 	if !ok || !isPrefix(prefix) || strings.Contains(canonical, "{") {
 		if r.session != "" {
-			return errIncomplete // and repeats no session's id
+			return errIncomplete // the canonical path would reveal the session id
 		}
-		return problem.New(problem.InvalidRequest, "the path is not written canonically; use "+canonical)
+		return problem.New(problem.InvalidRequest, "the path is not in canonical form; use "+canonical)
 	}
 	r.domain = e.domain
 	r.basePath, r.hasBasePath = strings.CutSuffix(e.fullPath, canonical)
@@ -142,7 +141,7 @@ func parseSubject(raw string) (connection.Subject, error) {
 		return "", problem.New(problem.InvalidRequest, err.Error())
 	}
 	if s == connection.DefaultSubject {
-		return "", problem.New(problem.InvalidRequest, "the default subject has the path without /subjects/"+string(s))
+		return "", problem.New(problem.InvalidRequest, "the path of the default subject is the one without /subjects/"+string(s))
 	}
 	return s, nil
 }
@@ -150,10 +149,10 @@ func parseSubject(raw string) (connection.Subject, error) {
 // maxSession bounds the id of a consent session.
 const maxSession = 128
 
-var errIncomplete = problem.New(problem.InvalidRequest, "this is not the whole address of a page of ours")
+var errIncomplete = problem.New(problem.InvalidRequest, "incomplete link; copy the whole address")
 
-// parseSession accepts what an id may be made of; which ids there are is the
-// flow's business.
+// parseSession accepts the characters of an id. Package consent decides whether
+// the session exists.
 func parseSession(raw string) (string, error) {
 	if len(raw) > maxSession || !consistsOf(raw, unreserved) {
 		return "", errIncomplete
@@ -161,16 +160,16 @@ func parseSession(raw string) (string, error) {
 	return raw, nil
 }
 
-// readQuery accepts each parameter the operation knows, once and not empty.
+// readQuery accepts each parameter of the operation once and not empty.
 func (r *request) readQuery(e *event, known []string) error {
 	for name, values := range e.query {
 		switch {
 		case !slices.Contains(known, name):
 			return problem.New(problem.InvalidRequest, "unknown query parameter "+quoteName(name)+"; "+expected("parameters", known))
 		case len(values) != 1:
-			return problem.New(problem.InvalidRequest, "query parameter "+name+" is given more than once")
+			return problem.New(problem.InvalidRequest, "query parameter "+name+" is repeated")
 		case values[0] == "":
-			return problem.New(problem.InvalidRequest, "query parameter "+name+" is empty; give it a value or leave it out")
+			return problem.New(problem.InvalidRequest, "query parameter "+name+" is empty; give it a value or omit it")
 		}
 		if r.query == nil {
 			r.query = make(map[string]string, len(known))
@@ -187,7 +186,7 @@ func expected(what string, known []string) string {
 	return "this request takes the " + what + " " + strings.Join(known, ", ")
 }
 
-// readBody reads the body that the operation takes, and no other.
+// readBody reads the body in the form that the operation accepts.
 func (r *request) readBody(e *event, op operation) error {
 	if len(e.body) == 0 && op.form == nil {
 		return nil
@@ -206,7 +205,7 @@ func (r *request) readBody(e *event, op operation) error {
 	return problem.New(problem.InvalidRequest, "this request takes no body")
 }
 
-// readJSON reads a strict JSON object.
+// readJSON reads a JSON object strictly.
 func (r *request) readJSON(body []byte, contentType string) error {
 	if !isMedia(contentType, "application/json") {
 		return unsupported("application/json")
@@ -223,18 +222,18 @@ func (r *request) readJSON(body []byte, contentType string) error {
 	return nil
 }
 
-// readForm reads a form that has each of its fields once, and no other.
+// readForm reads a form with each of the fields once and no others.
 func (r *request) readForm(body []byte, contentType string, fields []string) error {
 	if !isMedia(contentType, "application/x-www-form-urlencoded") {
 		return unsupported("application/x-www-form-urlencoded")
 	}
 	form, err := url.ParseQuery(string(body))
-	whole := err == nil && len(form) == len(fields)
+	complete := err == nil && len(form) == len(fields)
 	for _, name := range fields {
-		whole = whole && len(form[name]) == 1 && form[name][0] != ""
+		complete = complete && len(form[name]) == 1 && form[name][0] != ""
 	}
-	if !whole {
-		return problem.New(problem.InvalidRequest, "the form did not arrive as this page sends it; open the page again and press Continue")
+	if !complete {
+		return problem.New(problem.InvalidRequest, "the form is incomplete or altered; open the consent page again and press Continue")
 	}
 	r.form = form
 	return nil
@@ -244,8 +243,8 @@ func unsupported(wanted string) error {
 	return &statusError{status: http.StatusUnsupportedMediaType, problem: problem.New(problem.InvalidRequest, "the body must be sent as "+wanted)}
 }
 
-// texts returns the body's members where all that the operation knows are
-// strings. Errors do not repeat a value: these are the bodies with secrets.
+// texts returns the members of a body that has only string members. Errors do not
+// repeat a value, because these bodies contain secrets.
 func (r *request) texts(known ...string) (map[string]string, error) {
 	given := make(map[string]string, len(r.body))
 	for name, value := range r.body {
@@ -256,7 +255,7 @@ func (r *request) texts(known ...string) (map[string]string, error) {
 		case !isText:
 			return nil, problem.New(problem.InvalidRequest, "body member "+name+" must be a string")
 		case text == "":
-			return nil, problem.New(problem.InvalidRequest, "body member "+name+" is empty; give it a value or leave it out")
+			return nil, problem.New(problem.InvalidRequest, "body member "+name+" is empty; give it a value or omit it")
 		}
 		given[name] = text
 	}

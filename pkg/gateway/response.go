@@ -14,7 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// response is what a function answers to API Gateway.
+// response is the response to one event.
 type response struct {
 	status int
 	header header
@@ -82,14 +82,14 @@ func ok(body any) response {
 	return response{status: http.StatusOK, header: header{ContentType: "application/json"}, body: body}
 }
 
-// Failures that only the edge knows.
+// Errors that only this package has.
 type (
-	// statusError overrides the status that its code has.
+	// statusError overrides the status of its code.
 	statusError struct {
 		problem *problem.Error
 		status  int
 	}
-	// methodError is a method that the resource does not have.
+	// methodError is the error for a method that the resource does not have.
 	methodError struct{ allow string }
 )
 
@@ -99,8 +99,8 @@ func (e *statusError) Unwrap() error { return e.problem }
 
 func (e *methodError) Error() string { return "method not allowed" }
 
-// problemDocument is an RFC 9457 document that also carries RFC 6749 §5.2's
-// members, so that OAuth clients understand it.
+// problemDocument is a problem document of RFC 9457 that also has the members of
+// RFC 6749 §5.2, so that OAuth clients understand it.
 type problemDocument struct {
 	Type             string           `json:"type"`
 	Title            string           `json:"title"`
@@ -119,7 +119,7 @@ type providerSection struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// httpStatus is how a code looks over HTTP.
+// httpStatus has the HTTP status and title of each code.
 var httpStatus = map[problem.Code]struct {
 	status int
 	title  string
@@ -129,7 +129,7 @@ var httpStatus = map[problem.Code]struct {
 	problem.AccessDenied:            {http.StatusForbidden, "Access denied"},
 	problem.ConnectionNotFound:      {http.StatusNotFound, "Not found"},
 	problem.MethodNotAllowed:        {http.StatusMethodNotAllowed, "Method not allowed"},
-	problem.AuthorizationRequired:   {http.StatusConflict, "Somebody must consent first"},
+	problem.AuthorizationRequired:   {http.StatusConflict, "A user must consent first"},
 	problem.SessionExpired:          {http.StatusGone, "The consent session has ended"},
 	problem.RateLimited:             {http.StatusTooManyRequests, "Too many requests"},
 	problem.ConnectionMisconfigured: {http.StatusInternalServerError, "The connection is misconfigured"},
@@ -142,7 +142,7 @@ var httpStatus = map[problem.Code]struct {
 	problem.RefreshInProgress:       {http.StatusServiceUnavailable, "A refresh is in progress"},
 }
 
-// failure is an error on its way to a response.
+// failure is an error as it appears in a response.
 type failure struct {
 	problem    *problem.Error
 	status     int
@@ -150,8 +150,8 @@ type failure struct {
 	retryAfter time.Duration
 }
 
-// toFailure is the one place where errors become answers. What the caller reads is
-// the problem's detail; its cause goes to the audit line.
+// toFailure is the only place where errors become responses. The caller gets the
+// detail; the audit line gets the cause.
 func toFailure(entry *audit.Entry, err error) failure {
 	p, status, allow := classify(err)
 	entry.Outcome = string(p.Code)
@@ -162,7 +162,7 @@ func toFailure(entry *audit.Entry, err error) failure {
 	return failure{problem: p, status: status, allow: allow, retryAfter: retryAfter(status, p)}
 }
 
-// problemResponse answers an error with a problem document.
+// problemResponse returns a problem document for an error.
 func problemResponse(entry *audit.Entry, err error) response {
 	f := toFailure(entry, err)
 	p := f.problem
@@ -179,7 +179,7 @@ func problemResponse(entry *audit.Entry, err error) response {
 	}, body: d}
 }
 
-// retryAfter is never missing where the contract promises it.
+// retryAfter is at least one second for 429 and 503, which always have it.
 func retryAfter(status int, p *problem.Error) time.Duration {
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		return max(p.RetryAfter, time.Second)
@@ -190,7 +190,7 @@ func retryAfter(status int, p *problem.Error) time.Duration {
 func classify(err error) (p *problem.Error, status int, allow string) {
 	var method *methodError
 	if errors.As(err, &method) {
-		return problem.New(problem.MethodNotAllowed, "this resource has the methods "+method.allow), 0, method.allow
+		return problem.New(problem.MethodNotAllowed, "this resource allows "+method.allow), 0, method.allow
 	}
 	var s *statusError
 	if errors.As(err, &s) {

@@ -6,15 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds nesting. API Gateway's events are four levels deep.
+// maxDepth bounds the nesting. Events of API Gateway have four levels.
 const maxDepth = 64
 
-// scanner reads one JSON text in a single pass and keeps only what it is asked
-// for. encoding/json passes over every byte of an event twice, which takes twice
-// as long as all that a vend from memory does; nearly all of an event is headers
-// that are not read. The scanner accepts exactly what encoding/json accepts, up
-// to maxDepth, which a fuzz test checks. Strings with escapes, numbers and words
-// are left to encoding/json.
+// scanner decodes one JSON text in a single pass and keeps only what is used.
+// encoding/json reads every byte twice; for an event, most of which are unused
+// headers, that takes twice as long as everything else that a vend from memory
+// does. The scanner accepts exactly what encoding/json accepts, up to maxDepth,
+// which a fuzz test checks. It leaves escapes, numbers and literals to
+// encoding/json.
 type scanner struct {
 	text  []byte
 	at    int
@@ -38,7 +38,7 @@ func (s *scanner) space() {
 	}
 }
 
-// peek returns the first byte of the next token; zero at the end.
+// peek returns the first byte of the next token, or zero at the end.
 func (s *scanner) peek() byte {
 	s.space()
 	if s.at == len(s.text) {
@@ -47,7 +47,7 @@ func (s *scanner) peek() byte {
 	return s.text[s.at]
 }
 
-// take consumes c when it is next.
+// take consumes c if it is next.
 func (s *scanner) take(c byte) bool {
 	if s.peek() != c {
 		return false
@@ -56,8 +56,8 @@ func (s *scanner) take(c byte) bool {
 	return true
 }
 
-// object reads an object and calls member for each name with the scanner at
-// its value, which member must consume. What is not an object is skipped.
+// object reads an object and calls member for each name. The scanner is then at
+// the value, which member must consume. Any other value is skipped.
 func (s *scanner) object(member func(name []byte) bool) bool {
 	if s.peek() != '{' {
 		return s.skip()
@@ -68,7 +68,7 @@ func (s *scanner) object(member func(name []byte) bool) bool {
 	})
 }
 
-// name reads a member's name.
+// name reads the name of a member.
 func (s *scanner) name() ([]byte, bool) {
 	raw, plain, ok := s.literal()
 	if !ok || plain {
@@ -79,8 +79,8 @@ func (s *scanner) name() ([]byte, bool) {
 	return []byte(name), err == nil
 }
 
-// array reads an array and calls element with the scanner at each value, which
-// element must consume. What is not an array is skipped.
+// array reads an array and calls element at each value, which element must
+// consume. Any other value is skipped.
 func (s *scanner) array(element func() bool) bool {
 	if s.peek() != '[' {
 		return s.skip()
@@ -110,7 +110,7 @@ func (s *scanner) list(open, close byte, one func() bool) bool {
 	return false
 }
 
-// string reads a string; a value of another type reads as empty.
+// string reads a string. Any other value counts as empty.
 func (s *scanner) string(into *string) bool {
 	*into = ""
 	if s.peek() != '"' {
@@ -124,8 +124,8 @@ func (s *scanner) string(into *string) bool {
 	return json.Unmarshal(raw, into) == nil
 }
 
-// literal reads a string. Plain text has neither escapes nor bytes beyond ASCII
-// and is returned without its quotes; any other is returned with them.
+// literal reads a string. Plain text, which has neither escapes nor bytes beyond
+// ASCII, is returned without its quotes; any other text with them.
 func (s *scanner) literal() (text []byte, plain, ok bool) {
 	if !s.take('"') {
 		return nil, false, false
@@ -143,7 +143,7 @@ func (s *scanner) literal() (text []byte, plain, ok bool) {
 			return text, false, json.Valid(text)
 		case c == '\\':
 			plain = false
-			s.at++ // a quote behind it ends no string
+			s.at++ // an escaped quote does not end the string
 		case c < ' ' || c >= utf8.RuneSelf:
 			plain = false
 		}
@@ -151,13 +151,13 @@ func (s *scanner) literal() (text []byte, plain, ok bool) {
 	return nil, false, false
 }
 
-// bool reads a boolean; a value of another type reads as false.
+// bool reads a boolean. Any other value counts as false.
 func (s *scanner) bool(into *bool) bool {
 	*into = s.peek() == 't'
 	return s.skip()
 }
 
-// skip validates a value and passes over it.
+// skip validates a value and skips it.
 func (s *scanner) skip() bool {
 	switch c := s.peek(); {
 	case c == '{':
@@ -172,7 +172,7 @@ func (s *scanner) skip() bool {
 	}
 }
 
-// scalar passes over a number, true, false or null.
+// scalar skips a number, true, false or null.
 func (s *scanner) scalar() bool {
 	start := s.at
 	for s.at < len(s.text) && !strings.ContainsRune(",]} \t\r\n", rune(s.text[s.at])) {

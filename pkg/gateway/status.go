@@ -13,25 +13,27 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// Directory is the core as the status routes use it; *directory.Directory is one.
+// Directory reads the status of connections; *directory.Directory implements it.
 // Its errors are *problem.Error.
 type Directory interface {
-	// Status comes with up to limit subjects after the cursor next.
+	// Status returns up to limit subjects after the cursor next.
 	Status(ctx context.Context, name connection.Name, limit int, next string) (directory.Status, error)
 	List(ctx context.Context, limit int, next string) ([]directory.Status, string, error)
 }
 
-// ConnectionsConfig is what the connections function is made of.
+// ConnectionsConfig configures the handler of the connections function. Directory,
+// BackChannel, Grants and Audit are required.
 type ConnectionsConfig struct {
 	Directory   Directory
 	BackChannel BackChannel
 	Grants      Grants
 	// PublicBaseURL is the public base of the consent page and the callback,
-	// without a slash at its end; empty takes it from the call that starts a consent.
+	// without a trailing slash; empty takes it from the request that starts a
+	// consent.
 	PublicBaseURL string
 	Audit         *audit.Writer
-	// InvocationID names an invocation whose event names no request; nil when
-	// there is no such name.
+	// InvocationID returns Lambda's id of an invocation, for events that carry no
+	// request id; nil means that there is none.
 	InvocationID func(context.Context) string
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
@@ -62,8 +64,8 @@ func Connections(c ConnectionsConfig) *Handler {
 
 type statusRoutes struct{ directory Directory }
 
-// statusBody has a list of subjects, be it empty, for a delegated connection,
-// and none for one that knows no subjects.
+// statusBody has a list of subjects, possibly empty, for an authorization_code
+// connection, and none for a client_credentials connection.
 type statusBody struct {
 	Connection    string         `json:"connection"`
 	Provider      string         `json:"provider,omitempty"`
@@ -124,8 +126,8 @@ func (s statusRoutes) get(ctx context.Context, r *request) (response, error) {
 	return ok(describe(status)), nil
 }
 
-// of reads how the connection of a request stands; with a subject in its path,
-// that subject alone is shown.
+// of reads the status of the request's connection; if the path has a subject,
+// only that subject's.
 func (s statusRoutes) of(ctx context.Context, r *request) (directory.Status, error) {
 	if r.subject == "" {
 		return s.directory.Status(ctx, r.name, defaultLimit, "")
@@ -166,7 +168,7 @@ func describe(s directory.Status) statusBody {
 	return body
 }
 
-// instant shows whole seconds; the zero instant is left out.
+// instant truncates to seconds and omits the zero time.
 func instant(at time.Time) *time.Time {
 	if at.IsZero() {
 		return nil

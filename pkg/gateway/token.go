@@ -14,21 +14,22 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// Tokens is the core as the token routes use it; *vending.Core is one. Its
-// errors are *problem.Error.
+// Tokens vends and forgets tokens; *vending.Core implements it. Its errors are
+// *problem.Error.
 type Tokens interface {
 	Vend(ctx context.Context, r vending.Request) (vending.Vended, error)
 	Forget(ctx context.Context, r vending.Request, revoke bool) error
 }
 
-// VendConfig is what the vend function is made of.
+// VendConfig configures the handler of the vend function. Tokens and Audit are
+// required.
 type VendConfig struct {
 	Tokens Tokens
 	Audit  *audit.Writer
-	// InvocationID names an invocation whose event names no request; nil when
-	// there is no such name.
+	// InvocationID returns Lambda's id of an invocation, for events that carry no
+	// request id; nil means that there is none.
 	InvocationID func(context.Context) string
-	// Now is the wall clock that expires_in is counted by; nil means time.Now.
+	// Now is the wall clock for expires_in; nil means time.Now.
 	Now func() time.Time
 }
 
@@ -54,8 +55,8 @@ type tokenRoutes struct {
 	now    func() time.Time
 }
 
-// tokenResponse is the successful answer. Its members are RFC 6749 §5.1's and
-// what a caller needs to come back in time.
+// tokenResponse has the members of RFC 6749 §5.1 and what a caller needs to
+// refresh in time.
 type tokenResponse struct {
 	AccessToken      string    `json:"access_token"`
 	TokenType        string    `json:"token_type"`
@@ -98,7 +99,7 @@ func (t tokenRoutes) post(ctx context.Context, r *request) (response, error) {
 	return t.vend(ctx, want)
 }
 
-// readMember reads one member of the request body into want.
+// readMember reads one member of the body into want.
 func readMember(want *vending.Request, name string, value any) (err error) {
 	text, isText := value.(string)
 	number, isNumber := value.(json.Number)
@@ -110,7 +111,7 @@ func readMember(want *vending.Request, name string, value any) (err error) {
 	case name == "rejected_token_id" && isText:
 		want.RejectedTokenID, err = parseTokenID(text)
 	case name == "min_ttl" || name == "scope" || name == "rejected_token_id":
-		err = problem.New(problem.InvalidRequest, "body member "+name+" has the wrong type; min_ttl is a number, the others are strings")
+		err = problem.New(problem.InvalidRequest, "body member "+name+" has the wrong type; min_ttl must be a number, the others must be strings")
 	default:
 		err = problem.New(problem.InvalidRequest, "unknown body member "+quoteName(name)+
 			"; this request takes the members min_ttl, scope, rejected_token_id")
@@ -139,7 +140,7 @@ func (t tokenRoutes) delete(ctx context.Context, r *request) (response, error) {
 	case value == "true":
 		revoke = true
 	default:
-		return response{}, problem.New(problem.InvalidRequest, "revoke is true or false")
+		return response{}, problem.New(problem.InvalidRequest, "revoke must be true or false")
 	}
 	err := t.tokens.Forget(ctx, vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller}, revoke)
 	if err != nil {
@@ -148,12 +149,11 @@ func (t tokenRoutes) delete(ctx context.Context, r *request) (response, error) {
 	return response{status: http.StatusNoContent}, nil
 }
 
-// maxDigits bounds numbers of seconds: three years are ample.
+// maxDigits bounds a number of seconds, to about three years.
 const maxDigits = 8
 
 // consistsOf reports whether text is not empty and has only these characters.
-// No regular expression: compiling one at package initialisation costs every
-// cold start.
+// Compiling a regular expression instead would slow every cold start down.
 func consistsOf(text, characters string) bool {
 	return text != "" && strings.Trim(text, characters) == ""
 }
@@ -168,7 +168,7 @@ func parseMinTTL(raw string) (time.Duration, error) {
 
 func parseScope(raw string) (string, error) {
 	if raw == "" {
-		return "", problem.New(problem.InvalidRequest, "scope is empty; leave it out for the connection's own")
+		return "", problem.New(problem.InvalidRequest, "scope is empty; omit it to use the scope of the connection")
 	}
 	scope, err := connection.NormalizeScope(raw)
 	if err != nil {
@@ -180,13 +180,13 @@ func parseScope(raw string) (string, error) {
 func parseTokenID(raw string) (string, error) {
 	if len(raw) != 16 || !consistsOf(raw, "0123456789abcdef") {
 		return "", problem.New(problem.InvalidRequest,
-			"rejected_token_id is the token_id of the answer that carried the token: 16 lower-case hex digits, never the token itself")
+			"rejected_token_id must be the token_id of the response with the token: 16 lower-case hex digits, never the token itself")
 	}
 	return raw, nil
 }
 
-// quoteName repeats a name that a caller got wrong. A long one is no slip of the
-// pen, and may be a token in the wrong place.
+// quoteName quotes an unknown name. Long names are not echoed: they may be a
+// misplaced token.
 func quoteName(name string) string {
 	if len(name) > 24 {
 		return "of " + strconv.Itoa(len(name)) + " characters"

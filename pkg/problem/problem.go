@@ -1,10 +1,8 @@
-// Package problem names the ways in which a request can fail, once, for the
-// whole service.
+// Package problem defines the errors of the API, once for the whole service.
 //
-// An [Error] has two readers who must not be confused: Detail is written for
-// the caller and is safe to send; Cause is for the log. Which HTTP status a
-// code has is the gateway's business; whether it is worth trying again is
-// decided here, and nowhere else.
+// An [Error] has two readers: Detail is written for the caller and is safe to
+// send; Cause is for the log only. Package gateway gives each code its HTTP
+// status. Whether a retry may succeed is decided here and nowhere else.
 package problem
 
 import (
@@ -12,7 +10,7 @@ import (
 	"time"
 )
 
-// Code is the error code of the API: RFC 6749's where one fits.
+// Code is an error code of the API: one of RFC 6749 where one fits.
 type Code string
 
 // The codes.
@@ -35,8 +33,8 @@ const (
 	RefreshInProgress       Code = "refresh_in_progress"
 )
 
-// Retryable reports whether the same request may succeed later without anybody
-// mending anything.
+// Retryable reports whether the same request may succeed later without any change
+// to the request or the configuration.
 func (c Code) Retryable() bool {
 	switch c {
 	case RateLimited, ProviderMalformed, ProviderUnavailable, ProviderTimeout, StoreUnavailable, RefreshInProgress:
@@ -46,24 +44,24 @@ func (c Code) Retryable() bool {
 	}
 }
 
-// Provider is what may be told of a provider's refusal: an allow-list.
+// Provider is what a caller may learn of a provider's error response.
 type Provider struct {
-	// Status is the HTTP status; zero when there was no answer.
+	// Status is the HTTP status; zero if there was no response.
 	Status int
-	// Error is a known OAuth error code, or empty.
+	// Error is an OAuth error code of a fixed list, or empty.
 	Error string
 }
 
 // Error is a failed request.
 type Error struct {
 	Code Code
-	// Detail tells the caller what is wrong and how to mend it.
+	// Detail tells the caller what is wrong and how to correct it.
 	Detail string
-	// RetryAfter, when positive, is how long to wait before asking again.
+	// RetryAfter, if positive, is how long to wait before a retry.
 	RetryAfter time.Duration
-	// Provider is set when a provider's answer was the reason.
+	// Provider is set if a provider's response was the reason.
 	Provider *Provider
-	// Final: the same request cannot succeed any more, whatever its code says of others.
+	// Final: a retry of this request cannot succeed, even if its code is retryable.
 	Final bool
 	// Cause is for the log only.
 	Cause error
@@ -78,17 +76,17 @@ func (e *Error) Error() string { return string(e.Code) + ": " + e.Detail }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Of returns err as an *Error; what is none becomes an internal_error whose
-// text tells the caller nothing.
+// Of returns err as an *Error. Any other error becomes an internal_error, whose
+// detail reveals nothing of it.
 func Of(err error) *Error {
 	var p *Error
 	if errors.As(err, &p) {
 		return p
 	}
-	return &Error{Code: InternalError, Detail: "something went wrong on our side; the request id finds it in the log", Cause: err}
+	return &Error{Code: InternalError, Detail: "internal error; the request id identifies it in the log", Cause: err}
 }
 
-// Is reports whether err is an Error of the code.
+// Is reports whether err is an Error with this code.
 func Is(err error, code Code) bool {
 	var p *Error
 	return errors.As(err, &p) && p.Code == code
