@@ -20,9 +20,12 @@ func (t *Table) Due(ctx context.Context, slot, next string) ([]tokenstore.Key, s
 	if slot == "" {
 		return nil, "", nil
 	}
-	start, err := parseCursor(next)
-	if err != nil {
-		return nil, "", err
+	var start attributes
+	if next != "" {
+		var err error
+		if start, err = parseCursor(next); err != nil {
+			return nil, "", err
+		}
 	}
 	out, err := t.client.Query(ctx, &dynamodb.QueryInput{
 		TableName: t.name, IndexName: aws.String(RenewIndex),
@@ -102,9 +105,6 @@ func formatCursor(last attributes) string {
 }
 
 func parseCursor(next string) (attributes, error) {
-	if next == "" {
-		return nil, nil
-	}
 	var plain map[string]string
 	if err := json.Unmarshal([]byte(next), &plain); err != nil {
 		return nil, fmt.Errorf("find due: %w: the cursor is not valid", tokenstore.ErrUnavailable)

@@ -41,8 +41,10 @@ func (t *Table) Subjects(ctx context.Context, connection string, limit int, afte
 }
 
 func (t *Table) querySubjects(ctx context.Context, connection string, limit int, start attributes) (*dynamodb.QueryOutput, error) {
+	limit = min(limit, queryLimit)
 	out, err := t.client.Query(ctx, &dynamodb.QueryInput{
-		TableName: t.name, ConsistentRead: aws.Bool(true), Limit: aws.Int32(int32(min(limit, queryLimit))),
+		TableName: t.name, ConsistentRead: aws.Bool(true),
+		Limit:                     aws.Int32(int32(limit)), //nolint:gosec // at most queryLimit
 		KeyConditionExpression:    aws.String("pk = :pk AND begins_with(sk, :subject)"),
 		ExpressionAttributeValues: attributes{":pk": primaryKey(tokenstore.Key{Connection: connection})[attrPartitionKey], ":subject": text("subject/")},
 		ExclusiveStartKey:         start,

@@ -55,7 +55,7 @@ func roundTrip(t *testing.T, f *fixture) {
 	diff(t, "after Reject", want, got)
 	diff(t, "after Get", want, get(t, f, k))
 	got.Token.Sealed[0], got.ForcedRefreshes[0], got.Variants[0] = 'x', start, "x"
-	diff(t, "what was returned is the caller's", want, get(t, f, k))
+	diff(t, "a returned value is the caller's", want, get(t, f, k))
 }
 
 func keys(t *testing.T, f *fixture) {
@@ -77,7 +77,7 @@ func keys(t *testing.T, f *fixture) {
 }
 
 func commit(t *testing.T, f *fixture) {
-	t.Run("CR-07 a lost lease does not fence a commit, and its new holder keeps it", func(t *testing.T) {
+	t.Run("CR-07 a lost lease does not fence a commit, and its new owner keeps it", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "slow", start)
 		next := mustAcquire(t, f, k, "next", start.Add(time.Hour))
@@ -111,7 +111,7 @@ func commit(t *testing.T, f *fixture) {
 			t.Errorf("Commit over another version: %v", err)
 		}
 	})
-	t.Run("FI-07 CR-07 a moved version fences a commit", func(t *testing.T) {
+	t.Run("FI-07 CR-07 a changed version fences a commit", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "slow", start)
 		mustAcquire(t, f, k, "next", start.Add(time.Hour))
@@ -126,7 +126,7 @@ func commit(t *testing.T, f *fixture) {
 		diff(t, "returned", want, item)
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("FI-33 a version that the item has not reached, since it was swept, fences a commit", func(t *testing.T) {
+	t.Run("FI-33 a version larger than that of the item, which has expired, fences a commit", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "holder", start)
 		want := get(t, f, k)
@@ -137,7 +137,7 @@ func commit(t *testing.T, f *fixture) {
 		diff(t, "returned", want, item)
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("FI-30 CR-36 a repeated commit succeeds and moves the version once", func(t *testing.T) {
+	t.Run("FI-30 CR-36 a repeated commit succeeds and increments the version once", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "holder", start)
 		var first tokenstore.Item
@@ -153,7 +153,7 @@ func commit(t *testing.T, f *fixture) {
 		}
 		diff(t, "stored", first, get(t, f, k))
 	})
-	t.Run("CR-36 a repeated commit leaves the next holder's lease alone", func(t *testing.T) {
+	t.Run("CR-36 a repeated commit keeps the next owner's lease", func(t *testing.T) {
 		k := key(t)
 		mustMint(t, f, k, "token_1")
 		want := mustAcquire(t, f, k, "next", start)
@@ -162,7 +162,7 @@ func commit(t *testing.T, f *fixture) {
 		}
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("CR-18 forgets failure, rejection and RequiredSecretVersion, and what the new token lacks", func(t *testing.T) {
+	t.Run("CR-18 removes failure, rejection and RequiredSecretVersion, and fields that the new token does not have", func(t *testing.T) {
 		k := key(t)
 		mustMint(t, f, k, "token_1")
 		if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
@@ -190,7 +190,7 @@ func commit(t *testing.T, f *fixture) {
 }
 
 func commitRaces(t *testing.T, f *fixture) {
-	t.Run("FI-07 of 50 commits at one version one stands", func(t *testing.T) {
+	t.Run("FI-07 of 50 commits at one version one succeeds", func(t *testing.T) {
 		k := key(t)
 		held := mustMint(t, f, k, "token_0")
 		errs := race(50, func(i int) error {
@@ -209,7 +209,7 @@ func commitRaces(t *testing.T, f *fixture) {
 			t.Errorf("version %d, want %d", item.Version, held.Version+1)
 		}
 	})
-	t.Run("FI-49 a drop against a commit: the token never outlives a drop that came last", func(t *testing.T) {
+	t.Run("FI-49 a concurrent drop and commit: a drop that is last removes the token", func(t *testing.T) {
 		k := key(t)
 		for i := range 20 {
 			id := fmt.Sprint("token_", i)

@@ -11,7 +11,7 @@ import (
 )
 
 func reject(t *testing.T, f *fixture) {
-	t.Run("CR-23 keeps the token, marks it, moves the version", func(t *testing.T) {
+	t.Run("CR-23 keeps the token, marks it, increments the version", func(t *testing.T) {
 		k := key(t)
 		want := mustMint(t, f, k, "token_1")
 		got, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1"})
@@ -28,7 +28,7 @@ func reject(t *testing.T, f *fixture) {
 		id      string
 	}{
 		{"CR-23 an older version is superseded", 1, "token_2"},
-		{"CR-23 a version still to come is superseded", 3, "token_2"},
+		{"CR-23 a newer version is superseded", 3, "token_2"},
 		{"CR-23 another token is superseded", 2, "token_1"},
 		{"CR-23 no version is superseded", 0, ""},
 	} {
@@ -52,7 +52,7 @@ func reject(t *testing.T, f *fixture) {
 		}
 		diff(t, "stored", tokenstore.Item{Key: k}, get(t, f, k))
 	})
-	t.Run("CR-36 the same report repeated succeeds and moves the version once", func(t *testing.T) {
+	t.Run("CR-36 the same report repeated succeeds and increments the version once", func(t *testing.T) {
 		k := key(t)
 		mustMint(t, f, k, "token_1")
 		for range 2 {
@@ -62,7 +62,7 @@ func reject(t *testing.T, f *fixture) {
 			}
 		}
 	})
-	t.Run("FI-42 of 50 reports that differ one is heard", func(t *testing.T) {
+	t.Run("FI-42 of 50 different reports one succeeds", func(t *testing.T) {
 		k := key(t)
 		mustMint(t, f, k, "token_1")
 		errs := race(50, func(i int) error {
@@ -71,22 +71,22 @@ func reject(t *testing.T, f *fixture) {
 			})
 			return err
 		})
-		heard := 0
+		succeeded := 0
 		for _, err := range errs {
 			if err == nil {
-				heard++
+				succeeded++
 			} else if !errors.Is(err, tokenstore.ErrSuperseded) {
 				t.Errorf("Reject: %v, want ErrSuperseded", err)
 			}
 		}
-		if item := get(t, f, k); heard != 1 || item.Version != 2 || len(item.ForcedRefreshes) != 1 {
-			t.Errorf("%d heard, version %d, %d forced; want 1, 2, 1", heard, item.Version, len(item.ForcedRefreshes))
+		if item := get(t, f, k); succeeded != 1 || item.Version != 2 || len(item.ForcedRefreshes) != 1 {
+			t.Errorf("%d succeeded, version %d, %d forced; want 1, 2, 1", succeeded, item.Version, len(item.ForcedRefreshes))
 		}
 	})
 }
 
 func drop(t *testing.T, f *fixture) {
-	t.Run("CR-21 forgets what belongs to the token, keeps lease, limits and variants, returns what was", func(t *testing.T) {
+	t.Run("CR-21 removes what belongs to the token, keeps lease, limits and variants, returns the item as it was", func(t *testing.T) {
 		k := key(t)
 		mustMint(t, f, k, "token_1")
 		if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
@@ -110,7 +110,7 @@ func drop(t *testing.T, f *fixture) {
 		}
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("CR-18 keeps the failure when it is to", func(t *testing.T) {
+	t.Run("CR-18 keeps the failure with KeepFailure", func(t *testing.T) {
 		k := key(t)
 		mustMint(t, f, k, "token_1")
 		mustAcquire(t, f, k, "unlucky", start)
@@ -124,7 +124,7 @@ func drop(t *testing.T, f *fixture) {
 		want := tokenstore.Item{Key: k, Version: before.Version + 1, Lease: before.Lease, Failure: before.Failure}
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("FI-49 fences the holder of an item that did not exist", func(t *testing.T) {
+	t.Run("FI-49 fences the commit of an item that did not exist", func(t *testing.T) {
 		k := key(t)
 		held := mustAcquire(t, f, k, "holder", start)
 		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
@@ -134,7 +134,7 @@ func drop(t *testing.T, f *fixture) {
 			t.Errorf("Commit: %v, want ErrSuperseded", err)
 		}
 	})
-	t.Run("CR-21 creates a missing item, and RequiredSecretVersion stands until it is replaced", func(t *testing.T) {
+	t.Run("CR-21 creates a missing item, and RequiredSecretVersion is kept until it is replaced", func(t *testing.T) {
 		k := key(t)
 		for i, d := range []struct{ mustLoad, want string }{{"secret-1", "secret-1"}, {"", "secret-1"}, {"secret-2", "secret-2"}} {
 			if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: d.mustLoad, Now: start}); err != nil {
@@ -163,8 +163,8 @@ func markUsed(t *testing.T, f *fixture) {
 		used    bool
 	}{
 		{"CR-30 marks the version that was served", 1, true},
-		{"CR-30 an older version is a no-op", 0, false},
-		{"CR-30 a newer version is a no-op", 2, false},
+		{"CR-30 an older version changes nothing", 0, false},
+		{"CR-30 a newer version changes nothing", 2, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			want := unused(t)
@@ -202,7 +202,7 @@ func variants(t *testing.T, f *fixture) {
 		diff(t, "own item", tokenstore.Item{Key: k, Variants: []string{"a", "b", "c"}}, get(t, f, k))
 		diff(t, "variant's item", tokenstore.Item{Key: of}, get(t, f, of))
 	})
-	t.Run("CR-37 none is lost among 30 at once, and the rest of the item stands", func(t *testing.T) {
+	t.Run("CR-37 none is lost in 30 concurrent calls, and the rest of the item is kept", func(t *testing.T) {
 		k := key(t)
 		want := mustMint(t, f, k, "token_1")
 		for _, err := range race(30, func(i int) error { return f.AddVariant(t.Context(), k, fmt.Sprintf("%02d", i/2)) }) {

@@ -8,42 +8,42 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-func forcedInstants(t *testing.T, f *fixture) {
+func forcedRefreshes(t *testing.T, f *fixture) {
 	t.Run("CR-23 replaced only while they are what was read", func(t *testing.T) {
 		k := key(t)
 		want := mustMint(t, f, k, "token_1")
 		first, second := []time.Time{start}, []time.Time{start, start.Add(time.Minute)}
 		for i, step := range []struct {
 			was, forced []time.Time
-			fits        bool
+			ok          bool
 		}{
 			{nil, first, true}, {nil, second, false}, {second, first, false}, {first, second, true}, {first, first, false},
 		} {
 			err := f.SetForcedRefreshes(t.Context(), k, step.was, step.forced)
-			if fits := err == nil; fits != step.fits || !fits && !errors.Is(err, tokenstore.ErrSuperseded) {
-				t.Errorf("step %d: %v, want it to fit: %v", i+1, err, step.fits)
+			if ok := err == nil; ok != step.ok || !ok && !errors.Is(err, tokenstore.ErrSuperseded) {
+				t.Errorf("step %d: %v, want success: %v", i+1, err, step.ok)
 			}
 		}
 		want.ForcedRefreshes = []time.Time{stored(second[0]), stored(second[1])}
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("CR-23 of 50 at once one is heard", func(t *testing.T) {
+	t.Run("CR-23 of 50 concurrent calls one succeeds", func(t *testing.T) {
 		k := key(t)
-		heard := 0
+		succeeded := 0
 		for _, err := range race(50, func(i int) error {
 			return f.SetForcedRefreshes(t.Context(), k, nil, []time.Time{start.Add(time.Duration(i) * time.Second)})
 		}) {
 			if err == nil {
-				heard++
+				succeeded++
 			}
 		}
-		if heard != 1 {
-			t.Errorf("%d were heard", heard)
+		if succeeded != 1 {
+			t.Errorf("%d succeeded, want 1", succeeded)
 		}
 	})
 }
 
-func variantsTakenBack(t *testing.T, f *fixture) {
+func variantsRemoved(t *testing.T, f *fixture) {
 	k := key(t)
 	for _, v := range []string{"a", "b"} {
 		if err := f.AddVariant(t.Context(), k, v); err != nil {
@@ -55,12 +55,12 @@ func variantsTakenBack(t *testing.T, f *fixture) {
 			t.Fatalf("RemoveVariant: %v", err)
 		}
 	}
-	diff(t, "one is left", []string{"b"}, get(t, f, k).Variants)
+	diff(t, "remaining", []string{"b"}, get(t, f, k).Variants)
 	if err := f.RemoveVariant(t.Context(), k, "b"); err != nil {
 		t.Fatalf("RemoveVariant: %v", err)
 	}
 	if left := get(t, f, k).Variants; len(left) != 0 {
-		t.Errorf("left %v", left)
+		t.Errorf("remaining %v", left)
 	}
 	missing := key(t)
 	missing.Connection += "-x"

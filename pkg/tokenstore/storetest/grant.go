@@ -9,8 +9,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// grantOf is the grant of a refresh token that names itself after id, with
-// every field filled in.
+// grantOf returns the grant of a refresh token whose fields contain id. Every field
+// is set.
 func grantOf(id string) tokenstore.SealedGrant {
 	return tokenstore.SealedGrant{
 		Fingerprint: id, Sealed: []byte("\xff\x00sealed-" + id), SecretIncarnation: "generation-" + id, Client: "client-" + id,
@@ -18,7 +18,7 @@ func grantOf(id string) tokenstore.SealedGrant {
 	}
 }
 
-// storedGrant is that grant as a store gives it back.
+// storedGrant returns grantOf(id) as a store returns it.
 func storedGrant(id string) tokenstore.SealedGrant {
 	g := grantOf(id)
 	g.ConsentedAt, g.RefreshedAt, g.ExpiresAt = stored(g.ConsentedAt), stored(g.RefreshedAt), stored(g.ExpiresAt)
@@ -30,7 +30,7 @@ func storedToken(t tokenstore.SealedToken) tokenstore.SealedToken {
 	return t
 }
 
-func adopted(k tokenstore.Key, owner string, version int64, refresh, access string) tokenstore.StoreGrant {
+func newStoreGrant(k tokenstore.Key, owner string, version int64, refresh, access string) tokenstore.StoreGrant {
 	c := committed(k, owner, version, access)
 	return tokenstore.StoreGrant{
 		Key: k, Owner: owner, Version: version, SecretIncarnation: c.SecretIncarnation, Token: c.Token,
@@ -38,33 +38,33 @@ func adopted(k tokenstore.Key, owner string, version int64, refresh, access stri
 	}
 }
 
-// mustStoreGrant gives an item its first grant, and returns it as it then stands.
+// mustStoreGrant stores the first grant of an item and returns the resulting item.
 func mustStoreGrant(t *testing.T, f *fixture, k tokenstore.Key, refresh, access string) tokenstore.Item {
 	t.Helper()
-	held := mustAcquire(t, f, k, "adopter-of-"+refresh, start)
-	item, err := f.StoreGrant(t.Context(), adopted(k, "adopter-of-"+refresh, held.Version, refresh, access))
+	held := mustAcquire(t, f, k, "consenter-of-"+refresh, start)
+	item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "consenter-of-"+refresh, held.Version, refresh, access))
 	if err != nil {
 		t.Fatalf("StoreGrant: %v", err)
 	}
 	return item
 }
 
-func spending(k tokenstore.Key, owner string, now time.Time) tokenstore.Acquire {
+func acquireForRefresh(k tokenstore.Key, owner string, now time.Time) tokenstore.Acquire {
 	a := acquire(k, owner, now)
 	a.UsesRefreshToken = true
 	return a
 }
 
-func mustSpend(t *testing.T, f *fixture, k tokenstore.Key, owner string, now time.Time) tokenstore.Item {
+func mustAcquireForRefresh(t *testing.T, f *fixture, k tokenstore.Key, owner string, now time.Time) tokenstore.Item {
 	t.Helper()
-	item, err := f.Acquire(t.Context(), spending(k, owner, now))
+	item, err := f.Acquire(t.Context(), acquireForRefresh(k, owner, now))
 	if err != nil {
 		t.Fatalf("Acquire by %s: %v", owner, err)
 	}
 	return item
 }
 
-// refreshed is the commit of what came for a refresh token.
+// refreshed returns the commit of a refresh.
 func refreshed(k tokenstore.Key, owner string, version int64, consumed, refresh, access string) tokenstore.Commit {
 	c := committed(k, owner, version, access)
 	c.Consumed, c.Grant = consumed, grantOf(refresh)
@@ -75,8 +75,8 @@ func mark(fingerprint, attempt string, at time.Time, before string) tokenstore.R
 	return tokenstore.RefreshAttempt{Fingerprint: fingerprint, Attempt: attempt, StartedAt: stored(at), Before: before}
 }
 
-func adopt(t *testing.T, f *fixture) {
-	t.Run("CR-33 stores grant and token and comes back whole", func(t *testing.T) {
+func storeGrant(t *testing.T, f *fixture) {
+	t.Run("CR-33 stores grant and token and returns every field", func(t *testing.T) {
 		k := key(t)
 		got := mustStoreGrant(t, f, k, "rt_1", "token_1")
 		c := committed(k, "", 0, "token_1")
@@ -87,12 +87,12 @@ func adopt(t *testing.T, f *fixture) {
 		diff(t, "item", want, got)
 		diff(t, "stored", want, get(t, f, k))
 		got.Grant.Sealed[0] = 'x'
-		diff(t, "what was returned is the caller's", want, get(t, f, k))
+		diff(t, "a returned value is the caller's", want, get(t, f, k))
 	})
-	t.Run("CR-33 replaces an earlier grant and all that was noted beside it", func(t *testing.T) {
+	t.Run("CR-33 replaces an earlier grant and everything recorded for it", func(t *testing.T) {
 		k := key(t)
-		was := adoptAfterTrouble(t, f, k)
-		item, err := f.StoreGrant(t.Context(), adopted(k, "adopter", was.Version, "rt_2", "token_2"))
+		was := itemWithEverything(t, f, k)
+		item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "consenter", was.Version, "rt_2", "token_2"))
 		if err != nil {
 			t.Fatalf("StoreGrant: %v", err)
 		}
@@ -104,32 +104,32 @@ func adopt(t *testing.T, f *fixture) {
 		diff(t, "item", want, item)
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("CR-33 a grant with as little as its refresh token", func(t *testing.T) {
+	t.Run("CR-33 a grant with a refresh token and nothing else", func(t *testing.T) {
 		k := key(t)
 		g := tokenstore.SealedGrant{Fingerprint: "rt_1", Sealed: []byte("sealed")}
-		item, err := f.StoreGrant(t.Context(), tokenstore.StoreGrant{Key: k, Owner: "adopter", Grant: g, Now: start})
+		item, err := f.StoreGrant(t.Context(), tokenstore.StoreGrant{Key: k, Owner: "consenter", Grant: g, Now: start})
 		if err != nil {
 			t.Fatalf("StoreGrant: %v", err)
 		}
 		diff(t, "item", tokenstore.Item{Key: k, Version: 1, Grant: g}, item)
 		diff(t, "stored", item, get(t, f, k))
 	})
-	t.Run("CR-07 another's lease is left alone", func(t *testing.T) {
+	t.Run("CR-07 another owner's lease is kept", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "slow", start)
 		next := mustAcquire(t, f, k, "next", start.Add(time.Hour))
-		item, err := f.StoreGrant(t.Context(), adopted(k, "slow", 0, "rt_1", "token_1"))
+		item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "slow", 0, "rt_1", "token_1"))
 		if err != nil {
 			t.Fatalf("StoreGrant: %v", err)
 		}
 		diff(t, "lease", next.Lease, item.Lease)
 		diff(t, "stored", item, get(t, f, k))
 	})
-	t.Run("CR-07 a moved version fences it", func(t *testing.T) {
+	t.Run("CR-07 a changed version fences it", func(t *testing.T) {
 		k := key(t)
 		want := mustStoreGrant(t, f, k, "rt_1", "token_1")
 		for _, version := range []int64{0, 2} {
-			item, err := f.StoreGrant(t.Context(), adopted(k, "late", version, "rt_2", "token_2"))
+			item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "late", version, "rt_2", "token_2"))
 			if !errors.Is(err, tokenstore.ErrSuperseded) {
 				t.Fatalf("StoreGrant at version %d: %v, want ErrSuperseded", version, err)
 			}
@@ -137,10 +137,10 @@ func adopt(t *testing.T, f *fixture) {
 		}
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("FI-30 CR-36 repeated, it succeeds and moves the version once", func(t *testing.T) {
+	t.Run("FI-30 CR-36 repeated, it succeeds and increments the version once", func(t *testing.T) {
 		k := key(t)
 		want := mustStoreGrant(t, f, k, "rt_1", "token_1")
-		item, err := f.StoreGrant(t.Context(), adopted(k, "adopter-of-rt_1", 0, "rt_1", "token_1"))
+		item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "consenter-of-rt_1", 0, "rt_1", "token_1"))
 		if err != nil {
 			t.Fatalf("StoreGrant: %v", err)
 		}
@@ -149,9 +149,9 @@ func adopt(t *testing.T, f *fixture) {
 	})
 }
 
-// adoptAfterTrouble is an item with everything on it that a new consent ends,
-// and the lease of "adopter".
-func adoptAfterTrouble(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.Item {
+// itemWithEverything returns an item with everything that a new consent removes,
+// under the lease of "consenter".
+func itemWithEverything(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.Item {
 	t.Helper()
 	mustStoreGrant(t, f, k, "rt_1", "token_1")
 	if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
@@ -160,7 +160,7 @@ func adoptAfterTrouble(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.It
 	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
 		t.Fatalf("Reject: %v", err)
 	}
-	mustSpend(t, f, k, "unlucky", start)
+	mustAcquireForRefresh(t, f, k, "unlucky", start)
 	unlucky := failed(k, "unlucky", 1)
 	unlucky.OutcomeUnknown = true
 	if err := f.Fail(t.Context(), unlucky); err != nil {
@@ -169,71 +169,71 @@ func adoptAfterTrouble(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.It
 	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: "secret-2", KeepFailure: true, Now: start}); err != nil {
 		t.Fatalf("Drop: %v", err)
 	}
-	was := mustAcquire(t, f, k, "adopter", start)
+	was := mustAcquire(t, f, k, "consenter", start)
 	if was.Failure.Count == 0 || was.RequiredSecretVersion == "" || was.RefreshAttempt.Fingerprint == "" || len(was.ForcedRefreshes) == 0 || was.Grant.Fingerprint == "" {
-		t.Fatalf("not everything is on the item: %+v", was)
+		t.Fatalf("the item does not have everything: %+v", was)
 	}
 	return was
 }
 
-func spend(t *testing.T, f *fixture) {
-	t.Run("CR-12 the lease and the mark are there together", func(t *testing.T) {
+func refreshTokenUse(t *testing.T, f *fixture) {
+	t.Run("CR-12 the lease and the mark are written together", func(t *testing.T) {
 		k := key(t)
 		want := mustStoreGrant(t, f, k, "rt_1", "token_1")
 		want.Lease = tokenstore.Lease{Owner: "holder", Until: stored(start.Add(leaseTTL)), Seq: 2}
 		want.RefreshAttempt = mark("rt_1", "holder", start, "")
-		diff(t, "item", want, mustSpend(t, f, k, "holder", start))
+		diff(t, "item", want, mustAcquireForRefresh(t, f, k, "holder", start))
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("CR-12 without a grant nothing is under way", func(t *testing.T) {
+	t.Run("CR-12 without a grant no refresh token is marked", func(t *testing.T) {
 		k := key(t)
 		for _, owner := range []string{"first", "second"} {
-			item := mustSpend(t, f, k, owner, start.Add(time.Hour))
+			item := mustAcquireForRefresh(t, f, k, owner, start.Add(time.Hour))
 			diff(t, "mark", mark("", owner, start.Add(time.Hour), ""), item.RefreshAttempt)
 			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: true}); err != nil {
 				t.Fatalf("Release: %v", err)
 			}
 		}
 	})
-	t.Run("CR-12 FI-06 what an attempt that died had marked is told to the next, and the next", func(t *testing.T) {
+	t.Run("CR-12 FI-06 the mark of a crashed attempt is returned to the next two attempts", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
 		now, before := start, ""
 		for i := range 3 {
 			owner := fmt.Sprint("attempt-", i)
-			item := mustSpend(t, f, k, owner, now)
+			item := mustAcquireForRefresh(t, f, k, owner, now)
 			diff(t, "mark", mark("rt_1", owner, now, before), item.RefreshAttempt)
 			now, before = now.Add(time.Hour), "rt_1"
 		}
 	})
 	for _, after := range []time.Duration{0, time.Second, leaseTTL} {
-		t.Run("FI-29 CR-36 repeated by its own holder, it does not see its own mark, "+after.String(), func(t *testing.T) {
+		t.Run("FI-29 CR-36 repeated by its owner, it does not return its own mark, "+after.String(), func(t *testing.T) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			want := mustSpend(t, f, k, "holder", start)
-			diff(t, "item", want, mustSpend(t, f, k, "holder", start.Add(after)))
+			want := mustAcquireForRefresh(t, f, k, "holder", start)
+			diff(t, "item", want, mustAcquireForRefresh(t, f, k, "holder", start.Add(after)))
 			diff(t, "stored", want, get(t, f, k))
 		})
 	}
-	t.Run("CR-12 a lease of one's own that was not for spending is marked", func(t *testing.T) {
+	t.Run("CR-12 an owner's lease without a mark is marked", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
 		mustAcquire(t, f, k, "holder", start)
-		item := mustSpend(t, f, k, "holder", start)
+		item := mustAcquireForRefresh(t, f, k, "holder", start)
 		diff(t, "mark", mark("rt_1", "holder", start, ""), item.RefreshAttempt)
 	})
-	t.Run("CR-12 an acquisition for something else leaves the mark", func(t *testing.T) {
+	t.Run("CR-12 an acquisition that does not use the refresh token keeps the mark", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		want := mustSpend(t, f, k, "died", start).RefreshAttempt
+		want := mustAcquireForRefresh(t, f, k, "died", start).RefreshAttempt
 		item := mustAcquire(t, f, k, "other", start.Add(time.Hour))
 		diff(t, "mark", want, item.RefreshAttempt)
 	})
-	t.Run("CR-04 who is refused marks nothing", func(t *testing.T) {
+	t.Run("CR-04 a refused acquisition marks nothing", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		want := mustSpend(t, f, k, "holder", start)
-		item, err := f.Acquire(t.Context(), spending(k, "loser", start))
+		want := mustAcquireForRefresh(t, f, k, "holder", start)
+		item, err := f.Acquire(t.Context(), acquireForRefresh(k, "loser", start))
 		if !errors.Is(err, tokenstore.ErrHeld) {
 			t.Fatalf("Acquire: %v, want ErrHeld", err)
 		}
@@ -242,25 +242,25 @@ func spend(t *testing.T, f *fixture) {
 	})
 }
 
-func spendRaces(t *testing.T, f *fixture) {
+func refreshTokenUseRaces(t *testing.T, f *fixture) {
 	for _, tc := range []struct {
 		name   string
 		now    time.Time
 		before string
 	}{
-		{"FI-01 CR-12 of 100 that would spend one may, and nobody did before", start, ""},
-		{"FI-06 CR-12 of 100 after one that died one may, and is told", start.Add(time.Hour), "rt_1"},
+		{"FI-01 CR-12 of 100 acquisitions one succeeds, without an earlier mark", start, ""},
+		{"FI-06 CR-12 of 100 acquisitions after a crash one succeeds, with the earlier mark", start.Add(time.Hour), "rt_1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			if tc.before != "" {
-				mustSpend(t, f, k, "died", start)
+				mustAcquireForRefresh(t, f, k, "died", start)
 			}
 			won := make([]tokenstore.Item, 100)
 			winners := 0
 			for i, err := range race(100, func(i int) (err error) {
-				won[i], err = f.Acquire(t.Context(), spending(k, fmt.Sprint("owner-", i), tc.now))
+				won[i], err = f.Acquire(t.Context(), acquireForRefresh(k, fmt.Sprint("owner-", i), tc.now))
 				return err
 			}) {
 				switch {
@@ -279,25 +279,25 @@ func spendRaces(t *testing.T, f *fixture) {
 	}
 }
 
-func outcome(t *testing.T, f *fixture) {
-	fail := func(t *testing.T, k tokenstore.Key, owner string, unsettled bool) error {
+func endOfRefresh(t *testing.T, f *fixture) {
+	fail := func(t *testing.T, k tokenstore.Key, owner string, unknown bool) error {
 		e := failed(k, owner, 1)
-		e.OutcomeUnknown = unsettled
+		e.OutcomeUnknown = unknown
 		return f.Fail(t.Context(), e)
 	}
-	release := func(t *testing.T, k tokenstore.Key, owner string, unsettled bool) error {
-		return f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: unsettled})
+	release := func(t *testing.T, k tokenstore.Key, owner string, unknown bool) error {
+		return f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: unknown})
 	}
 	for name, end := range map[string]func(*testing.T, tokenstore.Key, string, bool) error{"fail": fail, "release": release} {
-		for _, unsettled := range []bool{true, false} {
-			t.Run(fmt.Sprintf("CR-12 CR-14 %s, unsettled %v", name, unsettled), func(t *testing.T) {
+		for _, unknown := range []bool{true, false} {
+			t.Run(fmt.Sprintf("CR-12 CR-14 %s, outcome unknown %v", name, unknown), func(t *testing.T) {
 				k := key(t)
 				mustStoreGrant(t, f, k, "rt_1", "token_1")
-				want := mustSpend(t, f, k, "holder", start)
-				if err := end(t, k, "holder", unsettled); err != nil {
+				want := mustAcquireForRefresh(t, f, k, "holder", start)
+				if err := end(t, k, "holder", unknown); err != nil {
 					t.Fatal(err)
 				}
-				if !unsettled {
+				if !unknown {
 					want.RefreshAttempt = tokenstore.RefreshAttempt{}
 				}
 				got := get(t, f, k)
@@ -306,10 +306,10 @@ func outcome(t *testing.T, f *fixture) {
 				diff(t, "grant", want.Grant, got.Grant)
 			})
 		}
-		t.Run("CR-12 "+name+" of one who marked nothing leaves another's mark", func(t *testing.T) {
+		t.Run("CR-12 "+name+" by an owner without a mark keeps another owner's mark", func(t *testing.T) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			want := mustSpend(t, f, k, "died", start).RefreshAttempt
+			want := mustAcquireForRefresh(t, f, k, "died", start).RefreshAttempt
 			mustAcquire(t, f, k, "other", start.Add(time.Hour))
 			if err := end(t, k, "other", false); err != nil {
 				t.Fatal(err)
@@ -321,8 +321,8 @@ func outcome(t *testing.T, f *fixture) {
 		t.Run("CR-12 "+name+" under a lost lease changes nothing", func(t *testing.T) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			mustSpend(t, f, k, "slow", start)
-			want := mustSpend(t, f, k, "next", start.Add(time.Hour))
+			mustAcquireForRefresh(t, f, k, "slow", start)
+			want := mustAcquireForRefresh(t, f, k, "next", start.Add(time.Hour))
 			if err := end(t, k, "slow", false); err != nil {
 				t.Fatal(err)
 			}
@@ -333,10 +333,10 @@ func outcome(t *testing.T, f *fixture) {
 
 func dropGrant(t *testing.T, f *fixture) {
 	const slot = "45/alive/3"
-	t.Run("CR-21 a drop leaves the grant and its mark, and takes the slot it is given", func(t *testing.T) {
+	t.Run("CR-21 a drop keeps the grant and its mark, and replaces the slot", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		was := mustSpend(t, f, k, "holder", start)
+		was := mustAcquireForRefresh(t, f, k, "holder", start)
 		got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RenewSlot: slot, Now: start})
 		if err != nil {
 			t.Fatalf("Drop: %v", err)
@@ -348,11 +348,11 @@ func dropGrant(t *testing.T, f *fixture) {
 		diff(t, "stored", want, get(t, f, k))
 	})
 	for _, subject := range []string{"", "joe"} {
-		t.Run("CR-33 disconnecting forgets grant and mark, subject "+subject, func(t *testing.T) {
+		t.Run("CR-33 disconnecting removes grant and mark, subject "+subject, func(t *testing.T) {
 			k := key(t)
 			k.Subject = subject
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			was := mustSpend(t, f, k, "holder", start)
+			was := mustAcquireForRefresh(t, f, k, "holder", start)
 			got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Grant: true, Now: start})
 			if err != nil {
 				t.Fatalf("Drop: %v", err)
@@ -365,7 +365,7 @@ func dropGrant(t *testing.T, f *fixture) {
 			}
 		})
 	}
-	t.Run("CR-33 disconnecting what is not connected creates an item without a grant", func(t *testing.T) {
+	t.Run("CR-33 disconnecting a missing item creates an item without a grant", func(t *testing.T) {
 		k := key(t)
 		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Grant: true, Now: start}); err != nil {
 			t.Fatalf("Drop: %v", err)
@@ -384,11 +384,11 @@ func subjects(t *testing.T, f *fixture) {
 	}
 	asked, variant, other := k, k, k
 	asked.Subject, variant.Variant, other.Connection = "a1", "0badcafe", k.Connection+"-x"
-	mustSpend(t, f, asked, "nobody consented", start)
+	mustAcquireForRefresh(t, f, asked, "without consent", start)
 	mustMint(t, f, variant, "token_v")
 	mustStoreGrant(t, f, other, "rt_o", "token_o")
 	for limit := 1; limit <= 6; limit++ {
-		t.Run(fmt.Sprintf("DESIGN §2.2 named subjects in order, %d at a time", limit), func(t *testing.T) {
+		t.Run(fmt.Sprintf("DESIGN §2.2 named subjects in order, %d per page", limit), func(t *testing.T) {
 			after := ""
 			var got []string
 			for range len(names) {
@@ -408,7 +408,7 @@ func subjects(t *testing.T, f *fixture) {
 			diff(t, "next of the last page", "", after)
 		})
 	}
-	t.Run("DESIGN §2.2 after a name that is no subject", func(t *testing.T) {
+	t.Run("DESIGN §2.2 after a name that is not a subject", func(t *testing.T) {
 		items, next, err := f.Subjects(t.Context(), k.Connection, 1, "a5")
 		if err != nil || len(items) != 1 || items[0].Key.Subject != "b" || next != "b" {
 			t.Errorf("Subjects: %+v, next %q, %v; want b", items, next, err)

@@ -14,7 +14,7 @@ import (
 func lease(t *testing.T, f *fixture) {
 	tests := []struct {
 		name string
-		// first is the lease that stands, taken at start; then the second owner asks.
+		// The first owner takes a lease of firstTTL at start; then ask acquires.
 		firstTTL time.Duration
 		release  bool
 		ask      string
@@ -22,13 +22,13 @@ func lease(t *testing.T, f *fixture) {
 		held     bool
 	}{
 		{"CR-04 held until its end", leaseTTL, false, "second", leaseTTL, true},
-		{"CR-04 lapsed a millisecond later", leaseTTL, false, "second", leaseTTL + time.Millisecond, false},
+		{"CR-04 expired a millisecond later", leaseTTL, false, "second", leaseTTL + time.Millisecond, false},
 		{"CR-04 released", leaseTTL, true, "second", 0, false},
-		{"CR-36 repeated by its own holder", leaseTTL, false, "first", time.Second, false},
-		{"CR-36 repeated by its own holder after its end", leaseTTL, false, "first", time.Hour, false},
-		{"BI-74 a minute further ahead than a whole lease is believed", leaseTTL + time.Minute, false, "second", 0, true},
-		{"BI-74 beyond that is corrupt and taken over", leaseTTL + time.Minute + time.Millisecond, false, "second", 0, false},
-		{"BI-74 a lease to the end of time is taken over", 200 * 365 * 24 * time.Hour, false, "second", 0, false},
+		{"CR-36 repeated by its owner", leaseTTL, false, "first", time.Second, false},
+		{"CR-36 repeated by its owner after its end", leaseTTL, false, "first", time.Hour, false},
+		{"BI-74 an end one minute after a full lease is plausible", leaseTTL + time.Minute, false, "second", 0, true},
+		{"BI-74 a later end is corrupt, and the lease is taken over", leaseTTL + time.Minute + time.Millisecond, false, "second", 0, false},
+		{"BI-74 a lease of 200 years is taken over", 200 * 365 * 24 * time.Hour, false, "second", 0, false},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -56,7 +56,7 @@ func lease(t *testing.T, f *fixture) {
 		})
 	}
 	for ahead, held := range map[time.Duration]bool{10 * time.Minute: true, 10*time.Minute + time.Millisecond: false} {
-		t.Run(fmt.Sprint("CR-10 to spend, a lease is believed ten minutes ahead: ", ahead), func(t *testing.T) {
+		t.Run(fmt.Sprint("CR-10 to use a refresh token, an end ten minutes ahead is plausible: ", ahead), func(t *testing.T) {
 			k := key(t)
 			first := acquire(k, "first", start.Add(ahead))
 			if _, err := f.Acquire(t.Context(), first); err != nil {
@@ -88,7 +88,7 @@ func lease(t *testing.T, f *fixture) {
 	})
 }
 
-// race runs n functions at once and returns their errors.
+// race runs n calls concurrently and returns their errors.
 func race(n int, run func(i int) error) []error {
 	errs := make([]error, n)
 	var ready, done sync.WaitGroup
@@ -113,7 +113,7 @@ func leaseRaces(t *testing.T, f *fixture) {
 		now  time.Time
 	}{
 		{"FI-01 CR-04 a free lease has one winner among 100", start},
-		{"CR-04 a lapsed lease has one winner among 100", start.Add(time.Hour)},
+		{"CR-04 an expired lease has one winner among 100", start.Add(time.Hour)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k := key(t)
@@ -142,7 +142,7 @@ func leaseRaces(t *testing.T, f *fixture) {
 }
 
 func fail(t *testing.T, f *fixture) {
-	t.Run("CR-18 remembered beside the token, lease ended, version still", func(t *testing.T) {
+	t.Run("CR-18 recorded with the token, lease ended, version unchanged", func(t *testing.T) {
 		k := key(t)
 		mustMint(t, f, k, "token_1")
 		want := mustAcquire(t, f, k, "holder", start)
@@ -155,7 +155,7 @@ func fail(t *testing.T, f *fixture) {
 		want.Failure.FailedAt, want.Failure.NextAttemptAt = stored(start), stored(start.Add(2*time.Second))
 		diff(t, "item", want, get(t, f, k))
 	})
-	t.Run("CR-18 a lost lease makes it a no-op", func(t *testing.T) {
+	t.Run("CR-18 after a lost lease it changes nothing", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "slow", start)
 		want := mustAcquire(t, f, k, "next", start.Add(time.Hour))
@@ -164,7 +164,7 @@ func fail(t *testing.T, f *fixture) {
 		}
 		diff(t, "item", want, get(t, f, k))
 	})
-	t.Run("CR-36 a repeated one changes nothing more", func(t *testing.T) {
+	t.Run("CR-36 repeated, it changes nothing more", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "holder", start)
 		for range 2 {
@@ -176,7 +176,7 @@ func fail(t *testing.T, f *fixture) {
 			t.Errorf("item %+v, want one failure and no lease", item)
 		}
 	})
-	t.Run("CR-18 a later failure replaces every field of the earlier", func(t *testing.T) {
+	t.Run("CR-18 a later failure replaces every field of the earlier one", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "first", start)
 		if err := f.Fail(t.Context(), failed(k, "first", 1)); err != nil {
@@ -189,7 +189,7 @@ func fail(t *testing.T, f *fixture) {
 		}
 		diff(t, "item", tokenstore.Item{Key: k, Lease: tokenstore.Lease{Seq: 2}, Failure: bare}, get(t, f, k))
 	})
-	t.Run("CR-19 a zero failure clears what was remembered", func(t *testing.T) {
+	t.Run("CR-19 a zero failure removes the recorded failure", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "first", start)
 		if err := f.Fail(t.Context(), failed(k, "first", 1)); err != nil {
@@ -220,7 +220,7 @@ func release(t *testing.T, f *fixture) {
 			diff(t, "item", want, get(t, f, k))
 		}
 	})
-	t.Run("CR-04 never ends another's", func(t *testing.T) {
+	t.Run("CR-04 never ends another owner's lease", func(t *testing.T) {
 		k := key(t)
 		mustAcquire(t, f, k, "slow", start)
 		want := mustAcquire(t, f, k, "next", start.Add(time.Hour))
@@ -229,9 +229,9 @@ func release(t *testing.T, f *fixture) {
 		}
 		diff(t, "item", want, get(t, f, k))
 	})
-	t.Run("CR-04 of a missing item creates none", func(t *testing.T) {
+	t.Run("CR-04 a missing item stays missing", func(t *testing.T) {
 		k := key(t)
-		if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: "nobody"}); err != nil {
+		if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: "unknown"}); err != nil {
 			t.Fatalf("Release: %v", err)
 		}
 		diff(t, "item", tokenstore.Item{Key: k}, get(t, f, k))

@@ -13,24 +13,24 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// operation is one call with its arguments, and what the item's version may do.
+// operation is one call with its arguments.
 type operation struct {
 	name string
-	// moves says that success moves the version, by one.
+	// moves reports that success increments the version.
 	moves bool
 	call  func(ctx context.Context, s Store) (tokenstore.Item, error)
 }
 
-// steps is how many operations one random history has.
+// steps is the number of operations in one random history.
 const steps = 15
 
-// randomOperation draws an operation on k, which stands as current: mostly one
-// that could succeed.
+// randomOperation draws an operation on k, whose item is current. Most of them can
+// succeed.
 func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now time.Time) operation {
 	owner := rapid.SampledFrom([]string{"ann", "bob"}).Draw(rt, "owner")
 	id := rapid.SampledFrom([]string{"token_1", "token_2"}).Draw(rt, "token")
 	version := max(0, current.Version+rapid.SampledFrom([]int64{0, 0, 0, -1, 1}).Draw(rt, "offset"))
-	unsettled := rapid.Bool().Draw(rt, "unsettled")
+	unknown := rapid.Bool().Draw(rt, "outcome unknown")
 	ops := append(grantOperations(rt, committed(k, owner, version, id), current, now), []operation{
 		{"acquire", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return s.Acquire(ctx, acquire(k, owner, now))
@@ -42,11 +42,11 @@ func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now
 		}},
 		{"fail", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			f := failed(k, owner, int(version%3))
-			f.OutcomeUnknown = unsettled
+			f.OutcomeUnknown = unknown
 			return tokenstore.Item{}, s.Fail(ctx, f)
 		}},
 		{"release", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return tokenstore.Item{}, s.Release(ctx, tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: unsettled})
+			return tokenstore.Item{}, s.Release(ctx, tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: unknown})
 		}},
 		{"reject", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return s.Reject(ctx, tokenstore.Reject{Key: k, Version: version, TokenID: id, ForcedRefreshes: []time.Time{now}})
@@ -64,7 +64,8 @@ func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now
 	return ops[rapid.IntRange(0, len(ops)-1).Draw(rt, "operation")]
 }
 
-// grantOperations are those on a grant, with the token, version and owner of c.
+// grantOperations returns the operations on a grant, with the token, version and
+// owner of c.
 func grantOperations(rt *rapid.T, c tokenstore.Commit, current tokenstore.Item, now time.Time) []operation {
 	refresh := rapid.SampledFrom([]string{"rt_1", "rt_2", "rt_3"}).Draw(rt, "refresh token")
 	consumed := rapid.SampledFrom([]string{"rt_1", current.Grant.Fingerprint, current.Grant.Fingerprint}).Draw(rt, "consumed")
@@ -72,11 +73,11 @@ func grantOperations(rt *rapid.T, c tokenstore.Commit, current tokenstore.Item, 
 		consumed = "rt_2"
 	}
 	return []operation{
-		{"spend", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return s.Acquire(ctx, spending(c.Key, c.Owner, now))
+		{"acquire for refresh", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return s.Acquire(ctx, acquireForRefresh(c.Key, c.Owner, now))
 		}},
-		{"adopt", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return s.StoreGrant(ctx, adopted(c.Key, c.Owner, c.Version, refresh, c.Token.ID))
+		{"store grant", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
+			return s.StoreGrant(ctx, newStoreGrant(c.Key, c.Owner, c.Version, refresh, c.Token.ID))
 		}},
 		{"refresh", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return s.Commit(ctx, refreshed(c.Key, c.Owner, c.Version, consumed, refresh, c.Token.ID))
@@ -87,8 +88,7 @@ func grantOperations(rt *rapid.T, c tokenstore.Commit, current tokenstore.Item, 
 	}
 }
 
-// randomOperations checks on random histories what holds of every operation,
-// whatever came before it.
+// randomOperations checks the invariants of every operation on random histories.
 func randomOperations(t *testing.T, f *fixture) {
 	history := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -110,7 +110,7 @@ func randomOperations(t *testing.T, f *fixture) {
 	})
 }
 
-// checkStep checks one step of a history.
+// checkStep checks one operation of a history.
 func checkStep(rt *rapid.T, op operation, before, after, returned tokenstore.Item, err error) {
 	unchanged := cmp.Equal(before, after)
 	switch {
@@ -124,21 +124,21 @@ func checkStep(rt *rapid.T, op operation, before, after, returned tokenstore.Ite
 	switch op.name {
 	case "drop", "disconnect":
 		if !cmp.Equal(before, returned) {
-			rt.Errorf("%s did not return the item as it stood before:\n%s", op.name, cmp.Diff(before, returned))
+			rt.Errorf("%s did not return the item as it was before:\n%s", op.name, cmp.Diff(before, returned))
 		}
-	case "acquire", "spend", "commit", "refresh", "adopt", "reject":
+	case "acquire", "acquire for refresh", "commit", "refresh", "store grant", "reject":
 		if !cmp.Equal(after, returned) {
-			rt.Errorf("%s did not return the item as it stands:\n%s", op.name, cmp.Diff(after, returned))
+			rt.Errorf("%s did not return the current item:\n%s", op.name, cmp.Diff(after, returned))
 		}
 	}
-	taken := (op.name == "acquire" || op.name == "spend") && err == nil && !unchanged
+	taken := (op.name == "acquire" || op.name == "acquire for refresh") && err == nil && !unchanged
 	if taken != (after.Lease.Seq == before.Lease.Seq+1) {
 		rt.Errorf("%s moved the count of acquisitions from %d to %d", op.name, before.Lease.Seq, after.Lease.Seq)
 	}
 }
 
-// checkVersion checks how far the version moved. A refresh whose version had
-// moved saves its grant and leaves token and version.
+// checkVersion checks the change of the version. A refresh whose version has
+// changed stores its grant and keeps token and version.
 func checkVersion(rt *rapid.T, op operation, before, after tokenstore.Item, changed bool) {
 	moved := after.Version - before.Version
 	grantAlone := op.name == "refresh" && moved == 0 && cmp.Equal(before.Token, after.Token)
@@ -147,9 +147,9 @@ func checkVersion(rt *rapid.T, op operation, before, after tokenstore.Item, chan
 	}
 }
 
-// checkKept checks that token and grant change by nothing but what is for it.
+// checkKept checks that only the operations for it change token and grant.
 func checkKept(rt *rapid.T, op operation, before, after tokenstore.Item) {
-	brings := map[string]bool{"adopt": true, "refresh": true, "disconnect": true}
+	brings := map[string]bool{"store grant": true, "refresh": true, "disconnect": true}
 	if !brings[op.name] && op.name != "commit" && op.name != "drop" && !cmp.Equal(before.Token, after.Token) {
 		rt.Errorf("%s changed the token:\n%s", op.name, cmp.Diff(before.Token, after.Token))
 	}
@@ -157,14 +157,14 @@ func checkKept(rt *rapid.T, op operation, before, after tokenstore.Item) {
 		rt.Errorf("CR-33 %s changed the grant:\n%s", op.name, cmp.Diff(before.Grant, after.Grant))
 	}
 	cleared := before.RefreshAttempt.Fingerprint != "" && after.RefreshAttempt.Fingerprint == ""
-	if cleared && op.name != "adopt" && op.name != "disconnect" && before.RefreshAttempt.Attempt != before.Lease.Owner &&
+	if cleared && op.name != "store grant" && op.name != "disconnect" && before.RefreshAttempt.Attempt != before.Lease.Owner &&
 		before.Lease.Owner != "" && after.Lease.Owner == "" {
-		rt.Errorf("CR-12 %s by %s took away the mark of %s", op.name, before.Lease.Owner, before.RefreshAttempt.Attempt)
+		rt.Errorf("CR-12 %s by %s removed the mark of %s", op.name, before.Lease.Owner, before.RefreshAttempt.Attempt)
 	}
 }
 
-// Compare puts two stores through the same random histories and requires the
-// same answers of both, to the last field.
+// Compare runs the same random histories on two stores and requires equal results,
+// in every field.
 func Compare(t *testing.T, want, got Store) {
 	history := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -184,8 +184,8 @@ func Compare(t *testing.T, want, got Store) {
 				rt.Errorf("%s: %v, want %v", op.name, gotErr, wantErr)
 			}
 			current, _ = want.Get(t.Context(), k, true)
-			stands, err := got.Get(t.Context(), k, true)
-			if d := cmp.Diff(current, stands); d != "" || err != nil {
+			gotCurrent, err := got.Get(t.Context(), k, true)
+			if d := cmp.Diff(current, gotCurrent); d != "" || err != nil {
 				rt.Fatalf("after %s: %v (-want +got):\n%s", op.name, err, d)
 			}
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// Sessions is what a store of consent sessions must do.
+// Sessions is everything that a store of consent sessions implements.
 type Sessions interface {
 	Session(ctx context.Context, id string) (tokenstore.Session, error)
 	WriteSession(ctx context.Context, s tokenstore.Session) (tokenstore.Session, error)
@@ -23,10 +23,10 @@ func RunSessions(t *testing.T, open func(t *testing.T) Sessions) {
 		run  func(t *testing.T, s Sessions)
 	}{
 		{"a session that does not exist has no version", missingSession},
-		{"each write moves the version, and only the next one is accepted", sessionVersions},
+		{"each write increments the version, and only the current one is accepted", sessionVersions},
 		{"CR-36 the same write repeated succeeds once", repeatedSession},
-		{"FI-43 of 50 writers one is heard", sessionRace},
-		{"sessions do not share", sessionsApart},
+		{"FI-43 of 50 writers one succeeds", sessionRace},
+		{"two sessions are independent", sessionsApart},
 		{"ended context", sessionEndedContext},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
@@ -49,28 +49,28 @@ func missingSession(t *testing.T, s Sessions) {
 }
 
 func sessionVersions(t *testing.T, s Sessions) {
-	stands := tokenstore.Session{ID: sessionID(t)}
+	current := tokenstore.Session{ID: sessionID(t)}
 	for i := range 3 {
-		stands.Text, stands.DeleteAfter = []byte{0, byte(i)}, start.Add(time.Duration(i)*time.Hour)
-		want := stands
-		want.Version, want.DeleteAfter = int64(i+1), stands.DeleteAfter.Truncate(time.Second).UTC()
-		written, err := s.WriteSession(t.Context(), stands)
+		current.Text, current.DeleteAfter = []byte{0, byte(i)}, start.Add(time.Duration(i)*time.Hour)
+		want := current
+		want.Version, want.DeleteAfter = int64(i+1), current.DeleteAfter.Truncate(time.Second).UTC()
+		written, err := s.WriteSession(t.Context(), current)
 		if err != nil {
 			t.Fatalf("WriteSession: %v", err)
 		}
 		diff(t, "written", want, written)
 		diff(t, "stored", want, session(t, s, want.ID))
-		stands = written
+		current = written
 	}
 	for _, version := range []int64{0, 1, 2, 4} {
-		stale := tokenstore.Session{ID: stands.ID, Version: version, Text: []byte("stale"), DeleteAfter: start}
+		stale := tokenstore.Session{ID: current.ID, Version: version, Text: []byte("stale"), DeleteAfter: start}
 		if _, err := s.WriteSession(t.Context(), stale); !errors.Is(err, tokenstore.ErrSuperseded) {
 			t.Errorf("WriteSession at version %d: %v, want ErrSuperseded", version, err)
 		}
 	}
-	diff(t, "stored", stands, session(t, s, stands.ID))
-	stands.Text[0] = 'x'
-	diff(t, "what was returned is the caller's", []byte{0, 2}, session(t, s, stands.ID).Text)
+	diff(t, "stored", current, session(t, s, current.ID))
+	current.Text[0] = 'x'
+	diff(t, "a returned value is the caller's", []byte{0, 2}, session(t, s, current.ID).Text)
 }
 
 func repeatedSession(t *testing.T, s Sessions) {
@@ -83,19 +83,19 @@ func repeatedSession(t *testing.T, s Sessions) {
 }
 
 func sessionRace(t *testing.T, s Sessions) {
-	heard := 0
+	succeeded := 0
 	for _, err := range race(50, func(i int) error {
 		_, err := s.WriteSession(t.Context(), tokenstore.Session{ID: sessionID(t), Text: fmt.Append(nil, i), DeleteAfter: start})
 		return err
 	}) {
 		if err == nil {
-			heard++
+			succeeded++
 		} else if !errors.Is(err, tokenstore.ErrSuperseded) {
 			t.Errorf("WriteSession: %v, want ErrSuperseded", err)
 		}
 	}
-	if heard != 1 {
-		t.Errorf("%d were heard", heard)
+	if succeeded != 1 {
+		t.Errorf("%d succeeded, want 1", succeeded)
 	}
 }
 

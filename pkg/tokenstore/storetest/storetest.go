@@ -1,25 +1,23 @@
-// Package storetest is the conformance suite of token stores: the place where
-// each operation's promise is written down, as a test.
+// Package storetest is the conformance suite of token stores. It specifies each
+// operation as a test, and every store must pass all of it.
 //
-// A store passes all of it or is no store. The suite drives the interface
-// alone and uses fixed instants, so that it runs the same on memory and on a
-// real table; what only one engine has (attributes, TTL, request counts) is
-// tested beside that engine's adapter.
+// The suite uses the interface alone and fixed instants, so it runs the same on
+// the memory store and on a real table. What only one store has (attributes, TTL,
+// request counts) is tested in that store's package.
 package storetest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// Store is what a store must do; the core declares the same.
+// Store is everything that a token store implements.
 type Store interface {
 	Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error)
 	Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error)
@@ -40,15 +38,15 @@ type Store interface {
 	WriteDocument(ctx context.Context, n tokenstore.Document) (tokenstore.Document, error)
 }
 
-// leaseTTL is the length of every lease the suite takes.
+// leaseTTL is the TTL of the suite's leases.
 const leaseTTL = 20 * time.Second
 
-// start is when the suite begins: with a fraction that no table keeps, and in a
-// zone that is not UTC.
+// start is the instant at which the suite begins. It has more precision than a
+// table stores, and a time zone other than UTC.
 var start = time.Date(2026, 1, 2, 3, 4, 5, 678_901_234, time.FixedZone("far", 5*3600))
 
-// Run runs the suite. open is called once per test, and may return the same
-// store each time: no two tests share a key.
+// Run runs the suite. It calls open once for each test. open may return the same
+// store each time, because no two tests share a key.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for _, test := range []struct {
 		name string
@@ -67,19 +65,19 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"drop", drop},
 		{"mark used", markUsed},
 		{"variants", variants},
-		{"variants taken back", variantsTakenBack},
-		{"forced", forcedInstants},
-		{"adopt", adopt},
-		{"spend", spend},
-		{"spend races", spendRaces},
-		{"commit of a grant", commitGrant},
-		{"commit races of a grant", commitGrantRaces},
-		{"outcome of a refresh", outcome},
+		{"variants removed", variantsRemoved},
+		{"forced refreshes", forcedRefreshes},
+		{"store grant", storeGrant},
+		{"acquire for refresh", refreshTokenUse},
+		{"races to acquire for refresh", refreshTokenUseRaces},
+		{"commit of a refresh", commitRefresh},
+		{"commit races of a refresh", commitRefreshRaces},
+		{"end of a refresh", endOfRefresh},
 		{"grant dropped", dropGrant},
 		{"subjects", subjects},
 		{"due", due},
 		{"reslot", reslot},
-		{"notes", notes},
+		{"documents", documents},
 		{"ended context", endedContext},
 		{"random operations", randomOperations},
 	} {
@@ -87,13 +85,12 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 	}
 }
 
-// fixture is a store and a few verbs of the suite.
+// fixture is the store under test.
 type fixture struct{ Store }
 
-// key names an item that belongs to this test alone.
+// key returns the key of an item that only this test uses.
 func key(t *testing.T) tokenstore.Key {
-	sum := sha256.Sum256([]byte(t.Name()))
-	return tokenstore.Key{Connection: "crm-" + hex.EncodeToString(sum[:8])}
+	return tokenstore.Key{Connection: "crm-" + digest.Short(t.Name())}
 }
 
 func get(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.Item {
@@ -118,8 +115,8 @@ func mustAcquire(t *testing.T, f *fixture, k tokenstore.Key, owner string, now t
 	return item
 }
 
-// committed is the commit of a token that names itself after id, with every
-// field filled in.
+// committed returns the commit of a token whose fields contain id. Every field is
+// set.
 func committed(k tokenstore.Key, owner string, version int64, id string) tokenstore.Commit {
 	return tokenstore.Commit{
 		Key: k, Owner: owner, Version: version, SecretIncarnation: "generation-" + id,
@@ -132,7 +129,7 @@ func committed(k tokenstore.Key, owner string, version int64, id string) tokenst
 	}
 }
 
-// mustMint acquires and commits, and returns the item as it then stands.
+// mustMint acquires and commits, and returns the resulting item.
 func mustMint(t *testing.T, f *fixture, k tokenstore.Key, id string) tokenstore.Item {
 	t.Helper()
 	held := mustAcquire(t, f, k, "minter-of-"+id, start)
@@ -150,7 +147,8 @@ func failure(count int) tokenstore.Failure {
 	}
 }
 
-// stored is an instant as a store gives it back: milliseconds, UTC, no monotonic reading.
+// stored returns an instant as a store returns it: in milliseconds and UTC, without
+// a monotonic reading.
 func stored(at time.Time) time.Time { return at.Truncate(time.Millisecond).UTC() }
 
 func diff(t *testing.T, what string, want, got any) {

@@ -11,7 +11,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-func commitGrant(t *testing.T, f *fixture) {
+func commitRefresh(t *testing.T, f *fixture) {
 	for _, version := range []int64{-1, 1} {
 		t.Run(fmt.Sprint("CR-07 without a lease the consumed refresh token fences, version ", version), func(t *testing.T) {
 			k := key(t)
@@ -27,10 +27,10 @@ func commitGrant(t *testing.T, f *fixture) {
 		})
 	}
 	for _, next := range []string{"rt_2", "rt_1"} {
-		t.Run("CR-12 both tokens at once, the mark gone, refresh token then "+next, func(t *testing.T) {
+		t.Run("CR-12 both tokens are stored, the mark is removed, new refresh token "+next, func(t *testing.T) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			held := mustSpend(t, f, k, "holder", start)
+			held := mustAcquireForRefresh(t, f, k, "holder", start)
 			c := refreshed(k, "holder", held.Version, "rt_1", next, "token_2")
 			got, err := f.Commit(t.Context(), c)
 			if err != nil {
@@ -43,15 +43,15 @@ func commitGrant(t *testing.T, f *fixture) {
 			diff(t, "item", want, got)
 			diff(t, "stored", want, get(t, f, k))
 		})
-		t.Run("FI-30 CR-36 repeated, it succeeds and moves the version once, refresh token then "+next, func(t *testing.T) {
+		t.Run("FI-30 CR-36 repeated, it succeeds and increments the version once, new refresh token "+next, func(t *testing.T) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			held := mustSpend(t, f, k, "holder", start)
+			held := mustAcquireForRefresh(t, f, k, "holder", start)
 			c := refreshed(k, "holder", held.Version, "rt_1", next, "token_2")
 			if _, err := f.Commit(t.Context(), c); err != nil {
 				t.Fatalf("Commit: %v", err)
 			}
-			want := mustSpend(t, f, k, "after", start)
+			want := mustAcquireForRefresh(t, f, k, "after", start)
 			got, err := f.Commit(t.Context(), c)
 			if err != nil {
 				t.Fatalf("Commit again: %v", err)
@@ -59,11 +59,11 @@ func commitGrant(t *testing.T, f *fixture) {
 			diff(t, "item", want, got)
 			diff(t, "stored", want, get(t, f, k))
 		})
-		t.Run("CR-07 a lost lease costs neither token, and its holder keeps lease and mark, refresh token then "+next, func(t *testing.T) {
+		t.Run("CR-07 after a lost lease both tokens are stored, and the new owner keeps lease and mark, new refresh token "+next, func(t *testing.T) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			held := mustSpend(t, f, k, "slow", start)
-			after := mustSpend(t, f, k, "next", start.Add(time.Hour))
+			held := mustAcquireForRefresh(t, f, k, "slow", start)
+			after := mustAcquireForRefresh(t, f, k, "next", start.Add(time.Hour))
 			c := refreshed(k, "slow", held.Version, "rt_1", next, "token_2")
 			got, err := f.Commit(t.Context(), c)
 			if err != nil {
@@ -75,10 +75,10 @@ func commitGrant(t *testing.T, f *fixture) {
 			diff(t, "item", want, got)
 			diff(t, "stored", want, get(t, f, k))
 		})
-		t.Run("CR-07 FI-08 a moved version costs the access token alone, refresh token then "+next, func(t *testing.T) {
+		t.Run("CR-07 FI-08 a changed version discards the access token alone, new refresh token "+next, func(t *testing.T) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			held := mustSpend(t, f, k, "holder", start)
+			held := mustAcquireForRefresh(t, f, k, "holder", start)
 			if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1"}); err != nil {
 				t.Fatalf("Reject: %v", err)
 			}
@@ -94,14 +94,14 @@ func commitGrant(t *testing.T, f *fixture) {
 			diff(t, "stored", want, get(t, f, k))
 		})
 	}
-	t.Run("CR-07 with lease and version lost the refresh token is saved all the same", func(t *testing.T) {
+	t.Run("CR-07 after a lost lease and a changed version the refresh token is stored", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		held := mustSpend(t, f, k, "slow", start)
+		held := mustAcquireForRefresh(t, f, k, "slow", start)
 		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
 			t.Fatalf("Drop: %v", err)
 		}
-		want := mustSpend(t, f, k, "next", start.Add(time.Hour))
+		want := mustAcquireForRefresh(t, f, k, "next", start.Add(time.Hour))
 		got, err := f.Commit(t.Context(), refreshed(k, "slow", held.Version, "rt_1", "rt_2", "token_2"))
 		if err != nil {
 			t.Fatalf("Commit: %v", err)
@@ -110,10 +110,10 @@ func commitGrant(t *testing.T, f *fixture) {
 		diff(t, "item", want, got)
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("CR-18 forgets failure, rejection and RequiredSecretVersion", func(t *testing.T) {
+	t.Run("CR-18 removes failure, rejection and RequiredSecretVersion", func(t *testing.T) {
 		k := key(t)
-		was := adoptAfterTrouble(t, f, k)
-		got, err := f.Commit(t.Context(), refreshed(k, "adopter", was.Version, "rt_1", "rt_2", "token_2"))
+		was := itemWithEverything(t, f, k)
+		got, err := f.Commit(t.Context(), refreshed(k, "consenter", was.Version, "rt_1", "rt_2", "token_2"))
 		if err != nil {
 			t.Fatalf("Commit: %v", err)
 		}
@@ -123,10 +123,10 @@ func commitGrant(t *testing.T, f *fixture) {
 		diff(t, "another attempt's mark", was.RefreshAttempt, got.RefreshAttempt)
 	})
 	superseded(t, f)
-	t.Run("CR-16 a commit without a refresh token keeps the grant and another's mark", func(t *testing.T) {
+	t.Run("CR-16 a commit without a refresh token keeps the grant and another owner's mark", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		was := mustSpend(t, f, k, "died", start)
+		was := mustAcquireForRefresh(t, f, k, "died", start)
 		held := mustAcquire(t, f, k, "holder", start.Add(time.Hour))
 		got, err := f.Commit(t.Context(), committed(k, "holder", held.Version, "token_2"))
 		if err != nil {
@@ -141,19 +141,19 @@ func commitGrant(t *testing.T, f *fixture) {
 	})
 }
 
-// superseded are the commits of a refresh token that the item holds no more.
+// superseded tests commits of a refresh token that the item no longer has.
 func superseded(t *testing.T, f *fixture) {
 	for _, tc := range []struct {
 		name   string
 		change func(t *testing.T, k tokenstore.Key)
 	}{
 		{"FI-08 replaced by another refresh", func(t *testing.T, k tokenstore.Key) {
-			held := mustSpend(t, f, k, "next", start.Add(time.Hour))
+			held := mustAcquireForRefresh(t, f, k, "next", start.Add(time.Hour))
 			if _, err := f.Commit(t.Context(), refreshed(k, "next", held.Version, "rt_1", "rt_3", "token_3")); err != nil {
 				t.Fatalf("Commit: %v", err)
 			}
 		}},
-		{"CR-07 replaced by a new consent", func(t *testing.T, k tokenstore.Key) { mustAdoptOver(t, f, k) }},
+		{"CR-07 replaced by a new consent", func(t *testing.T, k tokenstore.Key) { mustReplaceGrant(t, f, k) }},
 		{"FI-49 dropped", func(t *testing.T, k tokenstore.Key) {
 			if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Grant: true, Now: start}); err != nil {
 				t.Fatalf("Drop: %v", err)
@@ -163,7 +163,7 @@ func superseded(t *testing.T, f *fixture) {
 		t.Run(tc.name+": nothing is written", func(t *testing.T) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			held := mustSpend(t, f, k, "slow", start)
+			held := mustAcquireForRefresh(t, f, k, "slow", start)
 			tc.change(t, k)
 			want := get(t, f, k)
 			got, err := f.Commit(t.Context(), refreshed(k, "slow", held.Version, "rt_1", "rt_2", "token_2"))
@@ -174,7 +174,7 @@ func superseded(t *testing.T, f *fixture) {
 			diff(t, "stored", want, get(t, f, k))
 		})
 	}
-	t.Run("FI-33 of an item that is gone creates none", func(t *testing.T) {
+	t.Run("FI-33 a missing item stays missing", func(t *testing.T) {
 		k := key(t)
 		for _, version := range []int64{0, 3} {
 			_, err := f.Commit(t.Context(), refreshed(k, "holder", version, "rt_1", "rt_2", "token_2"))
@@ -184,14 +184,14 @@ func superseded(t *testing.T, f *fixture) {
 		}
 		diff(t, "stored", tokenstore.Item{Key: k}, get(t, f, k))
 	})
-	t.Run("CR-07 FI-08 lease and version do not help when a late holder saved a newer one", func(t *testing.T) {
+	t.Run("CR-07 FI-08 lease and version do not suffice when a late owner stored a newer one", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		slow := mustSpend(t, f, k, "slow", start)
+		slow := mustAcquireForRefresh(t, f, k, "slow", start)
 		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
 			t.Fatalf("Drop: %v", err)
 		}
-		next := mustSpend(t, f, k, "next", start.Add(time.Hour))
+		next := mustAcquireForRefresh(t, f, k, "next", start.Add(time.Hour))
 		if _, err := f.Commit(t.Context(), refreshed(k, "slow", slow.Version, "rt_1", "rt_2", "token_2")); err != nil {
 			t.Fatalf("late Commit: %v", err)
 		}
@@ -203,11 +203,11 @@ func superseded(t *testing.T, f *fixture) {
 		diff(t, "returned", want, got)
 		diff(t, "stored", want, get(t, f, k))
 	})
-	t.Run("CR-07 the same new refresh token, given to two by a server with grace, is success for both", func(t *testing.T) {
+	t.Run("CR-07 two refreshes that received the same new refresh token both succeed", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		slow := mustSpend(t, f, k, "slow", start)
-		next := mustSpend(t, f, k, "next", start.Add(time.Hour))
+		slow := mustAcquireForRefresh(t, f, k, "slow", start)
+		next := mustAcquireForRefresh(t, f, k, "next", start.Add(time.Hour))
 		want, err := f.Commit(t.Context(), refreshed(k, "next", next.Version, "rt_1", "rt_2", "token_3"))
 		if err != nil {
 			t.Fatalf("Commit: %v", err)
@@ -221,16 +221,16 @@ func superseded(t *testing.T, f *fixture) {
 	})
 }
 
-func mustAdoptOver(t *testing.T, f *fixture, k tokenstore.Key) {
+func mustReplaceGrant(t *testing.T, f *fixture, k tokenstore.Key) {
 	t.Helper()
-	held := mustAcquire(t, f, k, "adopter", start.Add(time.Hour))
-	if _, err := f.StoreGrant(t.Context(), adopted(k, "adopter", held.Version, "rt_new", "token_new")); err != nil {
+	held := mustAcquire(t, f, k, "consenter", start.Add(time.Hour))
+	if _, err := f.StoreGrant(t.Context(), newStoreGrant(k, "consenter", held.Version, "rt_new", "token_new")); err != nil {
 		t.Fatalf("StoreGrant: %v", err)
 	}
 }
 
-func commitGrantRaces(t *testing.T, f *fixture) {
-	t.Run("CR-07 FI-08 of 50 that consumed the same refresh token one is stored, whole", func(t *testing.T) {
+func commitRefreshRaces(t *testing.T, f *fixture) {
+	t.Run("CR-07 FI-08 of 50 commits for the same refresh token one is stored, with every field", func(t *testing.T) {
 		k := key(t)
 		held := mustStoreGrant(t, f, k, "rt_0", "token_0")
 		errs := race(50, func(i int) error {
@@ -249,12 +249,12 @@ func commitGrantRaces(t *testing.T, f *fixture) {
 			t.Errorf("version %d with %s beside %s", item.Version, item.Token.ID, item.Grant.Fingerprint)
 		}
 	})
-	t.Run("CR-07 whatever moves the version meanwhile, the refresh token is saved", func(t *testing.T) {
+	t.Run("CR-07 whatever changes the version concurrently, the refresh token is stored", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_0", "token_0")
 		for i := range 20 {
 			owner, next := fmt.Sprint("owner-", i), fmt.Sprint("rt_", i+1)
-			held := mustSpend(t, f, k, owner, start)
+			held := mustAcquireForRefresh(t, f, k, owner, start)
 			errs := race(3, func(j int) error {
 				switch j {
 				case 0:
@@ -272,29 +272,29 @@ func commitGrantRaces(t *testing.T, f *fixture) {
 			}
 		}
 	})
-	t.Run("CR-07 a refresh against a new consent: the consent stands", func(t *testing.T) {
+	t.Run("CR-07 a concurrent refresh and consent: a stored consent is kept", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_0", "token_0")
 		for i := range 20 {
-			held := mustSpend(t, f, k, fmt.Sprint("slow-", i), start.Add(time.Duration(2*i)*time.Hour))
-			taken := mustAcquire(t, f, k, "adopter", start.Add(time.Duration(2*i+1)*time.Hour))
+			held := mustAcquireForRefresh(t, f, k, fmt.Sprint("slow-", i), start.Add(time.Duration(2*i)*time.Hour))
+			taken := mustAcquire(t, f, k, "consenter", start.Add(time.Duration(2*i+1)*time.Hour))
 			consent := fmt.Sprint("rt_consent_", i)
 			errs := race(2, func(j int) error {
 				if j == 0 {
-					_, err := f.StoreGrant(t.Context(), adopted(k, "adopter", taken.Version, consent, consent))
+					_, err := f.StoreGrant(t.Context(), newStoreGrant(k, "consenter", taken.Version, consent, consent))
 					return err
 				}
 				_, err := f.Commit(t.Context(), refreshed(k, fmt.Sprint("slow-", i), held.Version, held.Grant.Fingerprint, fmt.Sprint("rt_", i), "token"))
 				return err
 			})
-			// Whoever came second lost: the consent to a version that the commit moved,
-			// or the commit to a grant that is gone.
+			// The second of the two failed: the consent because the commit changed the
+			// version, or the commit because the grant was replaced.
 			item := get(t, f, k)
-			adopted := errs[0] == nil
-			if adopted != (item.Grant.Fingerprint == consent) || adopted == (errs[1] == nil) {
-				t.Fatalf("adopt %v, commit %v, then %s", errs[0], errs[1], item.Grant.Fingerprint)
+			consented := errs[0] == nil
+			if consented != (item.Grant.Fingerprint == consent) || consented == (errs[1] == nil) {
+				t.Fatalf("store grant %v, commit %v, then %s", errs[0], errs[1], item.Grant.Fingerprint)
 			}
-			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: "adopter"}); err != nil {
+			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: "consenter"}); err != nil {
 				t.Fatal(err)
 			}
 		}
