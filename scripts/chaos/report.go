@@ -71,7 +71,7 @@ func (o outcome) scenarios() table {
 		if len(r.Facts) > 0 {
 			invariants += " (" + strings.Join(r.Facts, "; ") + ")"
 		}
-		t.rows = append(t.rows, []string{r.ID + " " + r.Title, fmt.Sprint(r.Calls), r.Heard(), invariants, verdict(r)})
+		t.rows = append(t.rows, []string{r.ID + " " + r.Title, fmt.Sprint(r.Calls), r.OutcomeCounts(), invariants, verdict(r)})
 	}
 	return t
 }

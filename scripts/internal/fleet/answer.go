@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// Answer is what a caller got.
+// Answer is a caller's.
 type Answer struct {
-	// Status is 0 when the function gave no answer; Err says why.
+	// Status is 0 when the function gave no answer. Err says why.
 	Status int   `json:"-"`
 	Err    error `json:"-"`
 	// Took is how long the caller waited.
 	Took time.Duration `json:"-"`
-	// RetryAfter is the header's value; 0 is none.
+	// RetryAfter is the header's value; 0 means none.
 	RetryAfter time.Duration `json:"-"`
 	// Body is the whole body.
 	Body []byte `json:"-"`
@@ -35,7 +35,7 @@ type Answer struct {
 	Instance   string    `json:"instance"`
 }
 
-// Outcome is the status with what stands behind it, in few words.
+// Outcome is the status with its error code, or that the token is stale.
 func (a Answer) Outcome() string {
 	switch {
 	case a.Status == 0:
@@ -48,7 +48,7 @@ func (a Answer) Outcome() string {
 	return strconv.Itoa(a.Status)
 }
 
-// Ask invokes the function with one request, and judges its answer.
+// Ask invokes the function with one request, and checks its answer.
 func (p *Process) Ask(ctx context.Context, ask Ask) Answer {
 	began := time.Now()
 	text, err := p.host.Invoke(ctx, ask.event(began))
@@ -67,7 +67,7 @@ func (p *Process) read(text []byte, a *Answer) {
 		Body       string            `json:"body"`
 	}
 	if err := json.Unmarshal(text, &proxy); err != nil || proxy.StatusCode == 0 {
-		p.fleet.violated("%s: the answer is not API Gateway's", p.Name)
+		p.fleet.violated("%s: the answer is not one for API Gateway", p.Name)
 		return
 	}
 	a.Body = []byte(proxy.Body)
@@ -75,15 +75,15 @@ func (p *Process) read(text []byte, a *Answer) {
 		p.fleet.violated("%s: the body of a %d is not JSON", p.Name, proxy.StatusCode)
 	}
 	a.Status = proxy.StatusCode
-	seconds, _ := strconv.Atoi(proxy.Headers["Retry-After"]) // absent is none
+	seconds, _ := strconv.Atoi(proxy.Headers["Retry-After"]) // absent means none
 	a.RetryAfter = time.Duration(seconds) * time.Second
 	if proxy.Headers["Cache-Control"] != "no-store" {
 		p.fleet.violated("AZ-01: a %d may be cached", proxy.StatusCode)
 	}
 }
 
-// judge holds an answer against the invariants. began is when it was asked for:
-// whatever was served was served after that.
+// judge checks an answer against the invariants. The request began then, so its
+// token was served after that.
 func (p *Process) judge(ask Ask, a Answer, began time.Time) {
 	f := p.fleet
 	switch {
@@ -97,7 +97,7 @@ func (p *Process) judge(ask Ask, a Answer, began time.Time) {
 	f.leaks.look("an answer", a.Body)
 }
 
-// Skew is how far apart clocks may be by INV-1.
+// Skew is how far apart clocks may be (INV-1).
 const Skew = 2 * time.Second
 
 func (f *Fleet) judgeToken(ask Ask, a Answer, began time.Time) {
@@ -108,7 +108,7 @@ func (f *Fleet) judgeToken(ask Ask, a Answer, began time.Time) {
 	case made.life > 0 && began.After(made.at.Add(made.life+Skew)):
 		f.violated("INV-1: an expired token was served")
 	case made.life > 0 && a.ExpiresAt.After(made.at.Add(made.life+Skew)):
-		f.violated("INV-1: a token is said to live longer than the provider said")
+		f.violated("INV-1: a token has a longer life than the provider gave it")
 	}
 	if a.ExpiresIn <= 0 && a.ExpiresAt.Before(began) {
 		f.violated("INV-1: a token was served with no life left")
@@ -118,16 +118,16 @@ func (f *Fleet) judgeToken(ask Ask, a Answer, began time.Time) {
 	}
 }
 
-// foreign are marks of an error of Go's or AWS's own wording (INV-6).
-var foreign = []string{"arn:aws", "RequestID", "operation error", "api error", "dial tcp", "context deadline", "goroutine ", "unexpected EOF"}
+// internal are marks of error texts of Go or AWS (INV-6).
+var internal = []string{"arn:aws", "RequestID", "operation error", "api error", "dial tcp", "context deadline", "goroutine ", "unexpected EOF"}
 
 func (f *Fleet) judgeFailure(a Answer) {
 	if a.Code == "" || a.Instance == "" || a.Retryable == nil {
 		f.violated("INV-6: a %d lacks error, instance or retryable", a.Status)
 	}
-	for _, mark := range foreign {
+	for _, mark := range internal {
 		if strings.Contains(string(a.Body), mark) {
-			f.violated("INV-6: a %d repeats foreign error text", a.Status)
+			f.violated("INV-6: a %d repeats an internal error text", a.Status)
 		}
 	}
 }

@@ -18,15 +18,15 @@ const (
 
 const module = "github.com/tokenvend/tokenvend/"
 
-// Build makes the executables in folder with the flags of make build, for this
-// machine: what is tried here is what ships.
+// Build builds the executables into folder for this machine, with the flags of
+// scripts/build.sh: tests run what ships.
 func Build(ctx context.Context, folder string) error {
 	for _, function := range []string{Vend, Renew, Connections} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
 			"-ldflags", "-s -w", "-o", bootstrap(folder, function), module+"functions/"+function)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH=")
-		if said, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w: %s", function, err, strings.TrimSpace(string(said)))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w: %s", function, err, strings.TrimSpace(string(out)))
 		}
 	}
 	return nil

@@ -19,7 +19,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/engine"
 )
 
-// The names that the fleet's functions are told.
+// The names in the functions' environment.
 const (
 	SecretPrefix  = "tokenvend/"
 	SealingSecret = "sealing/keyset"
@@ -42,8 +42,8 @@ func (f *Fleet) openTable(ctx context.Context, endpoint string) (http.Handler, e
 	return awsfake.Proxy(endpoint)
 }
 
-// Item is a connection's own item as it is stored, past the gate; nil when
-// there is none.
+// Item is a connection's own item as it is stored; nil when there is none. The
+// request does not pass the gate.
 func (f *Fleet) Item(ctx context.Context, connection string) (map[string]types.AttributeValue, error) {
 	out, err := f.dynamo.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &f.table, Key: itemKey(connection), ConsistentRead: aws.Bool(true),
@@ -54,8 +54,8 @@ func (f *Fleet) Item(ctx context.Context, connection string) (map[string]types.A
 	return out.Item, nil
 }
 
-// Change sets attributes of a connection's own item, past the gate: what another
-// build, another clock, or the passing of time would have left there.
+// Change sets attributes of a connection's own item to what another build, another
+// clock or the passing of time would have left. The request does not pass the gate.
 func (f *Fleet) Change(ctx context.Context, connection string, set map[string]types.AttributeValue) error {
 	var assignments []string
 	names, values := map[string]string{}, map[string]types.AttributeValue{}
@@ -85,12 +85,12 @@ func itemKey(connection string) attributes {
 	}
 }
 
-// Millis is an instant as the table holds it.
+// Millis is an instant as the table stores it.
 func Millis(at time.Time) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: fmt.Sprint(at.UnixMilli())}
 }
 
-// Instant is what Millis made a value of; zero for anything else.
+// Instant is the instant of such a value; zero for any other value.
 func Instant(v Value) time.Time {
 	n, ok := v.(*types.AttributeValueMemberN)
 	if !ok {
@@ -103,10 +103,10 @@ func Instant(v Value) time.Time {
 	return time.UnixMilli(millis)
 }
 
-// Text is a text as the table holds it.
+// Text is a string as the table stores it.
 func Text(text string) types.AttributeValue { return &types.AttributeValueMemberS{Value: text} }
 
-// sweepItems looks for leaks in every raw item.
+// sweepItems searches every stored item for leaks.
 func (f *Fleet) sweepItems(ctx context.Context) error {
 	pages := dynamodb.NewScanPaginator(f.dynamo, &dynamodb.ScanInput{TableName: &f.table})
 	for pages.HasMorePages() {
@@ -133,8 +133,8 @@ func raw(value types.AttributeValue) []byte {
 	return nil
 }
 
-// PutSecret makes a connection's secret, or gives it another version, which
-// becomes AWSCURRENT. Everything secret in it becomes a canary.
+// PutSecret creates a connection's secret, or gives it a new version, which
+// becomes AWSCURRENT. Its secret members become canaries.
 func (f *Fleet) PutSecret(ctx context.Context, connection string, text []byte) error {
 	f.watchSecrets(text)
 	return f.putSecret(ctx, SecretPrefix+connection, string(text))

@@ -42,8 +42,8 @@ func (f *Fleet) Core(now func() time.Time) *vending.Core {
 	}.Core()
 }
 
-// Mint has a token minted that long ago, and returns its id: by a core whose
-// clock is behind, or ahead when ago is negative.
+// Mint mints a token that long ago and returns its id. It uses a core whose clock
+// is behind, or ahead when ago is negative.
 func (f *Fleet) Mint(ctx context.Context, name string, ago time.Duration) (tokenID string, err error) {
 	core := f.Core(func() time.Time { return time.Now().Add(-ago) })
 	v, err := core.Vend(ctx, vending.Request{Connection: connection.Name(name), Caller: App})
@@ -53,8 +53,8 @@ func (f *Fleet) Mint(ctx context.Context, name string, ago time.Duration) (token
 	return v.ID, nil
 }
 
-// MakeDue moves a connection's token to a slot whose turn the next tick of any
-// renewer takes, whatever the minute.
+// MakeDue moves connections' tokens to a slot that the next tick of any renewer
+// visits, whatever the minute.
 func (f *Fleet) MakeDue(ctx context.Context, connections ...string) error {
 	now := time.Now()
 	notes := awsdynamodb.New(awsdynamodb.Config{Client: f.dynamo, Table: f.table})

@@ -17,12 +17,12 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// PublicBaseURL is where the fleet's functions believe that browsers reach them.
+// PublicBaseURL is the public base of the functions' consent pages.
 const PublicBaseURL = "https://fleet.example.com/v1"
 
-// Delegate registers a connection that acts for users at the sandbox's plain
-// server, which treats its refresh tokens by the policy, and has somebody
-// consent to it that long ago: its access token, of an hour, is as old.
+// Delegate registers a connection with a grant at the sandbox's plain server,
+// which treats its refresh tokens by that policy. The consent was given that long
+// ago, and its access token, which lives for an hour, is as old.
 func (f *Fleet) Delegate(ctx context.Context, name string, policy sandbox.RefreshPolicy, ago time.Duration) error {
 	client := sandbox.Client{Connection: name, Delegated: true, RedirectURIs: []string{redirectURI(name)}, Refresh: policy}
 	if err := f.Provider.Register(client); err != nil {
@@ -36,8 +36,8 @@ func (f *Fleet) Delegate(ctx context.Context, name string, policy sandbox.Refres
 
 func redirectURI(name string) string { return PublicBaseURL + "/callback/" + name }
 
-// Consent has somebody consent, by a core whose clock is behind: in the browser
-// at the sandbox's pages, and back with the code.
+// Consent gives consent at the sandbox's pages and stores the grant, by a core
+// whose clock is behind by that much.
 func (f *Fleet) Consent(ctx context.Context, name string, ago time.Duration) error {
 	core := f.Core(func() time.Time { return time.Now().Add(-ago) })
 	conn, err := core.Delegated(ctx, vending.Request{Connection: connection.Name(name), Caller: App})
@@ -61,7 +61,7 @@ func (f *Fleet) Consent(ctx context.Context, name string, ago time.Duration) err
 	return nil
 }
 
-// visit is the way through the browser; it returns the code.
+// visit goes through the browser's part of a consent and returns the code.
 func (f *Fleet) visit(ctx context.Context, conn connection.Connection, verifier redact.Secret) (string, error) {
 	state := rand.Text()
 	address, err := oauth.AuthorizationURL(oauth.AuthorizationRequest{

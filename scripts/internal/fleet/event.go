@@ -5,26 +5,28 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-lambda-go/events"
 )
 
-// App is a caller as API Gateway names one: a session of a role.
+// App is the ARN of a caller: a session of a role.
 const App = "arn:aws:sts::111122223333:assumed-role/app/i-0123456789abcdef0"
 
 // Ask is one request to the API.
 type Ask struct {
-	// Method is GET when empty; Path is below the stage.
+	// Method is GET when empty. Path is below the stage.
 	Method, Path string
 	Query        map[string]string
-	// Body is a JSON text; empty is none.
+	// Body is JSON; empty means none.
 	Body string
-	// Caller is the ARN of who asks; empty is App.
+	// Caller is the caller's ARN; empty means App.
 	Caller string
 }
 
-// TokenOf asks for a connection's token.
+// TokenOf requests a connection's token.
 func TokenOf(connection string) Ask { return Ask{Path: "/connections/" + connection + "/token"} }
 
-// Rejecting asks for another token than the one of that id.
+// Rejecting reports the token with that id as rejected, and requests another.
 func Rejecting(connection, tokenID string) Ask {
 	return Ask{Method: "POST", Path: "/connections/" + connection + "/token", Body: `{"rejected_token_id":"` + tokenID + `"}`}
 }
@@ -38,35 +40,25 @@ func (a Ask) event(now time.Time) []byte {
 		"Accept": "*/*", "Host": "abcdefghij.execute-api.us-east-1.amazonaws.com", "User-Agent": "fleet",
 		"X-Forwarded-For": "192.0.2.10", "X-Forwarded-Port": "443", "X-Forwarded-Proto": "https",
 	}
-	e := members{
-		"resource": resource, "path": a.Path, "httpMethod": a.method(), "headers": headers, "multiValueHeaders": lists(headers),
-		"queryStringParameters": a.Query, "multiValueQueryStringParameters": lists(a.Query),
-		"pathParameters": parameters, "stageVariables": nil, "body": nil, "isBase64Encoded": false,
-		"requestContext": a.context(resource, now),
-	}
 	if a.Body != "" {
 		headers["Content-Type"] = "application/json"
-		e["multiValueHeaders"], e["body"] = lists(headers), a.Body
 	}
-	text, _ := json.Marshal(e) // texts and maps of them
-	return text
-}
-
-func (a Ask) context(resource string, now time.Time) members {
 	caller := a.Caller
 	if caller == "" {
 		caller = App
 	}
-	return members{
-		"resourceId": "reac41", "resourcePath": resource, "httpMethod": a.method(), "requestId": rand.Text(),
-		"requestTime": now.UTC().Format("02/Jan/2006:15:04:05 -0700"), "requestTimeEpoch": now.UnixMilli(),
-		"path": "/v1" + a.Path, "accountId": "444455556666", "apiId": "abcdefghij", "stage": "v1", "protocol": "HTTP/1.1",
-		"domainName": "abcdefghij.execute-api.us-east-1.amazonaws.com", "domainPrefix": "abcdefghij",
-		"identity": members{
-			"accountId": "111122223333", "caller": "AROAEXAMPLEAPP:i-0123456789abcdef0", "user": "AROAEXAMPLEAPP:i-0123456789abcdef0",
-			"accessKey": "ASIAEXAMPLE", "userArn": caller, "sourceIp": "192.0.2.10", "userAgent": "fleet", "principalOrgId": nil,
+	text, _ := json.Marshal(events.APIGatewayProxyRequest{ // strings and maps of them
+		Resource: resource, Path: a.Path, HTTPMethod: a.method(), Headers: headers, MultiValueHeaders: lists(headers),
+		QueryStringParameters: a.Query, MultiValueQueryStringParameters: lists(a.Query), PathParameters: parameters, Body: a.Body,
+		RequestContext: events.APIGatewayProxyRequestContext{
+			ResourcePath: resource, HTTPMethod: a.method(), RequestID: rand.Text(), RequestTimeEpoch: now.UnixMilli(), Stage: "v1",
+			DomainName: headers["Host"], Identity: events.APIGatewayRequestIdentity{
+				AccountID: "111122223333", Caller: "AROAEXAMPLEAPP:i-0123456789abcdef0", User: "AROAEXAMPLEAPP:i-0123456789abcdef0",
+				AccessKey: "ASIAEXAMPLE", UserArn: caller, SourceIP: "192.0.2.10", UserAgent: "fleet",
+			},
 		},
-	}
+	})
+	return text
 }
 
 func (a Ask) method() string {
@@ -76,7 +68,7 @@ func (a Ask) method() string {
 	return a.Method
 }
 
-// resource is the template of the path, and what stands in its place holders.
+// resource is the path with its parameters in braces, and the parameters.
 func (a Ask) resource() (string, map[string]string) {
 	parts := strings.Split(strings.TrimPrefix(a.Path, "/"), "/")
 	if len(parts) < 2 {
@@ -98,7 +90,7 @@ func lists(single map[string]string) map[string][]string {
 	return all
 }
 
-// Tick is the scheduled event of the renew function, made at that time.
+// Tick is the renew function's scheduled event at that time.
 func Tick(at time.Time) []byte {
 	text, _ := json.Marshal(members{
 		"version": "0", "id": rand.Text(), "detail-type": "Scheduled Event", "source": "aws.events",
@@ -108,7 +100,7 @@ func Tick(at time.Time) []byte {
 	return text
 }
 
-// SecretChanged is Secrets Manager's event when a secret's AWSCURRENT has moved.
+// SecretChanged is the event after a secret's AWSCURRENT has moved.
 func SecretChanged(connection string) []byte {
 	text, _ := json.Marshal(members{
 		"version": "0", "id": rand.Text(), "detail-type": "Secret Label Updated", "source": "aws.secretsmanager",

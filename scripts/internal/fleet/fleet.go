@@ -3,13 +3,12 @@
 // table, one Secrets Manager and one faulty provider over sockets.
 //
 // A process can be frozen, thawed and killed at a named point of its work. The
-// functions hold no hooks for that: the points are the requests that the
-// engines and the provider see, and a [Gate] before them holds each one while
-// the harness does its worst. Which process asks is told by the access key it
-// signs with.
+// functions have no hooks for that: the points are their requests to the engines
+// and the provider, which a [fault.Gate] holds. The access key that signs a
+// request names its process.
 //
-// Every answer is judged as it comes, and everything that leaves a process is
-// searched for secrets; [Fleet.Violations] tells what was found.
+// Every answer is checked against the invariants, and everything that leaves a
+// process is searched for secrets. [Fleet.Violations] returns what was found.
 package fleet
 
 import (
@@ -38,8 +37,8 @@ type Config struct {
 	Bootstraps string
 	// DynamoDB is the endpoint of an engine; required.
 	DynamoDB string
-	// Output gets what the processes write; nil drops it. It is searched for
-	// secrets all the same.
+	// Output gets what the processes print; nil drops it. Either way it is searched
+	// for secrets.
 	Output io.Writer
 	// Environment is added to that of every process.
 	Environment []string
@@ -48,12 +47,12 @@ type Config struct {
 // Fleet is the engines, the provider and the processes. It is safe for
 // concurrent use.
 type Fleet struct {
-	// Provider is the sandbox that plays every authorization server.
+	// Provider is the sandbox that serves every authorization server.
 	Provider *sandbox.Sandbox
-	// Gate stands before engines and provider.
+	// Gate stands before the engines and the provider.
 	Gate *fault.Gate
-	// The lines lead to the table, to Secrets Manager and to the provider: cut,
-	// the service at their end is as good as not running.
+	// The lines lead to the table, to Secrets Manager and to the provider. A cut
+	// line makes its service unreachable.
 	TableLine, SecretsLine, ProviderLine *fault.Line
 	// Secrets is the Secrets Manager.
 	Secrets *secrets.Engine
@@ -75,7 +74,7 @@ type Fleet struct {
 }
 
 // Start opens engines and provider, and puts the sandbox's connections into
-// Secrets Manager. No process runs yet. Close must be called, also after an error.
+// Secrets Manager. It starts no process. Close must be called, also after an error.
 func Start(ctx context.Context, c Config) (*Fleet, error) {
 	if c.Output == nil {
 		c.Output = io.Discard
@@ -138,7 +137,7 @@ func (f *Fleet) fill(ctx context.Context) error {
 	return nil
 }
 
-// AddKey replaces the keyset by one that has a key of that name alone.
+// AddKey replaces the keyset by one with a single key of that name.
 func (f *Fleet) AddKey(ctx context.Context, id string) error {
 	key := rand.Text() + rand.Text()
 	f.leaks.watch(key)
@@ -190,7 +189,7 @@ func (f *Fleet) serve(on net.Listener, h http.Handler) {
 	f.closers = append(f.closers, func() { _ = server.Close() })
 }
 
-// Unserved is an address where nobody listens.
+// Unserved is an address that refuses connections.
 func Unserved() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -199,7 +198,7 @@ func Unserved() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// Violations are the invariants found broken so far. It also searches every
+// Violations returns the invariants found broken so far. It also searches every
 // stored item.
 func (f *Fleet) Violations(ctx context.Context) ([]string, error) {
 	err := f.sweepItems(ctx)
@@ -208,7 +207,7 @@ func (f *Fleet) Violations(ctx context.Context) ([]string, error) {
 	return append(f.leaks.all(), f.violations...), err
 }
 
-// violated notes a violation, once in the same words.
+// violated records a violation; a repeated text is recorded once.
 func (f *Fleet) violated(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -17,9 +17,9 @@ while read -r what group; do
 done
 for group in $frozen; do kill -KILL -- "-$group" 2>/dev/null; done`
 
-// guard outlives this process, however that ends. A function whose Runtime API
-// is gone ends by itself; only a frozen one would stay, so those are told to the
-// guard.
+// guard is a process that outlives this one. When this one ends, in whatever way, a
+// running function loses its Runtime API and ends too; a frozen one would stay, so
+// the guard kills it.
 type guard struct {
 	mu  sync.Mutex
 	in  io.WriteCloser
@@ -33,15 +33,15 @@ func startGuard() (*guard, error) {
 		err = cmd.Start()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("start the guard of frozen processes: %w", err)
+		return nil, fmt.Errorf("start the guard: %w", err)
 	}
 	return &guard{in: in, cmd: cmd}, nil
 }
 
-func (g *guard) tell(what string, group int) {
+func (g *guard) write(what string, group int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, _ = fmt.Fprintln(g.in, what, group) // a guard that is gone guards nothing
+	_, _ = fmt.Fprintln(g.in, what, group) // fails only if the guard has ended
 }
 
 func (g *guard) close() {

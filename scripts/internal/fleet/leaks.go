@@ -25,7 +25,7 @@ func (l *leaks) watch(secret string) {
 	_ = l.search.Add(leak.Canary{Name: "a secret or a token", Text: secret})
 }
 
-// look searches a text that came out at a place.
+// look searches a text that left at that place.
 func (l *leaks) look(where string, text []byte) {
 	for _, f := range l.search.Find(text) {
 		l.note(where, f)

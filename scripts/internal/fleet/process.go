@@ -14,7 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/lambdahost"
 )
 
-// timeouts are the template's.
+// timeout is the template's.
 func timeout(function string) time.Duration {
 	if function == "renew" {
 		return 55 * time.Second
@@ -22,8 +22,8 @@ func timeout(function string) time.Duration {
 	return 28 * time.Second
 }
 
-// Process is one execution environment: a process, or its successor after a
-// crash.
+// Process is one execution environment: a process, or its successor after it
+// ended.
 type Process struct {
 	// Name is also its access key id.
 	Name     string
@@ -35,13 +35,13 @@ type Process struct {
 	frozen int // the process group, 0 when it runs
 }
 
-// Process returns the environment of a function by its number; it starts cold
-// at its first invocation. Environment is added to that of a new one.
+// Process returns the execution environment of a function with that number. It
+// starts cold at its first invocation. A new one gets the extra variables.
 func (f *Fleet) Process(function string, number int, environment ...string) *Process {
 	return f.process(function, number, timeout(function), environment)
 }
 
-// Brief is like Process, of a function with another timeout.
+// Brief is like Process, with another timeout.
 func (f *Fleet) Brief(function string, number int, timeout time.Duration) *Process {
 	return f.process(function, number, timeout, nil)
 }
@@ -63,7 +63,7 @@ func (f *Fleet) process(function string, number int, timeout time.Duration, envi
 	return p
 }
 
-// Environment is what a process of that name needs beside what Lambda sets.
+// Environment is what a process of that name needs beside Lambda's own variables.
 func (f *Fleet) Environment(name string) []string {
 	return append([]string{"AWS_ACCESS_KEY_ID=" + name}, f.env...)
 }
@@ -84,33 +84,33 @@ func (f *Fleet) Named(name string) *Process {
 	return f.processes[name]
 }
 
-// Start makes the environment warm without invoking it.
+// Start makes the execution environment warm without invoking it.
 func (p *Process) Start(ctx context.Context) error { return p.host.Start(ctx) }
 
-// Kill ends the process; the next invocation starts another. The error of the
-// invocation under way says that it exited.
-func (p *Process) Kill() { _ = p.host.Signal(syscall.SIGKILL) } // one that is dead is as wanted
+// Kill ends the process; the next invocation starts another. An invocation under
+// way fails with an error that says that the process exited.
+func (p *Process) Kill() { _ = p.host.Signal(syscall.SIGKILL) } // fails only if it has ended
 
-// Freeze stops the process, as a sandbox is between invocations.
+// Freeze stops the process, as Lambda does between invocations.
 func (p *Process) Freeze() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.frozen = p.host.PID()
-	p.fleet.guard.tell("freeze", p.frozen)
+	p.fleet.guard.write("freeze", p.frozen)
 	return p.host.Signal(syscall.SIGSTOP)
 }
 
-// Thaw lets a frozen process run on.
+// Thaw continues a frozen process.
 func (p *Process) Thaw() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err := p.host.Signal(syscall.SIGCONT)
-	p.fleet.guard.tell("thaw", p.frozen)
+	p.fleet.guard.write("thaw", p.frozen)
 	p.frozen = 0
 	return err
 }
 
-// Use is what a process has taken of the machine.
+// Use is what a process uses of the machine.
 type Use struct {
 	// Resident is its memory in bytes, Files its open file descriptors.
 	Resident, Files int64
@@ -129,7 +129,7 @@ func (p *Process) Use() (Use, error) {
 	}
 	fields := bytes.Fields(status)
 	if len(fields) < 2 {
-		return Use{}, fmt.Errorf("memory of %s: the kernel says nothing of it", p.Name)
+		return Use{}, fmt.Errorf("memory of %s: the kernel reports nothing", p.Name)
 	}
 	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
 	return Use{Resident: pages * int64(os.Getpagesize()), Files: int64(len(files))}, err

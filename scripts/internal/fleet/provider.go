@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// issued are the tokens that the provider has handed out.
+// issued are the tokens that the provider has issued.
 type issued struct {
 	mu     sync.Mutex
 	tokens map[string]issue
 }
 
-// issue is when a token was handed out, and for how long.
+// issue is when a token was issued, and for how long.
 type issue struct {
 	at   time.Time
 	life time.Duration
@@ -37,7 +37,7 @@ func (i *issued) note(answer []byte, now time.Time) (found []string) {
 	}
 	made := issue{at: now}
 	if m := lifetime.FindSubmatch(answer); m != nil {
-		seconds, _ := strconv.Atoi(string(m[1])) // digits; one too long counts as none
+		seconds, _ := strconv.Atoi(string(m[1])) // digits; a number too large counts as none
 		made.life = time.Duration(seconds) * time.Second
 	}
 	i.mu.Lock()
@@ -53,9 +53,8 @@ func (i *issued) of(token string) (issue, bool) {
 	return found, ok
 }
 
-// Token puts a token endpoint behind the gate, the sandbox's or one of a
-// scenario's own. Every token it hands out becomes a canary before anybody can
-// have it.
+// Token puts a token endpoint behind the gate: the sandbox's, or one of a
+// scenario's own. Every token becomes a canary before it leaves.
 func (f *Fleet) Token(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.leaks.look("a URL", []byte(r.URL.String()))
@@ -67,7 +66,7 @@ func (f *Fleet) Token(next http.Handler) http.Handler {
 		if f.Gate.Meet(c, nil).Enforce(w) {
 			return
 		}
-		next.ServeHTTP(&telling{ResponseWriter: w, tell: func(status int, body []byte) {
+		next.ServeHTTP(&observed{ResponseWriter: w, report: func(status int, body []byte) {
 			for _, canary := range f.issued.note(body, time.Now()) {
 				f.leaks.watch(canary)
 			}
@@ -79,34 +78,35 @@ func (f *Fleet) Token(next http.Handler) http.Handler {
 	})
 }
 
-// notToken reports whether a path is none of a token endpoint: that of the
-// sandbox's control, of its pages, or where tokens are revoked.
+// notToken reports whether a path is not a token endpoint's: it controls the
+// sandbox, shows a page, or revokes tokens.
 func notToken(path string) bool {
 	return strings.HasPrefix(path, "/control") || strings.Contains(path, "/authorize") || strings.Contains(path, "/revo")
 }
 
-// telling tells of an answer's first bytes before they leave. A token endpoint
-// writes its whole answer at once; what takes the connection over tells nothing.
-type telling struct {
+// observed reports an answer's first bytes before they leave. A token endpoint
+// writes its whole answer at once. A fault that takes the connection over reports
+// nothing.
+type observed struct {
 	http.ResponseWriter
-	tell   func(status int, body []byte)
-	status int
-	told   bool
+	report   func(status int, body []byte)
+	status   int
+	reported bool
 }
 
-func (t *telling) WriteHeader(status int) { t.status = status }
+func (t *observed) WriteHeader(status int) { t.status = status }
 
-func (t *telling) Write(body []byte) (int, error) {
-	if !t.told {
-		t.told = true
+func (t *observed) Write(body []byte) (int, error) {
+	if !t.reported {
+		t.reported = true
 		if t.status == 0 {
 			t.status = http.StatusOK
 		}
-		t.tell(t.status, body)
+		t.report(t.status, body)
 		t.ResponseWriter.WriteHeader(t.status)
 	}
 	return t.ResponseWriter.Write(body)
 }
 
 // Unwrap lets a fault take the connection over.
-func (t *telling) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+func (t *observed) Unwrap() http.ResponseWriter { return t.ResponseWriter }

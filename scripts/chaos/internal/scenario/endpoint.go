@@ -15,17 +15,17 @@ import (
 func answer(status int) sandbox.Fault { return sandbox.Fault{Status: status} }
 
 // declare makes a connection to a token endpoint of the scenario's own.
-func (s *stage) declare(ctx context.Context, connection string, endpoint http.HandlerFunc) error {
-	return s.declareAt(ctx, connection, s.Listen(s.Token(endpoint)))
+func (e *env) declare(ctx context.Context, connection string, endpoint http.HandlerFunc) error {
+	return e.declareAt(ctx, connection, e.Listen(e.Token(endpoint)))
 }
 
 // declareAt makes a connection to a token endpoint at an address.
-func (s *stage) declareAt(ctx context.Context, connection, address string) error {
-	return s.PutSecret(ctx, connection, declaration(connection, address))
+func (e *env) declareAt(ctx context.Context, connection, address string) error {
+	return e.PutSecret(ctx, connection, declaration(connection, address))
 }
 
 func declaration(connection, address string) []byte {
-	text, _ := json.Marshal(map[string]string{ // texts only
+	text, _ := json.Marshal(map[string]string{ // strings only
 		"provider": "oauth2", "token_url": address + "/token",
 		"client_id": connection, "client_secret": rand.Text(),
 	})
@@ -38,7 +38,7 @@ func grant(w http.ResponseWriter) {
 	_, _ = fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":3600}`, rand.Text())
 }
 
-// trickle begins an answer at once and completes it that much later.
+// trickle begins an answer at once and completes it after that time.
 func trickle(after time.Duration) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -1,12 +1,11 @@
-// Package scenario holds what can happen to a fleet, each case under the id of
-// the requirement it proves, with real processes of the functions that ship.
+// Package scenario runs failures of a fleet with real processes of the functions
+// that ship. Each scenario has the id of the requirement that it proves.
 //
-// A scenario says what must come of it in its own words; what must hold of
-// every answer and every log line (INV-1, INV-5, INV-6) is judged by package
-// fleet along the way. Waiting is always for something that happens. Only where
-// a lease must lapse or a provider must be slow does wall-clock time pass, and
-// only at full length: the short form, which go test runs, has the stored lease
-// end early instead, and leaves out what is nothing but patience.
+// A scenario checks its own outcome. Package fleet checks what must hold of every
+// answer and every log line (INV-1, INV-5, INV-6). Scenarios wait for events, not
+// for time, except where a lease must expire or a provider must be slow. The short
+// form, which go test runs, moves the stored end of the lease instead, and leaves
+// out scenarios that need real time.
 package scenario
 
 import (
@@ -26,11 +25,11 @@ import (
 type Scenario struct {
 	// ID is the requirement's; several may share one.
 	ID, Title string
-	// Patient: it takes real time whatever the form, so the short one has none of it.
-	Patient bool
-	// Alone: it loads the machine, or measures it, and shares it with no other.
+	// FullOnly: it needs real time, so the short form leaves it out.
+	FullOnly bool
+	// Alone: it loads or measures the machine, so no other runs beside it.
 	Alone bool
-	run   func(context.Context, *stage) error
+	run   func(context.Context, *env) error
 }
 
 // All are the scenarios in the order of their ids.
@@ -50,33 +49,33 @@ type Config struct {
 	Soak time.Duration
 }
 
-// Result is what came of a scenario.
+// Result is the outcome of a scenario.
 type Result struct {
 	ID, Title string
 	// Calls is how many token requests reached the provider.
 	Calls int
-	// Outcomes counts what callers got.
+	// Outcomes counts the callers' answers.
 	Outcomes map[string]int
 	// Broken are the expectations and invariants that did not hold.
 	Broken []string
-	// Facts are figures worth telling.
+	// Facts are figures for the report.
 	Facts []string
-	// Log is the end of what the processes wrote.
+	// Log is the end of the processes' output.
 	Log  string
 	Took time.Duration
-	// Recovered is how long the fleet took to serve again after a holder's death;
-	// zero where that was not the question.
+	// Recovered is how long the fleet took to serve again after its holder was
+	// killed; zero where none was.
 	Recovered time.Duration
-	// Storing is the median of how long a new refresh token was stored nowhere;
-	// zero where that was not the question.
+	// Storing is the median time until a new refresh token was stored; zero where it
+	// was not measured.
 	Storing time.Duration
 }
 
 // Passed reports whether everything held.
 func (r Result) Passed() bool { return len(r.Broken) == 0 }
 
-// Heard tells what callers got, in a stable order: "16× 200, 1× no answer".
-func (r Result) Heard() string {
+// OutcomeCounts lists the outcomes in a stable order: "16× 200, 1× no answer".
+func (r Result) OutcomeCounts() string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(r.Outcomes)) {
 		parts = append(parts, fmt.Sprintf("%d× %s", r.Outcomes[name], name))
@@ -84,23 +83,23 @@ func (r Result) Heard() string {
 	return strings.Join(parts, ", ")
 }
 
-// Run plays the scenario on a fleet of its own.
+// Run runs the scenario on a fleet of its own.
 func (s Scenario) Run(ctx context.Context, c Config) Result {
 	began := time.Now()
-	st := &stage{config: c, outcomes: map[string]int{}}
-	if err := st.play(ctx, s); err != nil {
-		st.broken = append(st.broken, "could not be played: "+err.Error())
+	e := &env{config: c, outcomes: map[string]int{}}
+	if err := e.run(ctx, s); err != nil {
+		e.broken = append(e.broken, "could not run: "+err.Error())
 	}
-	r := Result{ID: s.ID, Title: s.Title, Outcomes: st.outcomes, Broken: st.broken, Facts: st.facts,
-		Log: st.log.tail(), Took: time.Since(began), Recovered: st.recovered, Storing: st.storing.median()}
-	if st.Fleet != nil {
-		r.Calls = st.calls + st.Gate.Calls(fleet.Token)
+	r := Result{ID: s.ID, Title: s.Title, Outcomes: e.outcomes, Broken: e.broken, Facts: e.facts,
+		Log: e.log.tail(), Took: time.Since(began), Recovered: e.recovered, Storing: e.storing.median()}
+	if e.Fleet != nil {
+		r.Calls = e.calls + e.Gate.Calls(fleet.Token)
 	}
 	return r
 }
 
-// stage is a fleet with a scenario on it.
-type stage struct {
+// env is the fleet of a scenario, and what the scenario found.
+type env struct {
 	*fleet.Fleet
 	config Config
 	log    tail
@@ -114,86 +113,86 @@ type stage struct {
 	recovered time.Duration
 }
 
-func (s *stage) play(ctx context.Context, sc Scenario) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+s.config.Soak)
+func (e *env) run(ctx context.Context, s Scenario) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+e.config.Soak)
 	defer cancel()
-	f, err := fleet.Start(ctx, fleet.Config{Bootstraps: s.config.Bootstraps, DynamoDB: s.config.DynamoDB, Output: &s.log})
-	s.Fleet = f
+	f, err := fleet.Start(ctx, fleet.Config{Bootstraps: e.config.Bootstraps, DynamoDB: e.config.DynamoDB, Output: &e.log})
+	e.Fleet = f
 	if err != nil {
 		f.Close() // what did start
 		return err
 	}
 	defer f.Close()
-	if err := sc.run(ctx, s); err != nil {
+	if err := s.run(ctx, e); err != nil {
 		return err
 	}
 	violations, err := f.Violations(ctx)
-	s.broken = append(s.broken, violations...)
+	e.broken = append(e.broken, violations...)
 	return err
 }
 
-// expect notes what does not hold.
-func (s *stage) expect(holds bool, format string, args ...any) {
+// expect records what does not hold.
+func (e *env) expect(holds bool, format string, args ...any) {
 	if holds {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.broken = append(s.broken, fmt.Sprintf(format, args...))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.broken = append(e.broken, fmt.Sprintf(format, args...))
 }
 
-func (s *stage) fact(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.facts = append(s.facts, fmt.Sprintf(format, args...))
+func (e *env) fact(format string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.facts = append(e.facts, fmt.Sprintf(format, args...))
 }
 
-// expectCalls bounds the token requests since the counts were last taken.
-func (s *stage) expectCalls(least, most int) {
-	calls := s.Gate.Calls(fleet.Token)
-	s.expect(least <= calls && calls <= most, "INV-2: %d calls to the provider, want %d to %d", calls, least, most)
+// expectCalls bounds the token requests since resetCounts.
+func (e *env) expectCalls(least, most int) {
+	calls := e.Gate.Calls(fleet.Token)
+	e.expect(least <= calls && calls <= most, "INV-2: %d calls to the provider, want %d to %d", calls, least, most)
 }
 
-// newAct starts the counts anew.
-func (s *stage) newAct() {
-	s.calls += s.Gate.Calls(fleet.Token)
-	s.Gate.Reset()
+// resetCounts sets the counts of requests to zero.
+func (e *env) resetCounts() {
+	e.calls += e.Gate.Calls(fleet.Token)
+	e.Gate.Reset()
 }
 
 // vend is the environment of the vend function of that number.
-func (s *stage) vend(number int) *fleet.Process { return s.Process(fleet.Vend, number) }
+func (e *env) vend(number int) *fleet.Process { return e.Process(fleet.Vend, number) }
 
-// ask asks one process and notes the outcome.
-func (s *stage) ask(ctx context.Context, p *fleet.Process, ask fleet.Ask) fleet.Answer {
-	return s.heard(p.Ask(ctx, ask))
+// ask asks one process and counts the outcome.
+func (e *env) ask(ctx context.Context, p *fleet.Process, ask fleet.Ask) fleet.Answer {
+	return e.count(p.Ask(ctx, ask))
 }
 
-func (s *stage) heard(a fleet.Answer) fleet.Answer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.outcomes[a.Outcome()]++
+func (e *env) count(a fleet.Answer) fleet.Answer {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.outcomes[a.Outcome()]++
 	return a
 }
 
 // askAll asks every process at once.
-func (s *stage) askAll(ctx context.Context, processes []*fleet.Process, ask fleet.Ask) []fleet.Answer {
+func (e *env) askAll(ctx context.Context, processes []*fleet.Process, ask fleet.Ask) []fleet.Answer {
 	answers := fleet.AskAll(ctx, processes, ask)
 	for _, a := range answers {
-		s.heard(a)
+		e.count(a)
 	}
 	return answers
 }
 
 // asking asks in the background.
-func (s *stage) asking(ctx context.Context, p *fleet.Process, ask fleet.Ask) <-chan fleet.Answer {
+func (e *env) asking(ctx context.Context, p *fleet.Process, ask fleet.Ask) <-chan fleet.Answer {
 	answer := make(chan fleet.Answer, 1)
-	go func() { answer <- s.ask(ctx, p, ask) }()
+	go func() { answer <- e.ask(ctx, p, ask) }()
 	return answer
 }
 
-// expectOutcome holds an answer against the ones that are right.
-func (s *stage) expectOutcome(a fleet.Answer, right ...string) {
-	s.expect(slices.Contains(right, a.Outcome()), "a caller got %s (%s%s), want %s", a.Outcome(), a.Detail, because(a.Err), strings.Join(right, " or "))
+// expectOutcome checks that an answer is one of those that are right.
+func (e *env) expectOutcome(a fleet.Answer, right ...string) {
+	e.expect(slices.Contains(right, a.Outcome()), "a caller got %s (%s%s), want %s", a.Outcome(), a.Detail, because(a.Err), strings.Join(right, " or "))
 }
 
 func because(err error) string {
@@ -203,32 +202,32 @@ func because(err error) string {
 	return err.Error()
 }
 
-// lapse has the lease of a connection end: at full length nothing needs doing.
-func (s *stage) lapse(ctx context.Context, connection string) error {
-	if s.config.Full {
+// expireLease ends the lease of a connection. At full length it expires by itself.
+func (e *env) expireLease(ctx context.Context, connection string) error {
+	if e.config.Full {
 		return nil
 	}
-	return s.Change(ctx, connection, values{"lease_until": fleet.Millis(time.Now().Add(-time.Second))})
+	return e.Change(ctx, connection, values{"lease_until": fleet.Millis(time.Now().Add(-time.Second))})
 }
 
-// served asks one process until it has a token, for so long at most. It is how
-// callers wait out a lease: each answer says to come again.
-func (s *stage) served(ctx context.Context, p *fleet.Process, connection string, within time.Duration) fleet.Answer {
+// served asks one process until it has a token, at most for that long, and follows
+// each Retry-After, as callers do.
+func (e *env) served(ctx context.Context, p *fleet.Process, connection string, within time.Duration) fleet.Answer {
 	began := time.Now()
 	for {
-		a := s.ask(ctx, p, fleet.TokenOf(connection))
+		a := e.ask(ctx, p, fleet.TokenOf(connection))
 		took := time.Since(began)
 		if a.Status == 200 || took > within || ctx.Err() != nil {
-			s.expect(a.Status == 200, "INV-7: no token after %s: %s", took.Round(time.Second), a.Outcome())
-			s.recovered = took
+			e.expect(a.Status == 200, "INV-7: no token after %s: %s", took.Round(time.Second), a.Outcome())
+			e.recovered = took
 			return a
 		}
-		s.pause(ctx, min(max(a.RetryAfter, 100*time.Millisecond), time.Second))
+		e.pause(ctx, min(max(a.RetryAfter, 100*time.Millisecond), time.Second))
 	}
 }
 
-// pause lets real time pass.
-func (s *stage) pause(ctx context.Context, d time.Duration) {
+// pause waits for d.
+func (e *env) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -237,7 +236,7 @@ func (s *stage) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of its input.
 type tail struct {
 	mu   sync.Mutex
 	text []byte

@@ -37,7 +37,7 @@ func run(m *testing.M) int {
 func TestScenarios(t *testing.T) {
 	endpoint := enginetest.Endpoint(t)
 	for _, s := range scenario.All() {
-		if s.Patient {
+		if s.FullOnly {
 			continue
 		}
 		t.Run(s.ID+" "+s.Title, func(t *testing.T) {

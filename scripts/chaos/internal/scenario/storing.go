@@ -9,34 +9,34 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
-// storing measures how long a refresh token that the provider has given out is
-// stored nowhere: from when its answer leaves until the table has it.
+// storing measures the time from the provider's answer until the new refresh token
+// is in the table.
 type storing struct {
 	mu   sync.Mutex
 	from time.Time
 	took []time.Duration
 }
 
-// timeStoring measures from now on; one refresh at a time.
-func (s *stage) timeStoring() {
-	s.Gate.Set(fleet.Token, fleet.Done, func(fleet.Call) fleet.Decision {
-		s.storing.mu.Lock()
-		defer s.storing.mu.Unlock()
-		s.storing.from = time.Now()
+// timeStoring measures from now on, one refresh at a time.
+func (e *env) timeStoring() {
+	e.Gate.Set(fleet.Token, fleet.Done, func(fleet.Call) fleet.Decision {
+		e.storing.mu.Lock()
+		defer e.storing.mu.Unlock()
+		e.storing.from = time.Now()
 		return fleet.Decision{}
 	})
-	s.Gate.Set(fleet.Commit, fleet.Done, func(fleet.Call) fleet.Decision {
-		s.storing.mu.Lock()
-		defer s.storing.mu.Unlock()
-		if !s.storing.from.IsZero() {
-			s.storing.took = append(s.storing.took, time.Since(s.storing.from))
-			s.storing.from = time.Time{}
+	e.Gate.Set(fleet.Commit, fleet.Done, func(fleet.Call) fleet.Decision {
+		e.storing.mu.Lock()
+		defer e.storing.mu.Unlock()
+		if !e.storing.from.IsZero() {
+			e.storing.took = append(e.storing.took, time.Since(e.storing.from))
+			e.storing.from = time.Time{}
 		}
 		return fleet.Decision{}
 	})
 }
 
-// median of what was measured; zero when nothing was.
+// median is zero when nothing was measured.
 func (s *storing) median() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

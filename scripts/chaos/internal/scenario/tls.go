@@ -25,7 +25,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
-// authority signs certificates that the processes are told to trust.
+// authority signs certificates that processes trust through SSL_CERT_FILE.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -70,7 +70,7 @@ func (a authority) bundle(folder string) (string, error) {
 	return path, os.WriteFile(path, text, 0o600)
 }
 
-// handshake is a server whose TLS is as it should not be, and what comes of it.
+// handshake is a server with faulty TLS, and the outcome that it must have.
 type handshake struct {
 	name    string
 	edit    func(*x509.Certificate)
@@ -79,14 +79,14 @@ type handshake struct {
 	outcome string
 }
 
-// badTLS has each handshake fail before a byte of the request is sent, and one
-// that is in order succeed, so that the others cannot fail for another reason.
-func badTLS(ctx context.Context, s *stage) error {
+// badTLS expects each faulty handshake to fail before a byte of the request is sent.
+// A handshake in order must succeed, so the others fail for their own fault only.
+func badTLS(ctx context.Context, e *env) error {
 	trusted, err := newAuthority()
 	if err != nil {
 		return err
 	}
-	stranger, err := newAuthority()
+	unknown, err := newAuthority()
 	if err != nil {
 		return err
 	}
@@ -99,30 +99,30 @@ func badTLS(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	p := s.Process(fleet.Vend, 80, "SSL_CERT_FILE="+bundle)
+	p := e.Process(fleet.Vend, 80, "SSL_CERT_FILE="+bundle)
 	const refused = "503 provider_unavailable"
 	for _, h := range []handshake{
 		{"in-order", func(*x509.Certificate) {}, trusted, tls.VersionTLS13, "200"},
 		{"expired", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }, trusted, tls.VersionTLS13, refused},
 		{"another-host", func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 1)} }, trusted, tls.VersionTLS13, refused},
-		{"unknown-authority", func(*x509.Certificate) {}, stranger, tls.VersionTLS13, refused},
+		{"unknown-authority", func(*x509.Certificate) {}, unknown, tls.VersionTLS13, refused},
 		{"tls-1-1", func(*x509.Certificate) {}, trusted, tls.VersionTLS11, refused},
 	} {
-		if err := s.shake(ctx, p, h); err != nil {
+		if err := e.shake(ctx, p, h); err != nil {
 			return err
 		}
 	}
-	s.expect(strings.Contains(s.log.tail(), "tls"), "OC-21: no log line says that TLS was the reason")
+	e.expect(strings.Contains(e.log.tail(), "tls"), "OC-21: no log line names TLS as the reason")
 	return nil
 }
 
-func (s *stage) shake(ctx context.Context, p *fleet.Process, h handshake) error {
+func (e *env) shake(ctx context.Context, p *fleet.Process, h handshake) error {
 	certificate, err := h.by.issue(h.edit)
 	if err != nil {
 		return err
 	}
 	var requests atomic.Int64
-	server := httptest.NewUnstartedServer(s.Token(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewUnstartedServer(e.Token(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
 		grant(w)
 	})))
@@ -130,10 +130,10 @@ func (s *stage) shake(ctx context.Context, p *fleet.Process, h handshake) error 
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
-	if err := s.declareAt(ctx, h.name, server.URL); err != nil {
+	if err := e.declareAt(ctx, h.name, server.URL); err != nil {
 		return err
 	}
-	s.expectOutcome(s.ask(ctx, p, fleet.TokenOf(h.name)), h.outcome)
-	s.expect(h.outcome == "200" || requests.Load() == 0, "OC-21: %s: the request was sent", h.name)
+	e.expectOutcome(e.ask(ctx, p, fleet.TokenOf(h.name)), h.outcome)
+	e.expect(h.outcome == "200" || requests.Load() == 0, "OC-21: %s: the request was sent", h.name)
 	return nil
 }
