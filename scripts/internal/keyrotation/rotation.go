@@ -71,7 +71,7 @@ func (r Rotation) write(ctx context.Context, before state, after keyset) error {
 
 func (r Rotation) uses(ctx context.Context) (map[string]Use, error) {
 	if r.Uses == nil {
-		return nil, nil
+		return nil, nil //nolint:nilnil // nothing is counted
 	}
 	return r.Uses(ctx)
 }

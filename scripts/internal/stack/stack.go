@@ -50,9 +50,10 @@ type Stack struct {
 // URL is the API's URL with its stage.
 func (s Stack) URL() string { return s.Outputs[outputURL] }
 
-// Curl is a command that gets a token, and CallerStatement the IAM statement that a
-// caller needs. Both have NAME for the connection's name.
-func (s Stack) Curl() string            { return s.Outputs[outputCurl] }
+// Curl is a command that gets the token of the connection NAME.
+func (s Stack) Curl() string { return s.Outputs[outputCurl] }
+
+// CallerStatement is the IAM statement that a caller of the connection NAME needs.
 func (s Stack) CallerStatement() string { return s.Outputs[outputCallerStatement] }
 
 // Table is the name of the token table.
@@ -61,8 +62,10 @@ func (s Stack) Table() string { return s.Outputs[outputTable] }
 // SecretPrefix is the prefix of the connections' secrets.
 func (s Stack) SecretPrefix() string { return s.Outputs[outputPrefix] }
 
-// SealingKeyset and ConsentKeyset are the secrets with the keysets.
+// SealingKeyset is the secret with the keyset that seals the table.
 func (s Stack) SealingKeyset() string { return s.Outputs[outputSealingKeyset] }
+
+// ConsentKeyset is the secret with the keyset of the public pages.
 func (s Stack) ConsentKeyset() string { return s.Outputs[outputConsentKeyset] }
 
 // GatewayLogRole is the role that API Gateway writes logs with, empty when the stack

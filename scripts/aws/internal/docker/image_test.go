@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"archive/tar"
+	"errors"
 	"io"
 	"testing"
 
@@ -18,7 +19,7 @@ func TestTree(t *testing.T) {
 	found := map[string]string{}
 	for entries := tar.NewReader(archive); ; {
 		h, err := entries.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -73,7 +73,7 @@ func (s *service) call(ctx context.Context) (wait func()) {
 	var callers sync.WaitGroup
 	for n := range s.connections {
 		callers.Go(func() {
-			random := rand.New(rand.NewPCG(1, uint64(n)))
+			random := rand.New(rand.NewPCG(1, uint64(n))) //nolint:gosec // a seed
 			mean := s.lifetime(n) / usesPerLifetime
 			for pause(ctx, min(time.Duration(random.ExpFloat64()*float64(mean)), s.lifetime(n))) {
 				s.vend(ctx, s.cores[random.IntN(len(s.cores))], n)

@@ -91,7 +91,7 @@ type env struct {
 func (c Config) measure(ctx context.Context, what string, work func(context.Context, env, string) ([]Figure, error)) []Figure {
 	figures, err := func() ([]Figure, error) {
 		f, err := fleet.Start(ctx, fleet.Config{Bootstraps: c.Folder, DynamoDB: c.DynamoDB})
-		defer f.Close()
+		defer f.Close() //nolint:staticcheck // ends what a failed start left as well
 		if err != nil {
 			return nil, err
 		}

@@ -126,7 +126,7 @@ func (e *env) shake(ctx context.Context, p *fleet.Process, h handshake) error {
 		requests.Add(1)
 		grant(w)
 	})))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS10, MaxVersion: h.version}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS10, MaxVersion: h.version} //nolint:gosec // an outdated server is the test
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
