@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tokenvend/tokenvend/pkg/assembly/assemblytest"
+	"github.com/tokenvend/tokenvend/pkg/gateway/restevent"
 )
 
 func TestBadEnvironment(t *testing.T) {
@@ -31,9 +32,9 @@ func TestGoodEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := handler.Invoke(t.Context(), []byte(`{"resource":"/connections","path":"/connections","httpMethod":"GET","requestContext":{"stage":"v1"}}`))
+	answer, err := handler.Invoke(t.Context(), restevent.Request{Path: "/connections"}.Encode())
 	if err != nil || !strings.Contains(string(answer), `"statusCode":403`) {
-		t.Errorf("answer %s, %v; want 403 for want of an identity", answer, err)
+		t.Errorf("answer %s, %v; want 403 without an identity", answer, err)
 	}
 	if calls := aws.Calls(); len(calls) > 0 {
 		t.Errorf("called %v for a caller without an identity", calls)

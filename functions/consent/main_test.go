@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tokenvend/tokenvend/pkg/assembly/assemblytest"
+	"github.com/tokenvend/tokenvend/pkg/gateway/restevent"
 )
 
 func TestBadEnvironment(t *testing.T) {
@@ -26,19 +27,17 @@ func TestGoodEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for want, event := range map[string]string{
-		`"statusCode":404`: `{"resource":"/connections/{connection}/token","path":"/connections/crm/token",
-			"httpMethod":"GET","pathParameters":{"connection":"crm"},"requestContext":{"stage":"v1"}}`,
-		`"statusCode":400`: `{"resource":"/callback/{connection}","path":"/callback/crm","httpMethod":"GET",
-			"pathParameters":{"connection":"crm"},"requestContext":{"stage":"v1"}}`,
+	for want, path := range map[string]string{
+		`"statusCode":404`: "/connections/crm/token",
+		`"statusCode":400`: "/callback/crm",
 	} {
-		answer, err := handler.Invoke(t.Context(), []byte(event))
+		answer, err := handler.Invoke(t.Context(), restevent.Request{Path: path}.Encode())
 		if err != nil || !strings.Contains(string(answer), want) || !strings.Contains(string(answer), "<!DOCTYPE html>") {
 			t.Errorf("answer %s, %v; want a page with %s", answer, err, want)
 		}
 	}
 	if calls := aws.Calls(); len(calls) > 0 {
-		t.Errorf("called %v for what names no session", calls)
+		t.Errorf("called %v for requests that name no session", calls)
 	}
 	if strings.Contains(out.String(), assemblytest.Canary) || !strings.Contains(out.String(), `"outcome":"invalid_request"`) {
 		t.Errorf("INV-5 printed %s", out.String())

@@ -36,7 +36,7 @@ func TestGoodEnvironment(t *testing.T) {
 		t.Errorf("answer %s, %v; want it refused", answer, err)
 	}
 	if calls := aws.Calls(); len(calls) > 0 {
-		t.Errorf("called %v for an event that is not ours to work on", calls)
+		t.Errorf("called %v for an event of another source", calls)
 	}
 	if strings.Contains(out.String(), assemblytest.Canary) || !strings.Contains(out.String(), `"msg":"event refused"`) {
 		t.Errorf("INV-5 printed %s", out.String())

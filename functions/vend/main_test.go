@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenvend/tokenvend/pkg/assembly/assemblytest"
+	"github.com/tokenvend/tokenvend/pkg/gateway/restevent"
 )
 
 func TestBadEnvironment(t *testing.T) {
@@ -29,7 +30,7 @@ func TestBadEnvironment(t *testing.T) {
 }
 
 func TestGoodEnvironment(t *testing.T) {
-	t.Run("CR-35 INIT fetches the keyset and shakes hands with the table", func(t *testing.T) {
+	t.Run("CR-35 INIT fetches the keyset and connects to the table", func(t *testing.T) {
 		aws := assemblytest.NewServices(t)
 		out := serve(t, aws)
 		if diff := cmp.Diff([]string{"GetItem", "GetSecretValue"}, aws.Calls()); diff != "" {
@@ -39,7 +40,7 @@ func TestGoodEnvironment(t *testing.T) {
 			t.Errorf("printed %s", out)
 		}
 	})
-	t.Run("CR-35 what INIT cannot have does not stop the function", func(t *testing.T) {
+	t.Run("CR-35 a failure during INIT does not stop the function", func(t *testing.T) {
 		aws := assemblytest.NewServices(t)
 		aws.Close()
 		out := serve(t, aws)
@@ -51,7 +52,7 @@ func TestGoodEnvironment(t *testing.T) {
 	})
 }
 
-// serve starts the function, has one event refused, and returns what was printed.
+// serve starts the function, sends one event that is refused, and returns the output.
 func serve(t *testing.T, aws *assemblytest.Services) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -60,11 +61,10 @@ func serve(t *testing.T, aws *assemblytest.Services) string {
 		t.Fatal(err)
 	}
 	warmUp(function)
-	answer, err := handler.Invoke(t.Context(), []byte(`{"resource":"/connections/{connection}/token","path":"/connections/crm/token",
-		"httpMethod":"GET","pathParameters":{"connection":"crm"},"requestContext":{"stage":"v1","requestId":"r1"}}`))
+	answer, err := handler.Invoke(t.Context(), restevent.Request{Path: "/connections/crm/token"}.Encode())
 	var got struct{ StatusCode int }
 	if err != nil || json.Unmarshal(answer, &got) != nil || got.StatusCode != http.StatusForbidden {
-		t.Errorf("answer %s, %v; want 403 for want of an identity", answer, err)
+		t.Errorf("answer %s, %v; want 403 without an identity", answer, err)
 	}
 	if strings.Contains(out.String(), assemblytest.Canary) {
 		t.Errorf("INV-5 printed a secret")

@@ -16,6 +16,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/consent"
 	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
+	"github.com/tokenvend/tokenvend/pkg/gateway/restevent"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/vending"
@@ -88,12 +89,11 @@ func (d *desk) invoke(event []byte) reply {
 
 // at addresses a resource of studio; a tail such as authorization/complete.
 func at(method, subject, tail string, changes ...func(map[string]any)) []byte {
-	resource, path, parameters := "/connections/{connection}/", "/connections/studio/", map[string]any{"connection": "studio"}
+	path := "/connections/studio/"
 	if subject != "" {
-		resource, path, parameters["subject"] = resource+"subjects/{subject}/", path+"subjects/"+subject+"/", subject
+		path += "subjects/" + subject + "/"
 	}
-	return restEvent(append([]func(map[string]any){set("httpMethod", method), set("resource", resource+tail), set("path", path+tail),
-		set("pathParameters", parameters), place("api.example.com", "/v1"+path+tail)}, changes...)...)
+	return encode(restevent.Request{Method: method, Path: path + tail, Domain: "api.example.com", Identity: signer, ReceivedAt: now}, changes...)
 }
 
 // place is where the request context says that the call went.

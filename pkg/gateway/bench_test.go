@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
+	"github.com/tokenvend/tokenvend/pkg/gateway/restevent"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
@@ -48,41 +50,22 @@ func (*warmCore) Vend(context.Context, vending.Request) (vending.Vended, error) 
 	return freshToken(), nil
 }
 
-// realisticEvent is of the size and shape that API Gateway sends.
+// realisticEvent has the size and the headers of an event from API Gateway.
 func realisticEvent() []byte {
-	headers := map[string]any{}
-	multi := map[string]any{}
+	header := http.Header{}
 	for name, value := range map[string]string{
 		"Accept": "*/*", "Accept-Encoding": "gzip", "CloudFront-Forwarded-Proto": "https", "CloudFront-Is-Desktop-Viewer": "true",
 		"CloudFront-Is-Mobile-Viewer": "false", "CloudFront-Is-SmartTV-Viewer": "false", "CloudFront-Is-Tablet-Viewer": "false",
-		"CloudFront-Viewer-ASN": "16509", "CloudFront-Viewer-Country": "DE", "Host": "abcdefghij.execute-api.eu-central-1.amazonaws.com",
+		"CloudFront-Viewer-ASN": "16509", "CloudFront-Viewer-Country": "DE",
 		"User-Agent": "python-requests/2.32.3", "Via": "1.1 0123456789abcdef0123456789abcdef.cloudfront.net (CloudFront)",
 		"X-Amz-Cf-Id":     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUV==",
 		"X-Amz-Date":      "20260101T120000Z",
-		"X-Amzn-Trace-Id": "Root=1-5e1b4151-5ac6c58f5b5dbd3b5c6d7e8f", "X-Forwarded-For": "192.0.2.1, 198.51.100.2",
-		"X-Forwarded-Port": "443", "X-Forwarded-Proto": "https",
-		"Authorization": "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-central-1/execute-api/aws4_request, SignedHeaders=host;x-amz-date, Signature=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		"X-Amzn-Trace-Id": "Root=1-5e1b4151-5ac6c58f5b5dbd3b5c6d7e8f",
+		"Authorization":   "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-central-1/execute-api/aws4_request, SignedHeaders=host;x-amz-date, Signature=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 	} {
-		headers[name], multi[name] = value, []string{value}
+		header.Set(name, value)
 	}
-	return restEvent(set("headers", headers), set("multiValueHeaders", multi), set("stageVariables", nil),
-		set("queryStringParameters", nil), set("multiValueQueryStringParameters", nil), func(event map[string]any) {
-			c := event["requestContext"].(map[string]any)
-			for key, value := range map[string]any{
-				"resourceId": "abc123", "resourcePath": "/connections/{connection}/token", "httpMethod": "GET",
-				"extendedRequestId": "AbCdEfGhIjKlMnO=", "requestTime": "01/Jan/2026:12:00:00 +0000", "path": "/v1/connections/crm/token",
-				"protocol": "HTTP/1.1", "domainPrefix": "abcdefghij", "requestTimeEpoch": 1767268800000, "deploymentId": "abc123",
-				"domainName": "abcdefghij.execute-api.eu-central-1.amazonaws.com", "apiId": "abcdefghij",
-			} {
-				c[key] = value
-			}
-			id := c["identity"].(map[string]any)
-			for key, value := range map[string]any{
-				"cognitoIdentityPoolId": nil, "cognitoIdentityId": nil, "principalOrgId": "o-abcdefghij", "accessKey": "AKIDEXAMPLE",
-				"cognitoAuthenticationType": nil, "cognitoAuthenticationProvider": nil, "userAgent": "python-requests/2.32.3",
-				"user": "AROAEXAMPLE:session",
-			} {
-				id[key] = value
-			}
-		})
+	caller := signer
+	caller.AccessKey = "AKIDEXAMPLE"
+	return restevent.Request{Path: "/connections/crm/token", Identity: caller, Header: header, SourceIP: "192.0.2.1", ReceivedAt: now}.Encode()
 }

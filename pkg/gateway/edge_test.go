@@ -10,6 +10,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
+	"github.com/tokenvend/tokenvend/pkg/gateway/restevent"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
@@ -97,28 +98,32 @@ func (e *edge) invoke(payload []byte) reply {
 	return r
 }
 
+// signer is the identity of signed requests.
+var signer = restevent.Identity{ARN: "arn:aws:iam::111122223333:role/app", UniqueID: "AROAEXAMPLE:session", AccountID: "111122223333"}
+
+// restEvent is a signed GET of the token of crm, with changes.
 func restEvent(changes ...func(map[string]any)) []byte {
-	event := map[string]any{
-		"resource": "/connections/{connection}/token", "path": "/connections/crm/token", "httpMethod": "GET",
-		"headers":        map[string]any{"Host": "api.example.com"},
-		"pathParameters": map[string]any{"connection": "crm"},
-		"requestContext": map[string]any{
-			"requestId": "request-1", "stage": "v1", "accountId": "999999999999",
-			"identity": map[string]any{
-				"userArn": "arn:aws:iam::111122223333:role/app", "caller": "AROAEXAMPLE:session",
-				"accountId": "111122223333", "sourceIp": "192.0.2.1",
-			},
-		},
-		"body": nil, "isBase64Encoded": false,
+	return encode(restevent.Request{Path: "/connections/crm/token", Identity: signer, ReceivedAt: now}, changes...)
+}
+
+// encode returns the event of a request, with changes.
+func encode(r restevent.Request, changes ...func(map[string]any)) []byte {
+	text := r.Encode()
+	if len(changes) == 0 {
+		return text
+	}
+	var event map[string]any
+	if err := json.Unmarshal(text, &event); err != nil {
+		panic(err)
 	}
 	for _, change := range changes {
 		change(event)
 	}
-	payload, err := json.Marshal(event)
+	text, err := json.Marshal(event)
 	if err != nil {
 		panic(err)
 	}
-	return payload
+	return text
 }
 
 func set(key string, value any) func(map[string]any) {

@@ -15,6 +15,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/consent"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/gateway/pages"
+	"github.com/tokenvend/tokenvend/pkg/gateway/restevent"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
@@ -105,9 +106,8 @@ func (p *porch) checkHeaders(r reply) {
 func visit(method, resource, value string, changes ...func(map[string]any)) []byte {
 	parameter := strings.Trim(resource[strings.IndexByte(resource, '{'):], "{}")
 	path := strings.Replace(resource, "{"+parameter+"}", value, 1)
-	return restEvent(append([]func(map[string]any){set("httpMethod", method), set("resource", resource), set("path", path),
-		set("pathParameters", map[string]any{parameter: value}),
-		identity("userArn", nil), identity("caller", nil), identity("accountId", nil)}, changes...)...)
+	return encode(restevent.Request{Method: method, Resource: resource, Path: path, ReceivedAt: now},
+		append([]func(map[string]any){set("pathParameters", map[string]any{parameter: value})}, changes...)...)
 }
 
 const (
