@@ -10,11 +10,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
-// now is the instant of every test here.
+// now is the current time of every test.
 var now = time.UnixMilli(1767323045678).UTC()
 
-// newClient is a client of the endpoint, of the kind the functions build; a
-// nil transport is the SDK's own. It retries twice without pausing.
+// newClient returns a client of the endpoint, configured like that of the
+// functions; a nil transport is the SDK's own. It retries twice without a pause.
 func newClient(endpoint string, transport http.RoundTripper) *dynamodb.Client {
 	options := dynamodb.Options{
 		Region:       "us-east-1",

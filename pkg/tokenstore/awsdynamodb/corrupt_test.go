@@ -19,9 +19,8 @@ func list(all ...types.AttributeValue) types.AttributeValue {
 	return &types.AttributeValueMemberL{Value: all}
 }
 
-// sound is an item as it stands in the table, nothing wrong with it and every
-// attribute there but those of a lease.
-func sound() attributes {
+// valid returns a valid stored item with every attribute except those of a lease.
+func valid() attributes {
 	return attributes{
 		"schema": num("1"), "version": num("7"), "generation": str("g1"),
 		"token_id": str("9f86d081884c7d65"), "sealed": bin("sealed"),
@@ -38,15 +37,15 @@ func sound() attributes {
 	}
 }
 
-// with returns a sound item with attributes changed; a nil one is taken away.
+// with returns a valid item with changes; a nil value removes an attribute.
 func with(changes attributes) attributes {
-	item := sound()
+	item := valid()
 	maps.Copy(item, changes)
 	maps.DeleteFunc(item, func(_ string, v types.AttributeValue) bool { return v == nil })
 	return item
 }
 
-// under adds the key that the item stands under.
+// under adds the primary key of key to an item.
 func under(key tokenstore.Key, item attributes) attributes {
 	item = maps.Clone(item)
 	if item == nil {
@@ -60,28 +59,29 @@ func under(key tokenstore.Key, item attributes) attributes {
 	return item
 }
 
-// corruptions are the items that must not be believed, each with what is wrong.
+// corruptions lists corrupt items.
 var corruptions = []struct {
 	name string
 	item attributes
-	// bad are the attributes the error names.
+	// bad lists the attributes that the error names.
 	bad string
-	// keepsToken says that mending leaves the token, since only the lease is bad.
+	// keepsToken reports that a repair keeps the token, because only the lease is
+	// corrupt.
 	keepsToken bool
 }{
 	{"BI-72 FI-48 a newer schema", with(attributes{"schema": num("2")}), "schema", false},
 	{"BI-72 no schema", with(attributes{"schema": nil}), "schema", false},
-	{"BI-72 schema is a text", with(attributes{"schema": str("1")}), "schema", false},
-	{"BI-72 nothing but a text", attributes{"version": str("7")}, "version, schema", false},
-	{"BI-72 no version beside a token", with(attributes{"version": nil}), "version", false},
-	{"BI-72 version is a text", with(attributes{"version": str("7")}), "version", false},
+	{"BI-72 schema is a string", with(attributes{"schema": str("1")}), "schema", false},
+	{"BI-72 only a string as version", attributes{"version": str("7")}, "version, schema", false},
+	{"BI-72 no version with a token", with(attributes{"version": nil}), "version", false},
+	{"BI-72 version is a string", with(attributes{"version": str("7")}), "version", false},
 	{"BI-72 version is null", with(attributes{"version": null()}), "version", false},
 	{"BI-75 version is negative", with(attributes{"version": num("-1")}), "version", false},
 	{"BI-75 version overflows", with(attributes{"version": num("9223372036854775808")}), "version", false},
 	{"BI-75 version is about to overflow", with(attributes{"version": num("9223372036854775807")}), "version", false},
 	{"BI-75 version is huge", with(attributes{"version": num("1" + strings.Repeat("0", 60))}), "version", false},
-	{"BI-75 version is no whole number", with(attributes{"version": num("7.5")}), "version", false},
-	{"BI-72 expires_at is a text", with(attributes{"expires_at": str("1767326645678")}), "expires_at", false},
+	{"BI-75 version is not an integer", with(attributes{"version": num("7.5")}), "version", false},
+	{"BI-72 expires_at is a string", with(attributes{"expires_at": str("1767326645678")}), "expires_at", false},
 	{"BI-72 expires_at is missing", with(attributes{"expires_at": nil}), "expires_at", false},
 	{"BI-72 expires_at is negative", with(attributes{"expires_at": num("-1")}), "expires_at", false},
 	{"BI-72 expires_at is in the year 10000", with(attributes{"expires_at": num("253402300800000")}), "expires_at", false},
@@ -89,28 +89,28 @@ var corruptions = []struct {
 	{"BI-72 token_id is missing", with(attributes{"token_id": nil}), "token_id", false},
 	{"BI-72 token_id is a number", with(attributes{"token_id": num("9")}), "token_id", false},
 	{"BI-72 sealed is missing", with(attributes{"sealed": nil}), "sealed", false},
-	{"BI-72 sealed is a text", with(attributes{"sealed": str("sealed")}), "sealed", false},
+	{"BI-72 sealed is a string", with(attributes{"sealed": str("sealed")}), "sealed", false},
 	{"BI-72 generation is a list", with(attributes{"generation": list(str("g1"))}), "generation", false},
 	{"BI-72 declaration is a number", with(attributes{"declaration": num("1")}), "declaration", false},
 	{"BI-72 secret_version is null", with(attributes{"secret_version": null()}), "secret_version", false},
-	{"BI-72 used is a text", with(attributes{"used": str("true")}), "used", false},
+	{"BI-72 used is a string", with(attributes{"used": str("true")}), "used", false},
 	{"BI-72 renew_slot is a number", with(attributes{"renew_slot": nil, "rejected_id": num("1")}), "rejected_id", false},
 	{"BI-72 fail_count is missing", with(attributes{"fail_count": nil}), "fail_count", false},
 	{"BI-72 fail_count is negative", with(attributes{"fail_count": num("-2")}), "fail_count", false},
 	{"BI-72 next_attempt_at is missing", with(attributes{"next_attempt_at": nil}), "next_attempt_at", false},
 	{"BI-72 next_attempt_at is huge", with(attributes{"next_attempt_at": num("1" + strings.Repeat("0", 30))}), "next_attempt_at", false},
-	{"BI-72 fail_status is no status", with(attributes{"fail_status": num("1000")}), "fail_status", false},
-	{"BI-72 failed_at is a text", with(attributes{"failed_at": str("now")}), "failed_at", false},
+	{"BI-72 fail_status is not a status", with(attributes{"fail_status": num("1000")}), "fail_status", false},
+	{"BI-72 failed_at is a string", with(attributes{"failed_at": str("now")}), "failed_at", false},
 	{"BI-72 forced is a number", with(attributes{"forced": num("1")}), "forced", false},
-	{"BI-72 forced holds a text", with(attributes{"forced": list(num("1767323040000"), str("x"))}), "forced", false},
+	{"BI-72 forced contains a string", with(attributes{"forced": list(num("1767323040000"), str("x"))}), "forced", false},
 	{"BI-72 must_load is a number", with(attributes{"must_load": num("1")}), "must_load", false},
-	{"BI-72 variants is a text", with(attributes{"variants": str("v1")}), "variants", false},
-	{"BI-74 lease_until is a text", with(attributes{"lease_owner": str("x"), "lease_until": str("soon")}), "lease_until", true},
+	{"BI-72 variants is a string", with(attributes{"variants": str("v1")}), "variants", false},
+	{"BI-74 lease_until is a string", with(attributes{"lease_owner": str("x"), "lease_until": str("soon")}), "lease_until", true},
 	{"BI-74 lease_until is huge", with(attributes{"lease_owner": str("x"), "lease_until": num("1" + strings.Repeat("0", 30))}), "lease_until", true},
 	{"BI-74 lease_owner is missing", with(attributes{"lease_until": num("1767323055678")}), "lease_owner", true},
 	{"BI-74 lease_owner is a number", with(attributes{"lease_owner": num("1"), "lease_until": num("1767323055678")}), "lease_owner", true},
 	{"BI-74 lease_until is missing", with(attributes{"lease_owner": str("x")}), "lease_until", true},
-	{"BI-75 lease_seq is a text", with(attributes{"lease_seq": str("3")}), "lease_seq", true},
+	{"BI-75 lease_seq is a string", with(attributes{"lease_seq": str("3")}), "lease_seq", true},
 	{"BI-75 lease_seq is negative", with(attributes{"lease_seq": num("-3")}), "lease_seq", true},
 	{"BI-75 lease_seq is huge", with(attributes{"lease_seq": num("1" + strings.Repeat("0", 60))}), "lease_seq", true},
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/storetest"
 )
 
-// engineVariable names the endpoint of a real engine.
+// engineVariable is the variable with the endpoint of a DynamoDB engine.
 const engineVariable = "TOKENVEND_TEST_DYNAMODB"
 
-// engine is a table of its own on the real engine.
+// engine is a new table on a DynamoDB engine.
 type engine struct {
 	client *dynamodb.Client
 	table  string

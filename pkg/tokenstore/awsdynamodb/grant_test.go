@@ -15,41 +15,41 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
 )
 
-// granted returns a sound item that holds a grant, without a ttl, changed.
+// granted returns a valid item with a grant and without a ttl, with changes.
 func granted(changes attributes) attributes {
 	item := with(attributes{"ttl": nil, "ttl_pin": nil})
 	maps.Copy(item, attributes{
 		"grant": bin("a sealed refresh token"), "grant_fp": str("rt_1"), "grant_generation": str("g1"), "grant_client": str("c1"),
 		"grant_expires_at": num("1767423045678"), "consented_by": str("joe"), "consented_at": num("1767323040000"),
 		"refreshed_at": num("1767323045678"),
-		"spend_fp":     str("rt_1"), "spend_by": str("died"), "spend_at": num("1767323045000"), "spend_before": str("-"),
+		"spend_fp":     str("rt_1"), "spend_by": str("crashed"), "spend_at": num("1767323045000"), "spend_before": str("-"),
 	})
 	maps.Copy(item, changes)
 	maps.DeleteFunc(item, func(_ string, v types.AttributeValue) bool { return v == nil })
 	return item
 }
 
-// corruptGrants are what may befall a grant's own attributes, and its mark's.
+// corruptGrants lists changes that make an item with a grant corrupt.
 var corruptGrants = []struct {
 	name    string
 	changes attributes
 	bad     string
 }{
-	{"BI-72 the refresh token is a text", attributes{"grant": str("x")}, "grant"},
+	{"BI-72 the refresh token is a string", attributes{"grant": str("x")}, "grant"},
 	{"BI-72 the refresh token is missing", attributes{"grant": nil}, "grant"},
 	{"BI-72 the fingerprint is missing", attributes{"grant_fp": nil}, "grant_fp"},
 	{"BI-72 the fingerprint is a number", attributes{"grant_fp": num("1")}, "grant_fp"},
-	{"BI-72 nothing is left but who consented", attributes{"grant": nil, "grant_fp": nil, "grant_generation": nil, "grant_client": nil,
+	{"BI-72 only consented_by", attributes{"grant": nil, "grant_fp": nil, "grant_generation": nil, "grant_client": nil,
 		"grant_expires_at": nil, "consented_at": nil, "refreshed_at": nil}, "grant, grant_fp"},
-	{"BI-72 its generation is null", attributes{"grant_generation": null()}, "grant_generation"},
-	{"BI-72 its client is a list", attributes{"grant_client": list()}, "grant_client"},
-	{"BI-72 its end is a text", attributes{"grant_expires_at": str("never")}, "grant_expires_at"},
-	{"BI-72 its consent was before time", attributes{"consented_at": num("-1")}, "consented_at"},
-	{"BI-72 who consented is a number", attributes{"consented_by": num("1")}, "consented_by"},
-	{"BI-72 its latest refresh is a text", attributes{"refreshed_at": str("now")}, "refreshed_at"},
-	{"BI-75 no version beside a grant", attributes{"version": nil, "token_id": nil, "sealed": nil, "minted_at": nil, "expires_at": nil}, "version"},
+	{"BI-72 grant_generation is null", attributes{"grant_generation": null()}, "grant_generation"},
+	{"BI-72 grant_client is a list", attributes{"grant_client": list()}, "grant_client"},
+	{"BI-72 grant_expires_at is a string", attributes{"grant_expires_at": str("never")}, "grant_expires_at"},
+	{"BI-72 consented_at is negative", attributes{"consented_at": num("-1")}, "consented_at"},
+	{"BI-72 consented_by is a number", attributes{"consented_by": num("1")}, "consented_by"},
+	{"BI-72 refreshed_at is a string", attributes{"refreshed_at": str("now")}, "refreshed_at"},
+	{"BI-75 no version with a grant", attributes{"version": nil, "token_id": nil, "sealed": nil, "minted_at": nil, "expires_at": nil}, "version"},
 	{"FI-48 a newer schema", attributes{"schema": num("2")}, "schema"},
-	{"BI-72 the token beside it", attributes{"expires_at": str("soon")}, "expires_at"},
+	{"BI-72 the token's expires_at is a string", attributes{"expires_at": str("soon")}, "expires_at"},
 }
 
 func TestDecodeGrant(t *testing.T) {
@@ -65,7 +65,7 @@ func TestDecodeGrant(t *testing.T) {
 	if d := cmp.Diff(want, got.Grant); d != "" {
 		t.Errorf("grant (-want +got):\n%s", d)
 	}
-	mark := tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(1767323045000)}
+	mark := tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "crashed", StartedAt: fromMillis(1767323045000)}
 	if d := cmp.Diff(mark, got.RefreshAttempt); d != "" {
 		t.Errorf("mark (-want +got):\n%s", d)
 	}
@@ -84,7 +84,7 @@ func TestDecodeCorruptGrant(t *testing.T) {
 			}
 		})
 	}
-	t.Run("BI-74 a bad lease alone does not touch the grant: the next acquisition replaces it", func(t *testing.T) {
+	t.Run("BI-74 a lease that alone is corrupt does not affect the grant: the next acquisition replaces it", func(t *testing.T) {
 		store, _ := scripted(t, found(t, "Item", under(crm, granted(attributes{"lease_owner": str("x")}))))
 		_, err := store.Get(t.Context(), crm, false)
 		if !errors.Is(err, tokenstore.ErrCorrupt) || errors.Is(err, tokenstore.ErrGrantCorrupt) {
@@ -93,20 +93,20 @@ func TestDecodeCorruptGrant(t *testing.T) {
 	})
 }
 
-func TestUnreadableMark(t *testing.T) {
+func TestCorruptRefreshAttempt(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		changes attributes
 		want    tokenstore.RefreshAttempt
 	}{
-		{"BI-72 no fingerprint to be read", attributes{"spend_fp": num("1")},
-			tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(1767323045000)}},
-		{"BI-72 no attempt", attributes{"spend_by": list()}, tokenstore.RefreshAttempt{Fingerprint: "rt_1", StartedAt: fromMillis(1767323045000)}},
-		{"BI-72 no instant", attributes{"spend_at": str("now")}, tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(0)}},
-		{"BI-72 no fingerprint before", attributes{"spend_before": null()},
-			tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "died", StartedAt: fromMillis(1767323045000), Before: "rt_1"}},
+		{"BI-72 corrupt fingerprint", attributes{"spend_fp": num("1")},
+			tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "crashed", StartedAt: fromMillis(1767323045000)}},
+		{"BI-72 corrupt owner", attributes{"spend_by": list()}, tokenstore.RefreshAttempt{Fingerprint: "rt_1", StartedAt: fromMillis(1767323045000)}},
+		{"BI-72 corrupt instant", attributes{"spend_at": str("now")}, tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "crashed", StartedAt: fromMillis(0)}},
+		{"BI-72 corrupt earlier fingerprint", attributes{"spend_before": null()},
+			tokenstore.RefreshAttempt{Fingerprint: "rt_1", Attempt: "crashed", StartedAt: fromMillis(1767323045000), Before: "rt_1"}},
 	} {
-		t.Run(tc.name+": it counts as the mark of what stands", func(t *testing.T) {
+		t.Run(tc.name+": it counts as the mark of the current refresh token", func(t *testing.T) {
 			store, _ := scripted(t, found(t, "Item", under(crm, granted(tc.changes))))
 			got, err := store.Get(t.Context(), crm, false)
 			if err != nil || !cmp.Equal(tc.want, got.RefreshAttempt) {
@@ -116,7 +116,7 @@ func TestUnreadableMark(t *testing.T) {
 	}
 }
 
-// damagedGrants are all items that hold a grant and cannot be read.
+// damagedGrants returns all corrupt items with a grant.
 func damagedGrants() map[string]attributes {
 	all := make(map[string]attributes)
 	for _, tc := range corruptGrants {
@@ -132,8 +132,8 @@ func damagedGrants() map[string]attributes {
 	return all
 }
 
-// besides is an item as it stands but for the attributes of lease and mark,
-// which an acquisition may write before it sees what it has acquired.
+// besides returns an item without the attributes of lease and mark, which an
+// acquisition may write before it sees that the item is corrupt.
 func (e engine) besides(t *testing.T, k tokenstore.Key) attributes {
 	t.Helper()
 	item := e.raw(t, k)
@@ -143,7 +143,7 @@ func (e engine) besides(t *testing.T, k tokenstore.Key) attributes {
 	return item
 }
 
-func TestEngineLeavesCorruptGrantsAlone(t *testing.T) {
+func TestEngineKeepsCorruptGrants(t *testing.T) {
 	e := newEngine(t)
 	store, ctx := e.store(), t.Context()
 	for i, name := range slices.Sorted(maps.Keys(damagedGrants())) {
@@ -152,9 +152,9 @@ func TestEngineLeavesCorruptGrantsAlone(t *testing.T) {
 				k := tokenstore.Key{Connection: fmt.Sprint("grant-", i), Subject: subject}
 				e.put(t, k, damagedGrants()[name])
 				want := e.besides(t, k)
-				for _, spend := range []bool{true, false} {
+				for _, uses := range []bool{true, false} {
 					a := acquire("holder")
-					a.Key, a.UsesRefreshToken = k, spend
+					a.Key, a.UsesRefreshToken = k, uses
 					item, err := store.Acquire(ctx, a)
 					if !errors.Is(err, tokenstore.ErrGrantCorrupt) || !cmp.Equal(item, tokenstore.Item{Key: k}) {
 						t.Errorf("Acquire: %+v, %v, want ErrGrantCorrupt", item, err)
@@ -175,7 +175,7 @@ func TestEngineLeavesCorruptGrantsAlone(t *testing.T) {
 	}
 }
 
-func TestEngineForgetsCorruptGrantsWhenTold(t *testing.T) {
+func TestEngineDropsCorruptGrants(t *testing.T) {
 	e := newEngine(t)
 	store, ctx := e.store(), t.Context()
 	for i, name := range slices.Sorted(maps.Keys(damagedGrants())) {
@@ -199,15 +199,15 @@ func TestEngineForgetsCorruptGrantsWhenTold(t *testing.T) {
 	}
 }
 
-// What a rotating server just issued is saved even beside what cannot be read.
-func TestEngineSavesTheRefreshTokenOfACorruptItem(t *testing.T) {
+// A new refresh token is stored even in a corrupt item.
+func TestEngineStoresTheRefreshTokenOfACorruptItem(t *testing.T) {
 	e := newEngine(t)
 	e.put(t, crm, granted(attributes{"version": str("7"), "expires_at": str("soon"), "spend_by": str("holder")}))
 	c := commit("holder", 7)
-	c.Consumed, c.Grant = "rt_1", tokenstore.SealedGrant{Fingerprint: "rt_2", Sealed: []byte("the living one")}
+	c.Consumed, c.Grant = "rt_1", tokenstore.SealedGrant{Fingerprint: "rt_2", Sealed: []byte("the new one")}
 	item, err := e.store().Commit(t.Context(), c)
 	raw := e.raw(t, crm)
-	if err != nil || item.Grant.Fingerprint != "rt_2" || !cmp.Equal(raw["grant"], bin("the living one"), sameAttributes) {
+	if err != nil || item.Grant.Fingerprint != "rt_2" || !cmp.Equal(raw["grant"], bin("the new one"), sameAttributes) {
 		t.Errorf("CR-07 Commit: %+v, %v", item.Grant, err)
 	}
 	if !cmp.Equal(raw["version"], str("7"), sameAttributes) || raw["spend_by"] != nil {
@@ -215,16 +215,16 @@ func TestEngineSavesTheRefreshTokenOfACorruptItem(t *testing.T) {
 	}
 }
 
-func TestEngineLostAnswersOfGrants(t *testing.T) {
+func TestEngineLostResponsesOfGrants(t *testing.T) {
 	e := newEngine(t)
-	transport := &deaf{}
+	transport := &lossy{}
 	e.client = newClient(*e.client.Options().BaseEndpoint, transport)
 	store, ctx := e.store(), t.Context()
 	grant := func(id string) tokenstore.SealedGrant {
 		return tokenstore.SealedGrant{Fingerprint: id, Sealed: []byte(id)}
 	}
 	transport.lose = true
-	item, err := store.StoreGrant(ctx, tokenstore.StoreGrant{Key: crm, Owner: "adopter", Grant: grant("rt_1"), Now: now})
+	item, err := store.StoreGrant(ctx, tokenstore.StoreGrant{Key: crm, Owner: "consenter", Grant: grant("rt_1"), Now: now})
 	if err != nil || item.Version != 1 {
 		t.Fatalf("FI-30 StoreGrant whose answer was lost: %+v, %v", item, err)
 	}
@@ -248,11 +248,11 @@ func TestEngineLostAnswersOfGrants(t *testing.T) {
 	transport.lose = true
 	was, err := store.Drop(ctx, tokenstore.Drop{Key: crm, Grant: true, Now: now})
 	if err != nil || was.Grant.Fingerprint != "rt_2" || was.Token.ID == "" {
-		t.Errorf("CR-36 Drop whose answer was lost returned %+v, %v; want what is to be revoked", was, err)
+		t.Errorf("CR-36 Drop whose response was lost returned %+v, %v; want the grant to revoke", was, err)
 	}
 }
 
-func TestEngineListsUnreadableSubjects(t *testing.T) {
+func TestEngineListsCorruptSubjects(t *testing.T) {
 	e := newEngine(t)
 	for _, name := range []string{"ann", "bob", "joe"} {
 		item := granted(nil)
@@ -266,7 +266,7 @@ func TestEngineListsUnreadableSubjects(t *testing.T) {
 		t.Fatalf("Subjects: %d items, next %q, %v", len(items), next, err)
 	}
 	if d := cmp.Diff(tokenstore.Item{Key: tokenstore.Key{Connection: "crm", Subject: "bob"}}, items[1]); d != "" {
-		t.Errorf("BI-72 the unreadable one (-want +got):\n%s", d)
+		t.Errorf("BI-72 the corrupt item (-want +got):\n%s", d)
 	}
 	if items[0].Version == 0 || items[2].Version == 0 {
 		t.Error("BI-72 the others cannot be told from it")
@@ -276,8 +276,8 @@ func TestEngineListsUnreadableSubjects(t *testing.T) {
 func TestGrantRequests(t *testing.T) {
 	mine := granted(attributes{"lease_owner": str("me"), "lease_until": num("1767323055678"), "spend_by": str("me")})
 	taken := granted(attributes{"lease_owner": str("they"), "lease_until": num("1767323055678"), "spend_by": str("they")})
-	moved := granted(attributes{"version": num("9"), "lease_owner": str("me"), "lease_until": num("1767323055678"), "spend_by": str("me")})
-	landed := granted(attributes{"version": num("12"), "grant_fp": str("rt_2")})
+	changed := granted(attributes{"version": num("9"), "lease_owner": str("me"), "lease_until": num("1767323055678"), "spend_by": str("me")})
+	applied := granted(attributes{"version": num("12"), "grant_fp": str("rt_2")})
 	fine := found(t, "Attributes", mine)
 	take := func(ctx context.Context, s *awsdynamodb.Table) error {
 		a := acquire("me")
@@ -307,19 +307,19 @@ func TestGrantRequests(t *testing.T) {
 		err     error
 	}{
 		{"CR-12 lease and mark are one write", take, []answer{fine}, "UpdateItem", nil},
-		{"FI-29 a lease found to be mine and marked is had without another", take, []answer{conditionFailed(t, mine)}, "UpdateItem", nil},
+		{"FI-29 a lease that the owner already has and marked needs no second write", take, []answer{conditionFailed(t, mine)}, "UpdateItem", nil},
 		{"CR-12 both tokens are one write", save, []answer{fine}, "UpdateItem", nil},
-		{"CR-07 under a lost lease they are two", save, []answer{conditionFailed(t, taken), fine}, "UpdateItem UpdateItem", nil},
-		{"CR-07 a moved version is two", save, []answer{conditionFailed(t, moved), fine}, "UpdateItem UpdateItem", nil},
-		{"CR-07 lease and version lost one after the other are three", save, []answer{conditionFailed(t, taken), conditionFailed(t, moved), fine}, "UpdateItem UpdateItem UpdateItem", nil},
-		{"CR-36 our own new one is success", save, []answer{conditionFailed(t, landed)}, "UpdateItem", nil},
-		{"CR-07 another one is superseded", save, []answer{conditionFailed(t, granted(attributes{"grant_fp": str("rt_9")}))}, "UpdateItem", tokenstore.ErrSuperseded},
-		{"CR-07 while it stands it is never called superseded", save, []answer{conditionFailed(t, mine)},
+		{"CR-07 after a lost lease they are two", save, []answer{conditionFailed(t, taken), fine}, "UpdateItem UpdateItem", nil},
+		{"CR-07 after a changed version they are two", save, []answer{conditionFailed(t, changed), fine}, "UpdateItem UpdateItem", nil},
+		{"CR-07 after a lost lease and then a changed version they are three", save, []answer{conditionFailed(t, taken), conditionFailed(t, changed), fine}, "UpdateItem UpdateItem UpdateItem", nil},
+		{"CR-36 the commit's own new refresh token is success", save, []answer{conditionFailed(t, applied)}, "UpdateItem", nil},
+		{"CR-07 another refresh token is superseded", save, []answer{conditionFailed(t, granted(attributes{"grant_fp": str("rt_9")}))}, "UpdateItem", tokenstore.ErrSuperseded},
+		{"CR-07 the current refresh token is never superseded", save, []answer{conditionFailed(t, mine)},
 			"UpdateItem UpdateItem UpdateItem UpdateItem UpdateItem", tokenstore.ErrUnavailable},
-		{"CR-16 a drop beside a grant is two", drop, []answer{conditionFailed(t, mine), fine}, "UpdateItem UpdateItem", nil},
-		{"CR-16 a drop that never finds the item still gives up", drop, []answer{conditionFailed(t, mine)},
+		{"CR-16 a drop of an item with a grant is two", drop, []answer{conditionFailed(t, mine), fine}, "UpdateItem UpdateItem", nil},
+		{"CR-16 a drop of an item that keeps changing ends", drop, []answer{conditionFailed(t, mine)},
 			"UpdateItem UpdateItem UpdateItem UpdateItem UpdateItem UpdateItem", tokenstore.ErrUnavailable},
-		{"CR-33 a disconnection looks first", disconnect, []answer{found(t, "Item", mine), fine}, "GetItem UpdateItem", nil},
+		{"CR-33 a disconnection reads first", disconnect, []answer{found(t, "Item", mine), fine}, "GetItem UpdateItem", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			store, script := scripted(t, tc.answers...)

@@ -15,22 +15,21 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
 )
 
-// answer is one scripted answer of the endpoint.
+// answer is one scripted response of the endpoint.
 type answer struct {
 	status int
 	body   string
 }
 
-// script is an endpoint that gives its answers in order, the last one for
-// ever, and keeps the requests. It knows nothing of tables: it speaks the
-// protocol's frames only.
+// script is an endpoint that returns its answers in order, repeats the last one,
+// and records the requests. It does not evaluate them.
 type script struct {
 	mu       sync.Mutex
 	answers  []answer
 	requests []request
 }
 
-// request is one request: the operation's name, and its JSON members.
+// request is one request: the name of the operation and its JSON members.
 type request struct {
 	operation string
 	members   map[string]any
@@ -53,7 +52,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, next.body)
 }
 
-// operations are the requests so far, by name.
+// operations returns the names of the requests so far.
 func (s *script) operations() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +71,7 @@ func scripted(t *testing.T, answers ...answer) (*awsdynamodb.Table, *script) {
 	return awsdynamodb.New(awsdynamodb.Config{Client: newClient(server.URL, nil), Table: "tokens"}), s
 }
 
-// wire writes attributes as the protocol does.
+// wire encodes attributes as the protocol does.
 func wire(t *testing.T, item attributes) any {
 	t.Helper()
 	out := make(map[string]any, len(item))
@@ -108,13 +107,13 @@ func wireValue(t *testing.T, v types.AttributeValue) any {
 	return nil
 }
 
-// found is the answer that has attributes under the member of that name.
+// found returns an answer with attributes in the named member.
 func found(t *testing.T, member string, item attributes) answer {
 	return framed(t, 200, map[string]any{member: wire(t, item)})
 }
 
-// conditionFailed is the answer to a write whose condition failed; a nil item
-// is an engine that does not return it.
+// conditionFailed returns the answer to a write whose condition failed. A nil item
+// is the answer of an engine that does not return the item.
 func conditionFailed(t *testing.T, item attributes) answer {
 	members := map[string]any{
 		"__type":  "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
@@ -135,7 +134,7 @@ func framed(t *testing.T, status int, members map[string]any) answer {
 	return answer{status: status, body: string(body)}
 }
 
-// parseValue reads the wire form of a value that a write sets.
+// parseValue decodes the wire form of a value.
 func parseValue(t *testing.T, value any) types.AttributeValue {
 	t.Helper()
 	members, _ := value.(map[string]any)

@@ -27,7 +27,7 @@ func scriptedSessions(t *testing.T, answers ...answer) (*awsdynamodb.Table, *scr
 	return awsdynamodb.New(awsdynamodb.Config{Client: newClient(server.URL, nil), Table: "tokens"}), s
 }
 
-func soundSession(changes attributes) attributes {
+func validSession(changes attributes) attributes {
 	item := attributes{
 		"pk": str("session/s1"), "sk": str("session"), "schema": num("1"), "version": num("2"),
 		"session": bin("text"), "ttl": num("1767330000"),
@@ -52,11 +52,11 @@ func TestCorruptSession(t *testing.T) {
 		{"BI-72 no text", attributes{"session": nil}, "session"},
 		{"BI-72 the text is a number", attributes{"session": num("1")}, "session"},
 		{"BI-72 no ttl", attributes{"ttl": nil}, "ttl"},
-		{"BI-72 the ttl is a text", attributes{"ttl": str("soon")}, "ttl"},
+		{"BI-72 the ttl is a string", attributes{"ttl": str("soon")}, "ttl"},
 		{"FI-48 a newer schema", attributes{"schema": num("2")}, "schema"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, _ := scriptedSessions(t, found(t, "Item", soundSession(tc.changes)))
+			s, _ := scriptedSessions(t, found(t, "Item", validSession(tc.changes)))
 			got, err := s.Session(t.Context(), "s1")
 			if want := "item corrupt: unusable " + tc.bad; !errors.Is(err, tokenstore.ErrCorrupt) || err.Error() != want {
 				t.Errorf("Session: %v, want %s", err, want)
@@ -68,7 +68,7 @@ func TestCorruptSession(t *testing.T) {
 	}
 }
 
-// A policy confines the public function to these operations on this leading key.
+// An IAM policy limits the public function to these operations on this leading key.
 func TestSessionRequests(t *testing.T) {
 	s, script := scriptedSessions(t, answer{200, "{}"})
 	if _, err := s.Session(t.Context(), "s1"); err != nil {
@@ -91,21 +91,21 @@ func TestSessionRequests(t *testing.T) {
 	}
 }
 
-func TestLostAnswerOfASession(t *testing.T) {
+func TestLostResponseOfASession(t *testing.T) {
 	w := tokenstore.Session{ID: "s1", Version: 1, Text: []byte("text"), DeleteAfter: now}
 	for _, tc := range []struct {
-		name   string
-		stands answer
-		want   error
+		name    string
+		current answer
+		want    error
 	}{
-		{"CR-36 the write found to have landed", found(t, "Item", soundSession(nil)), nil},
-		{"CR-36 another's write", found(t, "Item", soundSession(attributes{"session": bin("other")})), tokenstore.ErrSuperseded},
-		{"CR-36 a later write of the same text", found(t, "Item", soundSession(attributes{"version": num("3")})), tokenstore.ErrSuperseded},
-		{"CR-36 a session that is gone", answer{200, "{}"}, tokenstore.ErrSuperseded},
-		{"BI-72 a session that cannot be read", found(t, "Item", soundSession(attributes{"version": str("2")})), tokenstore.ErrSuperseded},
+		{"CR-36 the write was applied", found(t, "Item", validSession(nil)), nil},
+		{"CR-36 another write", found(t, "Item", validSession(attributes{"session": bin("other")})), tokenstore.ErrSuperseded},
+		{"CR-36 a later write of the same text", found(t, "Item", validSession(attributes{"version": num("3")})), tokenstore.ErrSuperseded},
+		{"CR-36 a deleted session", answer{200, "{}"}, tokenstore.ErrSuperseded},
+		{"BI-72 a corrupt session", found(t, "Item", validSession(attributes{"version": str("2")})), tokenstore.ErrSuperseded},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, _ := scriptedSessions(t, conditionFailed(t, nil), tc.stands)
+			s, _ := scriptedSessions(t, conditionFailed(t, nil), tc.current)
 			got, err := s.WriteSession(t.Context(), w)
 			if !errors.Is(err, tc.want) || err == nil && got.Version != 2 {
 				t.Errorf("WriteSession: %+v, %v, want %v", got, err, tc.want)

@@ -20,8 +20,8 @@ var sameAttributes = cmp.Options{
 	cmp.Transformer("set", func(v *types.AttributeValueMemberSS) []string { return slices.Sorted(slices.Values(v.Value)) }),
 }
 
-// realisticKey and realistic are a renewal as a deployment makes it: a token
-// of 300 bytes, sealed together with what is needed to serve it.
+// realisticKey and realistic are a typical renewal: a token of 300 bytes, sealed
+// together with what is needed to serve it.
 var realisticKey = tokenstore.Key{Connection: "creative-force-production"}
 
 func realistic(version int64) (tokenstore.Acquire, tokenstore.Commit) {
@@ -40,9 +40,9 @@ func realistic(version int64) (tokenstore.Acquire, tokenstore.Commit) {
 		}
 }
 
-// itemSize is the size that DynamoDB bills: names and values in UTF-8, a
-// number a byte for each two significant digits and one more (at most 21), a
-// list three bytes and one for each element.
+// itemSize returns the size that DynamoDB bills: names and values in UTF-8; for a
+// number, one byte for two significant digits and one more (at most 21); for a
+// list, three bytes and one for each element.
 func itemSize(item attributes) int {
 	size := 0
 	for name, value := range item {
@@ -71,8 +71,8 @@ func valueSize(value types.AttributeValue) int {
 	return 1
 }
 
-// TestItemSize adds up what a renewal writes; an attribute that a write
-// computes counts as the number it becomes.
+// TestItemSize adds up what a renewal writes. A computed attribute counts as the
+// resulting number.
 func TestItemSize(t *testing.T) {
 	store, script := scripted(t, answer{200, "{}"})
 	a, c := realistic(7)

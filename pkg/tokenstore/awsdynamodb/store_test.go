@@ -29,7 +29,7 @@ func commit(owner string, version int64) tokenstore.Commit {
 
 func TestDecode(t *testing.T) {
 	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-	store, _ := scripted(t, found(t, "Item", under(crm, sound())))
+	store, _ := scripted(t, found(t, "Item", under(crm, valid())))
 	got, err := store.Get(t.Context(), crm, false)
 	if err != nil {
 		t.Fatalf("Get: %v", err)
@@ -75,7 +75,7 @@ func TestRequests(t *testing.T) {
 	free := with(attributes{"lease_owner": nil})
 	mine := with(attributes{"lease_owner": str("me"), "lease_until": num("1767323055678")})
 	theirs := with(attributes{"lease_owner": str("they"), "lease_until": num("1767323055678")})
-	landed := with(attributes{"version": num("8"), "token_id": str("token_1")})
+	applied := with(attributes{"version": num("8"), "token_id": str("token_1")})
 	get := func(consistent bool) func(context.Context, *awsdynamodb.Table) error {
 		return func(ctx context.Context, s *awsdynamodb.Table) error {
 			_, err := s.Get(ctx, crm, consistent)
@@ -115,39 +115,39 @@ func TestRequests(t *testing.T) {
 		err     error
 	}{
 		{"CR-29 a vend is one read", get(false), []answer{found(t, "Item", free)}, "GetItem", nil},
-		{"CR-29 a consistent one too", get(true), []answer{found(t, "Item", free)}, "GetItem", nil},
+		{"CR-29 a consistent vend is one read", get(true), []answer{found(t, "Item", free)}, "GetItem", nil},
 		{"CR-04 the lease is one write", take, []answer{fine}, "UpdateItem", nil},
-		{"CR-04 a lease not had is one write where the engine returns the item", take, []answer{refused}, "UpdateItem", tokenstore.ErrHeld},
-		{"CR-04 a lease not had is a write and a read where it does not", take, []answer{gone, found(t, "Item", theirs)}, "UpdateItem GetItem", tokenstore.ErrHeld},
-		{"CR-36 a lease found to be mine is had", take, []answer{conditionFailed(t, mine), fine}, "UpdateItem UpdateItem", nil},
-		{"CR-04 a lease given up in between is tried for once more", take, []answer{conditionFailed(t, free), fine}, "UpdateItem UpdateItem", nil},
-		{"CR-04 lost again to another", take, []answer{conditionFailed(t, free), refused}, "UpdateItem UpdateItem", tokenstore.ErrHeld},
-		{"CR-04 for ever changing is given up", take, []answer{conditionFailed(t, free)}, "UpdateItem UpdateItem UpdateItem UpdateItem", tokenstore.ErrHeld},
+		{"CR-04 a refused lease is one write if the engine returns the item", take, []answer{refused}, "UpdateItem", tokenstore.ErrHeld},
+		{"CR-04 a refused lease is a write and a read if the engine does not", take, []answer{gone, found(t, "Item", theirs)}, "UpdateItem GetItem", tokenstore.ErrHeld},
+		{"CR-36 a lease that the owner already has is acquired", take, []answer{conditionFailed(t, mine), fine}, "UpdateItem UpdateItem", nil},
+		{"CR-04 a lease released in between is acquired in a second write", take, []answer{conditionFailed(t, free), fine}, "UpdateItem UpdateItem", nil},
+		{"CR-04 a second write that another owner precedes", take, []answer{conditionFailed(t, free), refused}, "UpdateItem UpdateItem", tokenstore.ErrHeld},
+		{"CR-04 an item that keeps changing ends as held", take, []answer{conditionFailed(t, free)}, "UpdateItem UpdateItem UpdateItem UpdateItem", tokenstore.ErrHeld},
 		{"CR-07 a commit is one write", save, []answer{fine}, "UpdateItem", nil},
-		{"CR-07 a commit under a lost lease is two", save, []answer{refused, fine}, "UpdateItem UpdateItem", nil},
-		{"CR-07 a commit of a moved version is one", save, []answer{conditionFailed(t, with(attributes{"version": num("9")}))}, "UpdateItem", tokenstore.ErrSuperseded},
-		{"CR-36 a commit found to have landed", save, []answer{gone, found(t, "Item", landed)}, "UpdateItem GetItem", nil},
-		{"CR-36 a second write found to have landed", save, []answer{refused, conditionFailed(t, landed)}, "UpdateItem UpdateItem", nil},
-		{"CR-07 a commit refused for no reason ends", save, []answer{refused}, "UpdateItem UpdateItem", tokenstore.ErrSuperseded},
-		{"BI-72 a commit onto an unreadable item is superseded", save, []answer{conditionFailed(t, attributes{"version": str("7")})}, "UpdateItem", tokenstore.ErrSuperseded},
-		{"CR-18 a failure with nothing usable is one write", fail, []answer{fine}, "UpdateItem", nil},
-		{"CR-16 a failure beside a living token is two, the ttl stays", fail, []answer{gone, fine}, "UpdateItem UpdateItem", nil},
-		{"CR-18 a failure under a lost lease ends when the engine says so", fail, []answer{refused}, "UpdateItem UpdateItem", nil},
-		{"CR-18 a failure under a lost lease reads nothing", fail, []answer{gone}, "UpdateItem UpdateItem UpdateItem", nil},
-		{"CR-12 a failure beside another attempt's mark is three, the mark stays", fail, []answer{gone, conditionFailed(t, mine), fine}, "UpdateItem UpdateItem UpdateItem", nil},
+		{"CR-07 a commit after a lost lease is two", save, []answer{refused, fine}, "UpdateItem UpdateItem", nil},
+		{"CR-07 a commit of a changed version is one", save, []answer{conditionFailed(t, with(attributes{"version": num("9")}))}, "UpdateItem", tokenstore.ErrSuperseded},
+		{"CR-36 a commit that was applied", save, []answer{gone, found(t, "Item", applied)}, "UpdateItem GetItem", nil},
+		{"CR-36 a second write that was applied", save, []answer{refused, conditionFailed(t, applied)}, "UpdateItem UpdateItem", nil},
+		{"CR-07 a commit refused without a visible reason ends", save, []answer{refused}, "UpdateItem UpdateItem", tokenstore.ErrSuperseded},
+		{"BI-72 a commit to a corrupt item is superseded", save, []answer{conditionFailed(t, attributes{"version": str("7")})}, "UpdateItem", tokenstore.ErrSuperseded},
+		{"CR-18 a failure without a valid token is one write", fail, []answer{fine}, "UpdateItem", nil},
+		{"CR-16 a failure with a valid token is two, the ttl is kept", fail, []answer{gone, fine}, "UpdateItem UpdateItem", nil},
+		{"CR-18 a failure after a lost lease ends if the engine returns the item", fail, []answer{refused}, "UpdateItem UpdateItem", nil},
+		{"CR-18 a failure after a lost lease reads nothing", fail, []answer{gone}, "UpdateItem UpdateItem UpdateItem", nil},
+		{"CR-12 a failure with another attempt's mark is three, the mark is kept", fail, []answer{gone, conditionFailed(t, mine), fine}, "UpdateItem UpdateItem UpdateItem", nil},
 		{"CR-04 a release is one write", release, []answer{fine}, "UpdateItem", nil},
-		{"CR-04 a release of a lost lease ends when the engine says so", release, []answer{refused}, "UpdateItem", nil},
+		{"CR-04 a release of a lost lease ends if the engine returns the item", release, []answer{refused}, "UpdateItem", nil},
 		{"CR-04 a release of a lost lease reads nothing", release, []answer{gone}, "UpdateItem UpdateItem", nil},
-		{"CR-12 a release beside another attempt's mark is two", release, []answer{conditionFailed(t, mine), fine}, "UpdateItem UpdateItem", nil},
+		{"CR-12 a release with another attempt's mark is two", release, []answer{conditionFailed(t, mine), fine}, "UpdateItem UpdateItem", nil},
 		{"CR-23 a rejection is one write", reject, []answer{fine}, "UpdateItem", nil},
 		{"CR-23 a rejection of a missing item", reject, []answer{gone, {200, "{}"}}, "UpdateItem GetItem", tokenstore.ErrSuperseded},
-		{"BI-72 a rejection of an unreadable item", reject, []answer{conditionFailed(t, attributes{"version": str("7")})}, "UpdateItem", tokenstore.ErrSuperseded},
+		{"BI-72 a rejection of a corrupt item", reject, []answer{conditionFailed(t, attributes{"version": str("7")})}, "UpdateItem", tokenstore.ErrSuperseded},
 		{"CR-21 a drop is one write", drop, []answer{fine}, "UpdateItem", nil},
-		{"BI-75 a drop of a version that does not count is two", drop, []answer{conditionFailed(t, attributes{"version": str("7")}), fine}, "UpdateItem UpdateItem", nil},
+		{"BI-75 a drop of a corrupt version is two", drop, []answer{conditionFailed(t, attributes{"version": str("7")}), fine}, "UpdateItem UpdateItem", nil},
 		{"CR-30 a mark is one write", used, []answer{fine}, "UpdateItem", nil},
-		{"CR-30 a mark of a moved version reads nothing", used, []answer{gone}, "UpdateItem", nil},
+		{"CR-30 a mark of a changed version reads nothing", used, []answer{gone}, "UpdateItem", nil},
 		{"CR-37 a variant is one write", variant, []answer{fine}, "UpdateItem", nil},
-		{"BI-72 a variant beside unreadable ones", variant, []answer{gone}, "UpdateItem UpdateItem", tokenstore.ErrCorrupt},
+		{"BI-72 a variant with corrupt variants", variant, []answer{gone}, "UpdateItem UpdateItem", tokenstore.ErrCorrupt},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			store, script := scripted(t, tc.answers...)
@@ -183,7 +183,7 @@ func TestErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		answer answer
-		// tries is how many requests a retrying client makes of it.
+		// tries is the number of requests of a client that retries.
 		tries int
 		says  string
 	}{
@@ -195,8 +195,8 @@ func TestErrors(t *testing.T) {
 		{"FI-26 no table", refusal(400, "ResourceNotFoundException"), 1, "ResourceNotFoundException"},
 		{"FI-50 access denied", refusal(400, "AccessDeniedException"), 1, "AccessDeniedException"},
 		{"FI-50 expired credentials", refusal(400, "ExpiredTokenException"), 1, "ExpiredTokenException"},
-		{"INV-6 a code that is no word", refusal(400, "Bad code "+canary), 1, "HTTP status 400"},
-		{"INV-6 an answer that is no JSON", answer{200, canary}, 1, ""},
+		{"INV-6 a code that is not a word", refusal(400, "Bad code "+canary), 1, "HTTP status 400"},
+		{"INV-6 a response that is not JSON", answer{200, canary}, 1, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			store, script := scripted(t, tc.answer)
@@ -217,7 +217,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// broken is a transport on which nothing arrives.
+// broken is a transport that fails every request.
 type broken struct{ err error }
 
 func (b broken) RoundTrip(*http.Request) (*http.Response, error) { return nil, b.err }
@@ -247,7 +247,7 @@ func TestTransportErrors(t *testing.T) {
 	}
 }
 
-// hanging is a transport that answers nothing, and under which the caller gives up.
+// hanging is a transport that never responds and cancels the caller's context.
 type hanging struct{ giveUp func() }
 
 func (h hanging) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -256,7 +256,7 @@ func (h hanging) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-func TestContextEndsUnderWay(t *testing.T) {
+func TestContextEndsDuringRequest(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	client := newClient("http://127.0.0.1:1", hanging{cancel})
 	store := awsdynamodb.New(awsdynamodb.Config{Client: client, Table: "tokens"})

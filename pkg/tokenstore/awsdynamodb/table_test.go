@@ -27,7 +27,7 @@ func (e engine) put(t *testing.T, key tokenstore.Key, item attributes) {
 	}
 }
 
-// raw reads an item as it stands in the table.
+// raw reads the attributes of an item.
 func (e engine) raw(t *testing.T, key tokenstore.Key) attributes {
 	t.Helper()
 	out, err := e.client.GetItem(t.Context(), &dynamodb.GetItemInput{
@@ -39,7 +39,7 @@ func (e engine) raw(t *testing.T, key tokenstore.Key) attributes {
 	return out.Item
 }
 
-func TestEngineMendsCorruptItems(t *testing.T) {
+func TestEngineRepairsCorruptItems(t *testing.T) {
 	e := newEngine(t)
 	store := e.store()
 	for i, tc := range corruptions {
@@ -67,26 +67,26 @@ func TestEngineMendsCorruptItems(t *testing.T) {
 	}
 }
 
-// meddler is a client that lets somebody else act after its first write.
-type meddler struct {
+// interceptor is a client that calls after once, after its first write.
+type interceptor struct {
 	*dynamodb.Client
-	meddle func()
+	after func()
 }
 
-func (m *meddler) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+func (m *interceptor) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	out, err := m.Client.UpdateItem(ctx, in, o...)
-	if meddle := m.meddle; meddle != nil {
-		m.meddle = nil
-		meddle()
+	if after := m.after; after != nil {
+		m.after = nil
+		after()
 	}
 	return out, err
 }
 
-// A late holder commits between the two writes of a mending: what it saved must stay.
-func TestEngineMendsNothingThatHasMovedOn(t *testing.T) {
+// A late owner commits between the two writes of a repair; its token must be kept.
+func TestEngineDoesNotRepairAChangedItem(t *testing.T) {
 	e := newEngine(t)
 	e.put(t, crm, with(attributes{"expires_at": str("soon")}))
-	client := &meddler{Client: e.client, meddle: func() {
+	client := &interceptor{Client: e.client, after: func() {
 		if _, err := e.store().Commit(t.Context(), commit("late", 7)); err != nil {
 			t.Errorf("late Commit: %v", err)
 		}
@@ -109,7 +109,7 @@ func TestEngineDropsCorruptItems(t *testing.T) {
 				t.Fatalf("Drop: %v", err)
 			}
 			if raw := e.raw(t, k); raw["token_id"] != nil || cmp.Equal(raw["version"], tc.item["version"], sameAttributes) {
-				t.Errorf("dropped, yet token %v stands at version %v", raw["token_id"], raw["version"])
+				t.Errorf("dropped, but token %v is stored at version %v", raw["token_id"], raw["version"])
 			}
 			a := acquire("holder")
 			a.Key = k
@@ -143,7 +143,7 @@ func TestEngineTTL(t *testing.T) {
 		}
 		return nil
 	}
-	adopt := func(k tokenstore.Key, owner string, version int64) error {
+	storeGrant := func(k tokenstore.Key, owner string, version int64) error {
 		grant := tokenstore.SealedGrant{Fingerprint: "rt_1", Sealed: []byte("sealed")}
 		_, err := store.StoreGrant(ctx, tokenstore.StoreGrant{Key: k, Owner: owner, Version: version, Grant: grant, Now: now})
 		return err
@@ -165,49 +165,49 @@ func TestEngineTTL(t *testing.T) {
 	}{
 		{"CR-16 lease", "", nil, func(k tokenstore.Key) error { return take(k, "a") }, lease.Add(day)},
 		{"CR-16 token", "", nil, func(k tokenstore.Key) error { return errors.Join(take(k, "a"), save(k, "a")) }, expiry.Add(day)},
-		{"CR-16 token that ends before another's lease", "", nil, func(k tokenstore.Key) error {
+		{"CR-16 token that expires before another owner's lease", "", nil, func(k tokenstore.Key) error {
 			late := acquire("b")
 			late.Key, late.TTL = k, 2*time.Hour
 			_, err := store.Acquire(ctx, late)
 			return errors.Join(err, save(k, "a"))
 		}, now.Add(2*time.Hour + day)},
-		{"CR-16 lease on a living token", "", nil, func(k tokenstore.Key) error {
+		{"CR-16 lease on a valid token", "", nil, func(k tokenstore.Key) error {
 			return errors.Join(take(k, "a"), save(k, "a"), take(k, "b"))
 		}, expiry.Add(day)},
-		{"CR-16 lease on an item about to be swept", "", with(attributes{"ttl": num(strconv.FormatInt(now.Unix()+1, 10)), "ttl_pin": nil, "expires_at": num("1767000000000")}),
+		{"CR-16 lease on an item about to expire", "", with(attributes{"ttl": num(strconv.FormatInt(now.Unix()+1, 10)), "ttl_pin": nil, "expires_at": num("1767000000000")}),
 			func(k tokenstore.Key) error { return take(k, "a") }, lease.Add(day)},
-		{"CR-16 lease on an item with a ttl that is a text", "", with(attributes{"ttl": str("soon"), "ttl_pin": nil}),
+		{"CR-16 lease on an item with a ttl that is a string", "", with(attributes{"ttl": str("soon"), "ttl_pin": nil}),
 			func(k tokenstore.Key) error { return take(k, "a") }, time.UnixMilli(1767326645678).Add(day)},
-		{"CR-16 failure with nothing usable", "", nil, func(k tokenstore.Key) error {
+		{"CR-16 failure without a valid token", "", nil, func(k tokenstore.Key) error {
 			return errors.Join(take(k, "a"), fail(k, "a", now.Add(15*time.Minute)))
 		}, now.Add(15*time.Minute + day)},
-		{"CR-16 failure beside a living token", "", nil, func(k tokenstore.Key) error {
+		{"CR-16 failure with a valid token", "", nil, func(k tokenstore.Key) error {
 			return errors.Join(take(k, "a"), save(k, "a"), take(k, "b"), fail(k, "b", now.Add(15*time.Minute)))
 		}, expiry.Add(day)},
 		{"CR-16 drop of a missing item", "", nil, func(k tokenstore.Key) error {
 			_, err := store.Drop(ctx, tokenstore.Drop{Key: k, Now: now})
 			return err
 		}, now.Add(day)},
-		{"CR-16 an item that lists variants is not swept", "", nil, func(k tokenstore.Key) error {
+		{"CR-16 an item that lists variants does not expire", "", nil, func(k tokenstore.Key) error {
 			return errors.Join(store.AddVariant(ctx, k, "v1"), take(k, "a"), save(k, "a"), take(k, "b"), fail(k, "b", now))
 		}, time.Unix(253402300799, 0)},
-		{"CR-16 an item with a grant has none, whatever is done to it", "", nil, func(k tokenstore.Key) error {
-			return errors.Join(take(k, "a"), save(k, "a"), store.AddVariant(ctx, k, "v1"), adopt(k, "b", 1), take(k, "c"),
+		{"CR-16 an item with a grant has no ttl after any operation", "", nil, func(k tokenstore.Key) error {
+			return errors.Join(take(k, "a"), save(k, "a"), store.AddVariant(ctx, k, "v1"), storeGrant(k, "b", 1), take(k, "c"),
 				fail(k, "c", now), store.AddVariant(ctx, k, "v2"), drop(k, false), take(k, "d"), saveAt(k, "d", 3), save(k, "late"))
 		}, time.Time{}},
-		{"CR-16 an item whose grant was dropped is swept again", "", nil, func(k tokenstore.Key) error {
-			return errors.Join(adopt(k, "a", 0), drop(k, true))
+		{"CR-16 an item whose grant was dropped expires again", "", nil, func(k tokenstore.Key) error {
+			return errors.Join(storeGrant(k, "a", 0), drop(k, true))
 		}, now.Add(day)},
-		{"CR-16 a pinned ttl comes back when the grant goes", "", nil, func(k tokenstore.Key) error {
-			return errors.Join(store.AddVariant(ctx, k, "v1"), adopt(k, "a", 0), drop(k, true))
+		{"CR-16 a pinned ttl is set again when the grant is dropped", "", nil, func(k tokenstore.Key) error {
+			return errors.Join(store.AddVariant(ctx, k, "v1"), storeGrant(k, "a", 0), drop(k, true))
 		}, time.Unix(253402300799, 0)},
-		{"CR-16 a subject's item without its grant is swept", "joe", nil, func(k tokenstore.Key) error {
-			return errors.Join(adopt(k, "a", 0), drop(k, true))
+		{"CR-16 a subject's item without its grant expires", "joe", nil, func(k tokenstore.Key) error {
+			return errors.Join(storeGrant(k, "a", 0), drop(k, true))
 		}, now.Add(day)},
-		{"CR-16 a lease on what is left of a subject keeps it", "joe", nil, func(k tokenstore.Key) error {
-			return errors.Join(adopt(k, "a", 0), drop(k, true), take(k, "b"))
+		{"CR-16 a lease on the rest of a subject's item removes the ttl", "joe", nil, func(k tokenstore.Key) error {
+			return errors.Join(storeGrant(k, "a", 0), drop(k, true), take(k, "b"))
 		}, time.Time{}},
-		{"CR-16 a lease to spend a refresh token keeps an item about to be swept", "", with(attributes{"ttl": num(strconv.FormatInt(now.Unix()+1, 10)), "ttl_pin": nil}),
+		{"CR-16 a lease for a refresh token removes the ttl of an item about to expire", "", with(attributes{"ttl": num(strconv.FormatInt(now.Unix()+1, 10)), "ttl_pin": nil}),
 			func(k tokenstore.Key) error {
 				a := acquire("a")
 				a.Key, a.UsesRefreshToken = k, true
@@ -241,10 +241,10 @@ func TestEngineTTL(t *testing.T) {
 	}
 }
 
-// deaf is a transport that loses one answer after the endpoint has acted.
-type deaf struct{ lose bool }
+// lossy is a transport that loses one response after the endpoint has acted.
+type lossy struct{ lose bool }
 
-func (d *deaf) RoundTrip(r *http.Request) (*http.Response, error) {
+func (d *lossy) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := http.DefaultTransport.RoundTrip(r)
 	if err == nil && d.lose && strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".UpdateItem") {
 		d.lose = false
@@ -254,9 +254,9 @@ func (d *deaf) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-func TestEngineLostAnswers(t *testing.T) {
+func TestEngineLostResponses(t *testing.T) {
 	e := newEngine(t)
-	transport := &deaf{}
+	transport := &lossy{}
 	e.client = newClient(*e.client.Options().BaseEndpoint, transport)
 	store, ctx := e.store(), t.Context()
 	transport.lose = true
@@ -287,7 +287,7 @@ func TestEngineLostAnswers(t *testing.T) {
 	}
 }
 
-// metered adds up what writes and reads cost.
+// metered adds up the cost of writes and reads.
 type metered struct {
 	*dynamodb.Client
 	units float64

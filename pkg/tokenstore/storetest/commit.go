@@ -168,8 +168,8 @@ func commit(t *testing.T, f *fixture) {
 		if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
 			t.Fatalf("Reject: %v", err)
 		}
-		mustAcquire(t, f, k, "unlucky", start)
-		if err := f.Fail(t.Context(), failed(k, "unlucky", 1)); err != nil {
+		mustAcquire(t, f, k, "failing", start)
+		if err := f.Fail(t.Context(), failed(k, "failing", 1)); err != nil {
 			t.Fatalf("Fail: %v", err)
 		}
 		mustAcquire(t, f, k, "holder", start)

@@ -160,10 +160,10 @@ func itemWithEverything(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.I
 	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
 		t.Fatalf("Reject: %v", err)
 	}
-	mustAcquireForRefresh(t, f, k, "unlucky", start)
-	unlucky := failed(k, "unlucky", 1)
-	unlucky.OutcomeUnknown = true
-	if err := f.Fail(t.Context(), unlucky); err != nil {
+	mustAcquireForRefresh(t, f, k, "failing", start)
+	failing := failed(k, "failing", 1)
+	failing.OutcomeUnknown = true
+	if err := f.Fail(t.Context(), failing); err != nil {
 		t.Fatalf("Fail: %v", err)
 	}
 	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: "secret-2", KeepFailure: true, Now: start}); err != nil {
@@ -225,7 +225,7 @@ func refreshTokenUse(t *testing.T, f *fixture) {
 	t.Run("CR-12 an acquisition that does not use the refresh token keeps the mark", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		want := mustAcquireForRefresh(t, f, k, "died", start).RefreshAttempt
+		want := mustAcquireForRefresh(t, f, k, "crashed", start).RefreshAttempt
 		item := mustAcquire(t, f, k, "other", start.Add(time.Hour))
 		diff(t, "mark", want, item.RefreshAttempt)
 	})
@@ -255,7 +255,7 @@ func refreshTokenUseRaces(t *testing.T, f *fixture) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
 			if tc.before != "" {
-				mustAcquireForRefresh(t, f, k, "died", start)
+				mustAcquireForRefresh(t, f, k, "crashed", start)
 			}
 			won := make([]tokenstore.Item, 100)
 			winners := 0
@@ -309,7 +309,7 @@ func endOfRefresh(t *testing.T, f *fixture) {
 		t.Run("CR-12 "+name+" by an owner without a mark keeps another owner's mark", func(t *testing.T) {
 			k := key(t)
 			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			want := mustAcquireForRefresh(t, f, k, "died", start).RefreshAttempt
+			want := mustAcquireForRefresh(t, f, k, "crashed", start).RefreshAttempt
 			mustAcquire(t, f, k, "other", start.Add(time.Hour))
 			if err := end(t, k, "other", false); err != nil {
 				t.Fatal(err)

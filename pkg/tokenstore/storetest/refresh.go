@@ -126,7 +126,7 @@ func commitRefresh(t *testing.T, f *fixture) {
 	t.Run("CR-16 a commit without a refresh token keeps the grant and another owner's mark", func(t *testing.T) {
 		k := key(t)
 		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		was := mustAcquireForRefresh(t, f, k, "died", start)
+		was := mustAcquireForRefresh(t, f, k, "crashed", start)
 		held := mustAcquire(t, f, k, "holder", start.Add(time.Hour))
 		got, err := f.Commit(t.Context(), committed(k, "holder", held.Version, "token_2"))
 		if err != nil {
