@@ -36,6 +36,7 @@ func mutations() []mutation {
 		{"CR-21 other events", "Secret Label Updated", "AWS API Call via CloudTrail"},
 		{"CR-21 everybody's secrets", "[{ prefix: !Ref SecretPrefix }]", "[{ exists: true }]"},
 		{"§3 an index of everything", "KEYS_ONLY", "ALL"},
+		{"§3 another sort key", "{ AttributeName: sk, KeyType: RANGE }", "{ AttributeName: renew_slot, KeyType: RANGE }"},
 		{"§3 an index on something else", "{ AttributeName: renew_slot, KeyType: HASH }", "{ AttributeName: expires_at, KeyType: HASH }"},
 		{"CR-16 no recovery", "PointInTimeRecoveryEnabled: true", "PointInTimeRecoveryEnabled: false"},
 		{"CR-16 no protection", "      DeletionProtectionEnabled: true\n", ""},

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
 	"github.com/tokenvend/tokenvend/scripts/tools/template"
 )
 
@@ -120,24 +123,51 @@ func keptProblems(parsed template.Template) (found []string) {
 	return found
 }
 
-// tableProblems are about the table: its one index, its end of items, and what
-// keeps it.
+// tableProblems compare the table with the store's definition of it, and check
+// the properties that the definition leaves to the template.
 func tableProblems(r template.Resource) (found []string) {
 	said := template.Show(r.Properties)
+	defined := awsdynamodb.TableDefinition("tokens")
+	expires := *awsdynamodb.TimeToLive("tokens").TimeToLiveSpecification
 	for _, want := range []struct{ rule, text string }{
-		{"§3 the table's one index is renew, of keys only, on renew_slot",
-			"GlobalSecondaryIndexes: [{IndexName: renew, KeySchema: [{AttributeName: renew_slot, KeyType: HASH}], Projection: {ProjectionType: KEYS_ONLY}}]"},
-		{"CR-16 items end by ttl", "TimeToLiveSpecification: {AttributeName: ttl, Enabled: true}"},
+		{"§3 the table's attributes are not those of its definition", showAttributes(defined.AttributeDefinitions)},
+		{"§3 the table's keys are not those of its definition", ", " + showKeys(defined.KeySchema)},
+		{"§3 the table's indexes are not those of its definition", showIndexes(defined.GlobalSecondaryIndexes)},
+		{"§4 the table is not on demand", "BillingMode: " + string(defined.BillingMode)},
+		{"CR-16 items do not expire by ttl", fmt.Sprintf("TimeToLiveSpecification: {AttributeName: %s, Enabled: %t}", *expires.AttributeName, *expires.Enabled)},
 		{"CR-16 the table can be deleted", "DeletionProtectionEnabled: true"},
 		{"CR-16 the table cannot be brought back to an earlier time", "PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}"},
 		{"AZ-51 the table is not under the key", "KMSMasterKeyId: !If [HasKey, !Ref KmsKeyArn, !Ref AWS::NoValue], SSEEnabled: true"},
-		{"§4 the table is not on demand", "BillingMode: PAY_PER_REQUEST"},
 	} {
 		if !strings.Contains(said, want.text) {
 			found = append(found, want.rule)
 		}
 	}
 	return found
+}
+
+func showAttributes(all []types.AttributeDefinition) string {
+	var shown []string
+	for _, a := range all {
+		shown = append(shown, fmt.Sprintf("{AttributeName: %s, AttributeType: %s}", *a.AttributeName, a.AttributeType))
+	}
+	return "AttributeDefinitions: [" + strings.Join(shown, ", ") + "]"
+}
+
+func showKeys(all []types.KeySchemaElement) string {
+	var shown []string
+	for _, k := range all {
+		shown = append(shown, fmt.Sprintf("{AttributeName: %s, KeyType: %s}", *k.AttributeName, k.KeyType))
+	}
+	return "KeySchema: [" + strings.Join(shown, ", ") + "]"
+}
+
+func showIndexes(all []types.GlobalSecondaryIndex) string {
+	var shown []string
+	for _, x := range all {
+		shown = append(shown, fmt.Sprintf("{IndexName: %s, %s, Projection: {ProjectionType: %s}}", *x.IndexName, showKeys(x.KeySchema), x.Projection.ProjectionType))
+	}
+	return "GlobalSecondaryIndexes: [" + strings.Join(shown, ", ") + "]"
 }
 
 // readerProblems are about what somebody meets who deploys or reads the stack.

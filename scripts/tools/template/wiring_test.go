@@ -78,7 +78,6 @@ func valueProblems(functions map[string]template.Function) (found []string) {
 func wiringProblems(parsed template.Template) (found []string) {
 	const bounded = "RetryPolicy: {MaximumEventAgeInSeconds: 60, MaximumRetryAttempts: 1}"
 	for _, want := range []struct{ rule, resource, text string }{
-		{"§3 the table's keys are pk and sk", "Tokens", ", KeySchema: [{AttributeName: pk, KeyType: HASH}, {AttributeName: sk, KeyType: RANGE}]"},
 		{"AZ-51 a keyset is not under the key", "SealingKeyset", "KmsKeyId: !If [HasKey, !Ref KmsKeyArn, !Ref AWS::NoValue]"},
 		{"AZ-51 a keyset is not under the key", "ConsentKeyset", "KmsKeyId: !If [HasKey, !Ref KmsKeyArn, !Ref AWS::NoValue]"},
 		{"AZ-09 a private API is not private", "Api", "EndpointConfiguration: {Type: !If [IsPrivate, PRIVATE, REGIONAL], VPCEndpointIds: !If [IsPrivate, [!Ref VpcEndpointId], !Ref AWS::NoValue]}"},
