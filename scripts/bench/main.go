@@ -1,6 +1,6 @@
 // Command bench is what make bench runs: it measures what the design aims at,
-// and prints aim, measured, and pass or miss. A miss is no failure of the
-// command; something that could not be measured is.
+// and prints aim, measured, and pass or miss. A miss does not fail the command;
+// something that could not be measured does.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"syscall"
 
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/measure"
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 func main() {
@@ -25,17 +25,17 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run returns the exit code: 1 when something could not be measured, 2 for how
-// it was called.
+// run returns the exit code: 1 when something could not be measured, 2 for wrong
+// arguments.
 func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
 	markdown := flags.String("markdown", "", "also write the table as Markdown to this `file`")
-	short := flags.Bool("short", false, "show that everything works; the figures mean nothing")
+	short := flags.Bool("short", false, "only show that everything works; the figures mean nothing")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
-	case err != nil: // told already
+	case err != nil: // flags has printed it
 		return 2
 	case flags.NArg() > 0:
 		fmt.Fprintf(progress, "bench: unexpected argument %q; see -help\n", flags.Arg(0))
@@ -57,8 +57,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	return 0
 }
 
-// machine tells where it ran, and how busy that was before: a start that uses
-// every CPU suffers more from neighbours than its baseline does.
+// machine names the machine and how busy it was before: a start that uses every
+// CPU suffers more from other processes than its baseline does.
 func machine(short bool) string {
 	where := fmt.Sprintf("%s %s/%s, %d CPUs", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tokenvend/tokenvend/scripts/chaos/internal/figure"
 	"github.com/tokenvend/tokenvend/scripts/chaos/internal/scenario"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 func TestUsage(t *testing.T) {
@@ -22,8 +22,8 @@ func TestUsage(t *testing.T) {
 		{"help", []string{"-help"}, 0, "-markdown"},
 		{"an unknown flag", []string{"-unknown"}, 2, "not defined"},
 		{"an argument", []string{"FI-01"}, 2, "unexpected argument"},
-		{"an expression that is none", []string{"-run", "("}, 2, "-run"},
-		{"a soak of no time", []string{"-soak", "0s"}, 2, "not positive"},
+		{"an invalid expression", []string{"-run", "("}, 2, "-run"},
+		{"a soak of zero", []string{"-soak", "0s"}, 2, "not positive"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var out, progress bytes.Buffer
@@ -55,10 +55,10 @@ func TestWithoutAnEngine(t *testing.T) {
 var (
 	held     = scenario.Result{ID: "FI-01", Title: "held", Calls: 1, Outcomes: map[string]int{"200": 16}}
 	violated = scenario.Result{ID: "FI-01", Title: "violated", Broken: []string{"INV-2: 2 calls | too many"}}
-	met      = figure.Figure{What: "calls", Aim: "1", Measured: "1", Met: true}
-	missed   = figure.Figure{What: "wait", Aim: "≤ 1 s", Measured: "2 s"}
-	baseline = figure.Figure{What: "library", Measured: "8000"}
-	lost     = figure.Figure{What: "lost", Err: errors.New("no table")}
+	met      = scorecard.Row{What: "calls", Aim: "1", Measured: "1", Met: true}
+	missed   = scorecard.Row{What: "wait", Aim: "≤ 1 s", Measured: "2 s"}
+	baseline = scorecard.Row{What: "library", Measured: "8000"}
+	lost     = scorecard.Row{What: "lost", Err: errors.New("no table")}
 )
 
 func TestVerdicts(t *testing.T) {
@@ -67,10 +67,10 @@ func TestVerdicts(t *testing.T) {
 		run    outcome
 		passed bool
 	}{
-		{"everything held", outcome{[]scenario.Result{held}, []figure.Figure{met}}, true},
-		{"a miss is shown and fails nothing", outcome{[]scenario.Result{held}, []figure.Figure{missed, baseline}}, true},
+		{"everything held", outcome{[]scenario.Result{held}, []scorecard.Row{met}}, true},
+		{"a miss is shown and fails nothing", outcome{[]scenario.Result{held}, []scorecard.Row{missed, baseline}}, true},
 		{"a violated invariant fails", outcome{[]scenario.Result{held, violated}, nil}, false},
-		{"what could not be measured fails", outcome{nil, []figure.Figure{lost}}, false},
+		{"what could not be measured fails", outcome{nil, []scorecard.Row{lost}}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.run.passed() != test.passed {
@@ -81,7 +81,7 @@ func TestVerdicts(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
-	o := outcome{[]scenario.Result{held, violated, {}}, []figure.Figure{met, missed, baseline, lost}}
+	o := outcome{[]scenario.Result{held, violated, {}}, []scorecard.Row{met, missed, baseline, lost}}
 	file := filepath.Join(t.TempDir(), "chaos.md")
 	var out bytes.Buffer
 	if err := publish(o, &out, file); err != nil {
@@ -93,16 +93,16 @@ func TestTables(t *testing.T) {
 	}
 	for _, want := range []string{
 		"| FI-01 held | 1 | 16× 200 | hold | pass |\n",
-		"| FI-01 violated | 0 |  | INV-2: 2 calls / too many | FAIL |\n",
+		"| FI-01 violated | 0 |  | INV-2: 2 calls \\| too many | FAIL |\n",
 		"| calls | 1 | 1 | pass |\n", "| wait | ≤ 1 s | 2 s | miss |\n",
-		"| library |  | 8000 | baseline |\n", "| lost |  | no table | not measured |\n",
+		"| library | - | 8000 | - |\n", "| lost | - | no table | not measured |\n",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the Markdown lacks %q:\n%s", want, text)
 		}
 	}
 	if rows := strings.Count(string(text), "FI-01"); rows != 2 {
-		t.Errorf("%d scenarios are shown, want those that were played", rows)
+		t.Errorf("%d scenarios are shown, want those that were run", rows)
 	}
 	if !strings.Contains(out.String(), "FI-01 violated") {
 		t.Error("the terminal's table lacks a scenario")

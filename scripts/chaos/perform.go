@@ -9,10 +9,10 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/chaos/internal/scenario"
 )
 
-// atOnce scenarios are played at a time. Most of them wait most of the time.
+// atOnce scenarios run at a time. Most of them wait most of the time.
 const atOnce = 4
 
-// perform plays the scenarios and returns their results in the same order:
+// perform runs the scenarios and returns their results in the same order:
 // first those that share the machine, then one by one those that must not.
 func perform(ctx context.Context, c scenario.Config, all []scenario.Scenario, progress io.Writer) []scenario.Result {
 	results := make([]scenario.Result, len(all))
@@ -22,7 +22,7 @@ func perform(ctx context.Context, c scenario.Config, all []scenario.Scenario, pr
 		mu.Lock()
 		defer mu.Unlock()
 		results[i] = r
-		tell(progress, r)
+		show(progress, r)
 	}
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
@@ -42,7 +42,7 @@ func perform(ctx context.Context, c scenario.Config, all []scenario.Scenario, pr
 	return results
 }
 
-func tell(progress io.Writer, r scenario.Result) {
+func show(progress io.Writer, r scenario.Result) {
 	fmt.Fprintf(progress, "%-4s  %s %s (%.1f s)\n", verdict(r), r.ID, r.Title, r.Took.Seconds())
 	for _, broken := range r.Broken {
 		fmt.Fprintln(progress, "      ", broken)

@@ -1,9 +1,9 @@
-// Package load asks one HTTP server the same thing over and over, on a few
-// connections that are kept alive, and counts the answers.
+// Package load sends one HTTP server the same request repeatedly, on a few
+// persistent connections, and counts the responses.
 //
-// It writes ready-made bytes and reads no more of an answer than its status and
-// length, because it shares the machine with what it measures: every
-// microsecond spent here would flatter the slower of two servers.
+// It writes prepared bytes and reads only status and length of a response,
+// because it shares the machine with what it measures: time spent here would
+// favour the slower of two servers.
 package load
 
 import (
@@ -19,24 +19,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// patience is how much longer than the whole run one answer may take.
-const patience = 5 * time.Second
+// grace is how much longer than the whole run one response may take.
+const grace = 5 * time.Second
 
 // Config is one run.
 type Config struct {
 	// Addr is the server's host and port.
 	Addr string
-	// Request is the whole request as it goes over the wire. It must not ask
-	// for the connection to be closed.
+	// Request is the whole request as sent. It must keep the connection alive.
 	Request []byte
-	// Connections is how many ask at once.
+	// Connections is how many are used at once.
 	Connections int
-	// Duration is how long no connection stops asking; each asks at least once.
+	// Duration is how long each connection is used, for one request at least.
 	Duration time.Duration
 }
 
-// Run returns the answers per second. An answer that is not 200, or that does
-// not tell its length, is an error: counting failures would flatter too.
+// Run returns the responses per second. One that is not 200, or has no
+// Content-Length, is an error: failures are faster than successes.
 func Run(ctx context.Context, c Config) (float64, error) {
 	counts := make([]int, c.Connections)
 	began := time.Now()
@@ -59,19 +58,19 @@ func Run(ctx context.Context, c Config) (float64, error) {
 	return float64(total) / elapsed.Seconds(), nil
 }
 
-// ask keeps one connection busy and returns how many answers came.
+// ask keeps one connection busy and returns the number of responses.
 func ask(ctx context.Context, c Config, until time.Time) (int, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.Addr)
 	if err != nil {
 		return 0, fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(until.Add(patience)); err != nil {
+	if err := conn.SetDeadline(until.Add(grace)); err != nil {
 		return 0, fmt.Errorf("connect: %w", err)
 	}
 	answers := bufio.NewReader(conn)
 	for n := 0; ; n++ {
-		// Each asks once however short the time, so that there is something to count.
+		// One request at least, so that there is something to count.
 		if ctx.Err() != nil || n > 0 && !time.Now().Before(until) {
 			return n, ctx.Err()
 		}
@@ -84,8 +83,8 @@ func ask(ctx context.Context, c Config, until time.Time) (int, error) {
 	}
 }
 
-// skipAnswer reads past one answer (RFC 9112 §4, §5, §6.2) that must be a 200
-// with a Content-Length.
+// skipAnswer reads one response (RFC 9112 §4, §5, §6.2), which must be a 200 with
+// a Content-Length.
 func skipAnswer(r *bufio.Reader) error {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
@@ -104,7 +103,7 @@ func skipAnswer(r *bufio.Reader) error {
 
 var contentLength = []byte("content-length")
 
-// skipHeader reads past the header fields and returns the body's length.
+// skipHeader reads the header fields and returns the body's length.
 func skipHeader(r *bufio.Reader) (int, error) {
 	length := -1
 	for {
@@ -119,12 +118,12 @@ func skipHeader(r *bufio.Reader) (int, error) {
 				length, err = strconv.Atoi(string(bytes.TrimSpace(value)))
 			}
 		case length < 0:
-			return 0, errors.New("it does not tell its length")
+			return 0, errors.New("it has no Content-Length")
 		default:
 			return length, nil
 		}
 		if err != nil {
-			return 0, errors.New("its length is not a number")
+			return 0, errors.New("its Content-Length is not a number")
 		}
 	}
 }

@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// answering serves each connection one answer to whatever comes, and hangs up.
+// answering sends each connection one answer and closes it.
 func answering(t *testing.T, answer string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -73,22 +73,22 @@ func TestRefused(t *testing.T) {
 	for _, tc := range []struct{ name, answer, says string }{
 		{"not a 200", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", `"HTTP/1.1 403 Forbidden" is not a 200`},
 		{"no HTTP", "hello\n", "is not a 200"},
-		{"no length", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "does not tell its length"},
-		{"a length that is none", "HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", "not a number"},
+		{"no length", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "has no Content-Length"},
+		{"a malformed length", "HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", "not a number"},
 		{"a header cut short", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", "EOF"},
 		{"a body cut short", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx", "EOF"},
-		{"hung up before the second answer", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", "2 "},
+		{"closed before the second answer", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", "2 "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := load.Run(t.Context(), load.Config{
 				Addr: answering(t, tc.answer), Request: []byte(request), Connections: 1, Duration: time.Minute,
 			})
 			if err == nil || !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("%v, want it to say %q", err, tc.says)
+				t.Errorf("%v, want %q in it", err, tc.says)
 			}
 		})
 	}
-	t.Run("nobody there", func(t *testing.T) {
+	t.Run("no server", func(t *testing.T) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

@@ -98,7 +98,7 @@ func (m minter) Token(_ context.Context, r oauth.Request) (oauth.Token, error) {
 	return t, nil
 }
 
-// checkVended fails unless answer is API Gateway's form of a 200 with a token.
+// checkVended fails unless answer is a 200 with a token in API Gateway's form.
 func checkVended(answer []byte) error {
 	var response struct {
 		StatusCode int

@@ -10,7 +10,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/metered"
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 const (

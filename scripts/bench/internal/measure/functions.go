@@ -10,8 +10,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/awsstub"
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
 	"github.com/tokenvend/tokenvend/scripts/internal/lambdahost"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 const sealingID = "sealing"

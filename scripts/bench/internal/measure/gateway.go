@@ -10,7 +10,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/memory"
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 var decodeAim = scorecard.AtMost(0.7)

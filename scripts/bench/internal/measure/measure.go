@@ -16,7 +16,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 // Config is one run.
@@ -39,7 +39,7 @@ type effort struct {
 	// rounds of load, each of that duration.
 	rounds int
 	round  time.Duration
-	// level is how hard the archive is compressed.
+	// level is the archive's compression level.
 	level int
 }
 

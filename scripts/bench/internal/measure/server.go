@@ -20,17 +20,17 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/load"
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
-// connections is how many ask a server at once.
+// connections is how many are open to a server at once.
 const connections = 16
 
 var serverAim = scorecard.AtLeast(0.4)
 
-// server compares requests per second of make run's API, each signature
-// verified, with those of a server that answers the same bytes and nothing else.
-// Both are processes of their own, and are sent the very same request.
+// server compares requests per second of make run's API, which verifies each
+// signature, with those of a server that only answers the same bytes. Both are
+// processes of their own, and get the same request.
 func (b *bench) server(ctx context.Context) (scorecard.Row, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -68,8 +68,8 @@ func (b *bench) asked(target, api *url.URL) scorecard.Sample {
 	}
 }
 
-// fetch is the answer's body that both servers are to send. It also makes the
-// API mint the token that it serves from then on.
+// fetch returns the body that both servers send. It also makes the API mint the
+// token that it serves.
 func fetch(ctx context.Context, api *url.URL) ([]byte, error) {
 	request, err := signed(ctx, api)
 	if err != nil {
@@ -86,8 +86,8 @@ func fetch(ctx context.Context, api *url.URL) ([]byte, error) {
 	return io.ReadAll(response.Body)
 }
 
-// signed is a request for a token of the sandbox that lives for a month, signed
-// by one of the local run's callers.
+// signed is a request for a token that the sandbox issues for a month, signed by
+// one of the local run's callers.
 func signed(ctx context.Context, api *url.URL) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, api.String()+"/connections/cliquify/token", nil)
 	if err != nil {
@@ -98,7 +98,7 @@ func signed(ctx context.Context, api *url.URL) (*http.Request, error) {
 	return r, v4.NewSigner().SignHTTP(ctx, credentials, r, hex.EncodeToString(empty[:]), "execute-api", "us-east-1", time.Now())
 }
 
-// process is a server under way.
+// process is a running server.
 type process struct {
 	cmd *exec.Cmd
 	url *url.URL
@@ -106,7 +106,7 @@ type process struct {
 
 const greeting = "listening on "
 
-// serve starts a server and waits for the line that says where it listens.
+// serve starts a server and waits for the line with its address.
 func serve(ctx context.Context, command []string, input []byte, environment ...string) (*process, error) {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), environment...)
@@ -135,10 +135,10 @@ func readGreeting(output io.Reader) (*url.URL, error) {
 			return url.Parse(where)
 		}
 	}
-	return nil, errors.New("it ended before it said where it listens")
+	return nil, errors.New("it ended before it printed its address")
 }
 
-// end asks the server to stop, so that it can clean up, and waits until it has.
+// end stops the server, which cleans up, and waits for it.
 func (p *process) end() {
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	_ = p.cmd.Wait()

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/awsstub"
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/share"
 	"github.com/tokenvend/tokenvend/scripts/internal/lambdahost"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 // megabytes is the memory whose share of the CPU functions are held to.

@@ -9,7 +9,7 @@ import (
 	"os"
 	"runtime"
 
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 const (

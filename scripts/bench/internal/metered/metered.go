@@ -107,7 +107,7 @@ func (t *Table) Reslot(ctx context.Context, key tokenstore.Key, from, to string)
 
 // write counts the write of an item that happens before the returned function
 // is called. An item costs its size before or after, whichever is larger; the
-// index costs a write for the entry that leaves and one for the entry that comes.
+// index costs a write for the entry that is removed and one for the new entry.
 func (t *Table) write(ctx context.Context, key tokenstore.Key) (done func()) {
 	t.mu.Lock()
 	ctx = context.WithoutCancel(ctx) // only an ended context makes the memory store fail

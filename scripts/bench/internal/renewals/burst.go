@@ -34,8 +34,8 @@ func (c BurstConfig) Healthy() int { return c.Due - c.Refused - c.Hanging }
 // hangs is how long the OAuth client waits for an answer.
 const hangs = 8 * time.Second
 
-// RunBurst issues every token, lets a whole cycle of the wheel pass without a
-// tick, so that all are due at once, and runs one tick.
+// RunBurst issues every token, pauses ticks for more than a cycle of the wheel, so
+// that all are due at once, and runs one tick.
 func RunBurst(ctx context.Context, c BurstConfig) Burst {
 	s := newService(memory.New(), c.Due, c.Hosts, func(int) time.Duration { return time.Hour })
 	s.tick(ctx) // sets the cursors

@@ -29,8 +29,8 @@ type Day struct {
 	Failed map[string]int
 }
 
-// RunDay has the connections asked for by random callers, four times for each
-// lifetime on average and at least once.
+// RunDay has random callers, which request each token four times in its lifetime
+// on average and at least once.
 func RunDay(ctx context.Context, c DayConfig) Day {
 	ctx, cancel := context.WithCancel(ctx)
 	store := metered.New()

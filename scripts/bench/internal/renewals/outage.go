@@ -21,7 +21,7 @@ type OutageConfig struct {
 // Outage is what the first tick after it did.
 type Outage struct {
 	OutageConfig
-	// Due tokens had their turn during the outage; Renewed of them were renewed.
+	// Due tokens were due during the outage; Renewed of them were renewed.
 	Due, Renewed int
 	// Missed are due tokens that the tick did not read, or left to expire. Twice
 	// are slots queried, and tokens read, more than once.
@@ -73,8 +73,8 @@ func items(ctx context.Context, store *memory.Store, connections int) (all []tok
 	return all, nil
 }
 
-// compare works out what was due minute by minute, not as the renewer makes up
-// for several minutes at once.
+// compare computes what was due minute by minute; the renewer computes several
+// minutes at once.
 func (o *Outage) compare(store *watched, before, after []tokenstore.Item, last wheel.Minute) {
 	due := map[string]bool{}
 	now := wheel.MinuteOf(time.Now())
@@ -99,8 +99,8 @@ func (o *Outage) compare(store *watched, before, after []tokenstore.Item, last w
 }
 
 // owed reports whether a token must be renewed now: it is in use and valid, and
-// could not be served until a minute after its next turn. The service renews
-// more than this.
+// expires within a minute of its slot's next turn. The service renews more than
+// this.
 func owed(item tokenstore.Item, now time.Time) bool {
 	next, _ := wheel.NextVisit(item.RenewSlot, now)
 	return item.Used && item.Token.ExpiresAt.After(now) && item.Token.ExpiresAt.Before(next.Add(time.Minute))

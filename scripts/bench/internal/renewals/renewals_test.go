@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/renewals"
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 var (
@@ -70,7 +70,7 @@ func write(t *testing.T, rows []scorecard.Row) {
 }
 
 func TestBurst(t *testing.T) {
-	t.Run("CR-25 failures are told apart, at most 64 at once and 16 per host, and no fewer than that allows", func(t *testing.T) {
+	t.Run("CR-25 failures are counted by kind, at most 64 at once and 16 per host, and no fewer than that allows", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := renewals.RunBurst(t.Context(), renewals.BurstConfig{
 				Due: 500, Hosts: 8, Latency: 300 * time.Millisecond, Refused: 1, Hanging: 10,

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/metered"
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 const (

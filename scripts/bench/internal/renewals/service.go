@@ -44,8 +44,8 @@ type service struct {
 	failed           map[string]int
 }
 
-// newService composes the service over a table. Its tokens live as long as
-// lifetime says, and its connections are spread over the hosts evenly.
+// newService composes the service over a table. lifetime is that of each
+// connection's tokens, and connections are spread over the hosts evenly.
 func newService(t assembly.Store, connections, hosts int, lifetime func(n int) time.Duration) *service {
 	s := &service{connections: connections, lifetime: lifetime, hosts: hosts, failed: map[string]int{}}
 	s.provider = newProvider(lifetime)
@@ -62,13 +62,13 @@ func newService(t assembly.Store, connections, hosts int, lifetime func(n int) t
 }
 
 func newSealer() *seal.Sealer {
-	keyset := redact.New(`{"primary":"k1","k1":"a key of a simulation and nothing else"}`)
+	keyset := redact.New(`{"primary":"k1","k1":"a key that only these simulations use"}`)
 	return seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) { return keyset, nil }})
 }
 
-// call has every connection asked for until ctx ends, by callers that know
-// nothing of each other, in random execution environments. wait returns when
-// the callers have ended.
+// call requests every connection's token until ctx ends, at independent random
+// times and in random execution environments. wait returns when the callers have
+// ended.
 func (s *service) call(ctx context.Context) (wait func()) {
 	var callers sync.WaitGroup
 	for n := range s.connections {

@@ -11,18 +11,17 @@ import (
 	"strings"
 )
 
-// groups makes control groups that each hold one process.
+// groups makes control groups for one process each.
 type groups struct {
 	version, folder string
-	// settings are the contents of a group's files, by name, in the order they
-	// are written in.
+	// settings are the contents of a group's files, in the order of writing.
 	settings []setting
 	remove   func(string) error
 }
 
 type setting struct{ file, content string }
 
-// findGroups looks for the hierarchy that the CPU belongs to; nil is none.
+// findGroups finds the hierarchy of the CPU controller; nil when there is none.
 func findGroups(c Config) *groups {
 	g := &groups{folder: cmp.Or(c.Root, "/sys/fs/cgroup"), remove: c.Remove}
 	if g.remove == nil {
@@ -38,20 +37,20 @@ func findGroups(c Config) *groups {
 	}
 	g.folder = filepath.Join(g.folder, "cpu")
 	g.version, g.settings = "a cgroup v1 quota", []setting{{"cpu.cfs_period_us", period}, {"cpu.cfs_quota_us", running}}
-	// A folder that no hierarchy is mounted on would take every setting, and do nothing.
+	// An ordinary folder would accept every setting without effect.
 	if _, err := os.Stat(filepath.Join(g.folder, "cgroup.procs")); err != nil {
 		return nil
 	}
 	return g
 }
 
-// usable reports whether a group can be made and taken away.
+// usable reports whether a group can be made and removed.
 func (g *groups) usable() bool {
 	path, err := g.make()
 	return err == nil && g.remove(path) == nil
 }
 
-// make makes a group with nobody in it.
+// make makes an empty group.
 func (g *groups) make() (string, error) {
 	path, err := os.MkdirTemp(g.folder, "tokenvend-bench-")
 	if err != nil {
@@ -65,8 +64,8 @@ func (g *groups) make() (string, error) {
 	return path, nil
 }
 
-// hold puts a process into a new group, whose quota nobody has used yet.
-func (g *groups) hold(pid int) (lift func() error, err error) {
+// limit puts a process into a new group, whose quota is unused.
+func (g *groups) limit(pid int) (lift func() error, err error) {
 	path, err := g.make()
 	if err != nil {
 		return nil, err

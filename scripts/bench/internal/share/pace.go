@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// pace stops and continues p by the clock until it has ended or is lifted.
+// pace stops and continues p by the clock until p has ended or the limit is lifted.
 func (s Share) pace(p Process) (lift func() error) {
 	stop := make(chan struct{})
 	var pacing sync.WaitGroup
@@ -18,8 +18,8 @@ func (s Share) pace(p Process) (lift func() error) {
 	}
 }
 
-// alternate never leaves p stopped. Edges are counted from the first one, so
-// that one that comes late does not move the rest.
+// alternate never leaves p stopped. Every edge is computed from the beginning, so
+// that a late one does not delay the others.
 func (s Share) alternate(p Process, stop <-chan struct{}) {
 	defer func() { _ = p.Signal(syscall.SIGCONT) }()
 	for begin := time.Now(); ; begin = begin.Add(s.Period) {
@@ -30,7 +30,7 @@ func (s Share) alternate(p Process, stop <-chan struct{}) {
 	}
 }
 
-// reach waits for an instant; false means that it was stopped before.
+// reach waits for an instant; it reports false when it was stopped before.
 func reach(at time.Time, stop <-chan struct{}) bool {
 	edge := time.NewTimer(time.Until(at))
 	defer edge.Stop()

@@ -1,11 +1,11 @@
-// Package share holds a process to a share of one CPU, as Lambda holds a
+// Package share limits a process to a share of one CPU, as Lambda limits a
 // function: all its threads together may run for so long in each period, and
-// then stand still until the period ends.
+// then wait until the period ends.
 //
-// The kernel does so where control groups may be made (cgroup v2 or v1, as a
-// rule by root alone). Elsewhere signals stop and continue the process. That is
-// coarser, and harder on whoever waits: signals go by the time that passes, not
-// by the CPU time that is used. So a figure is to be told with its means.
+// The kernel does so where control groups can be made (cgroup v2 or v1, usually
+// only by root). Elsewhere signals stop and continue the process. That is
+// coarser and slower for a process that waits: signals count elapsed time, not
+// CPU time. So a figure names its means.
 package share
 
 import (
@@ -19,16 +19,16 @@ type Share struct {
 	Running, Period time.Duration
 }
 
-// OfMemory is what Lambda gives a function of so many megabytes. One that has
-// 1,769 gets a whole CPU
+// OfMemory is what Lambda gives a function of so many megabytes. One of 1,769
+// gets a whole CPU
 // (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). The
-// period is what functions were seen to be held by.
+// period is what was observed on Lambda.
 func OfMemory(megabytes int) Share {
 	const period, wholeCPU = 20 * time.Millisecond, 1769
 	return Share{Running: period * time.Duration(megabytes) / wholeCPU, Period: period}
 }
 
-// Process is what can be held; a *lambdahost.Host is one.
+// Process is what can be limited; a *lambdahost.Host is one.
 type Process interface {
 	// PID is its id, 0 when it has ended.
 	PID() int
@@ -41,15 +41,15 @@ type Config struct {
 	Share Share
 	// Root is where control groups are mounted; empty means /sys/fs/cgroup.
 	Root string
-	// Remove takes an empty control group away; nil means os.Remove.
+	// Remove removes an empty control group; nil means os.Remove.
 	Remove func(path string) error
 }
 
-// Limiter holds any number of processes, each to a share of its own, and all by
-// the same means.
+// Limiter limits any number of processes, each to a share of its own, all by the
+// same means.
 type Limiter struct {
 	share  Share
-	groups *groups // nil when signals have to do
+	groups *groups // nil when signals are used
 }
 
 // New finds the means by trying to make a control group.
@@ -61,7 +61,7 @@ func New(c Config) *Limiter {
 	return l
 }
 
-// Means names what processes are held by.
+// Means names what processes are limited by.
 func (l *Limiter) Means() string {
 	if l.groups == nil {
 		return "signals"
@@ -69,11 +69,11 @@ func (l *Limiter) Means() string {
 	return l.groups.version
 }
 
-// Limit holds p from now on, its first period just begun. Call lift when p has
-// ended; it returns when nothing is left of the limit.
+// Limit limits p from now on, which begins its first period. Call lift when p has
+// ended; it removes the limit.
 func (l *Limiter) Limit(p Process) (lift func() error, err error) {
 	if l.groups != nil {
-		return l.groups.hold(p.PID())
+		return l.groups.limit(p.PID())
 	}
 	return l.share.pace(p), nil
 }

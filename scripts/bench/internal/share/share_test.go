@@ -26,7 +26,7 @@ func TestOfMemory(t *testing.T) {
 	}
 }
 
-// signalled writes down when it got which signal, since it was made.
+// signalled records which signals it got, and when after it was made.
 type signalled struct {
 	began time.Time
 	got   []string
@@ -48,7 +48,7 @@ func (s *signalled) Signal(signal syscall.Signal) error {
 func TestSignals(t *testing.T) {
 	limiter := share.New(share.Config{Share: share.Share{Running: 3 * time.Millisecond, Period: 20 * time.Millisecond}, Root: t.TempDir()})
 	if limiter.Means() != "signals" {
-		t.Fatalf("held by %s where there are no control groups", limiter.Means())
+		t.Fatalf("limited by %s where there are no control groups", limiter.Means())
 	}
 	for _, tc := range []struct {
 		name       string
@@ -57,7 +57,7 @@ func TestSignals(t *testing.T) {
 		want       []string
 	}{
 		{"lifted while it runs", 0, 22 * time.Millisecond, []string{"3ms stop", "20ms continue", "22ms continue"}},
-		{"lifted while it stands", 0, 30 * time.Millisecond, []string{"3ms stop", "20ms continue", "23ms stop", "30ms continue"}},
+		{"lifted while it is stopped", 0, 30 * time.Millisecond, []string{"3ms stop", "20ms continue", "23ms stop", "30ms continue"}},
 		{"lifted at once", 0, 0, []string{"0s continue"}},
 		{"ended before", 2, time.Minute, []string{"3ms stop", "20ms continue"}},
 	} {
@@ -102,7 +102,7 @@ func TestGroupFiles(t *testing.T) {
 			}
 			limiter := share.New(share.Config{Share: limited, Root: root, Remove: os.RemoveAll})
 			if limiter.Means() != tc.means {
-				t.Errorf("held by %s, want %s", limiter.Means(), tc.means)
+				t.Errorf("limited by %s, want %s", limiter.Means(), tc.means)
 			}
 			if tc.want == nil {
 				return
@@ -155,8 +155,8 @@ func contents(t *testing.T, folder string) map[string]string {
 
 const spinning = "SHARE_TEST_SPINS"
 
-// TestMain is also the process that is held: it waits for a line and then uses
-// CPU time until it has used so much.
+// TestMain is also the process that is limited: it waits for a line and then uses
+// so much CPU time.
 func TestMain(m *testing.M) {
 	enough, err := time.ParseDuration(os.Getenv(spinning))
 	if err != nil {
@@ -175,7 +175,7 @@ func used() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// child is a process of this test's own.
+// child is a process that the test starts.
 type child struct{ *exec.Cmd }
 
 func (c child) PID() int { return c.Process.Pid }
@@ -213,6 +213,6 @@ func TestQuotaHolds(t *testing.T) {
 		t.Errorf("20 ms of CPU time took %v, at an eighth of a CPU", took)
 	}
 	if err := lift(); err != nil {
-		t.Errorf("the control group stays: %v", err)
+		t.Errorf("the control group was not removed: %v", err)
 	}
 }

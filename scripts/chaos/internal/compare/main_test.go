@@ -18,13 +18,13 @@ func TestOneTokenServesEveryCaller(t *testing.T) {
 		_, _ = w.Write([]byte(`{"access_token":"token_1","token_type":"Bearer","expires_in":3600}`))
 	}))
 	defer server.Close()
-	orders := fmt.Sprintf(`{"token_url":%q,"client_id":"app","client_secret":"synthetic","callers":20}`, server.URL)
+	tasks := fmt.Sprintf(`{"token_url":%q,"client_id":"app","client_secret":"synthetic","callers":20}`, server.URL)
 	var out bytes.Buffer
-	if err := serve(strings.NewReader(orders), &out); err != nil {
+	if err := serve(strings.NewReader(tasks), &out); err != nil {
 		t.Fatal(err)
 	}
-	var r report
+	var r result
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.Served != 20 || calls != 1 {
-		t.Errorf("%d calls, report %s", calls, &out)
+		t.Errorf("%d calls, result %s", calls, &out)
 	}
 }

@@ -1,10 +1,10 @@
-// Command crowd is many callers in one process: the vend function's own parts,
-// composed from the environment as the function does, and as many goroutines
-// over them as it is told. It stands for a fleet larger than a machine can run.
+// Command crowd is many callers in one process: the vend function's core,
+// composed from the environment as the function does it, and many goroutines
+// that call it. It takes the place of more environments than a machine can run.
 //
-// It reads one JSON object per line, {"connection":"…","callers":1000}, has so
-// many callers ask at once, and writes one JSON object per line: how many were
-// served, the slowest in milliseconds, and what the others got.
+// It reads one JSON object per line, {"connection":"…","callers":1000}, makes so
+// many calls at once, and writes one JSON object per line: how many callers were
+// served, and how long the slowest waited in milliseconds.
 package main
 
 import (
@@ -20,22 +20,20 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/assembly/fromenv"
 	"github.com/tokenvend/tokenvend/pkg/config"
 	"github.com/tokenvend/tokenvend/pkg/connection"
-	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// patience is what a function has for one invocation.
-const patience = 28 * time.Second
+// timeout is that of the function.
+const timeout = 28 * time.Second
 
-type order struct {
+type task struct {
 	Connection string `json:"connection"`
 	Callers    int    `json:"callers"`
 }
 
-type report struct {
-	Served    int            `json:"served"`
-	SlowestMS int64          `json:"slowest_ms"`
-	Failed    map[string]int `json:"failed"`
+type result struct {
+	Served    int   `json:"served"`
+	SlowestMS int64 `json:"slowest_ms"`
 }
 
 func main() {
@@ -51,39 +49,37 @@ func main() {
 	}
 }
 
-// serve carries out orders until there are no more.
+// serve does tasks until there are no more.
 func serve(core *vending.Core, in io.Reader, out io.Writer) error {
 	lines, answers := bufio.NewScanner(in), json.NewEncoder(out)
 	for lines.Scan() {
-		var o order
-		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
-			return fmt.Errorf("read an order: %w", err)
+		var t task
+		if err := json.Unmarshal(lines.Bytes(), &t); err != nil {
+			return fmt.Errorf("read a task: %w", err)
 		}
-		if err := answers.Encode(ask(core, o)); err != nil {
-			return fmt.Errorf("write a report: %w", err)
+		if err := answers.Encode(ask(core, t)); err != nil {
+			return fmt.Errorf("write a result: %w", err)
 		}
 	}
 	return lines.Err()
 }
 
-func ask(core *vending.Core, o order) report {
-	r := report{Failed: map[string]int{}}
+func ask(core *vending.Core, t task) result {
+	var r result
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	for range o.Callers {
+	for range t.Callers {
 		wg.Go(func() {
 			began := time.Now()
-			_, err := core.Vend(ctx, vending.Request{Connection: connection.Name(o.Connection), Caller: "arn:aws:iam::111122223333:role/app"})
+			_, err := core.Vend(ctx, vending.Request{Connection: connection.Name(t.Connection), Caller: "arn:aws:iam::111122223333:role/app"})
 			took := time.Since(began).Milliseconds()
 			mu.Lock()
 			defer mu.Unlock()
 			r.SlowestMS = max(r.SlowestMS, took)
 			if err == nil {
 				r.Served++
-			} else {
-				r.Failed[string(problem.Of(err).Code)]++
 			}
 		})
 	}

@@ -17,9 +17,9 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
-// order is what a process of callers is asked to do; each program reads its own
+// task is what a process of callers is asked to do; each program reads its own
 // members.
-type order struct {
+type task struct {
 	Connection   string `json:"connection,omitempty"`
 	TokenURL     string `json:"token_url,omitempty"`
 	ClientID     string `json:"client_id,omitempty"`
@@ -27,95 +27,86 @@ type order struct {
 	Callers      int    `json:"callers"`
 }
 
-// report is the result of an order, in one process or in all.
-type report struct {
-	served, failed int
-	slowest        time.Duration
+// result is what came of a task, in one process or in all.
+type result struct {
+	Served    int   `json:"served"`
+	SlowestMS int64 `json:"slowest_ms"`
 }
 
 // crowd is the processes of one program.
-type crowd []*member
+type crowd []*process
 
-type member struct {
+type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Scanner
 }
 
-// gather starts the processes. Call dismiss, also after an error.
-func gather(ctx context.Context, f *fleet.Fleet, program string) (crowd, error) {
+// startCrowd starts the processes. Call stop, also after an error.
+func startCrowd(ctx context.Context, f *fleet.Fleet, program string) (crowd, error) {
 	var all crowd
 	for n := range processes {
-		m, err := join(ctx, program, f.Environment(fmt.Sprintf("crowd-%02d", n)))
+		p, err := startProcess(ctx, program, f.Environment(fmt.Sprintf("crowd-%02d", n)))
 		if err != nil {
 			return all, fmt.Errorf("start %s: %w", filepath.Base(program), err)
 		}
-		all = append(all, m)
+		all = append(all, p)
 	}
 	return all, nil
 }
 
-func join(ctx context.Context, program string, environment []string) (*member, error) {
-	m := &member{cmd: exec.CommandContext(ctx, program)}
-	m.cmd.Env = append(environment, "AWS_REGION=us-east-1", "PATH="+os.Getenv("PATH"))
-	m.cmd.Stderr = os.Stderr
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	in, errIn := m.cmd.StdinPipe()
-	out, errOut := m.cmd.StdoutPipe()
+func startProcess(ctx context.Context, program string, environment []string) (*process, error) {
+	cmd := exec.CommandContext(ctx, program)
+	cmd.Env = append(environment, "AWS_REGION=us-east-1", "PATH="+os.Getenv("PATH"))
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	in, errIn := cmd.StdinPipe()
+	out, errOut := cmd.StdoutPipe()
 	if err := errors.Join(errIn, errOut); err != nil {
 		return nil, err
 	}
-	m.in, m.out = in, bufio.NewScanner(out)
-	return m, m.cmd.Start()
+	return &process{cmd: cmd, in: in, out: bufio.NewScanner(out)}, cmd.Start()
 }
 
-func (c crowd) dismiss() {
-	for _, m := range c {
-		_ = m.in.Close()
-		_ = m.cmd.Wait()
+func (c crowd) stop() {
+	for _, p := range c {
+		_ = p.in.Close()
+		_ = p.cmd.Wait()
 	}
 }
 
-// ask gives every process the same order at once.
-func (c crowd) ask(o order) (all report, err error) {
+// ask gives every process the same task at once.
+func (c crowd) ask(t task) (all result, err error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for _, m := range c {
+	for _, p := range c {
 		wg.Go(func() {
-			r, failed := m.ask(o)
+			r, failed := p.ask(t)
 			mu.Lock()
 			defer mu.Unlock()
 			err = errors.Join(err, failed)
-			all.served, all.failed = all.served+r.served, all.failed+r.failed
-			all.slowest = max(all.slowest, r.slowest)
+			all.Served, all.SlowestMS = all.Served+r.Served, max(all.SlowestMS, r.SlowestMS)
 		})
 	}
 	wg.Wait()
 	return all, err
 }
 
-func (m *member) ask(o order) (report, error) {
-	text, err := json.Marshal(o)
+func (r result) slowest() time.Duration { return time.Duration(r.SlowestMS) * time.Millisecond }
+
+func (p *process) ask(t task) (r result, err error) {
+	text, err := json.Marshal(t)
 	if err != nil {
-		return report{}, fmt.Errorf("write an order: %w", err)
+		return r, fmt.Errorf("encode a task: %w", err)
 	}
-	if _, err := m.in.Write(append(text, '\n')); err != nil {
-		return report{}, fmt.Errorf("give an order: %w", err)
+	if _, err := p.in.Write(append(text, '\n')); err != nil {
+		return r, fmt.Errorf("write a task: %w", err)
 	}
-	if !m.out.Scan() {
-		return report{}, errors.New("a process of callers ended without a report")
+	if !p.out.Scan() {
+		return r, errors.New("a process of callers ended without a result")
 	}
-	var told struct {
-		Served    int            `json:"served"`
-		SlowestMS int64          `json:"slowest_ms"`
-		Failed    map[string]int `json:"failed"`
-	}
-	if err := json.Unmarshal(m.out.Bytes(), &told); err != nil {
-		return report{}, fmt.Errorf("read a report: %w", err)
-	}
-	r := report{served: told.Served, slowest: time.Duration(told.SlowestMS) * time.Millisecond}
-	for _, n := range told.Failed {
-		r.failed += n
+	if err := json.Unmarshal(p.out.Bytes(), &r); err != nil {
+		return r, fmt.Errorf("read a result: %w", err)
 	}
 	return r, nil
 }

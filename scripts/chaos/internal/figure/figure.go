@@ -16,29 +16,8 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
-
-// Figure is one line: what was aimed at, and what was measured.
-type Figure struct {
-	What, Aim, Measured string
-	// Met tells a pass from a miss; it means nothing when Err is set, or when
-	// there is no Aim.
-	Met bool
-	Err error
-}
-
-// Verdict is the word in the last column.
-func (f Figure) Verdict() string {
-	switch {
-	case f.Err != nil:
-		return "not measured"
-	case f.Aim == "":
-		return "baseline"
-	case f.Met:
-		return "pass"
-	}
-	return "miss"
-}
 
 // Config is what All needs.
 type Config struct {
@@ -59,9 +38,9 @@ const (
 )
 
 // All measures everything.
-func All(ctx context.Context, c Config) []Figure {
+func All(ctx context.Context, c Config) []scorecard.Row {
 	if err := build(ctx, c); err != nil {
-		return []Figure{{What: "programs of the figures", Err: err}}
+		return []scorecard.Row{{What: "programs of the figures", Err: err}}
 	}
 	cold := c.measure(ctx, "provider calls: 8 processes × 1,000 cold callers", stampede)
 	return append(cold, c.measure(ctx, "the same against a provider that answers 503", failing)...)
@@ -88,22 +67,22 @@ type env struct {
 }
 
 // measure runs one measurement on a fleet of its own.
-func (c Config) measure(ctx context.Context, what string, work func(context.Context, env, string) ([]Figure, error)) []Figure {
-	figures, err := func() ([]Figure, error) {
+func (c Config) measure(ctx context.Context, what string, work func(context.Context, env, string) ([]scorecard.Row, error)) []scorecard.Row {
+	figures, err := func() ([]scorecard.Row, error) {
 		f, err := fleet.Start(ctx, fleet.Config{Bootstraps: c.Folder, DynamoDB: c.DynamoDB})
 		defer f.Close() //nolint:staticcheck // ends what a failed start left as well
 		if err != nil {
 			return nil, err
 		}
-		crowd, err := gather(ctx, f, filepath.Join(c.Folder, "crowd"))
-		defer crowd.dismiss()
+		crowd, err := startCrowd(ctx, f, filepath.Join(c.Folder, "crowd"))
+		defer crowd.stop()
 		if err != nil {
 			return nil, err
 		}
 		return work(ctx, env{Config: c, Fleet: f, crowd: crowd}, what)
 	}()
 	if err != nil {
-		return []Figure{{What: what, Err: err}}
+		return []scorecard.Row{{What: what, Err: err}}
 	}
 	return figures
 }
@@ -117,7 +96,7 @@ func (e env) register(ctx context.Context, name string, fault sandbox.Fault) err
 }
 
 // stampede has every caller of every process ask at once for a cold connection.
-func stampede(ctx context.Context, e env, what string) ([]Figure, error) {
+func stampede(ctx context.Context, e env, what string) ([]scorecard.Row, error) {
 	const latency = 200 * time.Millisecond
 	const limit = 2*latency + 200*time.Millisecond
 	most, unserved := 0, 0
@@ -127,17 +106,17 @@ func stampede(ctx context.Context, e env, what string) ([]Figure, error) {
 		if err := e.register(ctx, name, sandbox.Fault{Latency: latency}); err != nil {
 			return nil, err
 		}
-		report, err := e.crowd.ask(order{Connection: name, Callers: callers})
+		r, err := e.crowd.ask(task{Connection: name, Callers: callers})
 		if err != nil {
 			return nil, err
 		}
-		most, slowest = max(most, e.Provider.TokenRequests(name)), max(slowest, report.slowest)
-		unserved += processes*callers - report.served
+		most, slowest = max(most, e.Provider.TokenRequests(name)), max(slowest, r.slowest())
+		unserved += processes*callers - r.Served
 		if (run+1)%20 == 0 {
 			fmt.Fprintf(e.Progress, "stampede %d of %d: %d calls at most, slowest caller %d ms\n", run+1, e.Runs, most, slowest.Milliseconds())
 		}
 	}
-	return []Figure{
+	return []scorecard.Row{
 		{What: what, Aim: fmt.Sprintf("1 in each of %d runs", e.Runs),
 			Measured: fmt.Sprintf("at most %d in a run, %d callers unserved", most, unserved), Met: most == 1 && unserved == 0},
 		{What: "slowest of these callers, provider latency 200 ms", Aim: fmt.Sprintf("≤ %d ms", limit.Milliseconds()),
@@ -147,7 +126,7 @@ func stampede(ctx context.Context, e env, what string) ([]Figure, error) {
 
 // failing has every caller ask twice in each of four backoff windows of a
 // provider that answers 503, and the library's callers once.
-func failing(ctx context.Context, e env, what string) ([]Figure, error) {
+func failing(ctx context.Context, e env, what string) ([]scorecard.Row, error) {
 	const name = "failing"
 	if err := e.register(ctx, name, sandbox.Fault{Status: 503}); err != nil {
 		return nil, err
@@ -157,11 +136,11 @@ func failing(ctx context.Context, e env, what string) ([]Figure, error) {
 	for range 4 {
 		before := e.Provider.TokenRequests(name)
 		for range 2 {
-			report, err := e.crowd.ask(order{Connection: name, Callers: callers})
+			r, err := e.crowd.ask(task{Connection: name, Callers: callers})
 			if err != nil {
 				return nil, err
 			}
-			slowest = max(slowest, report.slowest)
+			slowest = max(slowest, r.slowest())
 		}
 		calls := e.Provider.TokenRequests(name) - before
 		most, each = max(most, calls), append(each, fmt.Sprint(calls))
@@ -170,7 +149,7 @@ func failing(ctx context.Context, e env, what string) ([]Figure, error) {
 		}
 	}
 	library, err := e.library(ctx)
-	return []Figure{
+	return []scorecard.Row{
 		{What: what, Aim: "≤ 2 calls per backoff window", Measured: strings.Join(each, ", ") + " in the windows", Met: most <= 2},
 		{What: "slowest of these callers", Aim: "< 1000 ms", Measured: fmt.Sprintf("%d ms", slowest.Milliseconds()), Met: slowest < time.Second},
 		{What: "golang.org/x/oauth2 there, asked once", Measured: library, Err: err},
@@ -199,18 +178,18 @@ func (e env) library(ctx context.Context) (string, error) {
 	if err := e.register(ctx, name, sandbox.Fault{Status: 503}); err != nil {
 		return "", err
 	}
-	var declared order
+	var declared task
 	if err := json.Unmarshal(e.Provider.Connections()[name], &declared); err != nil {
 		return "", fmt.Errorf("read a declaration: %w", err)
 	}
 	declared.Callers = callers
-	crowd, err := gather(ctx, e.Fleet, filepath.Join(e.Folder, "compare"))
-	defer crowd.dismiss()
+	crowd, err := startCrowd(ctx, e.Fleet, filepath.Join(e.Folder, "compare"))
+	defer crowd.stop()
 	if err != nil {
 		return "", err
 	}
-	report, err := crowd.ask(declared)
+	r, err := crowd.ask(declared)
 	// The sandbox counts requests that it could not match to a client apart.
 	calls := e.Provider.TokenRequests(name) + e.Provider.UnknownClients().Total
-	return fmt.Sprintf("%d calls, slowest caller %d ms", calls, report.slowest.Milliseconds()), err
+	return fmt.Sprintf("%d calls, slowest caller %d ms", calls, r.SlowestMS), err
 }

@@ -8,11 +8,12 @@ import (
 
 // Row is one line of a scorecard.
 type Row struct {
-	// What was measured, in the words of the design.
+	// What was measured.
 	What string
-	// Aim and Measured are for reading. Without an Aim the row is told, and not judged.
+	// Aim and Measured are texts. Without an Aim the row is shown and not judged.
 	Aim, Measured string
-	// Met tells a pass from a miss. It means nothing when Err is set, or Aim is empty.
+	// Met is a pass, otherwise a miss. It means nothing when Err is set, or Aim is
+	// empty.
 	Met bool
 	// Err is why there is no measurement.
 	Err error
@@ -32,7 +33,7 @@ func (r Row) Verdict() string {
 	}
 }
 
-// none stands where there is no aim.
+// none is shown where there is no aim.
 const none = "-"
 
 func (r Row) aim() string { return cmp.Or(r.Aim, none) }
@@ -72,7 +73,7 @@ func (a Aim) String() string {
 	return fmt.Sprintf("≤ %v", a.limit)
 }
 
-// Unit writes one absolute figure.
+// Unit formats one absolute figure.
 type Unit func(value float64) string
 
 // Seconds is the unit of durations measured in seconds.
@@ -91,10 +92,7 @@ func Seconds(value float64) string {
 // PerSecond is the unit of rates.
 func PerSecond(value float64) string { return fmt.Sprintf("%.0f/s", value) }
 
-// Judge makes the row of a ratio. The verdict is on the ratio itself, not on
-// the rounded figure that is shown.
+// Judge makes the row of a ratio, which is judged before it is rounded.
 func (a Aim) Judge(what string, c Comparison, unit Unit) Row {
-	return Row{
-		What: what, Aim: a.String(), Met: a.Met(c.Ratio()), Measured: c.Text(unit),
-	}
+	return Row{What: what, Aim: a.String(), Met: a.Met(c.Ratio()), Measured: c.Text(unit)}
 }

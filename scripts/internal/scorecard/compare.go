@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// Comparison is what one repetition costs (or achieves), ours and the
-// baseline's: medians of the same run, in one unit.
+// Comparison is the median of one repetition, ours and the baseline's, of the
+// same run and in one unit.
 type Comparison struct{ Ours, Baseline float64 }
 
 // Ratio is ours as a multiple of the baseline.
 func (c Comparison) Ratio() float64 { return c.Ours / c.Baseline }
 
-// Text is the ratio, with both figures behind it.
+// Text is the ratio with both figures.
 func (c Comparison) Text(unit Unit) string {
 	return fmt.Sprintf("%.3f (%s / %s)", c.Ratio(), unit(c.Ours), unit(c.Baseline))
 }

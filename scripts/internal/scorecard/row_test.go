@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tokenvend/tokenvend/scripts/bench/internal/scorecard"
+	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
 
 func TestJudge(t *testing.T) {
