@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// maxAnswer is the largest answer Lambda passes on, in bytes.
+// maxAnswer is the largest answer that Lambda accepts, in bytes.
 const maxAnswer = 6 << 20
 
-// invocation is one event, and the places for its one outcome.
+// invocation is one event and its one outcome.
 type invocation struct {
 	id       string
 	event    []byte
@@ -57,8 +57,8 @@ func newRuntimeAPI(c Config) *runtimeAPI {
 	return a
 }
 
-// next holds the request until there is an event. To a frozen environment that
-// is an ordinary long wait.
+// next holds the request until there is an event. A frozen environment only waits
+// longer.
 func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 	select {
 	case a.asked <- struct{}{}:
@@ -86,7 +86,7 @@ func (a *runtimeAPI) deliver(w http.ResponseWriter, i *invocation) {
 
 func (a *runtimeAPI) response(w http.ResponseWriter, r *http.Request) {
 	answer, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAnswer))
-	i := a.settle(r)
+	i := a.finish(r)
 	switch {
 	case i == nil:
 		w.WriteHeader(http.StatusBadRequest) // Lambda's answer to an id that is not under way
@@ -101,7 +101,7 @@ func (a *runtimeAPI) response(w http.ResponseWriter, r *http.Request) {
 
 func (a *runtimeAPI) failure(w http.ResponseWriter, r *http.Request) {
 	failed := readError(r)
-	i := a.settle(r)
+	i := a.finish(r)
 	if i == nil {
 		w.WriteHeader(http.StatusBadRequest)
 		return
@@ -110,8 +110,8 @@ func (a *runtimeAPI) failure(w http.ResponseWriter, r *http.Request) {
 	i.failed <- failed
 }
 
-// settle takes the invocation under way, if it is the one that r names.
-func (a *runtimeAPI) settle(r *http.Request) *invocation {
+// finish takes the invocation under way, if it is the one that r names.
+func (a *runtimeAPI) finish(r *http.Request) *invocation {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	i := a.current
@@ -128,13 +128,12 @@ func (a *runtimeAPI) initError(w http.ResponseWriter, r *http.Request) {
 	select {
 	case a.initFailed <- failed:
 		w.WriteHeader(http.StatusAccepted)
-	default: // it has said so before
+	default: // already reported
 		w.WriteHeader(http.StatusForbidden)
 	}
 }
 
-// readError reads the error that a runtime reports. One that cannot be read is
-// an error all the same.
+// readError reads the error that a runtime reports. An unreadable one counts too.
 func readError(r *http.Request) *FunctionError {
 	reported := &FunctionError{}
 	err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(reported)

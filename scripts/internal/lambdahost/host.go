@@ -1,14 +1,14 @@
-// Package lambdahost runs a built bootstrap as Lambda would: as a child process
-// that fetches its events from a Runtime API and posts the answers back.
+// Package lambdahost runs a built bootstrap as Lambda does: as a child process that
+// fetches its events from a Runtime API and posts the answers back.
 //
 // A Host is one execution environment. It starts cold at the first invocation,
-// stays warm between invocations, answers one at a time, and is replaced when
-// the process has exited or had to be killed. Several Hosts on one bootstrap
-// are a fleet. Tests stop, continue and kill the process through [Host.Signal].
+// stays warm between invocations, runs one invocation at a time, and starts again
+// after the process has exited or was killed. Tests stop, continue and kill the
+// process with [Host.Signal].
 //
 // The protocol is the one at
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html; extensions,
-// streaming responses and X-Ray are not played.
+// streaming responses and X-Ray are not supported.
 package lambdahost
 
 import (
@@ -37,7 +37,7 @@ var (
 type FunctionError struct {
 	Type    string `json:"errorType"`
 	Message string `json:"errorMessage"`
-	// Init says that it never got as far as an invocation.
+	// Init: it failed before its first invocation.
 	Init bool `json:"-"`
 }
 
@@ -56,8 +56,8 @@ type Config struct {
 	Bootstrap string
 	// Name is the function's name; empty means "function".
 	Name string
-	// Env is added to what Lambda itself sets. Nothing of this process's own
-	// environment reaches the function.
+	// Env is added to Lambda's own variables. The function inherits nothing of this
+	// process's environment.
 	Env []string
 	// Timeout bounds an invocation; zero means Lambda's 3 s.
 	Timeout time.Duration
@@ -66,9 +66,9 @@ type Config struct {
 	// Output gets the process's stdout and stderr, one Write at a time; nil
 	// drops them.
 	Output io.Writer
-	// Now is the clock that deadlines are told by; nil means time.Now.
+	// Now is the clock of deadlines; nil means time.Now.
 	Now func() time.Time
-	// After is how a timeout is waited for; nil means time.After.
+	// After waits for a timeout; nil means time.After.
 	After func(time.Duration) <-chan time.Time
 }
 
@@ -76,8 +76,8 @@ type Config struct {
 // invocations queue.
 type Host struct {
 	config Config
-	// turn holds one token: whoever has it runs the process.
-	turn chan struct{}
+	// busy is full while an invocation runs.
+	busy chan struct{}
 
 	mu      sync.Mutex
 	process *process // nil when there is none
@@ -104,14 +104,14 @@ func New(c Config) *Host {
 	if c.After == nil {
 		c.After = time.After
 	}
-	return &Host{config: c, turn: make(chan struct{}, 1)}
+	return &Host{config: c, busy: make(chan struct{}, 1)}
 }
 
 // Invoke delivers one event and returns the answer, starting a process if none
 // is alive. The event's deadline is the earlier of the Timeout and ctx's own;
 // when it passes, or ctx is cancelled, the process is killed.
 func (h *Host) Invoke(ctx context.Context, event []byte) ([]byte, error) {
-	if err := h.take(ctx); err != nil {
+	if err := h.acquire(ctx); err != nil {
 		return nil, err
 	}
 	defer h.release()
@@ -129,7 +129,7 @@ func (h *Host) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 // Start makes the environment warm without invoking it: it returns once the
 // process has asked for its first event.
 func (h *Host) Start(ctx context.Context) error {
-	if err := h.take(ctx); err != nil {
+	if err := h.acquire(ctx); err != nil {
 		return err
 	}
 	defer h.release()
@@ -139,18 +139,18 @@ func (h *Host) Start(ctx context.Context) error {
 
 // PID is the id of the process, and of its process group; 0 when none runs.
 func (h *Host) PID() int {
-	if p := h.living(); p != nil {
+	if p := h.running(); p != nil {
 		return p.cmd.Process.Pid
 	}
 	return 0
 }
 
 // Signal sends a signal to the whole process group: SIGSTOP freezes the
-// environment, SIGCONT thaws it. After SIGKILL it returns once the process is
-// gone, so that the next invocation is a cold start. ErrExited means that there
-// was nobody to signal.
+// environment, SIGCONT thaws it. After SIGKILL it returns once the process has
+// ended, so the next invocation is a cold start. ErrExited means that no process
+// runs.
 func (h *Host) Signal(signal syscall.Signal) error {
-	p := h.living()
+	p := h.running()
 	if p == nil {
 		return ErrExited
 	}
@@ -175,19 +175,19 @@ func (h *Host) Close() {
 	}
 }
 
-func (h *Host) take(ctx context.Context) error {
+func (h *Host) acquire(ctx context.Context) error {
 	select {
-	case h.turn <- struct{}{}:
+	case h.busy <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (h *Host) release() { <-h.turn }
+func (h *Host) release() { <-h.busy }
 
-// living is the process, or nil when none runs.
-func (h *Host) living() *process {
+// running is the process, or nil when none runs.
+func (h *Host) running() *process {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.process == nil || h.process.hasExited() {
@@ -196,8 +196,8 @@ func (h *Host) living() *process {
 	return h.process
 }
 
-// warm returns a process that waits for an event. One that ended after its last
-// answer, as a runtime does after a panic, costs a cold start and no error.
+// warm returns a process that waits for an event. A process that ended after its
+// last answer, as after a panic, causes a cold start and no error.
 func (h *Host) warm(ctx context.Context) (*process, error) {
 	for {
 		p, fresh, err := h.current()
@@ -215,7 +215,7 @@ func (h *Host) warm(ctx context.Context) (*process, error) {
 	}
 }
 
-// current returns the living process, or starts one.
+// current returns the running process, or starts one.
 func (h *Host) current() (p *process, fresh bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -239,7 +239,7 @@ func (h *Host) recycle(p *process) {
 	}
 }
 
-// isReported tells a function's own failure, which leaves it warm, from the environment's.
+// isReported reports a function's own failure, which leaves the environment warm.
 func isReported(err error) bool {
 	var reported *FunctionError
 	return errors.As(err, &reported)

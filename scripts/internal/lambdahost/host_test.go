@@ -46,7 +46,7 @@ func newHost(t *testing.T, c lambdahost.Config) *lambdahost.Host {
 	return h
 }
 
-// seen is what the test function tells of one invocation.
+// seen is what the test function reports of an invocation.
 type seen struct {
 	Count        int
 	PID          int
@@ -230,7 +230,7 @@ func TestInit(t *testing.T) {
 func TestSignals(t *testing.T) {
 	h := newHost(t, lambdahost.Config{Timeout: time.Minute})
 	if err := h.Signal(syscall.SIGSTOP); !errors.Is(err, lambdahost.ErrExited) {
-		t.Errorf("nobody to signal: %v", err)
+		t.Errorf("no process to signal: %v", err)
 	}
 	before := invoke(t, h)
 	signal := func(s syscall.Signal) {

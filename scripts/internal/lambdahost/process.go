@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// process is one life of a bootstrap. Each has a Runtime API of its own, so
-// that nothing a dead one said can be taken for its successor's.
+// process is one run of a bootstrap. Each has a Runtime API of its own, so a late
+// message of one run is never taken for its successor's.
 type process struct {
 	config Config
 	cmd    *exec.Cmd
 	server *http.Server
 	api    *runtimeAPI
 
-	exited   chan struct{} // closed when the process is gone
+	exited   chan struct{} // closed when the process has ended
 	exitText string        // set before exited is closed
 
-	// idle says that it has asked for an event and not been given one; it
-	// belongs to whoever has the Host's turn.
+	// idle: it has asked for an event and not got one. The holder of the Host's busy
+	// slot owns it.
 	idle bool
 }
 
@@ -50,7 +50,7 @@ func start(c Config) (*process, error) {
 func command(c Config, api string) *exec.Cmd {
 	cmd := exec.Command(c.Bootstrap)
 	cmd.Dir = filepath.Dir(c.Bootstrap)
-	cmd.Stdout, cmd.Stderr = c.Output, c.Output // one writer: exec serialises it
+	cmd.Stdout, cmd.Stderr = c.Output, c.Output // one writer, so exec serializes it
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = time.Second // a grandchild may hold the pipe open
 	cmd.Env = append([]string{
@@ -66,7 +66,7 @@ func command(c Config, api string) *exec.Cmd {
 	return cmd
 }
 
-// reap waits for the process to end, whatever ends it.
+// reap waits for the process to end.
 func (p *process) reap() {
 	_ = p.cmd.Wait()
 	p.exitText = p.cmd.ProcessState.String()
@@ -74,7 +74,7 @@ func (p *process) reap() {
 	close(p.exited)
 }
 
-// kill ends the whole group, stopped members too, and returns when it is gone.
+// kill ends the whole group, stopped members too, and returns when it has ended.
 func (p *process) kill() {
 	if !p.hasExited() {
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
@@ -91,8 +91,8 @@ func (p *process) hasExited() bool {
 	}
 }
 
-// ready waits until the process asks for an event, which is when its
-// initialisation, or all that it did for the previous event, is over.
+// ready waits until the process asks for an event: until its initialisation, or its
+// work for the previous event, is done.
 func (p *process) ready(ctx context.Context) error {
 	if p.idle {
 		return nil
@@ -104,7 +104,7 @@ func (p *process) ready(ctx context.Context) error {
 	case err := <-p.api.initFailed:
 		return err
 	case <-p.exited:
-		return p.lastWords(p.api.initFailed, "initialisation")
+		return p.exitError(p.api.initFailed, "initialisation")
 	case <-p.config.After(p.config.InitTimeout):
 		return fmt.Errorf("initialisation: %w after %s", ErrTimeout, p.config.InitTimeout)
 	case <-ctx.Done():
@@ -112,7 +112,7 @@ func (p *process) ready(ctx context.Context) error {
 	}
 }
 
-// invoke hands one event to an idle process and waits for what becomes of it.
+// invoke gives one event to an idle process and waits for the outcome.
 func (p *process) invoke(ctx context.Context, event []byte) ([]byte, error) {
 	i := newInvocation(event, p.deadline(ctx))
 	timeout := p.config.After(p.config.Timeout)
@@ -124,7 +124,7 @@ func (p *process) invoke(ctx context.Context, event []byte) ([]byte, error) {
 	case err := <-i.failed:
 		return nil, err
 	case <-p.exited:
-		return nil, p.lastWords(i.failed, "invocation")
+		return nil, p.exitError(i.failed, "invocation")
 	case <-timeout:
 		return nil, fmt.Errorf("%w after %.2f seconds", ErrTimeout, p.config.Timeout.Seconds())
 	case <-ctx.Done():
@@ -140,9 +140,9 @@ func (p *process) deadline(ctx context.Context) time.Time {
 	return deadline
 }
 
-// lastWords is the error of a process that has ended: what it reported before,
-// if it did.
-func (p *process) lastWords(reported <-chan error, phase string) error {
+// exitError is the error of a process that has ended: the one that it reported, if
+// it did.
+func (p *process) exitError(reported <-chan error, phase string) error {
 	select {
 	case err := <-reported:
 		return err

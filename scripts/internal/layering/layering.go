@@ -1,11 +1,9 @@
-// Package layering keeps the walls between packages where the design puts them:
-// the domain imports nothing of ours that knows a technology, technologies
-// import the domain, and only mains import technologies.
+// Package layering checks the imports between packages: the domain imports no
+// technology, technologies import the domain, and only mains import technologies.
 //
-// A rule is judged on everything a package draws in, however far away, because
-// a wall with a door behind it is none. The one exception is os: net/http
-// itself imports it, so what is forbidden is that any package of this module on
-// the way does.
+// A rule covers everything that a package imports, directly or not. The exception
+// is os, which net/http imports: there only direct imports by this module's packages
+// count.
 package layering
 
 import (
@@ -14,46 +12,46 @@ import (
 	"strings"
 )
 
-// Module is the path that all packages of the house begin with.
+// Module is the path of this module.
 const Module = "github.com/tokenvend/tokenvend"
 
 // Graph maps an import path to what that package imports directly, its tests
 // not counted.
 type Graph map[string][]string
 
-// Rule forbids one package (and those in folders below it) to draw others in.
+// Rule forbids imports of one package and of those below it.
 type Rule struct {
 	// Package is a path inside the module, for example pkg/oauth.
 	Package string
-	// Except are paths below Package that the rule does not bind.
+	// Except are paths below Package to which the rule does not apply.
 	Except []string
-	// Never are import paths; what lies below them is meant too. Those that
-	// begin with a slash are inside the module.
+	// Never are import paths that must not be imported, directly or not, nor packages
+	// below them. A path that begins with a slash is inside the module.
 	Never []string
-	// NeverOurselves are import paths that no package of this module among
-	// those drawn in may import directly.
-	NeverOurselves []string
+	// NeverDirectly are import paths that no package of this module may import
+	// directly, among those that Package imports directly or not.
+	NeverDirectly []string
 }
 
-// Binds reports whether the rule is about that package.
-func (r Rule) Binds(path string) bool {
+// AppliesTo reports whether the rule applies to that package.
+func (r Rule) AppliesTo(path string) bool {
 	within := func(root string) bool { return below(path, Module+"/"+root) }
 	return within(r.Package) && !slices.ContainsFunc(r.Except, within)
 }
 
-// Broken names every forbidden import of one package, each with the way it
-// comes in.
+// Broken names every forbidden import of one package, each with the path of
+// imports that leads to it.
 func (r Rule) Broken(g Graph, path string) []string {
 	var broken []string
-	for drawn, way := range g.reach(path) {
-		if slices.ContainsFunc(r.Never, func(never string) bool { return below(drawn, absolute(never)) }) {
+	for imported, way := range g.reach(path) {
+		if slices.ContainsFunc(r.Never, func(never string) bool { return below(imported, absolute(never)) }) {
 			broken = append(broken, way)
 		}
-		if !below(drawn, Module) {
+		if !below(imported, Module) {
 			continue
 		}
-		for _, direct := range g[drawn] {
-			if slices.Contains(r.NeverOurselves, direct) {
+		for _, direct := range g[imported] {
+			if slices.Contains(r.NeverDirectly, direct) {
 				broken = append(broken, fmt.Sprintf("%s > %s", way, direct))
 			}
 		}
@@ -62,8 +60,8 @@ func (r Rule) Broken(g Graph, path string) []string {
 	return broken
 }
 
-// reach finds everything that a package draws in, itself included, each with
-// one of the shortest ways to it.
+// reach finds everything that a package imports, directly or not, itself included,
+// each with one of the shortest paths of imports.
 func (g Graph) reach(path string) map[string]string {
 	ways := map[string]string{path: path}
 	for queue := []string{path}; len(queue) > 0; queue = queue[1:] {

@@ -12,14 +12,14 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/layering"
 )
 
-// TestRules judges the tree as it stands.
+// TestRules checks the whole module.
 func TestRules(t *testing.T) {
 	graph := list(t)
 	for _, rule := range layering.Rules {
 		t.Run(rule.Package, func(t *testing.T) {
 			bound := 0
 			for path := range graph {
-				if !rule.Binds(path) {
+				if !rule.AppliesTo(path) {
 					continue
 				}
 				bound++
@@ -28,13 +28,13 @@ func TestRules(t *testing.T) {
 				}
 			}
 			if bound == 0 {
-				t.Error("there is no such package: the rule binds nothing")
+				t.Error("the rule applies to no package")
 			}
 		})
 	}
 }
 
-// list asks the go command for every package of the module and all they draw in.
+// list asks the go command for every package of the module and what it imports.
 func list(t *testing.T) layering.Graph {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Imports", "./...")
@@ -85,9 +85,9 @@ func TestBroken(t *testing.T) {
 			[]string{m + "/pkg/core > " + m + "/pkg/edge > " + m + "/pkg/store > github.com/aws/sdk"}},
 		{"inside the module", layering.Rule{Never: []string{"/pkg/store"}}, m + "/pkg/edge",
 			[]string{m + "/pkg/edge > " + m + "/pkg/store"}},
-		{"only by ourselves", layering.Rule{NeverOurselves: []string{"os"}}, m + "/pkg/core",
+		{"directly by this module", layering.Rule{NeverDirectly: []string{"os"}}, m + "/pkg/core",
 			[]string{m + "/pkg/core > " + m + "/pkg/edge > " + m + "/pkg/store > os"}},
-		{"by the standard library", layering.Rule{NeverOurselves: []string{"os"}}, m + "/pkg/stored", nil},
+		{"by the standard library", layering.Rule{NeverDirectly: []string{"os"}}, m + "/pkg/stored", nil},
 		{"a longer name is another package", layering.Rule{Never: []string{"/pkg/stor"}}, m + "/pkg/edge", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-func TestBinds(t *testing.T) {
+func TestAppliesTo(t *testing.T) {
 	rule := layering.Rule{Package: "pkg", Except: []string{"pkg/sandbox"}}
 	for path, want := range map[string]bool{
 		layering.Module + "/pkg/oauth":        true,
@@ -108,8 +108,8 @@ func TestBinds(t *testing.T) {
 		layering.Module + "/pkgs":             false,
 		"github.com/another/module/pkg/oauth": false,
 	} {
-		if got := rule.Binds(path); got != want {
-			t.Errorf("binds %s: %t, want %t", path, got, want)
+		if got := rule.AppliesTo(path); got != want {
+			t.Errorf("applies to %s: %t, want %t", path, got, want)
 		}
 	}
 }

@@ -12,12 +12,12 @@ var stores = []string{
 	"/pkg/clientsecret/awssecretsmanager", "/pkg/clientsecret/folder",
 }
 
-// Rules are the walls.
+// Rules are the rules of this module.
 var Rules = []Rule{
 	{Package: "pkg/connection", Never: []string{aws, "net/http"}},
 	{Package: "pkg/provider", Never: []string{aws}},
-	{Package: "pkg/oauth", Never: []string{aws}, NeverOurselves: []string{"os"}},
-	{Package: "pkg/vending", Never: append([]string{aws}, stores...), NeverOurselves: []string{"os"}},
+	{Package: "pkg/oauth", Never: []string{aws}, NeverDirectly: []string{"os"}},
+	{Package: "pkg/vending", Never: append([]string{aws}, stores...), NeverDirectly: []string{"os"}},
 	{Package: "pkg/consent", Never: append([]string{aws}, stores...)},
 	{Package: "pkg/tokenstore", Never: []string{"/pkg/vending"}},
 	{Package: "pkg/clientsecret", Never: []string{"/pkg/vending"}},

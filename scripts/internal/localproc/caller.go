@@ -15,30 +15,30 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// Caller asks the API of a local run.
+// Caller calls the API of a local service.
 type Caller struct {
 	// URL is the API's, with its stage.
 	URL string
-	// Key is access key id and secret in one: local or local2.
+	// Key is both access key id and secret: local or local2.
 	Key string
 	// Now is the clock that signs; nil means time.Now.
 	Now func() time.Time
 }
 
-// Answer is what the API said.
+// Answer is the API's.
 type Answer struct {
 	Status int
-	// Body is its JSON object, nil when it is none.
+	// Body is its JSON object; nil when it is not one.
 	Body map[string]any
 }
 
-// Text is a member of the body, empty when it is absent or no string.
+// Text is a string member of the body; empty for none.
 func (a Answer) Text(member string) string {
 	text, _ := a.Body[member].(string)
 	return text
 }
 
-// String tells status and error, and nothing that could be a token.
+// String has status and error, and nothing that could be a token.
 func (a Answer) String() string {
 	return fmt.Sprintf("%d %s %s", a.Status, a.Text("error"), a.Text("detail"))
 }
@@ -88,19 +88,19 @@ func send(request *http.Request) (Answer, error) {
 		return Answer{}, fmt.Errorf("%s %s: %w", request.Method, request.URL.Path, err)
 	}
 	a := Answer{Status: response.StatusCode}
-	_ = json.Unmarshal(text, &a.Body) // what is no JSON object has no members
+	_ = json.Unmarshal(text, &a.Body) // other text has no members
 	return a, nil
 }
 
-// Pull pulls a lever of the run's sandbox.
-func (r *Run) Pull(ctx context.Context, method, lever string, body any) (Answer, error) {
+// Control calls one of the sandbox's controls.
+func (r *Run) Control(ctx context.Context, method, control string, body any) (Answer, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		return Answer{}, fmt.Errorf("lever %s: %w", lever, err)
+		return Answer{}, fmt.Errorf("control %s: %w", control, err)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, r.Sandbox+"/control/"+lever, strings.NewReader(string(text)))
+	request, err := http.NewRequestWithContext(ctx, method, r.Sandbox+"/control/"+control, strings.NewReader(string(text)))
 	if err != nil {
-		return Answer{}, fmt.Errorf("lever %s: %w", lever, err)
+		return Answer{}, fmt.Errorf("control %s: %w", control, err)
 	}
 	return send(request)
 }

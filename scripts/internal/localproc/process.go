@@ -1,8 +1,8 @@
-// Package localproc starts a local run as a process of its
-// own, as make run does, and asks its API as a caller does that has a key.
+// Package localproc starts the local service as a process, as make run does, and
+// calls its API with a key.
 //
-// It serves tests of what only a whole process shows: browsers and foreign
-// authorization servers that meet the service over the network alone.
+// Tests use it where only the network connects them to the service: in browsers, and
+// with other authorization servers.
 package localproc
 
 import (
@@ -32,13 +32,13 @@ func Build(ctx context.Context, root, folder string) (string, error) {
 	return program, nil
 }
 
-// Run is a local run under way.
+// Run is a running local service.
 type Run struct {
 	// URL is the API's, with its stage and without a slash at the end.
 	URL string
-	// Sandbox is where its sandbox providers listen.
+	// Sandbox is the URL of its sandbox providers.
 	Sandbox string
-	// Greeting is what it printed until it listened.
+	// Greeting is its output until it listened.
 	Greeting string
 
 	command *exec.Cmd
@@ -47,8 +47,8 @@ type Run struct {
 }
 
 // Start starts the program on free ports and waits until it listens. An empty
-// folder of connections means the sandbox's own. The run ends with ctx, if
-// Stop is not called before.
+// folder of connections means the sandbox's own. The process ends with ctx, or when
+// Stop is called.
 func Start(ctx context.Context, program, connections string) (*Run, error) {
 	r := &Run{command: exec.CommandContext(ctx, program, "dev"), log: new(journal), printed: make(chan struct{})}
 	r.command.Env = append(os.Environ(), "TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0")
@@ -76,7 +76,7 @@ func Start(ctx context.Context, program, connections string) (*Run, error) {
 	return r, nil
 }
 
-// Await reads a greeting to its last line, and from it where things are.
+// Await reads a greeting to its last line, and takes the URLs from it.
 func (r *Run) Await(greeting *bufio.Reader) error {
 	for {
 		line, err := greeting.ReadString('\n')
@@ -99,10 +99,10 @@ func (r *Run) Await(greeting *bufio.Reader) error {
 	return nil
 }
 
-// Log is everything that the run has printed, but for its greeting.
+// Log is its output after the greeting.
 func (r *Run) Log() string { return r.log.String() }
 
-// Stop ends the run and waits for its end, which must be a good one.
+// Stop ends the process and waits for it. Its exit code must be 0.
 func (r *Run) Stop() error {
 	if err := r.command.Process.Signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("end the local run: %w", err)
@@ -114,7 +114,7 @@ func (r *Run) Stop() error {
 	return nil
 }
 
-// journal keeps what is printed. It is safe for concurrent use.
+// journal keeps the output. It is safe for concurrent use.
 type journal struct {
 	mu   sync.Mutex
 	text strings.Builder

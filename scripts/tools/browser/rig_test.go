@@ -124,7 +124,7 @@ func (w *world) ask(t *testing.T, key, method, path string, body any) localproc.
 // connection file, which the run reads from its folder.
 func (w *world) declare(t *testing.T, name string, client, members map[string]any) {
 	t.Helper()
-	got, err := w.run.Pull(t.Context(), "PUT", name, client)
+	got, err := w.run.Control(t.Context(), "PUT", name, client)
 	if err != nil || got.Status/100 != 2 {
 		t.Fatalf("register %s: %v %v", name, got, err)
 	}

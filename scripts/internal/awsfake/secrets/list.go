@@ -12,7 +12,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 )
 
-// listLimit is the largest page, and its size when none is asked for.
+// listLimit is the largest page, and the default size.
 const listLimit = 100
 
 type filter struct {
@@ -71,7 +71,7 @@ func (e *Engine) listSecrets(in listSecretsInput) (listSecretsOutput, error) {
 	return out, err
 }
 
-// search asks for a page of secrets in the order of their making.
+// search describes a page of secrets in the order of their creation.
 type search struct {
 	filters   []filter
 	deleted   bool
@@ -89,7 +89,7 @@ func (e *Engine) page(q search) (page []*secret, next string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	_, _ = e.find("") // forgets what has come to its end
+	_, _ = e.find("") // removes deleted secrets
 	matching := slices.DeleteFunc(slices.Clone(e.secrets), func(s *secret) bool { return !q.matches(s) || !q.beyond(s, last) })
 	if !q.ascending {
 		slices.Reverse(matching)
@@ -101,7 +101,7 @@ func (e *Engine) page(q search) (page []*secret, next string, err error) {
 	return matching, next, nil
 }
 
-// check refuses filters on what is not modelled.
+// check refuses filters that are not modelled.
 func (q search) check() error {
 	for _, f := range q.filters {
 		if f.Key != "name" || len(f.Values) == 0 || len(f.Values) > 10 {
@@ -111,8 +111,8 @@ func (q search) check() error {
 	return nil
 }
 
-// matches judges a secret: every filter must take it, and a filter takes what
-// begins with one of its values. A value that begins with ! takes all others.
+// matches reports whether every filter accepts a secret. A filter accepts names
+// that begin with one of its values; a value that begins with ! accepts all others.
 func (q search) matches(s *secret) bool {
 	if !q.deleted && !s.deletedAt.IsZero() {
 		return false
@@ -132,14 +132,14 @@ func (s *secret) begins(value string) bool {
 	return strings.HasPrefix(s.name, value)
 }
 
-// beyond says whether a secret comes after the one of that number; 0 is before
+// beyond reports whether a secret comes after the one of that number; 0 is before
 // all.
 func (q search) beyond(s *secret, number int) bool {
 	return number == 0 || (s.number > number) == q.ascending && s.number != number
 }
 
-// tokenAfter names the end of a page. It holds for the same question only, and
-// stands although secrets come and go.
+// tokenAfter names the end of a page. It is valid for the same search only, and
+// stays valid when secrets are created and deleted.
 func (q search) tokenAfter(s *secret) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(s.number) + " " + q.digest()))
 }

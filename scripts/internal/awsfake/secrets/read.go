@@ -26,14 +26,14 @@ type valueOutput struct {
 }
 
 func (e *Engine) getSecretValue(in getSecretValueInput) (valueOutput, error) {
-	s, err := e.findLiving(in.SecretID)
+	s, err := e.findActive(in.SecretID)
 	if err != nil {
 		return valueOutput{}, err
 	}
 	if refusal := e.refused[s.name]; refusal != nil {
 		return valueOutput{}, refusal
 	}
-	v, err := s.wanted(in)
+	v, err := s.selected(in)
 	if err != nil {
 		return valueOutput{}, err
 	}
@@ -43,20 +43,20 @@ func (e *Engine) getSecretValue(in getSecretValueInput) (valueOutput, error) {
 	}, nil
 }
 
-// wanted is the version that a request names; AWSCURRENT if it names none.
-func (s *secret) wanted(in getSecretValueInput) (*version, error) {
+// selected is the version that a request names; AWSCURRENT if it names none.
+func (s *secret) selected(in getSecretValueInput) (*version, error) {
 	if in.VersionStage == "" && in.VersionID == "" {
 		in.VersionStage = current
 	}
-	labelled, named := s.labelled(in.VersionStage), s.version(in.VersionID)
+	labeled, named := s.labeled(in.VersionStage), s.version(in.VersionID)
 	switch {
-	case in.VersionStage != "" && labelled == nil:
+	case in.VersionStage != "" && labeled == nil:
 		return nil, notFound(" value for staging label: " + in.VersionStage)
 	case in.VersionID != "" && named == nil:
 		return nil, notFound(" value for VersionId: " + in.VersionID)
 	case in.VersionID == "":
-		return labelled, nil
-	case in.VersionStage != "" && labelled != named:
+		return labeled, nil
+	case in.VersionStage != "" && labeled != named:
 		return nil, invalidRequest("You provided a VersionStage that is not associated to the provided VersionId.")
 	}
 	return named, nil
@@ -79,9 +79,6 @@ func (e *Engine) describeSecret(in secretInput) (describeSecretOutput, error) {
 
 type batchGetSecretValueInput struct {
 	SecretIDList []string `json:"SecretIdList"`
-	Filters      []filter
-	MaxResults   *int
-	NextToken    string
 }
 
 type batchError struct {
@@ -93,19 +90,19 @@ type batchError struct {
 type batchGetSecretValueOutput struct {
 	SecretValues []valueOutput
 	Errors       []batchError
-	NextToken    string `json:",omitempty"`
 }
 
-// batchLimit is the largest batch, and its size when none is asked for.
+// batchLimit is the largest batch.
 const batchLimit = 20
 
+// batchGetSecretValue takes a list of secrets. Filters, which the service takes
+// too, are not modelled.
 func (e *Engine) batchGetSecretValue(in batchGetSecretValueInput) (batchGetSecretValueOutput, error) {
 	out := batchGetSecretValueOutput{SecretValues: []valueOutput{}, Errors: []batchError{}}
-	ids, err := e.batch(in, &out)
-	if err != nil {
-		return out, err
+	if len(in.SecretIDList) == 0 || len(in.SecretIDList) > batchLimit {
+		return out, invalidParameter("SecretIdList has 1 to 20 secrets.")
 	}
-	for _, id := range ids {
+	for _, id := range in.SecretIDList {
 		value, err := e.getSecretValue(getSecretValueInput{SecretID: id})
 		if refusal := (*awsjson.Error)(nil); errors.As(err, &refusal) {
 			out.Errors = append(out.Errors, batchError{SecretID: id, ErrorCode: refusal.Code, Message: refusal.Message})
@@ -114,33 +111,4 @@ func (e *Engine) batchGetSecretValue(in batchGetSecretValueInput) (batchGetSecre
 		out.SecretValues = append(out.SecretValues, value)
 	}
 	return out, nil
-}
-
-// batch are the secrets a batch asks for: by a list, or by filters and pages.
-func (e *Engine) batch(in batchGetSecretValueInput, out *batchGetSecretValueOutput) ([]string, error) {
-	if byList := len(in.SecretIDList) > 0; byList == (len(in.Filters) > 0) {
-		return nil, invalidParameter("You must include either SecretIdList or Filters, and not both.")
-	} else if byList {
-		if len(in.SecretIDList) > batchLimit || in.MaxResults != nil || in.NextToken != "" {
-			return nil, invalidParameter("SecretIdList has at most 20 secrets, and neither MaxResults nor NextToken go with it.")
-		}
-		return in.SecretIDList, nil
-	}
-	limit := batchLimit
-	if in.MaxResults != nil {
-		limit = *in.MaxResults
-	}
-	if limit < 1 || limit > batchLimit {
-		return nil, awsjson.Invalid("1 validation error detected: MaxResults is not from 1 to %d", batchLimit)
-	}
-	page, next, err := e.page(search{filters: in.Filters, limit: limit, token: in.NextToken})
-	if err != nil {
-		return nil, err
-	}
-	out.NextToken = next
-	var ids []string
-	for _, s := range page {
-		ids = append(ids, s.arn)
-	}
-	return ids, nil
 }

@@ -24,10 +24,10 @@ const maxValue = 64 << 10
 type secret struct {
 	name, arn   string
 	description string
-	number      int // in the order of making
+	number      int // in the order of creation
 	createdAt   time.Time
 	changedAt   time.Time
-	deletedAt   time.Time // when its deletion was asked for; zero when it was not
+	deletedAt   time.Time // when its deletion was requested; zero when it was not
 	endsAt      time.Time
 	versions    []*version // oldest first
 }
@@ -40,7 +40,7 @@ type version struct {
 	createdAt time.Time
 }
 
-// value is what a version holds: a text or bytes.
+// value is a version's: a string or bytes.
 type value struct {
 	SecretString *string
 	SecretBinary []byte
@@ -97,8 +97,8 @@ func (e *Engine) newARN(name string) (string, error) {
 	return "arn:aws:secretsmanager:us-east-1:000000000000:secret:" + name + "-" + string(ending), nil
 }
 
-// find finds a secret by its name, its ARN, or its ARN without the ending. What
-// has come to its end is forgotten first.
+// find finds a secret by its name, its ARN, or its ARN without the ending. It
+// removes secrets whose recovery window has ended.
 func (e *Engine) find(id string) (*secret, error) {
 	now := e.now()
 	e.secrets = slices.DeleteFunc(e.secrets, func(s *secret) bool { return !s.deletedAt.IsZero() && !now.Before(s.endsAt) })
@@ -110,8 +110,8 @@ func (e *Engine) find(id string) (*secret, error) {
 	return nil, notFound("")
 }
 
-// findLiving is find for what cannot be done to a secret that is being deleted.
-func (e *Engine) findLiving(id string) (*secret, error) {
+// findActive is find for operations that a secret marked for deletion refuses.
+func (e *Engine) findActive(id string) (*secret, error) {
 	s, err := e.find(id)
 	if err == nil && !s.deletedAt.IsZero() {
 		return nil, invalidRequest("You can't perform this operation on the secret because it was marked for deletion.")
@@ -128,8 +128,8 @@ func (s *secret) version(id string) *version {
 	return nil
 }
 
-// labelled is the version with that label; nil when none has it.
-func (s *secret) labelled(label string) *version {
+// labeled is the version with that label; nil when none has it.
+func (s *secret) labeled(label string) *version {
 	for _, v := range s.versions {
 		if slices.Contains(v.labels, label) {
 			return v
@@ -149,10 +149,10 @@ func (s *secret) labels() map[string][]string {
 	return labels
 }
 
-// move takes a label from wherever it is to a version; a current version that
-// is replaced so becomes the previous one.
-func (e *Engine) move(s *secret, label string, to *version) {
-	from := s.labelled(label)
+// move moves a label to a version. A replaced current version becomes the previous
+// one.
+func (s *secret) move(label string, to *version) {
+	from := s.labeled(label)
 	if from == to {
 		return
 	}
@@ -160,9 +160,8 @@ func (e *Engine) move(s *secret, label string, to *version) {
 		from.labels = slices.DeleteFunc(slices.Clone(from.labels), func(l string) bool { return l == label })
 	}
 	to.labels = append(slices.Clone(to.labels), label)
-	e.moves = append(e.moves, LabelMove{Name: s.name, ARN: s.arn, Label: label, VersionID: to.id})
 	if label == current && from != nil {
-		e.move(s, previous, from)
+		s.move(previous, from)
 	}
 }
 

@@ -1,12 +1,11 @@
-// Package secrets is a Secrets Manager of one process: secrets in memory behind
-// the service's own protocol, for tests on a machine with Go alone.
+// Package secrets is a Secrets Manager in memory behind the service's own protocol.
 //
-// Versions and staging labels move as they do in the service: a new AWSCURRENT
-// makes the old one AWSPREVIOUS, a version without a label is deprecated and no
-// longer listed, a deleted secret waits for its end unless it was forced. A
-// secret that is made again has another ARN. Encryption, replication, rotation
-// and resource policies are not modelled; their members and operations are
-// refused. What is listed is never behind.
+// Versions and staging labels move as in the service: a new AWSCURRENT makes the
+// old one AWSPREVIOUS, a version without a label is not listed, and a deleted secret
+// stays for its recovery window unless the deletion was forced. A secret that is
+// created again has another ARN. Encryption, replication, rotation and resource
+// policies are not modelled: their members and operations are refused. Lists are
+// consistent.
 package secrets
 
 import (
@@ -18,37 +17,24 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
 )
 
-// Config is what an Engine is made of.
+// Config is what New needs.
 type Config struct {
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
-	// Rand is where the endings of ARNs come from; nil means crypto/rand.
+	// Rand is the source of the endings of ARNs; nil means crypto/rand.
 	Rand io.Reader
-	// LabelMoved is told of every label that comes to another version, after it
-	// did, as EventBridge is; nil tells nobody.
-	LabelMoved func(LabelMove)
-}
-
-// LabelMove is what an event "Secret Label Updated" tells.
-type LabelMove struct {
-	// Name and ARN are the secret's.
-	Name, ARN string
-	// Label is now at the version of that id.
-	Label, VersionID string
 }
 
 // Engine is an http.Handler and safe for concurrent use.
 type Engine struct {
 	*awsjson.Service
-	now        func() time.Time
-	random     io.Reader
-	labelMoved func(LabelMove)
+	now    func() time.Time
+	random io.Reader
 
 	mu      sync.Mutex
 	secrets []*secret // oldest first
 	made    int
 	refused map[string]*awsjson.Error
-	moves   []LabelMove // of the request under way
 }
 
 // New returns an engine without secrets.
@@ -59,10 +45,7 @@ func New(c Config) *Engine {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	if c.LabelMoved == nil {
-		c.LabelMoved = func(LabelMove) {}
-	}
-	e := &Engine{now: c.Now, random: c.Rand, labelMoved: c.LabelMoved, refused: map[string]*awsjson.Error{}}
+	e := &Engine{now: c.Now, random: c.Rand, refused: map[string]*awsjson.Error{}}
 	e.Service = awsjson.New(awsjson.Config{
 		Target:      "secretsmanager",
 		Version:     "1.1",
@@ -70,7 +53,6 @@ func New(c Config) *Engine {
 		Operations: map[string]awsjson.Operation{
 			"CreateSecret":             operation(e, e.createSecret),
 			"PutSecretValue":           operation(e, e.putSecretValue),
-			"UpdateSecret":             operation(e, e.updateSecret),
 			"UpdateSecretVersionStage": operation(e, e.updateSecretVersionStage),
 			"GetSecretValue":           operation(e, e.getSecretValue),
 			"BatchGetSecretValue":      operation(e, e.batchGetSecretValue),
@@ -83,27 +65,17 @@ func New(c Config) *Engine {
 	return e
 }
 
-// operation runs f alone, and then tells of the labels it moved.
+// operation runs one request at a time.
 func operation[In, Out any](e *Engine, f func(In) (Out, error)) awsjson.Operation {
 	return awsjson.Operate(func(in In) (Out, error) {
-		out, moves, err := alone(e, in, f)
-		for _, move := range moves {
-			e.labelMoved(move)
-		}
-		return out, err
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return f(in)
 	})
 }
 
-func alone[In, Out any](e *Engine, in In, f func(In) (Out, error)) (Out, []LabelMove, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.moves = nil
-	out, err := f(in)
-	return out, e.moves, err
-}
-
-// Refuse makes every read of one secret's value, named or in a batch, answer
-// with err: access denied, its key disabled. A nil err ends it.
+// Refuse makes every read of one secret's value, alone or in a batch, fail with
+// err, such as access denied. A nil err ends it.
 func (e *Engine) Refuse(name string, err *awsjson.Error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -26,16 +26,12 @@ type engine struct {
 	*secrets.Engine
 	client *secretsmanager.Client
 	clock  *time.Time
-	moves  *[]secrets.LabelMove
 }
 
 func start(t *testing.T) engine {
 	t.Helper()
-	clock, moves := time.UnixMilli(1767323045678), []secrets.LabelMove{}
-	e := engine{clock: &clock, moves: &moves, Engine: secrets.New(secrets.Config{
-		Now:        func() time.Time { return clock },
-		LabelMoved: func(m secrets.LabelMove) { moves = append(moves, m) },
-	})}
+	clock := time.UnixMilli(1767323045678)
+	e := engine{clock: &clock, Engine: secrets.New(secrets.Config{Now: func() time.Time { return clock }})}
 	server := httptest.NewServer(e)
 	t.Cleanup(server.Close)
 	e.client = secretsmanager.New(secretsmanager.Options{

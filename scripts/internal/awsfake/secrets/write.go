@@ -47,8 +47,8 @@ func (e *Engine) createSecret(in createSecretInput) (versionOutput, error) {
 	return out, nil
 }
 
-// recreated answers who makes a secret that is there. The same request again is
-// no mistake: its answer was lost.
+// recreated answers a request to create a secret that exists. The same request
+// again is accepted: its answer was lost.
 func recreated(s *secret, in createSecretInput) (versionOutput, error) {
 	if !s.deletedAt.IsZero() {
 		return versionOutput{}, invalidRequest("You can't create this secret because a secret with this name is already scheduled for deletion.")
@@ -65,8 +65,7 @@ type newVersion struct {
 	labels []string
 }
 
-// addVersion gives a secret another value. The same request again changes
-// nothing.
+// addVersion gives a secret another value. The same request again changes nothing.
 func (e *Engine) addVersion(s *secret, n newVersion) (versionOutput, error) {
 	if !tokenForm.MatchString(n.id) {
 		return versionOutput{}, invalidParameter("ClientRequestToken must have 32 to 64 letters, digits and hyphens")
@@ -83,7 +82,7 @@ func (e *Engine) addVersion(s *secret, n newVersion) (versionOutput, error) {
 		s.versions = append(s.versions, v)
 		s.changedAt = e.now()
 		for _, label := range n.labels {
-			e.move(s, label, v)
+			s.move(label, v)
 		}
 	}
 	return versionOutput{ARN: s.arn, Name: s.name, VersionID: v.id, VersionStages: v.labels}, nil
@@ -108,39 +107,11 @@ func (e *Engine) putSecretValue(in putSecretValueInput) (versionOutput, error) {
 			return versionOutput{}, awsjson.Invalid("1 validation error detected: a staging label has 1 to 256 characters")
 		}
 	}
-	s, err := e.findLiving(in.SecretID)
+	s, err := e.findActive(in.SecretID)
 	if err != nil {
 		return versionOutput{}, err
 	}
 	return e.addVersion(s, newVersion{in.ClientRequestToken, in.value, in.VersionStages})
-}
-
-type updateSecretInput struct {
-	SecretID           string `json:"SecretId"`
-	ClientRequestToken string
-	Description        *string
-	value
-}
-
-func (e *Engine) updateSecret(in updateSecretInput) (versionOutput, error) {
-	if err := in.check(); err != nil {
-		return versionOutput{}, err
-	}
-	s, err := e.findLiving(in.SecretID)
-	if err != nil {
-		return versionOutput{}, err
-	}
-	out := versionOutput{ARN: s.arn, Name: s.name}
-	if !in.empty() {
-		if out, err = e.addVersion(s, newVersion{in.ClientRequestToken, in.value, nil}); err != nil {
-			return versionOutput{}, err
-		}
-	}
-	if in.Description != nil {
-		s.description, s.changedAt = *in.Description, e.now()
-	}
-	out.VersionStages = nil
-	return out, nil
 }
 
 type updateSecretVersionStageInput struct {
@@ -151,14 +122,14 @@ type updateSecretVersionStageInput struct {
 }
 
 func (e *Engine) updateSecretVersionStage(in updateSecretVersionStageInput) (versionOutput, error) {
-	s, err := e.findLiving(in.SecretID)
+	s, err := e.findActive(in.SecretID)
 	if err != nil {
 		return versionOutput{}, err
 	}
 	if !labelForm.MatchString(in.VersionStage) {
 		return versionOutput{}, awsjson.Invalid("1 validation error detected: a staging label has 1 to 256 characters")
 	}
-	from, to := s.labelled(in.VersionStage), s.version(in.MoveToVersionID)
+	from, to := s.labeled(in.VersionStage), s.version(in.MoveToVersionID)
 	switch {
 	case in.MoveToVersionID != "" && to == nil:
 		return versionOutput{}, notFound(" value for VersionId: " + in.MoveToVersionID)
@@ -171,7 +142,7 @@ func (e *Engine) updateSecretVersionStage(in updateSecretVersionStageInput) (ver
 	}
 	s.changedAt = e.now()
 	if to != nil {
-		e.move(s, in.VersionStage, to)
+		s.move(in.VersionStage, to)
 	} else {
 		from.labels = slices.DeleteFunc(slices.Clone(from.labels), func(label string) bool { return label == in.VersionStage })
 	}
@@ -207,7 +178,7 @@ func (e *Engine) deleteSecret(in deleteSecretInput) (deleteSecretOutput, error) 
 		return deleteSecretOutput{ARN: in.SecretID, Name: in.SecretID, DeletionDate: seconds(e.now())}, nil
 	}
 	if err == nil && !in.ForceDeleteWithoutRecovery {
-		s, err = e.findLiving(in.SecretID)
+		s, err = e.findActive(in.SecretID)
 	}
 	if err != nil {
 		return deleteSecretOutput{}, err

@@ -67,7 +67,7 @@ func report() {
 	response.Body.Close()
 }
 
-// hang waits for a connection that nobody makes.
+// hang waits for a connection that never comes.
 func hang() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

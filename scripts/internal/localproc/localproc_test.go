@@ -18,7 +18,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]int{"local": 404, "local2": 404, "nobody": 403} {
+	for key, want := range map[string]int{"local": 404, "local2": 404, "unknown": 403} {
 		got, err := run.Caller(key).Ask(t.Context(), "POST", "/connections/none/token", map[string]int{"min_ttl": 1})
 		if err != nil || got.Status != want {
 			t.Errorf("%s: %v %v, want %d", key, got, err, want)
