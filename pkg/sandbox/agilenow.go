@@ -9,10 +9,10 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
-// agileNow is the server of Agile.Now's "Client Credentials Grant": a path
-// with capitals, the secret in the form or as Basic, a lifetime one second
-// short of an hour, a refresh token that nobody asked for and that no grant
-// type accepts, and errors without an error code.
+// agileNow follows Agile.Now's "Client Credentials Grant": a path with capital
+// letters, the secret in the form or as Basic, a lifetime of one hour minus one
+// second, an unrequested refresh token that no grant type accepts, and errors
+// without an error code.
 func agileNow() *server {
 	return &server{
 		provider:     "agile-now",
@@ -23,7 +23,7 @@ func agileNow() *server {
 		expiresIn:    3599 * time.Second,
 		jwt:          true,
 		refreshToken: true,
-		newClient:    func(e entropy) (string, string) { return e.uuid(), e.awkward() },
+		newClient:    func(e entropy) (string, string) { return e.uuid(), e.specialSecret() },
 		declare:      func(d *declaration, base string) { d.BaseURL = base },
 		scope:        agileNowScope,
 		success: func(i issue) any {
@@ -38,7 +38,7 @@ func agileNow() *server {
 	}
 }
 
-// agileNowScopes is what a client of ours may have there; "*" means all of it.
+// agileNowScopes are the scopes of the registered client; "*" requests all of them.
 func agileNowScopes() []string {
 	return []string{"openid", "profile", "name", "email", "orders.read", "orders.write"}
 }
@@ -53,14 +53,14 @@ func agileNowScope(c *client, requested string) (string, *refusal) {
 	return scopeAmong(c, requested)
 }
 
-// agileNowRefusal repeats the description in a list, as the document shows;
-// the name of the list did not survive there, so this one is ours.
-func agileNowRefusal(r refusal, _ credentials) answer {
+// agileNowRefusal repeats the description in an array, as the document shows. The
+// document does not name the array; this name is invented.
+func agileNowRefusal(r refusal, _ credentials) response {
 	text := r.description
 	if r.code == invalidClient {
 		text = "Client authentication failed."
 	}
-	return jsonAnswer(r.statusOr(http.StatusBadRequest), struct {
+	return jsonResponse(r.statusOr(http.StatusBadRequest), struct {
 		ErrorDescription string   `json:"error_description"`
 		Messages         []string `json:"messages"`
 	}{text, []string{text}}, r.code)

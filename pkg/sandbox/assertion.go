@@ -16,16 +16,16 @@ import (
 	"time"
 )
 
-// maxAssertionLife is how far ahead an assertion may expire: RFC 7523 §3 lets
-// a server refuse one that lives unreasonably long.
+// maxAssertionLife is how far ahead an assertion may expire: RFC 7523 §3 lets a
+// server refuse one with an unreasonably long lifetime.
 const maxAssertionLife = 5 * time.Minute
 
 // clockSkew is how far a client's clock may run ahead.
 const clockSkew = 30 * time.Second
 
-// claims are those of a client's assertion (RFC 7523 §3). Audience is a
-// string: an array, which the RFC would allow, is refused, because one
-// assertion must not serve two servers.
+// claims are those of a client's assertion (RFC 7523 §3). Audience is a string: an
+// array, which the RFC allows, is refused, because an assertion must not be valid
+// at two servers.
 type claims struct {
 	Issuer    string `json:"iss"`
 	Subject   string `json:"sub"`
@@ -36,14 +36,14 @@ type claims struct {
 	NotBefore int64  `json:"nbf"`
 }
 
-// joseHeader is the part of the header that decides (RFC 7515 §4.1).
+// joseHeader is the part of the header that is checked (RFC 7515 §4.1).
 type joseHeader struct {
 	Algorithm string          `json:"alg"`
 	KeyID     string          `json:"kid"`
 	Critical  json.RawMessage `json:"crit"`
 }
 
-// readClaims reads a compact JWS without believing it.
+// readClaims parses a compact JWS without verifying it.
 func readClaims(assertion string) (claims, error) {
 	var c claims
 	parts := strings.SplitN(assertion, ".", 4)
@@ -61,16 +61,16 @@ func decodePart(part string, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-// verifies reports whether the assertion proves that it is c who asks, for the
-// first time and of this server. s.mu is held.
+// verifies reports whether the assertion is from c, for this server, and used for
+// the first time. s.mu is held.
 func (s *Sandbox) verifies(c *client, assertion string) bool {
-	said, err := readClaims(assertion)
+	sent, err := readClaims(assertion)
 	if err != nil || c.key == nil || !signed(assertion, c.key.Public(), c.keyID) {
 		return false
 	}
 	issuer := s.issuerOf(c.server)
-	meant := said.Audience == issuer || said.Audience == issuer+c.server.tokenPath
-	return meant && said.Issuer == c.id && said.Subject == c.id && said.isCurrent(s.clock()) && c.first(said, s.clock())
+	audience := sent.Audience == issuer || sent.Audience == issuer+c.server.tokenPath
+	return audience && sent.Issuer == c.id && sent.Subject == c.id && sent.isCurrent(s.clock()) && c.isFirstUse(sent, s.clock())
 }
 
 func (c claims) isCurrent(now time.Time) bool {
@@ -79,26 +79,26 @@ func (c claims) isCurrent(now time.Time) bool {
 		c.IssuedAt <= ahead && c.NotBefore <= ahead
 }
 
-// first remembers an assertion's id until it expires, and reports whether it
+// isFirstUse stores the id of an assertion until it expires, and reports whether it
 // was new (RFC 7523 §3, jti).
-func (c *client) first(said claims, now time.Time) bool {
+func (c *client) isFirstUse(sent claims, now time.Time) bool {
 	for id, expiresAt := range c.seen {
 		if expiresAt <= now.Unix() {
 			delete(c.seen, id)
 		}
 	}
-	if _, again := c.seen[said.ID]; again || said.ID == "" {
+	if _, repeated := c.seen[sent.ID]; repeated || sent.ID == "" {
 		return false
 	}
 	if c.seen == nil {
 		c.seen = map[string]int64{}
 	}
-	c.seen[said.ID] = said.ExpiresAt
+	c.seen[sent.ID] = sent.ExpiresAt
 	return true
 }
 
-// algorithmOf is the one algorithm that goes with a kind of key (RFC 7518
-// §3.1, RFC 8037 §3.1); empty for a key that is not to be used.
+// algorithmOf is the algorithm of a type of key (RFC 7518 §3.1, RFC 8037 §3.1);
+// empty for an unsupported key.
 func algorithmOf(key crypto.PublicKey) string {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -139,8 +139,8 @@ func matches(key crypto.PublicKey, input, signature []byte) bool {
 	return false
 }
 
-// matchesCurve checks a signature that is r and s side by side, each as long
-// as the curve's order (RFC 7518 §3.4).
+// matchesCurve verifies a signature that consists of r and s, each as long as the
+// order of the curve (RFC 7518 §3.4).
 func matchesCurve(key *ecdsa.PublicKey, input, signature []byte) bool {
 	digest, size := sha256.New(), 32
 	if key.Curve == elliptic.P384() {

@@ -16,29 +16,29 @@ const (
 )
 
 // authorization is an authorization request whose client and redirect URI are
-// known, so that an answer may be sent there (RFC 6749 §4.1.1).
+// valid, so that a response may be sent there (RFC 6749 §4.1.1).
 type authorization struct {
 	client      *client
 	redirectURI string
-	// state and nonce go back as they came.
+	// state and nonce are returned unchanged.
 	state, nonce string
 	scope        string
 	// challenge is the S256 code challenge; empty when none was sent.
 	challenge string
-	// issuer is the iss of the answer; empty leaves it out.
+	// issuer is the iss of the response; empty omits it.
 	issuer string
 }
 
 // codeChallenge is the base64url of a SHA-256 (RFC 7636 §4.2).
 var codeChallenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
-// readAuthorization reads an authorization request. A problem says why the
-// browser must not be sent anywhere (RFC 6749 §4.1.2.1); a refusal goes to the
-// redirect URI. s.mu is held.
+// readAuthorization parses an authorization request. problem says why the browser
+// must not be redirected (RFC 6749 §4.1.2.1); a refusal is sent to the redirect
+// URI. s.mu is held.
 func (s *Sandbox) readAuthorization(srv *server, query string) (a authorization, problem string, _ *refusal) {
 	params, err := url.ParseQuery(query)
 	if err != nil {
-		return a, "The address is damaged: its query cannot be read.", nil
+		return a, "The address is damaged: its query is not valid.", nil
 	}
 	a.client = s.byID[clientKey{srv, params.Get("client_id")}]
 	a.redirectURI = params.Get("redirect_uri")
@@ -46,7 +46,7 @@ func (s *Sandbox) readAuthorization(srv *server, query string) (a authorization,
 	case len(params["client_id"]) != 1 || a.client == nil || !a.client.isDelegated():
 		return a, "No registered app for users has this client_id.", nil
 	case len(params["redirect_uri"]) != 1 || !slices.Contains(a.client.redirectURIs, a.redirectURI):
-		return a, "The redirect_uri is not one that was registered for this app. It must match to the letter; register it in the app's settings (here: the control endpoint \"redirects\").", nil
+		return a, "The redirect_uri is not one that was registered for this app. It must match exactly; register it in the app's settings (in the sandbox: the control endpoint \"redirects\").", nil
 	}
 	a.issuer = s.responseIssuer(a.client)
 	bad := a.read(params)
@@ -64,7 +64,7 @@ func (s *Sandbox) responseIssuer(c *client) string {
 	return ""
 }
 
-// read checks what remains of the request once it is known whom to answer.
+// read checks the rest of the request once the response can be sent.
 func (a *authorization) read(params url.Values) (bad *refusal) {
 	if len(params["state"]) == 1 {
 		a.state = params.Get("state")
@@ -89,7 +89,7 @@ func (a *authorization) read(params url.Values) (bad *refusal) {
 	return a.readChallenge(params)
 }
 
-// readChallenge is RFC 7636 §4.4.1; a request without a method means plain.
+// readChallenge follows RFC 7636 §4.4.1; without a method, plain is meant.
 func (a *authorization) readChallenge(params url.Values) *refusal {
 	a.challenge = params.Get("code_challenge")
 	method := params.Get("code_challenge_method")
@@ -108,8 +108,8 @@ func (a *authorization) readChallenge(params url.Values) *refusal {
 	return nil
 }
 
-// granted is the address of an answer with a code; parameters stand in the
-// order that the document shows (RFC 6749 §4.1.2).
+// granted is the address of a response with a code (RFC 6749 §4.1.2). The order of
+// the parameters is the documented one.
 func (a authorization) granted(code string) string {
 	scope := ""
 	if a.client.server.delegation.scopeInRedirect {
@@ -118,13 +118,13 @@ func (a authorization) granted(code string) string {
 	return a.address("code", code, "scope", scope, "state", a.state, "iss", a.issuer)
 }
 
-// refused is the address of an answer with an error (RFC 6749 §4.1.2.1).
+// refused is the address of a response with an error (RFC 6749 §4.1.2.1).
 func (a authorization) refused(r refusal) string {
 	return a.address("error", r.code, "error_description", r.description, "state", a.state, "iss", a.issuer)
 }
 
-// address is the redirect URI with parameters, name and value in turn; empty
-// ones are left out. A query of its own stays (RFC 6749 §3.1.2).
+// address is the redirect URI with parameters, alternately name and value; empty
+// ones are omitted. A query in the redirect URI is kept (RFC 6749 §3.1.2).
 func (a authorization) address(params ...string) string {
 	var query []string
 	for i := 0; i < len(params); i += 2 {
@@ -132,16 +132,16 @@ func (a authorization) address(params ...string) string {
 			query = append(query, params[i]+"="+url.QueryEscape(params[i+1]))
 		}
 	}
-	joint := "?"
+	separator := "?"
 	if strings.Contains(a.redirectURI, "?") {
-		joint = "&"
+		separator = "&"
 	}
-	return a.redirectURI + joint + strings.Join(query, "&")
+	return a.redirectURI + separator + strings.Join(query, "&")
 }
 
-// serveAuthorize is the authorization endpoint of one server, and all its
-// pages: every form is sent to the address it stands at, so that each step
-// judges the authorization request anew.
+// serveAuthorize is the authorization endpoint of one server, with all its pages.
+// Every form is sent to the same address, so that each step checks the
+// authorization request again.
 func (s *Sandbox) serveAuthorize(srv *server, w http.ResponseWriter, r *http.Request) {
 	var form url.Values
 	switch r.Method {
@@ -166,18 +166,18 @@ func (s *Sandbox) serveAuthorize(srv *server, w http.ResponseWriter, r *http.Req
 	next.write(w)
 }
 
-// authorize is what a browser gets to see next. s.mu is held.
+// authorize returns the next page. s.mu is held.
 func (s *Sandbox) authorize(srv *server, r *http.Request, form url.Values) page {
 	a, problem, bad := s.readAuthorization(srv, r.URL.RawQuery)
 	if problem != "" {
 		return srv.problemPage(http.StatusBadRequest, problem)
 	}
 	if bad != nil {
-		return goTo(a.refused(*bad))
+		return redirectTo(a.refused(*bad))
 	}
 	b := s.browserOf(srv, r)
 	if r.Method == http.MethodPost {
-		return s.press(srv, a, b, r.URL.RequestURI(), form)
+		return s.handleButton(srv, a, b, r.URL.RequestURI(), form)
 	}
 	if b == nil {
 		b = s.newBrowser(srv, "")
@@ -185,38 +185,37 @@ func (s *Sandbox) authorize(srv *server, r *http.Request, form url.Values) page 
 	return s.ask(srv, a, b)
 }
 
-// ask is the page that asks for what is missing: who it is, or consent.
-// s.mu is held.
+// ask is the page that asks for what is missing: the user, or consent. s.mu is held.
 func (s *Sandbox) ask(srv *server, a authorization, b *browser) page {
-	v := view{Guard: b.guard, App: a.client.connection, User: b.user}
-	switch who := srv.personOf(b.user); {
+	v := view{CSRFToken: b.csrfToken, App: a.client.connection, User: b.user}
+	switch user := srv.personOf(b.user); {
 	case b.user == "":
 		v.People = srv.delegation.people
-		return srv.page("sign-in", v).with(s.cookie(srv, b))
-	case who.unfit != "":
-		v.Problem = who.unfit
-		return srv.page("unfit", v)
+		return srv.page("sign-in", v).withCookie(s.cookie(srv, b))
+	case user.ineligible != "":
+		v.Problem = user.ineligible
+		return srv.page("ineligible", v)
 	}
 	v.Scopes = describe(a.scope)
 	return srv.page("consent", v)
 }
 
-// press does what a button says. s.mu is held.
-func (s *Sandbox) press(srv *server, a authorization, b *browser, at string, form url.Values) page {
-	if b == nil || !equal(b.secretGuard(), form.Get("guard")) {
-		return srv.problemPage(http.StatusForbidden, "This form is no longer good: it is old, or it came from elsewhere. Open the app's link again.")
+// handleButton handles a submitted form by its button. s.mu is held.
+func (s *Sandbox) handleButton(srv *server, a authorization, b *browser, at string, form url.Values) page {
+	if b == nil || !equal(b.secretCSRFToken(), form.Get("csrf_token")) {
+		return srv.problemPage(http.StatusForbidden, "This form is not valid: it has expired, or it came from another site. Open the app's link again.")
 	}
 	button := form.Get("press")
-	signedIn := b.user != "" && srv.personOf(b.user).unfit == ""
+	signedIn := b.user != "" && srv.personOf(b.user).ineligible == ""
 	switch {
 	case button == "sign-in":
 		return s.signIn(srv, b, at, form.Get("user"))
 	case button == "log-out":
 		return s.logOut(srv, a, b)
 	case button == "deny" && b.user != "":
-		return goTo(a.refused(refusal{code: accessDenied, description: "The user said no."}))
+		return redirectTo(a.refused(refusal{code: accessDenied, description: "The user denied access."}))
 	case button == "allow" && signedIn:
-		return goTo(a.granted(s.grantCode(a, b.user)))
+		return redirectTo(a.granted(s.grantCode(a, b.user)))
 	}
-	return srv.problemPage(http.StatusBadRequest, "Nobody is signed in who could press that. Open the app's link again.")
+	return srv.problemPage(http.StatusBadRequest, "The signed-in user cannot use that button. Open the app's link again.")
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
-func TestWhoeverCannotBeAnsweredIsSentNowhere(t *testing.T) {
+func TestInvalidClientIsNotRedirected(t *testing.T) {
 	for name, changes := range map[string][]string{
 		"an unknown client":             {"client_id", "717ed07d"},
 		"no client":                     {"client_id", "-"},
@@ -22,8 +22,8 @@ func TestWhoeverCannotBeAnsweredIsSentNowhere(t *testing.T) {
 		"another host, and bad besides": {"redirect_uri", "https://attacker.example/", "response_type", "token"},
 	} {
 		t.Run("OC-02 "+name, func(t *testing.T) {
-			s := newUserRig(t).surfer()
-			got := s.open(s.invitation(changes...))
+			s := newUserFixture(t).surfer()
+			got := s.open(s.authorizationURL(changes...))
 			wantStatus(t, got, http.StatusBadRequest)
 			if got.header.Get("Location") != "" || !strings.Contains(got.body, "<h1>This did not work</h1>") || strings.Contains(got.body, "attacker") {
 				t.Errorf("Location %q, page %s", got.header.Get("Location"), got.body)
@@ -34,32 +34,32 @@ func TestWhoeverCannotBeAnsweredIsSentNowhere(t *testing.T) {
 		"redirect_uri twice": "&redirect_uri=" + url.QueryEscape(callback), "client_id twice": "&client_id=x", "no query": "&%zz",
 	} {
 		t.Run("OC-02 "+name, func(t *testing.T) {
-			s := newUserRig(t).surfer()
-			got := s.open(s.invitation() + suffix)
+			s := newUserFixture(t).surfer()
+			got := s.open(s.authorizationURL() + suffix)
 			if got.status != http.StatusBadRequest || got.header.Get("Location") != "" {
 				t.Errorf("%d, Location %q", got.status, got.header.Get("Location"))
 			}
 		})
 	}
 	t.Run("OC-02 a client of client_credentials has no users", func(t *testing.T) {
-		s := newUserRig(t).surfer()
-		got := s.open(s.invitation("client_id", s.declared("creative-force")["client_id"]))
+		s := newUserFixture(t).surfer()
+		got := s.open(s.authorizationURL("client_id", s.declared("creative-force")["client_id"]))
 		if got.status != http.StatusBadRequest || !strings.Contains(got.body, "No registered app for users") {
 			t.Errorf("%d, page %s", got.status, got.body)
 		}
 	})
 	t.Run("OC-02 a client of another server is unknown", func(t *testing.T) {
-		s := newUserRig(t).surfer()
+		s := newUserFixture(t).surfer()
 		must(t, s.Register(sandbox.Client{Connection: "app", Delegated: true, RedirectURIs: []string{callback}}))
-		wantStatus(t, s.open(s.invitation("client_id", s.declared("app")["client_id"])), http.StatusBadRequest)
+		wantStatus(t, s.open(s.authorizationURL("client_id", s.declared("app")["client_id"])), http.StatusBadRequest)
 	})
 	t.Run("OC-02 another method is refused", func(t *testing.T) {
-		s := newUserRig(t).surfer()
-		wantStatus(t, s.send(s.request("PUT", strings.TrimPrefix(s.invitation(), s.url), "")), http.StatusMethodNotAllowed)
+		s := newUserFixture(t).surfer()
+		wantStatus(t, s.send(s.request("PUT", strings.TrimPrefix(s.authorizationURL(), s.url), "")), http.StatusMethodNotAllowed)
 	})
 }
 
-func TestBadRequestsGoBackToTheApp(t *testing.T) {
+func TestInvalidRequestsRedirectToTheApp(t *testing.T) {
 	for name, row := range map[string]struct {
 		changes []string
 		want    string
@@ -76,46 +76,46 @@ func TestBadRequestsGoBackToTheApp(t *testing.T) {
 		"OC-06 a padded challenge":         {[]string{"code_challenge", challenge + "="}, "invalid_request"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newUserRig(t).surfer()
-			got := queryOf(t, s.open(s.invitation(row.changes...)))
+			s := newUserFixture(t).surfer()
+			got := queryOf(t, s.open(s.authorizationURL(row.changes...)))
 			if got.Get("error") != row.want || got.Get("state") != "s1" || got.Has("code") {
-				t.Errorf("answer %v", got)
+				t.Errorf("response %v", got)
 			}
 		})
 	}
 	t.Run("OC-02 a parameter that is repeated", func(t *testing.T) {
-		s := newUserRig(t).surfer()
-		if got := queryOf(t, s.open(s.invitation()+"&state=s2")); got.Get("error") != "invalid_request" || got.Has("state") {
-			t.Errorf("answer %v", got)
+		s := newUserFixture(t).surfer()
+		if got := queryOf(t, s.open(s.authorizationURL()+"&state=s2")); got.Get("error") != "invalid_request" || got.Has("state") {
+			t.Errorf("response %v", got)
 		}
 	})
 	t.Run("OC-06 a client that must use PKCE", func(t *testing.T) {
-		s := newUserRig(t).surfer()
+		s := newUserFixture(t).surfer()
 		must(t, s.Register(sandbox.Client{Connection: "app", Delegated: true, RedirectURIs: []string{callback}, RequirePKCE: true}))
 		d := s.declared("app")
 		at := d["authorization_url"] + "?" + url.Values{"client_id": {d["client_id"]}, "redirect_uri": {callback}, "response_type": {"code"}}.Encode()
 		if got := queryOf(t, s.open(at)); got.Get("error") != "invalid_request" {
-			t.Errorf("answer %v", got)
+			t.Errorf("response %v", got)
 		}
 		wantStatus(t, s.open(at+"&code_challenge_method=S256&code_challenge="+challenge), http.StatusOK)
 	})
 }
 
-func TestStateComesBackAsItWas(t *testing.T) {
+func TestStateIsReturnedUnchanged(t *testing.T) {
 	for _, state := range []string{"a.b-c_d~", "a b+c%20&d=e#f", `"<script>é`, strings.Repeat("x", 2000)} {
 		t.Run("doc "+state[:5], func(t *testing.T) {
-			g := newUserRig(t)
+			g := newUserFixture(t)
 			for _, allow := range []bool{true, false} {
-				if got := g.consents(g.invitation("state", state), "", allow); got.Get("state") != state {
+				if got := g.consents(g.authorizationURL("state", state), "", allow); got.Get("state") != state {
 					t.Errorf("state %q", got.Get("state"))
 				}
 			}
 		})
 	}
-	t.Run("doc none stays none", func(t *testing.T) {
-		g := newUserRig(t)
-		if got := g.consents(g.invitation("state", "-"), "", true); got.Has("state") {
-			t.Errorf("answer %v", got)
+	t.Run("doc no state stays absent", func(t *testing.T) {
+		g := newUserFixture(t)
+		if got := g.consents(g.authorizationURL("state", "-"), "", true); got.Has("state") {
+			t.Errorf("response %v", got)
 		}
 	})
 }
@@ -125,7 +125,7 @@ func TestResponseIssuer(t *testing.T) {
 		sandbox.IssuerAbsent: "", sandbox.IssuerTrue: "/oauth2", sandbox.IssuerFalse: "https://another.example",
 	} {
 		t.Run("OC-08 iss "+string(iss), func(t *testing.T) {
-			g := newRig(t)
+			g := newFixture(t)
 			must(t, g.Register(sandbox.Client{Connection: "app", Delegated: true, RedirectURIs: []string{callback + "?tenant=1"}, Issuer: sandbox.IssuerTrue}))
 			d := g.declared("app")
 			must(t, g.SetResponseIssuer("app", iss))
@@ -133,7 +133,7 @@ func TestResponseIssuer(t *testing.T) {
 			for _, allow := range []bool{true, false} {
 				got := g.consents(at, "", allow)
 				if strings.TrimPrefix(got.Get("iss"), g.url) != want || got.Has("iss") != (want != "") || got.Get("tenant") != "1" || got.Has("scope") {
-					t.Errorf("answer %v", got)
+					t.Errorf("response %v", got)
 				}
 			}
 			if d["issuer"] != g.url+"/oauth2" {

@@ -10,26 +10,26 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// browserCookie names a browser to one server; its path keeps the servers apart.
+// browserCookie identifies a browser at one server; its path separates the servers.
 const browserCookie = "sandbox-session"
 
-// signedInFor is how long a browser is remembered.
+// signedInFor is how long a browser stays signed in.
 const signedInFor = 12 * time.Hour
 
 // browser is one browser at one server.
 type browser struct {
 	id     string
 	server *server
-	// user is who is signed in; empty is nobody.
+	// user is signed in; empty for none.
 	user string
-	// guard stands in every form, where another site cannot read it.
-	guard     string
+	// csrfToken is in every form; other sites cannot read it.
+	csrfToken string
 	expiresAt time.Time
 }
 
-func (b *browser) secretGuard() redact.Secret { return redact.New(b.guard) }
+func (b *browser) secretCSRFToken() redact.Secret { return redact.New(b.csrfToken) }
 
-// browserOf is the browser that asks, or nil for one that is not known. s.mu is held.
+// browserOf returns the browser of a request, or nil if it is unknown. s.mu is held.
 func (s *Sandbox) browserOf(srv *server, r *http.Request) *browser {
 	sent, err := r.Cookie(browserCookie)
 	if err != nil {
@@ -42,8 +42,8 @@ func (s *Sandbox) browserOf(srv *server, r *http.Request) *browser {
 	return b
 }
 
-// newBrowser gives a browser an identity. It gets another one when somebody
-// signs in, so that an identity planted before is of no use. s.mu is held.
+// newBrowser makes a browser session. Signing in makes another one, so that a
+// session id set by an attacker is useless. s.mu is held.
 func (s *Sandbox) newBrowser(srv *server, user string) *browser {
 	now := s.clock()
 	if len(s.browsers) >= 1024 {
@@ -53,12 +53,12 @@ func (s *Sandbox) newBrowser(srv *server, user string) *browser {
 			}
 		}
 	}
-	b := &browser{id: s.entropy.opaque(32), server: srv, user: user, guard: s.entropy.opaque(32), expiresAt: now.Add(signedInFor)}
+	b := &browser{id: s.entropy.opaque(32), server: srv, user: user, csrfToken: s.entropy.opaque(32), expiresAt: now.Add(signedInFor)}
 	s.browsers[b.id] = b
 	return b
 }
 
-// cookie makes the browser remember who it is; nil makes it forget. s.mu is held.
+// cookie is the session cookie of b; for nil it deletes the cookie. s.mu is held.
 func (s *Sandbox) cookie(srv *server, b *browser) *http.Cookie {
 	c := &http.Cookie{
 		Name: browserCookie, Path: srv.prefix + "/", MaxAge: -1, HttpOnly: true,
@@ -70,38 +70,39 @@ func (s *Sandbox) cookie(srv *server, b *browser) *http.Cookie {
 	return c
 }
 
-// signIn believes anybody who names an e-mail address, and shows the same
-// address again, now as that user. s.mu is held.
+// signIn accepts any e-mail address and redirects to the same page, now signed in.
+// s.mu is held.
 func (s *Sandbox) signIn(srv *server, b *browser, at, user string) page {
 	if !isEmail(user) {
-		return srv.problemPage(http.StatusBadRequest, "That is no e-mail address. Go back and name one; any will do.")
+		return srv.problemPage(http.StatusBadRequest, "That is not an e-mail address. Go back and enter one; any address works.")
 	}
 	delete(s.browsers, b.id)
-	return goTo(at).with(s.cookie(srv, s.newBrowser(srv, user)))
+	return redirectTo(at).withCookie(s.cookie(srv, s.newBrowser(srv, user)))
 }
 
-// isEmail asks for little: somebody, at some place, in one line.
+// isEmail accepts any name@host in one line.
 func isEmail(text string) bool {
-	name, place, _ := strings.Cut(text, "@")
+	name, host, _ := strings.Cut(text, "@")
 	odd := func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune("<>,;@", r)
 	}
-	return name != "" && place != "" && len(text) <= 254 && utf8.ValidString(text) &&
-		strings.IndexFunc(name+place, odd) < 0
+	return name != "" && host != "" && len(text) <= 254 && utf8.ValidString(text) &&
+		strings.IndexFunc(name+host, odd) < 0
 }
 
-// logOut forgets the browser before consent was given, and sends it to the
-// app's Post Logout Redirect URI, if it has one. s.mu is held.
+// logOut ends the browser session before consent, and redirects to the app's
+// post-logout redirect URI, if it has one. s.mu is held.
 func (s *Sandbox) logOut(srv *server, a authorization, b *browser) page {
 	delete(s.browsers, b.id)
 	next := srv.page("logged-out", view{})
 	if to := a.client.afterLogout; to != "" {
-		next = goTo(to)
+		next = redirectTo(to)
 	}
-	return next.with(s.cookie(srv, nil))
+	return next.withCookie(s.cookie(srv, nil))
 }
 
-// personOf is the user as the sign-in page knows them; anybody else may consent.
+// personOf returns the user from the list of the sign-in page. Any other user may
+// consent too.
 func (srv *server) personOf(user string) person {
 	for _, p := range srv.delegation.people {
 		if strings.EqualFold(p.Email, user) {

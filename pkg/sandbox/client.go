@@ -16,58 +16,59 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// ErrNoConnection is returned for a connection that nobody registered.
+// ErrNoConnection: no client is registered for the connection.
 var ErrNoConnection = errors.New("the sandbox has no such connection")
 
-// connectionName is the rule of a single connection's name; it also names a file.
+// connectionName matches the name of a connection that is not in a bundle; it is also
+// the name of a file.
 var connectionName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$`)
 
 // Client is a registration at the plain OAuth 2.0 server.
 type Client struct {
-	// Connection is the name it goes by here and the name of its file.
+	// Connection is its name in the sandbox and the name of its file.
 	Connection string
-	// ClientID and ClientSecret are random when empty; the secret then holds
-	// characters that every encoding must treat with care.
+	// ClientID and ClientSecret are random when empty; the secret then has characters
+	// that are special in some encoding.
 	ClientID     string
 	ClientSecret redact.Secret
-	// ClientAuth is the one way it may authenticate; empty is client_secret_basic.
+	// ClientAuth is the only accepted method; empty is client_secret_basic.
 	ClientAuth provider.ClientAuth
-	// Key is the client's key for private_key_jwt: RSA, P-256, P-384 or
-	// Ed25519. The server uses its public half, the connection file holds it
-	// whole. Nil: a P-256 key is made.
+	// Key is the client's key for private_key_jwt: RSA, P-256, P-384 or Ed25519. The
+	// server uses its public key, the connection file has the private key. Nil: a
+	// P-256 key is generated.
 	Key crypto.Signer
-	// KeyID is the kid that assertions must carry; empty: they must carry none.
+	// KeyID is the kid that assertions must have; empty: they must have none.
 	KeyID string
-	// Scopes are what it may ask for, and what it gets when it asks for nothing.
+	// Scopes are what it may request, and what it gets when it requests none.
 	Scopes []string
 
-	// Delegated registers it for authorization_code and refresh_token in place of
-	// client_credentials. What follows is for such a client only.
+	// Delegated registers it for authorization_code and refresh_token instead of
+	// client_credentials. The following fields are for such a client only.
 	Delegated bool
-	// RedirectURIs are where its users may be sent back to; see SetRedirectURIs.
+	// RedirectURIs are its registered redirect URIs; see SetRedirectURIs.
 	RedirectURIs []string
-	// PostLogoutRedirectURI is where a browser goes that logs out half-way.
+	// PostLogoutRedirectURI is where a browser goes that logs out before consent.
 	PostLogoutRedirectURI string
-	// RequirePKCE refuses authorization requests without a code challenge. One
-	// that is sent counts in any case.
+	// RequirePKCE refuses authorization requests without a code challenge. A challenge
+	// that is sent is always checked.
 	RequirePKCE bool
-	// Issuer is the iss of authorization responses; unless it is absent, the
-	// connection file names the issuer to compare it with.
+	// Issuer is the iss of authorization responses. Unless it is absent, the connection
+	// file has the expected issuer.
 	Issuer ResponseIssuer
-	// IDToken puts an id_token beside the tokens that a code is exchanged for; its
-	// sub is the user's e-mail address.
+	// IDToken adds an id_token to the response to a code; its sub is the user's e-mail
+	// address.
 	IDToken bool
 	// Refresh is how its refresh tokens are treated.
 	Refresh RefreshPolicy
 }
 
-// client is a registered client: what a developer portal would show of it.
+// client is a registered client.
 type client struct {
 	connection string
 	server     *server
 	id         string
 	secret     redact.Secret
-	// previous still works until previousUntil.
+	// previous is the previous secret, valid until previousUntil.
 	previous      redact.Secret
 	previousUntil time.Time
 	auth          []provider.ClientAuth
@@ -75,26 +76,26 @@ type client struct {
 	keyID         string
 	scopes        []string
 	grantTypes    []string
-	// user is the one it acts on behalf of; empty where the server has none.
+	// user is the user on whose behalf it acts; empty if the server has none.
 	user string
 	delegate
 
-	// expiresIn overrules the documented lifetime; zero does not.
+	// expiresIn replaces the documented lifetime; zero does not.
 	expiresIn time.Duration
 	script    []Fault
 	counters  Counters
-	// seen are ids of assertions, and when they expire (Unix seconds).
+	// seen are the ids of used assertions, and when they expire (Unix seconds).
 	seen map[string]int64
 }
 
-// clientKey finds a client by its id: ids are unique at one server only.
+// clientKey identifies a client by its id: ids are unique per server.
 type clientKey struct {
 	server *server
 	id     string
 }
 
-// Register adds a client to the plain OAuth 2.0 server. The error says what is
-// wrong with the registration.
+// Register adds a client to the plain OAuth 2.0 server. The error says what is wrong
+// with the registration.
 func (s *Sandbox) Register(r Client) error {
 	c, err := r.client()
 	if err == nil {
@@ -111,11 +112,11 @@ func (s *Sandbox) Register(r Client) error {
 	if _, taken := s.byID[clientKey{s.generic, r.ClientID}]; taken {
 		return fmt.Errorf("register %q: the client id is taken", r.Connection)
 	}
-	s.enrol(s.generic, c)
+	s.addClient(s.generic, c)
 	return nil
 }
 
-// delegate gives a client the part of its registration that concerns users.
+// delegate sets the part of a client's registration that concerns users.
 func (s *Sandbox) delegate(c *client, r Client) (err error) {
 	if r.Delegated {
 		c.grantTypes = []string{authorizationCode, refreshToken}
@@ -123,7 +124,7 @@ func (s *Sandbox) delegate(c *client, r Client) (err error) {
 		return err
 	}
 	if len(r.RedirectURIs) > 0 || r.PostLogoutRedirectURI != "" || r.RequirePKCE || r.Issuer != "" || r.IDToken || r.Refresh != (RefreshPolicy{}) {
-		return errors.New("redirect URIs, PKCE, iss, id_token and a refresh policy are for delegated clients")
+		return errors.New("redirect URIs, PKCE, iss, id_token and a refresh policy are for delegated clients only")
 	}
 	return nil
 }
@@ -150,12 +151,12 @@ func (r Client) client() (client, error) {
 	return c, nil
 }
 
-// takeKey gives the client the key, or makes one.
+// takeKey sets the client's key, or generates one.
 func (c *client) takeKey(key crypto.Signer) (err error) {
 	if key == nil {
 		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
-			return fmt.Errorf("make a key: %w", err)
+			return fmt.Errorf("generate a key: %w", err)
 		}
 	}
 	_, err = x509.MarshalPKCS8PrivateKey(key)
@@ -166,9 +167,9 @@ func (c *client) takeKey(key crypto.Signer) (err error) {
 	return nil
 }
 
-// enrol completes a client with an id and a secret and lists it. s.mu is held,
-// or s is not yet shared.
-func (s *Sandbox) enrol(srv *server, c client) {
+// addClient completes a client with an id and a secret and registers it. s.mu is
+// held, or s is not shared yet.
+func (s *Sandbox) addClient(srv *server, c client) {
 	id, secret := srv.newClient(s.entropy)
 	c.server = srv
 	if c.id == "" {
@@ -184,15 +185,15 @@ func (s *Sandbox) enrol(srv *server, c client) {
 	s.byID[clientKey{srv, c.id}] = &c
 }
 
-// named is the client of a connection. s.mu is held.
-func (s *Sandbox) named(connection string) (*client, error) {
+// lookup returns the client of a connection. s.mu is held.
+func (s *Sandbox) lookup(connection string) (*client, error) {
 	if c, ok := s.clients[connection]; ok {
 		return c, nil
 	}
 	return nil, fmt.Errorf("%q: %w", connection, ErrNoConnection)
 }
 
-// usesSecret reports whether the client authenticates with a secret at all.
+// usesSecret reports whether the client authenticates with a secret.
 func (c *client) usesSecret() bool {
 	return !slices.Contains(c.auth, provider.PrivateKeyJWT) && !slices.Contains(c.auth, provider.NoClientAuth)
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
-// cliquify is the server of Cliquify's "access-token" page: an answer nested
-// under "token" beside a success flag, thirty days, no refresh token, and no
-// notion of scope. The page shows no error, so errors carry the flag and a
-// sentence for people, but no OAuth code.
+// cliquify follows Cliquify's page "access-token": a response nested under "token"
+// with a success flag, a lifetime of thirty days, no refresh token, and no scopes.
+// The page shows no error, so errors have the flag and a message, but no OAuth error
+// code.
 func cliquify() *server {
 	return &server{
 		provider:   "cliquify",
@@ -40,12 +40,12 @@ func cliquifySuccess(i issue) any {
 	}{true, token{"Bearer", i.expiresIn, i.accessToken}}
 }
 
-func cliquifyRefusal(r refusal, _ credentials) answer {
+func cliquifyRefusal(r refusal, _ credentials) response {
 	status := http.StatusBadRequest
 	if r.code == invalidClient {
 		status = http.StatusUnauthorized
 	}
-	return jsonAnswer(r.statusOr(status), struct {
+	return jsonResponse(r.statusOr(status), struct {
 		Success bool   `json:"success"`
 		Message string `json:"message"`
 	}{false, r.description}, r.code)

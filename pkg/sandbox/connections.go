@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 )
 
-// declaration is a connection file: what an operator would write after
-// registering the client in the provider's portal.
+// declaration is a connection file as an operator writes it after registering the
+// client in the provider's portal.
 type declaration struct {
 	Provider         string `json:"provider"`
 	GrantType        string `json:"grant_type,omitempty"`
@@ -28,8 +28,8 @@ type declaration struct {
 	Issuer           string `json:"issuer,omitempty"`
 }
 
-// Connections are the connection files of all clients by connection name, as
-// they should be now. They hold the client secrets.
+// Connections are the current connection files of all clients by connection name.
+// They contain the client secrets.
 func (s *Sandbox) Connections() map[string][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,8 +40,8 @@ func (s *Sandbox) Connections() map[string][]byte {
 	return files
 }
 
-// WriteConnections writes every connection's file into a folder that exists,
-// readable by its owner alone. Each file appears whole or not at all.
+// WriteConnections writes the files of all connections to an existing folder,
+// readable only by its owner. Each file is replaced atomically.
 func (s *Sandbox) WriteConnections(folder string) error {
 	for name, text := range s.Connections() {
 		if err := replaceFile(folder, name, text); err != nil {
@@ -70,13 +70,13 @@ func (s *Sandbox) file(c *client) []byte {
 	return indented(d)
 }
 
-// declareDelegation names what a delegated connection needs. The redirect URI
-// is the deployment's to know, and so is not in the file. s.mu is held.
+// declareDelegation adds the members of a delegated connection. The redirect URI
+// depends on the deployment and is not in the file. s.mu is held.
 func (s *Sandbox) declareDelegation(d *declaration, c *client) {
-	base, about := s.baseURL+c.server.prefix, c.server.delegation
+	base, delegation := s.baseURL+c.server.prefix, c.server.delegation
 	d.GrantType = authorizationCode
-	d.AuthorizationURL = base + about.authorizePath
-	d.RevocationURL = base + about.revocationPath
+	d.AuthorizationURL = base + delegation.authorizePath
+	d.RevocationURL = base + delegation.revocationPath
 	if c.issuer != IssuerAbsent {
 		d.Issuer = s.issuerOf(c.server)
 	}
@@ -98,10 +98,10 @@ func indented(v any) []byte {
 	return append(text, '\n')
 }
 
-// rewriteSecret puts a connection's current secret into its file, and leaves
-// what else an operator wrote there alone.
+// rewriteSecret writes a connection's current secret to its file. The other members
+// that an operator wrote are kept.
 func (s *Sandbox) rewriteSecret(connection string) error {
-	s.files.Lock() // so that of two rotations the later one stays
+	s.files.Lock() // so that the later one of two rotations is kept
 	defer s.files.Unlock()
 	current := s.Connections()[connection]
 	text, err := os.ReadFile(filepath.Join(s.folder, connection+".json"))
@@ -111,15 +111,15 @@ func (s *Sandbox) rewriteSecret(connection string) error {
 	if err != nil {
 		return fmt.Errorf("read connection file %s.json: %w", connection, err)
 	}
-	text, err = withSecretOf(text, current)
+	text, err = withSecret(text, current)
 	if err != nil {
-		return fmt.Errorf("file %s.json is not a connection: mend it, or delete it to have it written anew", connection)
+		return fmt.Errorf("file %s.json is not a connection: fix it, or delete it to have it written again", connection)
 	}
 	return replaceFile(s.folder, connection, text)
 }
 
-// withSecretOf returns the file with the client_secret of another.
-func withSecretOf(file, other []byte) ([]byte, error) {
+// withSecret returns the file with the client_secret of another one.
+func withSecret(file, other []byte) ([]byte, error) {
 	var edited, current map[string]json.RawMessage
 	if err := json.Unmarshal(file, &edited); err != nil {
 		return nil, err
@@ -128,20 +128,20 @@ func withSecretOf(file, other []byte) ([]byte, error) {
 		return nil, err
 	}
 	if edited == nil {
-		return nil, errors.New("the file holds null")
+		return nil, errors.New("the file is null")
 	}
 	edited["client_secret"] = current["client_secret"]
 	return indented(edited), nil
 }
 
-// replaceFile writes a connection's file beside its place and moves it there,
-// so that nobody reads half of one.
+// replaceFile writes a connection's file under a temporary name and renames it, so
+// that no reader sees an incomplete file.
 func replaceFile(folder, connection string, text []byte) error {
 	f, err := os.CreateTemp(folder, "."+connection+"-*.tmp") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write connection file: %w", err)
 	}
-	defer os.Remove(f.Name()) // nothing is left there after the move
+	defer os.Remove(f.Name()) // it does not exist after the rename
 	_, err = f.Write(text)
 	if errClose := f.Close(); err == nil {
 		err = errClose

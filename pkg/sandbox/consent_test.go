@@ -18,15 +18,15 @@ const (
 	delegatedApp = "creative-force-user"
 )
 
-// newUserRig is a rig whose delegated client has its redirect URI.
-func newUserRig(t *testing.T) *rig {
+// newUserFixture is a fixture whose delegated client has its redirect URI.
+func newUserFixture(t *testing.T) *fixture {
 	t.Helper()
-	g := newRig(t)
+	g := newFixture(t)
 	must(t, g.SetRedirectURIs(delegatedApp, callback))
 	return g
 }
 
-// changed sets parameters, name and value in turn; "-" takes one out.
+// changed sets parameters, alternately name and value; "-" removes one.
 func changed(v url.Values, changes []string) url.Values {
 	for i := 0; i < len(changes); i += 2 {
 		if changes[i+1] == "-" {
@@ -38,8 +38,8 @@ func changed(v url.Values, changes []string) url.Values {
 	return v
 }
 
-// invitation is the documented authorization URL of the delegated client, with changes.
-func (g *rig) invitation(changes ...string) string {
+// authorizationURL is the documented authorization URL of the delegated client, with changes.
+func (g *fixture) authorizationURL(changes ...string) string {
 	g.t.Helper()
 	d := g.declared(delegatedApp)
 	return d["authorization_url"] + "?" + changed(url.Values{
@@ -48,15 +48,15 @@ func (g *rig) invitation(changes ...string) string {
 	}, changes).Encode()
 }
 
-// person is a client with cookies of its own.
-func (g *rig) person() *http.Client {
+// person is an HTTP client with its own cookies.
+func (g *fixture) person() *http.Client {
 	jar, err := cookiejar.New(nil)
 	must(g.t, err)
 	return &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
-// consents has a user allow or deny, and returns the parameters at the redirect URI.
-func (g *rig) consents(at, user string, allow bool) url.Values {
+// consents lets a user allow or deny, and returns the parameters at the redirect URI.
+func (g *fixture) consents(at, user string, allow bool) url.Values {
 	g.t.Helper()
 	redirect, err := browserclient.Consent(g.t.Context(), g.person(), at, user, allow)
 	must(g.t, err)
@@ -66,7 +66,7 @@ func (g *rig) consents(at, user string, allow bool) url.Values {
 }
 
 // exchange sends the documented request of step 3, with changes.
-func (g *rig) exchange(code string, changes ...string) reply {
+func (g *fixture) exchange(code string, changes ...string) reply {
 	g.t.Helper()
 	d := g.declared(delegatedApp)
 	return g.send(g.formRequest(tokenPaths[delegatedApp], changed(url.Values{
@@ -75,10 +75,10 @@ func (g *rig) exchange(code string, changes ...string) reply {
 	}, changes)))
 }
 
-// code is a fresh one.
-func (g *rig) code(changes ...string) string {
+// code is a new authorization code.
+func (g *fixture) code(changes ...string) string {
 	g.t.Helper()
-	return g.consents(g.invitation(changes...), "ada@studio.example", true).Get("code")
+	return g.consents(g.authorizationURL(changes...), "ada@studio.example", true).Get("code")
 }
 
 // pair is an access token and a refresh token.
@@ -93,14 +93,14 @@ func pairOf(t *testing.T, got reply) pair {
 	return pair{access, refresh}
 }
 
-// granted is what a whole consent leads to.
-func (g *rig) granted() pair {
+// granted is the result of a complete consent.
+func (g *fixture) granted() pair {
 	g.t.Helper()
 	return pairOf(g.t, g.exchange(g.code()))
 }
 
 // renew sends the documented refresh request, with changes.
-func (g *rig) renew(refreshToken string, changes ...string) reply {
+func (g *fixture) renew(refreshToken string, changes ...string) reply {
 	g.t.Helper()
 	d := g.declared(delegatedApp)
 	return g.send(g.formRequest(tokenPaths[delegatedApp], changed(url.Values{
@@ -109,12 +109,12 @@ func (g *rig) renew(refreshToken string, changes ...string) reply {
 	}, changes)))
 }
 
-func (g *rig) policy(p sandbox.RefreshPolicy) {
+func (g *fixture) policy(p sandbox.RefreshPolicy) {
 	g.t.Helper()
 	must(g.t, g.SetRefreshPolicy(delegatedApp, p))
 }
 
-func (g *rig) refreshCounters() sandbox.RefreshCounters {
+func (g *fixture) refreshCounters() sandbox.RefreshCounters {
 	g.t.Helper()
 	c, err := g.Counters(delegatedApp)
 	must(g.t, err)
@@ -127,21 +127,21 @@ func wantDead(t *testing.T, got reply) {
 	wantJSON(t, got, map[string]any{"error": "invalid_grant"})
 }
 
-func TestTheDocumentedWayOfAUser(t *testing.T) {
-	g := newUserRig(t)
-	redirect, err := browserclient.Consent(t.Context(), nil, g.invitation(), "ada@studio.example", true)
+func TestDocumentedConsentOfAUser(t *testing.T) {
+	g := newUserFixture(t)
+	redirect, err := browserclient.Consent(t.Context(), nil, g.authorizationURL(), "ada@studio.example", true)
 	must(t, err)
 	u, err := url.Parse(redirect)
 	must(t, err)
 	code := u.Query().Get("code")
-	t.Run("doc the redirect is the documented one, to the letter", func(t *testing.T) {
+	t.Run("doc the redirect is exactly the documented one", func(t *testing.T) {
 		if want := callback + "?code=" + code + "&scope=cfgateway+offline_access&state=s1"; redirect != want || len(code) != 43 {
 			t.Errorf("redirect to %s", redirect)
 		}
 	})
 	got := g.exchange(code)
 	first := pairOf(t, got)
-	t.Run("doc step 3 answers an access token and a refresh token", func(t *testing.T) {
+	t.Run("doc step 3 returns an access token and a refresh token", func(t *testing.T) {
 		wantJSON(t, got, map[string]any{
 			"access_token": first.access, "refresh_token": first.refresh, "token_type": "Bearer", "expires_in": 3600.0, "scope": cfScope,
 		})
@@ -150,11 +150,11 @@ func TestTheDocumentedWayOfAUser(t *testing.T) {
 		}
 	})
 	t.Run("doc the access token acts for the user", func(t *testing.T) {
-		wantJSON(t, g.knock("creative-force", first.access), map[string]any{
+		wantJSON(t, g.access("creative-force", first.access), map[string]any{
 			"connection": delegatedApp, "scope": cfScope, "on_behalf_of": "ada@studio.example", "expires_in": 3600.0,
 		})
 	})
-	t.Run("doc the refresh token of step 3 goes on working", func(t *testing.T) {
+	t.Run("doc the refresh token of step 3 stays valid", func(t *testing.T) {
 		for range 3 {
 			next := pairOf(t, g.renew(first.refresh))
 			if next.refresh != first.refresh || next.access == first.access || !g.lives("creative-force", next.access) {

@@ -16,7 +16,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// state is what the control endpoints show of a connection: no secret, no token.
+// state is what the control endpoints show of a connection. It has no secret and no
+// token.
 type state struct {
 	Connection    string   `json:"connection"`
 	Provider      string   `json:"provider"`
@@ -27,18 +28,18 @@ type state struct {
 	LivingTokens  int      `json:"living_tokens"`
 	TokenRequests Counters `json:"token_requests"`
 	Faults        []Fault  `json:"faults"`
-	// What follows is there for clients that act for users.
+	// Only for delegated clients.
 	*delegatedState
 }
 
-// lever is one lever as an endpoint: it reads the request, pulls, and returns
-// what to show.
-type lever func(s *Sandbox, connection string, r *http.Request) (any, error)
+// control is one control endpoint: it reads the request, applies the control, and
+// returns the response.
+type control func(s *Sandbox, connection string, r *http.Request) (any, error)
 
-// controlRoutes maps every control endpoint to its lever.
+// controlRoutes maps each control endpoint to its function.
 func (s *Sandbox) controlRoutes() http.Handler {
 	mux := http.NewServeMux()
-	for pattern, pull := range map[string]lever{
+	for pattern, run := range map[string]control{
 		"GET /control/{connection}":             controlState,
 		"PUT /control/{connection}":             controlRegister,
 		"POST /control/{connection}/rotate":     controlRotate,
@@ -56,14 +57,14 @@ func (s *Sandbox) controlRoutes() http.Handler {
 		"POST /control/{connection}/forget":     controlForget,
 		"GET /control":                          controlAll,
 	} {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serveControl(w, r, pull) })
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serveControl(w, r, run) })
 	}
 	return mux
 }
 
-func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request, pull lever) {
+func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request, run control) {
 	w.Header().Set("Cache-Control", "no-store")
-	shown, err := pull(s, r.PathValue("connection"), r)
+	shown, err := run(s, r.PathValue("connection"), r)
 	switch {
 	case errors.Is(err, ErrNoConnection):
 		writeJSON(w, http.StatusNotFound, map[string]string{"error": err.Error() + "; GET /control lists them"})
@@ -77,11 +78,11 @@ func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request, pull leve
 func controlAll(s *Sandbox, _ string, _ *http.Request) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	living := s.livingTokens()
+	active := s.activeTokens()
 	all := []state{}
 	for _, name := range slices.Sorted(maps.Keys(s.clients)) {
 		c := s.clients[name]
-		all = append(all, s.stateOf(c, living[c]))
+		all = append(all, s.stateOf(c, active[c]))
 	}
 	return map[string]any{"connections": all, "strangers": s.unknownClients.clone()}, nil
 }
@@ -89,20 +90,20 @@ func controlAll(s *Sandbox, _ string, _ *http.Request) (any, error) {
 func controlState(s *Sandbox, connection string, _ *http.Request) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, err := s.named(connection)
+	c, err := s.lookup(connection)
 	if err != nil {
 		return nil, err
 	}
-	return s.stateOf(c, s.livingTokens()[c]), nil
+	return s.stateOf(c, s.activeTokens()[c]), nil
 }
 
 // stateOf is a client's state. s.mu is held.
-func (s *Sandbox) stateOf(c *client, living int) state {
+func (s *Sandbox) stateOf(c *client, active int) state {
 	base := s.baseURL + c.server.prefix
 	shown := state{
 		Connection: c.connection, Provider: c.server.provider,
 		TokenURL: base + c.server.tokenPath, ResourceURL: base + resourcePath,
-		ExpiresIn: int64(c.lifetime() / time.Second), User: c.user, LivingTokens: living,
+		ExpiresIn: int64(c.lifetime() / time.Second), User: c.user, LivingTokens: active,
 		TokenRequests: c.counters.clone(), Faults: append([]Fault{}, c.script...),
 	}
 	if c.isDelegated() {
@@ -111,18 +112,18 @@ func (s *Sandbox) stateOf(c *client, living int) state {
 	return shown
 }
 
-// livingTokens counts the tokens that open a resource now. s.mu is held.
-func (s *Sandbox) livingTokens() map[*client]int {
-	now, living := s.clock(), map[*client]int{}
-	for _, i := range s.tokens.living {
+// activeTokens counts the valid access tokens of each client. s.mu is held.
+func (s *Sandbox) activeTokens() map[*client]int {
+	now, active := s.clock(), map[*client]int{}
+	for _, i := range s.tokens.active {
 		if now.Before(i.expiresAt) {
-			living[i.client]++
+			active[i.client]++
 		}
 	}
-	return living
+	return active
 }
 
-// controlRotate answers with the connection's new file.
+// controlRotate returns the connection's new file.
 func controlRotate(s *Sandbox, connection string, r *http.Request) (any, error) {
 	how, err := readRotation(r.URL.Query())
 	if err != nil {
@@ -134,7 +135,7 @@ func controlRotate(s *Sandbox, connection string, r *http.Request) (any, error) 
 	return json.RawMessage(s.Connections()[connection]), nil
 }
 
-// readRotation reads update and grace (seconds), and nothing else.
+// readRotation accepts only update and grace (seconds).
 func readRotation(query url.Values) (how Rotation, err error) {
 	for name, values := range query {
 		switch {
@@ -143,11 +144,11 @@ func readRotation(query url.Values) (how Rotation, err error) {
 		case name == "grace" && len(values) == 1:
 			seconds, err := strconv.ParseUint(values[0], 10, 31)
 			if err != nil {
-				return how, errors.New("grace must be seconds")
+				return how, errors.New("grace must be a number of seconds")
 			}
 			how.Grace = time.Duration(seconds) * time.Second
 		default:
-			return how, errors.New("rotate takes ?update=true or false, and grace=seconds, once each")
+			return how, errors.New("rotate accepts ?update=true or false, and grace=seconds, once each")
 		}
 	}
 	return how, nil
@@ -188,7 +189,7 @@ func controlLifetime(s *Sandbox, connection string, r *http.Request) (any, error
 		return nil, err
 	}
 	if body.ExpiresIn == nil {
-		return nil, errors.New("expires_in is missing: seconds, 0 for the documented lifetime")
+		return nil, errors.New("expires_in is missing: set it to seconds, 0 for the documented lifetime")
 	}
 	if err := s.SetLifetime(connection, time.Duration(*body.ExpiresIn)*time.Second); err != nil {
 		return nil, err
@@ -196,10 +197,10 @@ func controlLifetime(s *Sandbox, connection string, r *http.Request) (any, error
 	return controlState(s, connection, r)
 }
 
-// faultScript is one fault, or a list of them in order.
+// faultScript is one fault, or an array of them in order.
 type faultScript []wireFault
 
-// UnmarshalJSON reads either form, strictly.
+// UnmarshalJSON accepts both forms, strictly.
 func (f *faultScript) UnmarshalJSON(text []byte) error {
 	if bytes.HasPrefix(text, []byte("[")) {
 		return decodeStrictly(bytes.NewReader(text), (*[]wireFault)(f))
@@ -240,10 +241,10 @@ func controlResetCounters(s *Sandbox, connection string, r *http.Request) (any, 
 	return controlState(s, connection, r)
 }
 
-// readControl reads a JSON body strictly; no body leaves into as it is.
+// readControl decodes a JSON body strictly; without a body, into is unchanged.
 func readControl(r *http.Request, into any) error {
 	if r.URL.RawQuery != "" {
-		return errors.New("this endpoint takes a JSON body and no query")
+		return errors.New("this endpoint accepts a JSON body and no query")
 	}
 	text, err := readBody(r.Body)
 	if err != nil {
@@ -259,7 +260,7 @@ func decodeStrictly(text io.Reader, into any) error {
 	in := json.NewDecoder(text)
 	in.DisallowUnknownFields()
 	if err := in.Decode(into); err != nil {
-		return fmt.Errorf("the body must be JSON as GET / shows it: %w", err)
+		return fmt.Errorf("the body must be JSON as documented at GET /: %w", err)
 	}
 	if _, err := in.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("the body must be one JSON value")

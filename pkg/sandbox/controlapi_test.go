@@ -18,20 +18,20 @@ import (
 )
 
 // direct sends a form to Cliquify's token endpoint without a network.
-func (g *rig) direct(form url.Values) reply {
+func (g *fixture) direct(form url.Values) reply {
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, g.formRequest(tokenPaths["cliquify"], form))
 	return reply{w.Code, w.Header(), w.Body.String()}
 }
 
-// post calls a control endpoint the way curl -d does.
-func (g *rig) post(path, body string) reply {
+// post calls a control endpoint as curl -d does.
+func (g *fixture) post(path, body string) reply {
 	g.t.Helper()
 	return g.send(g.request("POST", "/control/"+path, body, "Content-Type", "application/x-www-form-urlencoded"))
 }
 
 func TestControlShowsStateWithoutSecrets(t *testing.T) {
-	g := newRig(t)
+	g := newFixture(t)
 	token := g.mint("creative-force")
 	wantStatus(t, g.post("creative-force/fault", `{"status":503,"retry_after":"30","latency":1.5,"count":2}`), 200)
 	want := map[string]any{
@@ -48,8 +48,8 @@ func TestControlShowsStateWithoutSecrets(t *testing.T) {
 		t.Errorf("%d connections; the third (-want +got):\n%s", len(list), diff)
 	}
 	g.advance(time.Hour)
-	if got := g.living("creative-force"); got != 0 {
-		t.Errorf("INV-1 %d expired tokens are called living", got)
+	if got := g.validTokens("creative-force"); got != 0 {
+		t.Errorf("INV-1 %d expired tokens count as valid", got)
 	}
 	for _, secret := range []string{token, g.declared("creative-force")["client_secret"]} {
 		if strings.Contains(all.body, secret) || strings.Contains(one.body, secret) {
@@ -58,9 +58,9 @@ func TestControlShowsStateWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestControlPullsEveryLever(t *testing.T) {
-	t.Run("FI-21 rotate answers the new file", func(t *testing.T) {
-		g := newRig(t)
+func TestControlEndpoints(t *testing.T) {
+	t.Run("FI-21 rotate returns the new file", func(t *testing.T) {
+		g := newFixture(t)
 		before := g.declared("cliquify")["client_secret"]
 		got := g.send(g.request("POST", "/control/cliquify/rotate?update=true&grace=60", ""))
 		wantStatus(t, got, 200)
@@ -70,14 +70,14 @@ func TestControlPullsEveryLever(t *testing.T) {
 		must(t, err)
 		must(t, json.Unmarshal(text, &filed))
 		if diff := gocmp.Diff(answered, filed); diff != "" || answered["client_secret"] == before {
-			t.Error("the answer is not the new file")
+			t.Error("the response is not the new file")
 		}
 		wantStatus(t, g.ask("cliquify", "client_secret", before), 200)
 		g.advance(time.Minute)
 		wantStatus(t, g.ask("cliquify", "client_secret", before), 401)
 	})
 	t.Run("FI-23 user", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		token := g.mint("creative-force")
 		got := g.post("creative-force/user", `{"user":"b@studio.example"}`)
 		wantStatus(t, got, 200)
@@ -86,15 +86,15 @@ func TestControlPullsEveryLever(t *testing.T) {
 		}
 	})
 	t.Run("OC-14 revoke one, then all", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		token := g.mint("cliquify")
 		g.mint("cliquify")
 		g.mint("cliquify")
 		wantJSON(t, g.post("cliquify/revoke", `{"token":"`+token+`"}`), map[string]any{"revoked": 1.0})
 		wantJSON(t, g.post("cliquify/revoke", ""), map[string]any{"revoked": 2.0})
 	})
-	t.Run("CR-02 lifetime, and back", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("CR-02 lifetime, and the documented one again", func(t *testing.T) {
+		g := newFixture(t)
 		for seconds, want := range map[string]float64{"20": 20, "0": 2592000} {
 			got := g.post("cliquify/lifetime", `{"expires_in":`+seconds+`}`)
 			if got.status != 200 || got.json(t)["expires_in"] != want {
@@ -103,7 +103,7 @@ func TestControlPullsEveryLever(t *testing.T) {
 		}
 	})
 	t.Run("FI-10 a script of faults, and clearing it", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		wantStatus(t, g.post("cliquify/fault", `[{"count":1},{"status":500}]`), 200)
 		wantStatus(t, g.ask("cliquify"), 200)
 		wantStatus(t, g.ask("cliquify"), 500)
@@ -111,15 +111,15 @@ func TestControlPullsEveryLever(t *testing.T) {
 		wantStatus(t, g.ask("cliquify"), 200)
 	})
 	t.Run("INV-2 counters", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		g.ask("cliquify")
 		wantStatus(t, g.send(g.request("DELETE", "/control/cliquify/counters", "")), 200)
 		if got := g.TokenRequests("cliquify"); got != 0 {
 			t.Errorf("%d requests after the reset", got)
 		}
 	})
-	t.Run("OC-05 register answers a file that works", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("OC-05 register returns a file that works", func(t *testing.T) {
+		g := newFixture(t)
 		got := g.send(g.request("PUT", "/control/my-crm", `{"client_auth":"client_secret_post","scopes":["read"]}`))
 		wantStatus(t, got, 200)
 		v := got.json(t)
@@ -134,8 +134,8 @@ func TestControlPullsEveryLever(t *testing.T) {
 // example is one curl line of the help text.
 var example = regexp.MustCompile(`(?m)^    curl (?:-X (\w+) )?'?(http[^' \n]+)'?(?: -d '(.*)')?$`)
 
-func TestEveryExampleOfTheHelpWorks(t *testing.T) {
-	g := newRig(t)
+func TestEveryExampleInTheHelpWorks(t *testing.T) {
+	g := newFixture(t)
 	must(t, g.WriteConnections(g.folder))
 	examples := example.FindAllStringSubmatch(sandbox.Help(g.url), -1)
 	if want := strings.Count(sandbox.Help(g.url), "\n    curl ") - 1; len(examples) != want || want < 15 {
@@ -152,14 +152,14 @@ func TestEveryExampleOfTheHelpWorks(t *testing.T) {
 	}
 }
 
-func TestControlRefusesWhatItDoesNotKnow(t *testing.T) {
-	g := newRig(t)
+func TestControlRefusesInvalidRequests(t *testing.T) {
+	g := newFixture(t)
 	for name, row := range map[string]struct {
 		method, path, body string
 		status             int
 	}{
-		"an unknown connection":       {"GET", "nobody", "", 404},
-		"rotating an unknown one":     {"POST", "nobody/rotate", "", 404},
+		"an unknown connection":       {"GET", "unknown", "", 404},
+		"rotating an unknown one":     {"POST", "unknown/rotate", "", 404},
 		"an unknown endpoint":         {"POST", "cliquify/explode", "", 404},
 		"another method":              {"GET", "cliquify/rotate", "", 405},
 		"an unknown parameter":        {"POST", "cliquify/rotate?when=now", "", 400},

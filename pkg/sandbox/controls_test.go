@@ -18,14 +18,14 @@ import (
 
 func TestRotate(t *testing.T) {
 	t.Run("FI-21 only the new secret works", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		before := g.declared("cliquify")["client_secret"]
 		must(t, g.Rotate("cliquify", sandbox.Rotation{}))
 		wantStatus(t, g.ask("cliquify", "client_secret", before), 401)
 		wantStatus(t, g.ask("cliquify"), 200)
 	})
-	t.Run("FI-22 the previous secret works through its grace", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("FI-22 the previous secret works during its grace period", func(t *testing.T) {
+		g := newFixture(t)
 		before := g.declared("cliquify")["client_secret"]
 		must(t, g.Rotate("cliquify", sandbox.Rotation{Grace: time.Minute}))
 		wantStatus(t, g.ask("cliquify"), 200)
@@ -34,29 +34,29 @@ func TestRotate(t *testing.T) {
 		g.advance(1)
 		wantStatus(t, g.ask("cliquify", "client_secret", before), 401)
 	})
-	t.Run("BI-67 the one before the previous never works", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("BI-67 an older secret never works", func(t *testing.T) {
+		g := newFixture(t)
 		before := g.declared("cliquify")["client_secret"]
 		must(t, g.Rotate("cliquify", sandbox.Rotation{Grace: time.Minute}))
 		must(t, g.Rotate("cliquify", sandbox.Rotation{Grace: time.Minute}))
 		wantStatus(t, g.ask("cliquify", "client_secret", before), 401)
 	})
-	t.Run("OC-05 a client without a secret has none to rotate", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("OC-05 a client without a secret cannot rotate", func(t *testing.T) {
+		g := newFixture(t)
 		must(t, g.Register(sandbox.Client{Connection: "public", ClientAuth: provider.NoClientAuth}))
 		if err := g.Rotate("public", sandbox.Rotation{}); err == nil {
 			t.Error("rotated")
 		}
 	})
-	t.Run("AZ-44 a grace is not negative", func(t *testing.T) {
-		if err := newRig(t).Rotate("cliquify", sandbox.Rotation{Grace: -1}); err == nil {
+	t.Run("AZ-44 a grace period is not negative", func(t *testing.T) {
+		if err := newFixture(t).Rotate("cliquify", sandbox.Rotation{Grace: -1}); err == nil {
 			t.Error("accepted")
 		}
 	})
 }
 
 func TestRotateUpdatesTheLocalFile(t *testing.T) {
-	read := func(t *testing.T, g *rig) map[string]any {
+	read := func(t *testing.T, g *fixture) map[string]any {
 		t.Helper()
 		text, err := os.ReadFile(filepath.Join(g.folder, "cliquify.json"))
 		must(t, err)
@@ -64,8 +64,8 @@ func TestRotateUpdatesTheLocalFile(t *testing.T) {
 		must(t, json.Unmarshal(text, &v))
 		return v
 	}
-	t.Run("FI-21 the file follows when asked to, and only then", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("FI-21 the file is updated only on request", func(t *testing.T) {
+		g := newFixture(t)
 		must(t, g.WriteConnections(g.folder))
 		first := g.declared("cliquify")["client_secret"]
 		must(t, g.Rotate("cliquify", sandbox.Rotation{}))
@@ -77,8 +77,8 @@ func TestRotateUpdatesTheLocalFile(t *testing.T) {
 			t.Error("the file did not follow")
 		}
 	})
-	t.Run("CR-21 what an operator added stays", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("CR-21 members that an operator added are kept", func(t *testing.T) {
+		g := newFixture(t)
 		must(t, os.WriteFile(filepath.Join(g.folder, "cliquify.json"), []byte(`{"client_secret":"old","default_expires_in":12345678901234567}`), 0o600))
 		must(t, g.Rotate("cliquify", sandbox.Rotation{Update: true}))
 		text, err := os.ReadFile(filepath.Join(g.folder, "cliquify.json"))
@@ -88,16 +88,16 @@ func TestRotateUpdatesTheLocalFile(t *testing.T) {
 			t.Errorf("file (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("CR-21 a file that is not there is written", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("CR-21 a missing file is written", func(t *testing.T) {
+		g := newFixture(t)
 		must(t, g.Rotate("cliquify", sandbox.Rotation{Update: true}))
 		if read(t, g)["provider"] != "cliquify" {
 			t.Error("not a connection file")
 		}
 	})
 	for name, text := range map[string]string{"text": "x", "null": "null", "a list": "[]"} {
-		t.Run("BI-60 a file that holds "+name+" is an error and stays", func(t *testing.T) {
-			g := newRig(t)
+		t.Run("BI-60 a file with "+name+" is an error and is kept", func(t *testing.T) {
+			g := newFixture(t)
 			at := filepath.Join(g.folder, "cliquify.json")
 			must(t, os.WriteFile(at, []byte(text), 0o600))
 			if err := g.Rotate("cliquify", sandbox.Rotation{Update: true}); err == nil {
@@ -120,8 +120,8 @@ func TestRotateUpdatesTheLocalFile(t *testing.T) {
 	})
 }
 
-func TestRevokeKillsAConnectionsOwnTokens(t *testing.T) {
-	g := newRig(t)
+func TestRevokeOnlyTokensOfTheConnection(t *testing.T) {
+	g := newFixture(t)
 	mine, also, others := g.mint("cliquify"), g.mint("cliquify"), g.mint("agile-now")
 	revoke := func(token string, want int) {
 		t.Helper()
@@ -147,7 +147,7 @@ func TestRevokeKillsAConnectionsOwnTokens(t *testing.T) {
 }
 
 func TestSetLifetime(t *testing.T) {
-	g := newRig(t)
+	g := newFixture(t)
 	documented := g.mint("agile-now")
 	must(t, g.SetLifetime("agile-now", 20*time.Second))
 	got := g.ask("agile-now").json(t)
@@ -169,8 +169,8 @@ func TestSetLifetime(t *testing.T) {
 	}
 }
 
-func TestExpiredTokensDoNotPileUp(t *testing.T) {
-	g := newRig(t)
+func TestExpiredTokensAreRemoved(t *testing.T) {
+	g := newFixture(t)
 	must(t, g.SetLifetime("cliquify", time.Second))
 	form := g.form("cliquify")
 	for range 1200 {
@@ -187,7 +187,7 @@ func TestExpiredTokensDoNotPileUp(t *testing.T) {
 }
 
 func TestChangeUserNeedsAUser(t *testing.T) {
-	g := newRig(t)
+	g := newFixture(t)
 	for connection, user := range map[string]string{"creative-force": "", "agile-now": "x", "creative-force-user": "x"} {
 		if err := g.ChangeUser(connection, user); err == nil {
 			t.Errorf("%s: accepted %q", connection, user)
@@ -196,25 +196,25 @@ func TestChangeUserNeedsAUser(t *testing.T) {
 }
 
 func TestCounters(t *testing.T) {
-	g := newRig(t)
+	g := newFixture(t)
 	g.ask("creative-force")
 	g.ask("creative-force", "scope", "-")
 	g.ask("creative-force", "client_secret", "wrong")
 	g.ask("agile-now", "client_secret", "wrong")
-	g.ask("agile-now", "client_id", "nobody")
+	g.ask("agile-now", "client_id", "unknown")
 	g.send(g.request("GET", tokenPaths["agile-now"], ""))
-	g.knock("creative-force", "x")
+	g.access("creative-force", "x")
 	of := func(connection string) sandbox.Counters {
 		c, err := g.Counters(connection)
 		must(t, err)
 		return c
 	}
-	counted := map[string]sandbox.Counters{"creative-force": of("creative-force"), "agile-now": of("agile-now"), "cliquify": of("cliquify"), "strangers": g.UnknownClients()}
+	counted := map[string]sandbox.Counters{"creative-force": of("creative-force"), "agile-now": of("agile-now"), "cliquify": of("cliquify"), "unknown clients": g.UnknownClients()}
 	want := map[string]sandbox.Counters{
-		"creative-force": {Total: 3, Outcomes: map[string]int{"issued": 1, "invalid_scope": 1, "invalid_client": 1}},
-		"agile-now":      {Total: 1, Outcomes: map[string]int{"invalid_client": 1}},
-		"cliquify":       {Outcomes: map[string]int{}},
-		"strangers":      {Total: 2, Outcomes: map[string]int{"invalid_client": 1, "invalid_request": 1}},
+		"creative-force":  {Total: 3, Outcomes: map[string]int{"issued": 1, "invalid_scope": 1, "invalid_client": 1}},
+		"agile-now":       {Total: 1, Outcomes: map[string]int{"invalid_client": 1}},
+		"cliquify":        {Outcomes: map[string]int{}},
+		"unknown clients": {Total: 2, Outcomes: map[string]int{"invalid_client": 1, "invalid_request": 1}},
 	}
 	if diff := cmp.Diff(want, counted); diff != "" {
 		t.Errorf("INV-2 (-want +got):\n%s", diff)
@@ -230,25 +230,25 @@ func TestCounters(t *testing.T) {
 }
 
 func TestUnknownConnections(t *testing.T) {
-	g := newRig(t)
-	_, errRevoke := g.Revoke("nobody", redact.Secret{})
-	_, errCounters := g.Counters("nobody")
+	g := newFixture(t)
+	_, errRevoke := g.Revoke("unknown", redact.Secret{})
+	_, errCounters := g.Counters("unknown")
 	for name, err := range map[string]error{
-		"Rotate": g.Rotate("nobody", sandbox.Rotation{}), "ChangeUser": g.ChangeUser("nobody", "x"), "Revoke": errRevoke,
-		"SetLifetime": g.SetLifetime("nobody", 0), "Fault": g.Fault("nobody"), "Counters": errCounters,
-		"ResetCounters": g.ResetCounters("nobody"),
+		"Rotate": g.Rotate("unknown", sandbox.Rotation{}), "ChangeUser": g.ChangeUser("unknown", "x"), "Revoke": errRevoke,
+		"SetLifetime": g.SetLifetime("unknown", 0), "Fault": g.Fault("unknown"), "Counters": errCounters,
+		"ResetCounters": g.ResetCounters("unknown"),
 	} {
 		if !errors.Is(err, sandbox.ErrNoConnection) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if got := g.TokenRequests("nobody"); got != -1 {
+	if got := g.TokenRequests("unknown"); got != -1 {
 		t.Errorf("TokenRequests: %d", got)
 	}
 }
 
 func TestWriteConnections(t *testing.T) {
-	g := newRig(t)
+	g := newFixture(t)
 	must(t, g.WriteConnections(g.folder))
 	for name, want := range g.Connections() {
 		at := filepath.Join(g.folder, name+".json")

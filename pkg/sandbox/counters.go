@@ -2,43 +2,42 @@ package sandbox
 
 import "maps"
 
-// The outcomes of a token request beside RFC 6749's error codes.
+// The outcomes of a token request besides the error codes of RFC 6749.
 const (
 	outcomeIssued    = "issued"
 	outcomeFault     = "fault"
-	outcomeAbandoned = "abandoned" // the client went away during a fault's latency
+	outcomeAbandoned = "abandoned" // the client left during the latency of a fault
 )
 
-// Counters say how often a token endpoint was asked, and what became of it.
+// Counters count the requests to a token endpoint and their outcomes.
 type Counters struct {
-	// Total counts each request as it arrives, also one that never gets an answer.
+	// Total counts requests when they arrive, also those without a response.
 	Total int `json:"total"`
-	// Outcomes counts by "issued", an error code of RFC 6749 §5.2 (also where
-	// the server sends none), "fault" for an answer that was replaced, and
-	// "abandoned". A request is counted before its answer is sent.
+	// Outcomes counts by "issued", an error code of RFC 6749 §5.2 (even if the server
+	// sends none), "fault" for a replaced response, and "abandoned". A request is
+	// counted before its response is sent.
 	Outcomes map[string]int `json:"outcomes"`
-	// Refresh counts what concerns refresh tokens.
+	// Refresh counts requests with refresh tokens.
 	Refresh RefreshCounters `json:"refresh,omitzero"`
-	// Revocations counts requests to the revocation endpoint (RFC 7009), which
-	// are in no other figure.
+	// Revocations counts requests to the revocation endpoint (RFC 7009), which are in
+	// no other counter.
 	Revocations int `json:"revocations,omitempty"`
 }
 
-// RefreshCounters say what became of a client's refresh tokens.
+// RefreshCounters count the uses of a client's refresh tokens.
 type RefreshCounters struct {
-	// Requests counts refresh requests as they arrive, also those that a fault
-	// answers.
+	// Requests counts refresh requests when they arrive, also those that get a fault.
 	Requests int `json:"requests"`
-	// Granted counts those that were done, also where a fault then ate the answer.
+	// Granted counts those that succeeded, also if a fault then replaced the response.
 	Granted int `json:"granted"`
-	// Refused counts those that ended in invalid_grant.
+	// Refused counts those that returned invalid_grant.
 	Refused int `json:"refused"`
-	// Superseded counts the presentations of a refresh token that had a successor,
-	// within a grace or not. After a lost answer one is no fault of the client's.
+	// Superseded counts the uses of a refresh token that had a successor, in its grace
+	// period or not. After a lost response this is not an error of the client.
 	Superseded int `json:"superseded"`
-	// Reused counts those of Superseded that came after the client had shown that
-	// it holds the successor, by presenting it or the access token that came with
-	// it. A correct client has none, whatever else went wrong.
+	// Reused counts those of Superseded that came after the client had shown that it
+	// holds the successor, by using it or the access token of the same response. A
+	// correct client has none, whatever else failed.
 	Reused int `json:"reused"`
 	// Detected counts the grants that reuse detection ended.
 	Detected int `json:"detected"`
@@ -59,7 +58,8 @@ func (c Counters) clone() Counters {
 	return c
 }
 
-// countersOf are a client's own, or those of requests that named none. s.mu is held.
+// countersOf are the counters of a client, or for nil those of unknown clients. s.mu
+// is held.
 func (s *Sandbox) countersOf(c *client) *Counters {
 	if c == nil {
 		return &s.unknownClients
@@ -67,9 +67,9 @@ func (s *Sandbox) countersOf(c *client) *Counters {
 	return &c.counters
 }
 
-// TokenRequests is how many token requests named the connection's client since
-// the counters were last reset. It is -1 for a connection that does not exist,
-// so that a mistyped name cannot pass for silence.
+// TokenRequests is the number of token requests of the connection's client since the
+// counters were last reset. It is -1 for an unknown connection, so that a misspelled
+// name does not look like no requests.
 func (s *Sandbox) TokenRequests(connection string) int {
 	counters, err := s.Counters(connection)
 	if err != nil {
@@ -78,30 +78,30 @@ func (s *Sandbox) TokenRequests(connection string) int {
 	return counters.Total
 }
 
-// Counters are a connection's counters. The error is ErrNoConnection.
+// Counters returns the counters of a connection. The error is ErrNoConnection.
 func (s *Sandbox) Counters(connection string) (Counters, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, err := s.named(connection)
+	c, err := s.lookup(connection)
 	if err != nil {
 		return Counters{}, err
 	}
 	return c.counters.clone(), nil
 }
 
-// UnknownClients counts the token requests that named no registered client.
+// UnknownClients counts the token requests without a registered client.
 func (s *Sandbox) UnknownClients() Counters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.unknownClients.clone()
 }
 
-// ResetCounters starts a connection's counters from nothing. The error is
+// ResetCounters sets the counters of a connection to zero. The error is
 // ErrNoConnection.
 func (s *Sandbox) ResetCounters(connection string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, err := s.named(connection)
+	c, err := s.lookup(connection)
 	if err != nil {
 		return err
 	}

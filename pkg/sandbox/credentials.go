@@ -14,18 +14,18 @@ import (
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// credentials are what a request presents, before anybody believes it.
+// credentials are those in a request, before they are verified.
 type credentials struct {
-	// method is how they came; ClientSecretBasic stands for both readings of
-	// the header, because only the registration tells which one is meant.
+	// method is how they were sent. ClientSecretBasic is for both ways to decode the
+	// header, because only the registration says which one applies.
 	method provider.ClientAuth
-	// id and secret are as sent: from the header still undecoded.
+	// id and secret are as sent: those from the header are not decoded.
 	id, secret string
 	assertion  string
 }
 
-// readCredentials finds the one way in which a request authenticates; two at
-// once are refused (RFC 6749 §2.3).
+// readCredentials finds the method with which a request authenticates; more than
+// one is refused (RFC 6749 §2.3).
 func readCredentials(header http.Header, form url.Values) (credentials, *refusal) {
 	var found []credentials
 	if header.Get("Authorization") != "" {
@@ -46,7 +46,7 @@ func readCredentials(header http.Header, form url.Values) (credentials, *refusal
 	return found[0], malformed("The client authenticates in more than one way.")
 }
 
-// readBasic reads the header (RFC 7617); one it cannot read names no client.
+// readBasic parses the header (RFC 7617); an invalid one names no client.
 func readBasic(header http.Header) credentials {
 	c := credentials{method: provider.ClientSecretBasic}
 	scheme, encoded, _ := strings.Cut(header.Get("Authorization"), " ")
@@ -58,8 +58,8 @@ func readBasic(header http.Header) credentials {
 	return c
 }
 
-// readAssertion takes the client's id from the assertion itself (RFC 7521
-// §4.2), to be proved later.
+// readAssertion takes the client's id from the assertion (RFC 7521 §4.2). It is
+// verified later.
 func readAssertion(form url.Values) credentials {
 	c := credentials{method: provider.PrivateKeyJWT}
 	if form.Get("client_assertion_type") != assertionType {
@@ -72,16 +72,16 @@ func readAssertion(form url.Values) credentials {
 	return c
 }
 
-// decoded is what credentials from the header say to a server that follows
-// RFC 6749 §2.3.1, where id and secret are form-encoded first.
+// decoded decodes credentials from the header by RFC 6749 §2.3.1, where id and
+// secret are form-encoded.
 func (c credentials) decoded() (id, secret string, ok bool) {
 	id, errID := url.QueryUnescape(c.id)
 	secret, errSecret := url.QueryUnescape(c.secret)
 	return id, secret, errID == nil && errSecret == nil
 }
 
-// find is the client that credentials claim to be, or nil. A header is read
-// the way the client it names is registered for. s.mu is held.
+// find returns the client that the credentials name, or nil. A header is decoded by
+// the method for which that client is registered. s.mu is held.
 func (s *Sandbox) find(srv *server, from credentials) *client {
 	asSent := s.byID[clientKey{srv, from.id}]
 	if from.method != provider.ClientSecretBasic {
@@ -90,15 +90,15 @@ func (s *Sandbox) find(srv *server, from credentials) *client {
 	if asSent != nil && slices.Contains(asSent.auth, provider.ClientSecretBasicRaw) {
 		return asSent
 	}
-	id, _, _ := from.decoded() // one that cannot be decoded is empty, which names nobody
+	id, _, _ := from.decoded() // empty, and so no client, if it cannot be decoded
 	if c := s.byID[clientKey{srv, id}]; c != nil && !slices.Contains(c.auth, provider.ClientSecretBasicRaw) {
 		return c
 	}
 	return nil
 }
 
-// authenticate proves that the request is the client's; a client_id beside
-// other credentials must agree with them. s.mu is held.
+// authenticate verifies the credentials of the request. A client_id beside other
+// credentials must agree with them. s.mu is held.
 func (s *Sandbox) authenticate(c *client, req tokenRequest) *refusal {
 	failed := &refusal{code: invalidClient, description: "Client authentication failed."}
 	if c == nil {
@@ -107,20 +107,20 @@ func (s *Sandbox) authenticate(c *client, req tokenRequest) *refusal {
 	if id := req.form.Get("client_id"); id != "" && id != c.id {
 		return failed
 	}
-	if !s.proves(c, req.credentials) {
+	if !s.authenticates(c, req.credentials) {
 		return failed
 	}
 	return nil
 }
 
-func (s *Sandbox) proves(c *client, from credentials) bool {
+func (s *Sandbox) authenticates(c *client, from credentials) bool {
 	switch from.method {
 	case provider.ClientSecretBasic:
 		_, secret, ok := from.decoded()
-		return ok && slices.Contains(c.auth, provider.ClientSecretBasic) && s.knows(c, secret) ||
-			slices.Contains(c.auth, provider.ClientSecretBasicRaw) && s.knows(c, from.secret)
+		return ok && slices.Contains(c.auth, provider.ClientSecretBasic) && s.hasSecret(c, secret) ||
+			slices.Contains(c.auth, provider.ClientSecretBasicRaw) && s.hasSecret(c, from.secret)
 	case provider.ClientSecretPost:
-		return slices.Contains(c.auth, provider.ClientSecretPost) && s.knows(c, from.secret)
+		return slices.Contains(c.auth, provider.ClientSecretPost) && s.hasSecret(c, from.secret)
 	case provider.PrivateKeyJWT:
 		return slices.Contains(c.auth, provider.PrivateKeyJWT) && s.verifies(c, from.assertion)
 	case provider.NoClientAuth:
@@ -130,9 +130,9 @@ func (s *Sandbox) proves(c *client, from credentials) bool {
 	}
 }
 
-// knows reports whether secret is the client's, or the one before it while its
-// grace lasts.
-func (s *Sandbox) knows(c *client, secret string) bool {
+// hasSecret reports whether secret is the client's, or the previous one during its
+// grace period.
+func (s *Sandbox) hasSecret(c *client, secret string) bool {
 	return equal(c.secret, secret) || s.clock().Before(c.previousUntil) && equal(c.previous, secret)
 }
 

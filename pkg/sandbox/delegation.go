@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// delegation is what a server does for users (RFC 6749 §4.1): what differs
-// between the documents, as data.
+// delegation is a server's support for users (RFC 6749 §4.1): what differs between
+// the providers, as data.
 type delegation struct {
-	// brand is whose pages people see.
+	// brand is the name on the pages.
 	brand string
 	// authorizePath and revocationPath are mounted beside the token endpoint.
 	authorizePath, revocationPath string
-	// codeLife is how long a code can be exchanged; refreshLife how long a refresh
-	// token lives, zero is for ever.
+	// codeLife is the lifetime of a code; refreshLife that of a refresh token, zero is
+	// unlimited.
 	codeLife, refreshLife time.Duration
-	// offlineScope must be asked for to have a refresh token; empty: everybody has one.
+	// offlineScope must be requested to get a refresh token; empty: it is always issued.
 	offlineScope string
 	// sameScope: a refresh must name the scope that was consented to.
 	sameScope bool
@@ -26,24 +26,24 @@ type delegation struct {
 	scopeInRedirect bool
 	// refusesLocalhost: no redirect URI may be on the user's own machine.
 	refusesLocalhost bool
-	// people are those whom the sign-in page offers.
+	// people are the users on the sign-in page.
 	people []person
-	// scope decides what a user is asked to consent to.
+	// scope returns the scope for which a user is asked to consent.
 	scope func(c *client, requested string) (string, *refusal)
 }
 
-// person is a user whom the sign-in page offers. There are no passwords.
+// person is a user on the sign-in page. There are no passwords.
 type person struct {
 	Email, Name string
-	// unfit is why this one may not consent; empty for those who may.
-	unfit string
+	// ineligible is why this one may not consent; empty for those who may.
+	ineligible string
 }
 
 // delegate is the part of a client that acts for users.
 type delegate struct {
 	// redirectURIs are compared as strings (RFC 9700 §4.1.3).
 	redirectURIs []string
-	// afterLogout is where a browser goes that logs out half-way; empty is nowhere.
+	// afterLogout is the post-logout redirect URI; empty for none.
 	afterLogout string
 	requirePKCE bool
 	issuer      ResponseIssuer
@@ -56,20 +56,19 @@ func (c *client) isDelegated() bool { return c.grantTypes[0] == authorizationCod
 
 // delegated is the client of a connection that acts for users. s.mu is held.
 func (s *Sandbox) delegated(connection string) (*client, error) {
-	c, err := s.named(connection)
+	c, err := s.lookup(connection)
 	if err == nil && !c.isDelegated() {
-		err = errors.New("the client acts for no user who consents: it is not registered for authorization_code")
+		err = errors.New("the client is not registered for authorization_code")
 	}
 	return c, err
 }
 
-// ResponseIssuer is what an authorization response says about who sends it
-// (RFC 9207).
+// ResponseIssuer is the iss parameter of an authorization response (RFC 9207).
 type ResponseIssuer string
 
-// What a response may say.
+// The values of ResponseIssuer.
 const (
-	// IssuerAbsent leaves the iss parameter out.
+	// IssuerAbsent omits the iss parameter.
 	IssuerAbsent ResponseIssuer = ""
 	// IssuerTrue names the server.
 	IssuerTrue ResponseIssuer = "true"
@@ -82,27 +81,27 @@ func (i ResponseIssuer) check() error {
 	case IssuerAbsent, IssuerTrue, IssuerFalse:
 		return nil
 	}
-	return errors.New(`iss must be "true", "false", or "" to leave it out`)
+	return errors.New(`iss must be "true", "false", or "" to omit it`)
 }
 
-// RefreshRotation is when a new refresh token replaces the one that was presented.
+// RefreshRotation is when a new refresh token replaces the one in the request.
 type RefreshRotation string
 
-// When one does.
+// The values of RefreshRotation.
 const (
 	// RotateNever keeps the refresh token as it is.
 	RotateNever RefreshRotation = "never"
-	// RotateAlways ends the one that was presented, and forgives what uses it again.
+	// RotateAlways invalidates the one in the request, and tolerates its reuse.
 	RotateAlways RefreshRotation = "always"
-	// RotateAndDetect also takes a second use for a theft, and ends the grant with
-	// all its tokens (RFC 9700 §4.14.2).
+	// RotateAndDetect also treats a second use as theft, and ends the grant with all
+	// its tokens (RFC 9700 §4.14.2).
 	RotateAndDetect RefreshRotation = "detect"
 )
 
-// RepeatedToken is what an answer holds as refresh_token when no new one was made.
+// RepeatedToken is the member refresh_token of a response without a new one.
 type RepeatedToken string
 
-// What it may hold.
+// The values of RepeatedToken.
 const (
 	RepeatSame  RepeatedToken = "same"
 	RepeatOmit  RepeatedToken = "omit"
@@ -110,24 +109,24 @@ const (
 	RepeatNull  RepeatedToken = "null"
 )
 
-// RefreshPolicy is how a server treats a client's refresh tokens.
+// RefreshPolicy is how a server handles a client's refresh tokens.
 type RefreshPolicy struct {
 	// Rotation is when they are replaced; empty is RotateNever.
 	Rotation RefreshRotation
-	// Grace is how long one that was replaced still works; each use makes another
-	// successor. It goes with rotation only.
+	// Grace is how long a replaced one still works; each use makes another successor.
+	// It is for rotation only.
 	Grace time.Duration
-	// Repeat is how an answer without a new one puts it; empty is RepeatSame. It
-	// goes with RotateNever only.
+	// Repeat is the member in a response without a new one; empty is RepeatSame. It is
+	// for RotateNever only.
 	Repeat RepeatedToken
-	// Life is that of new refresh tokens; zero is the documented one. A refresh
-	// token that stays keeps its end.
+	// Life is the lifetime of new refresh tokens; zero is the documented one. A refresh
+	// token that is kept does not get a new one.
 	Life time.Duration
-	// StateLife adds refresh_token_expires_in to answers with a refresh token.
+	// StateLife adds refresh_token_expires_in to responses with a refresh token.
 	StateLife bool
 }
 
-// completed fills in the defaults, or says what is wrong.
+// completed sets the defaults, or says what is wrong.
 func (p RefreshPolicy) completed() (RefreshPolicy, error) {
 	if p.Rotation == "" {
 		p.Rotation = RotateNever
@@ -142,17 +141,16 @@ func (p RefreshPolicy) completed() (RefreshPolicy, error) {
 	case p.Repeat != RepeatSame && p.Repeat != RepeatOmit && p.Repeat != RepeatEmpty && p.Repeat != RepeatNull:
 		return p, errors.New("repeat must be same, omit, empty or null")
 	case rotates && p.Repeat != RepeatSame:
-		return p, errors.New("repeat is for rotation never: an answer that hides a new refresh token would end the grant")
+		return p, errors.New("repeat is for rotation never: a response without the new refresh token would end the grant")
 	case !rotates && p.Grace != 0:
-		return p, errors.New("a grace is for refresh tokens that rotate")
+		return p, errors.New("a grace period is for refresh tokens that rotate")
 	case p.Grace < 0 || p.Life < 0 || p.Grace%time.Second != 0 || p.Life%time.Second != 0:
 		return p, errors.New("grace and life must be whole seconds, and not negative")
 	}
 	return p, nil
 }
 
-// checkRedirects says what is wrong with addresses that a browser is to be
-// sent to.
+// checkRedirects says what is wrong with redirect URIs.
 func (s *Sandbox) checkRedirects(srv *server, uris ...string) error {
 	for _, text := range uris {
 		u, err := url.Parse(text)
@@ -168,7 +166,7 @@ func (s *Sandbox) checkRedirects(srv *server, uris ...string) error {
 	return nil
 }
 
-// isLocal reports whether a host is the machine of whoever asks.
+// isLocal reports whether a host is the local machine.
 func isLocal(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {

@@ -1,21 +1,21 @@
 package sandbox
 
-// Remembered is how many tokens are kept, the expired among them included.
+// Remembered is the number of stored tokens, including expired ones.
 func (s *Sandbox) Remembered() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.tokens.living)
+	return len(s.tokens.active)
 }
 
-// RememberedGrants is how many codes and refresh tokens are kept, the expired
-// among them included.
+// RememberedGrants is the number of stored codes and refresh tokens, including
+// expired ones.
 func (s *Sandbox) RememberedGrants() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.grants.codes) + len(s.grants.handles)
+	return len(s.grants.codes) + len(s.grants.refreshTokens)
 }
 
-// RememberedBrowsers is how many browsers are known.
+// RememberedBrowsers is the number of browser sessions.
 func (s *Sandbox) RememberedBrowsers() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

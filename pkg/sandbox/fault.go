@@ -13,70 +13,70 @@ import (
 	"time"
 )
 
-// Fault is what goes wrong with a connection's token requests. It says either
-// what is answered instead of the truth (Status, RetryAfter, ContentType and
-// Body together), or one of Redirect, Reset, Truncate; Hang alone, or Hang
-// after a literal answer's bytes. Latency goes with all of them. A Fault with a
-// Count and nothing else lets that many requests pass.
+// Fault is a failure of a connection's token requests. It has either a literal
+// response (Status, RetryAfter, ContentType and Body), or one of Redirect, Reset,
+// Truncate and Hang; Hang may also follow a literal response. Latency can be
+// combined with all of them. A Fault with only a Count lets that many requests
+// pass.
 //
-// The refresh whose answer is lost is Fault{Processed: true, Reset: true}: the
-// server has rotated, the client sees a connection that breaks.
+// Fault{Processed: true, Reset: true} is a refresh with a lost response: the server
+// has rotated the token, the client sees a broken connection.
 type Fault struct {
-	// On is which requests it meets: those of one grant type, or [OnRevocation];
-	// empty is every request to the token endpoint.
+	// On selects requests by grant type, or is [OnRevocation]; empty is every request
+	// to the token endpoint.
 	On string
-	// Count is how many requests it meets; zero is all until it is cleared.
+	// Count is the number of affected requests; zero is all until it is cleared.
 	Count int
-	// Latency passes before the answer.
+	// Latency delays the response.
 	Latency time.Duration
-	// Processed has the server do its work first (a token is minted, a one-time
-	// credential spent), so that only the answer is lost or late.
+	// Processed: the server handles the request first (it mints a token, or uses up a
+	// one-time credential), so that only the response is lost or late.
 	Processed bool
 
-	// Status is the literal answer's; zero is 200.
+	// Status is that of the literal response; zero is 200.
 	Status int
-	// RetryAfter is the header's text, sensible or not.
+	// RetryAfter is the text of the header, valid or not.
 	RetryAfter string
-	// ContentType is the header's text; empty is application/json if there is a body.
+	// ContentType is the text of the header; empty is application/json if there is a body.
 	ContentType string
-	// Body is sent as it stands.
+	// Body is sent unchanged.
 	Body string
 
-	// Redirect sends the client there, with Status, or 307 when it is zero.
+	// Redirect is the target of a redirect with Status, or 307 if that is zero.
 	Redirect string
-	// Reset ends the connection with a TCP reset and no answer.
+	// Reset ends the connection with a TCP reset and no response.
 	Reset bool
-	// Truncate announces the true answer's length and sends half of it.
+	// Truncate sends half of the normal response, with its full Content-Length.
 	Truncate bool
-	// Hang sends nothing, or nothing more, until the client gives up.
+	// Hang sends nothing, or nothing more, until the client closes.
 	Hang bool
 }
 
-// OnRevocation is the On of a fault of the revocation endpoint.
+// OnRevocation selects requests to the revocation endpoint.
 const OnRevocation = "revocation"
 
-// meets reports whether the fault concerns such a request, by its grant type or
+// matches reports whether the fault applies to such a request: its grant type, or
 // OnRevocation.
-func (f Fault) meets(kind string) bool {
+func (f Fault) matches(kind string) bool {
 	return f.On == kind || f.On == "" && kind != OnRevocation
 }
 
-// hides reports whether f, which never ends, keeps g from ever being met.
-func (f Fault) hides(g Fault) bool {
+// shadows reports whether f never ends, so that g is never reached.
+func (f Fault) shadows(g Fault) bool {
 	return f.Count == 0 && (f.On == g.On || f.On == "" && g.On != OnRevocation)
 }
 
-// isLiteral reports whether there is an answer to send as it stands.
+// isLiteral reports whether the fault has a literal response.
 func (f Fault) isLiteral() bool {
 	return f.Redirect == "" && (f.Status != 0 || f.RetryAfter != "" || f.ContentType != "" || f.Body != "")
 }
 
-// replaces reports whether the client gets anything but the true answer.
+// replaces reports whether the client does not get the normal response.
 func (f Fault) replaces() bool {
 	return f.isLiteral() || f.Redirect != "" || f.Reset || f.Truncate || f.Hang
 }
 
-// check says what is wrong with a fault that somebody wants.
+// check says what is wrong with a requested fault.
 func (f Fault) check() error {
 	kinds := 0
 	for _, set := range []bool{f.isLiteral(), f.Redirect != "", f.Reset, f.Truncate, f.Hang && !f.isLiteral()} {
@@ -89,9 +89,9 @@ func (f Fault) check() error {
 	case !slices.Contains([]string{"", clientCredentials, authorizationCode, refreshToken, OnRevocation}, f.On):
 		return errors.New("on must be client_credentials, authorization_code, refresh_token or revocation, or absent for the token endpoint")
 	case kinds > 1:
-		return errors.New("a fault is one of a literal answer, redirect, reset, truncate or hang")
+		return errors.New("a fault is one of a literal response, redirect, reset, truncate or hang")
 	case kinds == 0 && f.Latency == 0 && f.Count == 0:
-		return errors.New("the fault does nothing: give a status, body, retry_after, content_type, latency, redirect, reset, truncate or hang")
+		return errors.New("the fault does nothing: set a status, body, retry_after, content_type, latency, redirect, reset, truncate or hang")
 	case f.Count < 0 || f.Latency < 0:
 		return errors.New("count and latency must not be negative")
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
@@ -101,27 +101,27 @@ func (f Fault) check() error {
 	case badURL != nil:
 		return errors.New("redirect must be a URL")
 	case strings.ContainsAny(f.RetryAfter+f.ContentType+f.Redirect, "\r\n\x00"):
-		return errors.New("a header value must not hold a line break")
+		return errors.New("a header value must not contain a line break")
 	}
 	return nil
 }
 
-// Fault gives a connection's requests a script: of the faults that concern a
-// request the first, until its count is used up, then the next. It replaces the
-// script before it; no fault at all clears it. Errors are ErrNoConnection, and
-// words on what is wrong with a fault.
+// Fault sets the script of a connection: each request gets the first fault that
+// matches it, until the count of that fault is used up. It replaces the previous
+// script; without faults it clears it. Errors are ErrNoConnection, and what is wrong
+// with a fault.
 func (s *Sandbox) Fault(connection string, script ...Fault) error {
 	for i, f := range script {
 		if err := f.check(); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(script[i+1:], f.hides) {
+		if slices.ContainsFunc(script[i+1:], f.shadows) {
 			return errors.New("a fault without a count never ends: it must be the last")
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, err := s.named(connection)
+	c, err := s.lookup(connection)
 	if err != nil {
 		return err
 	}
@@ -129,13 +129,13 @@ func (s *Sandbox) Fault(connection string, script ...Fault) error {
 	return nil
 }
 
-// nextFault takes the fault whose turn it is for such a request; the zero Fault
-// is none. s.mu is held.
+// nextFault takes the first fault that matches such a request; the zero Fault is
+// none. s.mu is held.
 func (c *client) nextFault(kind string) Fault {
 	if c == nil {
 		return Fault{}
 	}
-	at := slices.IndexFunc(c.script, func(f Fault) bool { return f.meets(kind) })
+	at := slices.IndexFunc(c.script, func(f Fault) bool { return f.matches(kind) })
 	if at < 0 {
 		return Fault{}
 	}
@@ -148,55 +148,55 @@ func (c *client) nextFault(kind string) Fault {
 	return f
 }
 
-// perform answers a request as the fault wants it. work makes the true answer
-// and is called at most once.
-func (s *Sandbox) perform(w http.ResponseWriter, r *http.Request, f Fault, c *client, work func() answer) {
-	var truth answer
+// respondWith responds to a request with a fault. work makes the normal response and
+// is called at most once.
+func (s *Sandbox) respondWith(w http.ResponseWriter, r *http.Request, f Fault, c *client, work func() response) {
+	var normal response
 	early := f.Processed || f.Truncate
 	if early {
-		truth = work()
+		normal = work()
 	}
 	if f.Latency > 0 && s.wait(r.Context(), f.Latency) != nil {
 		s.abandon(c, f)
-		cut(w)
+		abort(w)
 		return
 	}
 	if !early && !f.replaces() {
-		truth = work()
+		normal = work()
 	}
-	f.send(w, r, truth)
+	f.send(w, r, normal)
 }
 
-// abandon counts a request whose client went away before anything was done.
+// abandon counts a request whose client left before it was handled.
 func (s *Sandbox) abandon(c *client, f Fault) {
 	if f.Processed || f.replaces() || f.On == OnRevocation {
-		return // counted already, or in another figure
+		return // already counted, or in another counter
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.countersOf(c).count(outcomeAbandoned)
 }
 
-func (f Fault) send(w http.ResponseWriter, r *http.Request, truth answer) {
+func (f Fault) send(w http.ResponseWriter, r *http.Request, normal response) {
 	switch {
 	case f.Reset:
-		cut(w)
+		abort(w)
 	case f.Truncate:
-		truth.writeHalf(w)
+		normal.writeHalf(w)
 	case f.Redirect != "" || f.isLiteral():
 		f.literal().write(w)
 		f.hangAfter(w, r)
 	case f.Hang:
 		<-r.Context().Done()
-		cut(w)
+		abort(w)
 	default:
-		truth.write(w)
+		normal.write(w)
 	}
 }
 
-// literal is the answer that the fault spells out.
-func (f Fault) literal() answer {
-	a := answer{header: http.Header{}, body: []byte(f.Body)}
+// literal is the literal response of the fault.
+func (f Fault) literal() response {
+	a := response{header: http.Header{}, body: []byte(f.Body)}
 	if f.Redirect != "" {
 		a.header.Set("Location", f.Redirect)
 		a.status = cmp.Or(f.Status, http.StatusTemporaryRedirect)
@@ -212,7 +212,7 @@ func (f Fault) literal() answer {
 	return a
 }
 
-// hangAfter leaves an answer without an end.
+// hangAfter leaves a response unfinished.
 func (f Fault) hangAfter(w http.ResponseWriter, r *http.Request) {
 	if !f.Hang {
 		return
@@ -221,17 +221,17 @@ func (f Fault) hangAfter(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// writeHalf announces the whole answer and leaves it unfinished; net/http then
-// closes the connection.
-func (a answer) writeHalf(w http.ResponseWriter) {
+// writeHalf sends the full Content-Length and half of the body; net/http then closes
+// the connection.
+func (a response) writeHalf(w http.ResponseWriter) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 	a.body = a.body[:len(a.body)/2]
 	a.write(w)
 }
 
-// cut ends the connection without an answer: by a TCP reset where it can be
-// had (HTTP/1.1), else by aborting the response.
-func cut(w http.ResponseWriter) {
+// abort ends the connection without a response: by a TCP reset if possible
+// (HTTP/1.1), else by aborting the response.
+func abort(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)

@@ -17,7 +17,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
-func TestLiteralAnswers(t *testing.T) {
+func TestLiteralResponses(t *testing.T) {
 	for name, row := range map[string]struct {
 		fault                         sandbox.Fault
 		status                        int
@@ -34,14 +34,14 @@ func TestLiteralAnswers(t *testing.T) {
 		"OC-41 another content type": {sandbox.Fault{Body: `{}`, ContentType: "text/plain"}, 200, `{}`, "text/plain", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newRig(t)
+			g := newFixture(t)
 			must(t, g.Fault("cliquify", row.fault))
 			got := g.ask("cliquify")
 			wantStatus(t, got, row.status)
 			if got.body != row.body || got.header.Get("Content-Type") != row.contentType || got.header.Get("Retry-After") != row.retryAfter {
 				t.Errorf("got %d bytes, headers %v", len(got.body), got.header)
 			}
-			if g.living("cliquify") != 0 {
+			if g.validTokens("cliquify") != 0 {
 				t.Error("a token was minted behind the fault")
 			}
 			wantStatus(t, g.ask("agile-now"), http.StatusOK)
@@ -49,8 +49,8 @@ func TestLiteralAnswers(t *testing.T) {
 	}
 }
 
-// living is how many living tokens the control endpoint counts.
-func (g *rig) living(connection string) int {
+// validTokens is the number of valid tokens that the control endpoint counts.
+func (g *fixture) validTokens(connection string) int {
 	g.t.Helper()
 	n, _ := g.send(g.request("GET", "/control/"+connection, "")).json(g.t)["living_tokens"].(float64)
 	return int(n)
@@ -65,7 +65,7 @@ func TestRedirects(t *testing.T) {
 		308: {Redirect: "https://example.com/", Status: 308},
 	} {
 		t.Run("FI-16 "+http.StatusText(want), func(t *testing.T) {
-			g := newRig(t)
+			g := newFixture(t)
 			must(t, g.Fault("cliquify", fault))
 			got := g.ask("cliquify")
 			wantStatus(t, got, want)
@@ -77,7 +77,7 @@ func TestRedirects(t *testing.T) {
 }
 
 func TestFaultsEndAfterTheirCount(t *testing.T) {
-	g := newRig(t)
+	g := newFixture(t)
 	must(t, g.Fault("creative-force", sandbox.Fault{Count: 1}, sandbox.Fault{Count: 2, Status: 503}, sandbox.Fault{Count: 1, Status: 429}))
 	statuses := func(n int) (got []int) {
 		for range n {
@@ -103,8 +103,8 @@ func TestFaultsEndAfterTheirCount(t *testing.T) {
 	}
 }
 
-func TestAScriptIsNotSharedWithItsAuthor(t *testing.T) {
-	g := newRig(t)
+func TestScriptIsCopied(t *testing.T) {
+	g := newFixture(t)
 	script := []sandbox.Fault{{Count: 2, Status: 503}}
 	must(t, g.Fault("cliquify", script...))
 	g.ask("cliquify")
@@ -114,16 +114,16 @@ func TestAScriptIsNotSharedWithItsAuthor(t *testing.T) {
 }
 
 func TestLatency(t *testing.T) {
-	t.Run("FI-02 the true answer comes late", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("FI-02 the normal response is late", func(t *testing.T) {
+		g := newFixture(t)
 		must(t, g.Fault("cliquify", sandbox.Fault{Latency: 9 * time.Second}))
 		wantStatus(t, g.ask("cliquify"), http.StatusOK)
 		if diff := cmp.Diff([]time.Duration{9 * time.Second}, g.waited); diff != "" {
 			t.Errorf("waited (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("FI-02 it goes with another fault", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("FI-02 it is combined with another fault", func(t *testing.T) {
+		g := newFixture(t)
 		must(t, g.Fault("cliquify", sandbox.Fault{Latency: time.Second, Status: 502}))
 		wantStatus(t, g.ask("cliquify"), http.StatusBadGateway)
 		if len(g.waited) != 1 {
@@ -134,8 +134,8 @@ func TestLatency(t *testing.T) {
 		false: {Total: 1, Outcomes: map[string]int{"abandoned": 1}},
 		true:  {Total: 1, Outcomes: map[string]int{"issued": 1}},
 	} {
-		t.Run("OC-62 a client that gives up meanwhile", func(t *testing.T) {
-			g := newRig(t)
+		t.Run("OC-62 a client that leaves meanwhile", func(t *testing.T) {
+			g := newFixture(t)
 			g.waitErr = context.Canceled
 			must(t, g.Fault("cliquify", sandbox.Fault{Latency: time.Second, Processed: processed}))
 			if got, err := g.try(g.formRequest(tokenPaths["cliquify"], g.form("cliquify"))); err == nil {
@@ -148,11 +148,11 @@ func TestLatency(t *testing.T) {
 			}
 		})
 	}
-	t.Run("FI-02 it passes in earnest unless somebody else passes it", func(t *testing.T) {
+	t.Run("FI-02 it takes real time unless Wait is set", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := sandbox.New(sandbox.Config{})
 			must(t, s.Fault("cliquify", sandbox.Fault{Latency: 9 * time.Second}))
-			form := (&rig{t: t, Sandbox: s}).form("cliquify").Encode()
+			form := (&fixture{t: t, Sandbox: s}).form("cliquify").Encode()
 			before := time.Now()
 			serve := func(ctx context.Context) *httptest.ResponseRecorder {
 				req := httptest.NewRequestWithContext(ctx, "POST", tokenPaths["cliquify"], strings.NewReader(form))
@@ -175,7 +175,7 @@ func TestLatency(t *testing.T) {
 		})
 	})
 	t.Run("OC-70 a lifetime counts from the minting, before the latency", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		g.Sandbox = sandbox.New(sandbox.Config{Now: g.clock, Wait: func(context.Context, time.Duration) error {
 			g.advance(time.Hour)
 			return nil
@@ -183,20 +183,20 @@ func TestLatency(t *testing.T) {
 		g.serve()
 		must(t, g.Fault("creative-force", sandbox.Fault{Latency: time.Hour, Processed: true}))
 		if g.lives("creative-force", g.mint("creative-force")) {
-			t.Error("the lifetime began with the answer")
+			t.Error("the lifetime began with the response")
 		}
 	})
 }
 
-// serve puts another sandbox behind a server of its own.
-func (g *rig) serve() {
+// serve starts a server for the sandbox.
+func (g *fixture) serve() {
 	server := httptest.NewServer(g.Sandbox)
 	g.t.Cleanup(server.Close)
 	g.url = server.URL
 	g.SetBaseURL(server.URL)
 }
 
-func TestLostAnswers(t *testing.T) {
+func TestLostResponses(t *testing.T) {
 	for name, row := range map[string]struct {
 		fault  sandbox.Fault
 		cause  error
@@ -207,14 +207,14 @@ func TestLostAnswers(t *testing.T) {
 		"OC-61 a body cut short":               {sandbox.Fault{Truncate: true}, io.ErrUnexpectedEOF, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newRig(t)
+			g := newFixture(t)
 			row.fault.Count = 1
 			must(t, g.Fault("cliquify", row.fault))
 			_, err := g.try(g.formRequest(tokenPaths["cliquify"], g.form("cliquify")))
 			if !errors.Is(err, row.cause) {
 				t.Errorf("error %v, want %v", err, row.cause)
 			}
-			if got := g.living("cliquify"); got != row.minted {
+			if got := g.validTokens("cliquify"); got != row.minted {
 				t.Errorf("%d tokens minted, want %d", got, row.minted)
 			}
 			wantStatus(t, g.ask("cliquify"), http.StatusOK)
@@ -226,7 +226,7 @@ func TestLostAnswers(t *testing.T) {
 		})
 	}
 	t.Run("FI-18 reset under TLS", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		server := httptest.NewTLSServer(g.Sandbox)
 		defer server.Close()
 		must(t, g.Fault("cliquify", sandbox.Fault{Reset: true}))
@@ -236,8 +236,8 @@ func TestLostAnswers(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
-	t.Run("FI-18 without a connection of its own the answer is aborted", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("FI-18 without a hijackable connection the response is aborted", func(t *testing.T) {
+		g := newFixture(t)
 		must(t, g.Fault("cliquify", sandbox.Fault{Reset: true}))
 		defer func() {
 			if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
@@ -249,8 +249,8 @@ func TestLostAnswers(t *testing.T) {
 }
 
 func TestHang(t *testing.T) {
-	t.Run("FI-17 nothing comes until the client gives up", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("FI-17 nothing is sent until the client closes", func(t *testing.T) {
+		g := newFixture(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		g.onWait = cancel // by now the request has arrived
 		must(t, g.Fault("cliquify", sandbox.Fault{Hang: true, Latency: time.Second}))
@@ -259,40 +259,40 @@ func TestHang(t *testing.T) {
 			t.Errorf("answered %d, error %v", got.status, err)
 		}
 	})
-	t.Run("FI-17 headers and a body without an end", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("FI-17 headers and an unfinished body", func(t *testing.T) {
+		g := newFixture(t)
 		must(t, g.Fault("cliquify", sandbox.Fault{Status: 200, Body: "{", Hang: true}))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		answer, err := http.DefaultClient.Do(g.formRequest(tokenPaths["cliquify"], g.form("cliquify")).WithContext(ctx))
+		response, err := http.DefaultClient.Do(g.formRequest(tokenPaths["cliquify"], g.form("cliquify")).WithContext(ctx))
 		must(t, err)
-		defer answer.Body.Close()
+		defer response.Body.Close()
 		first := make([]byte, 1)
-		if _, err := io.ReadFull(answer.Body, first); err != nil || answer.StatusCode != 200 || first[0] != '{' {
-			t.Fatalf("status %d, first byte %q, error %v", answer.StatusCode, first, err)
+		if _, err := io.ReadFull(response.Body, first); err != nil || response.StatusCode != 200 || first[0] != '{' {
+			t.Fatalf("status %d, first byte %q, error %v", response.StatusCode, first, err)
 		}
 		cancel()
-		if _, err := answer.Body.Read(first); !errors.Is(err, context.Canceled) {
+		if _, err := response.Body.Read(first); !errors.Is(err, context.Canceled) {
 			t.Errorf("the body ended by itself: %v", err)
 		}
 	})
 }
 
-func TestFaultsThatMakeNoSense(t *testing.T) {
-	g := newRig(t)
+func TestInvalidFaults(t *testing.T) {
+	g := newFixture(t)
 	for name, script := range map[string][]sandbox.Fault{
-		"nothing at all":             {{}},
-		"two kinds":                  {{Reset: true, Truncate: true}},
-		"a status of a reset":        {{Reset: true, Status: 500}},
-		"hang and truncate":          {{Hang: true, Truncate: true}},
-		"a redirect that is none":    {{Redirect: "https://example.com/", Status: 200}},
-		"a redirect to no URL":       {{Redirect: "http://[::1"}},
-		"a status that is none":      {{Status: 99}},
-		"a negative count":           {{Count: -1, Status: 500}},
-		"a negative latency":         {{Latency: -1}},
-		"a line break in a header":   {{Status: 500, RetryAfter: "1\r\nX: y"}},
-		"something after an endless": {{Status: 500}, {Status: 503, Count: 1}},
-		"the second makes no sense":  {{Status: 500, Count: 1}, {}},
+		"nothing at all":               {{}},
+		"two kinds":                    {{Reset: true, Truncate: true}},
+		"a status of a reset":          {{Reset: true, Status: 500}},
+		"hang and truncate":            {{Hang: true, Truncate: true}},
+		"a redirect that is none":      {{Redirect: "https://example.com/", Status: 200}},
+		"a redirect to no URL":         {{Redirect: "http://[::1"}},
+		"a status that is none":        {{Status: 99}},
+		"a negative count":             {{Count: -1, Status: 500}},
+		"a negative latency":           {{Latency: -1}},
+		"a line break in a header":     {{Status: 500, RetryAfter: "1\r\nX: y"}},
+		"a fault after an endless one": {{Status: 500}, {Status: 503, Count: 1}},
+		"the second makes no sense":    {{Status: 500, Count: 1}, {}},
 	} {
 		t.Run("FI "+name, func(t *testing.T) {
 			if err := g.Fault("cliquify", script...); err == nil {

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// grant is what one consent left behind: the family of tokens that came of it.
+// grant is the result of one consent: the family of tokens issued for it.
 type grant struct {
 	client *client
 	user   string
 	scope  string
-	// ended: the user, a revocation or reuse detection has put an end to it.
+	// ended: the user, a revocation or reuse detection has ended it.
 	ended bool
 }
 
@@ -27,36 +27,37 @@ type code struct {
 	challenge string
 	nonce     string
 	expiresAt time.Time
-	// spent: it was presented. grant is what came of it; nil for nothing.
+	// spent: it was presented. grant is the result; nil if it was refused.
 	spent bool
 	grant *grant
 }
 
-// handle is a refresh token.
-type handle struct {
+// refresh is a refresh token.
+type refresh struct {
 	text  string
 	grant *grant
-	// expiresAt is its end; zero is never.
+	// expiresAt is when it expires; zero is never.
 	expiresAt time.Time
 	// supersededAt is when a successor was first issued; zero is not yet.
 	supersededAt time.Time
-	// prior is the one that this one replaced; nil for the first.
-	prior *handle
-	// outlived: the client has shown that it holds a successor.
-	outlived bool
+	// prior is the one that it replaced; nil for the first.
+	prior *refresh
+	// successorHeld: the client has shown that it holds a successor.
+	successorHeld bool
 }
 
 // grants are the codes and refresh tokens of all servers, by their text.
 type grants struct {
-	codes   map[string]*code
-	handles map[string]*handle
-	// sweepAt is the size at which what has expired is thrown out.
+	codes         map[string]*code
+	refreshTokens map[string]*refresh
+	// sweepAt is the size at which expired ones are removed.
 	sweepAt int
 }
 
-// sweep now and then throws out what has expired, so that a long run does not grow.
+// sweep sometimes removes what has expired, so that the memory of a long run is
+// bounded.
 func (g *grants) sweep(now time.Time) {
-	if len(g.codes)+len(g.handles) < max(g.sweepAt, 1024) {
+	if len(g.codes)+len(g.refreshTokens) < max(g.sweepAt, 1024) {
 		return
 	}
 	for text, c := range g.codes {
@@ -64,26 +65,26 @@ func (g *grants) sweep(now time.Time) {
 			delete(g.codes, text)
 		}
 	}
-	for text, h := range g.handles {
+	for text, h := range g.refreshTokens {
 		if h.hasExpired(now) {
-			delete(g.handles, text)
+			delete(g.refreshTokens, text)
 		}
 	}
-	g.sweepAt = 2 * (len(g.codes) + len(g.handles))
+	g.sweepAt = 2 * (len(g.codes) + len(g.refreshTokens))
 }
 
-func (h *handle) hasExpired(now time.Time) bool {
+func (h *refresh) hasExpired(now time.Time) bool {
 	return !h.expiresAt.IsZero() && !now.Before(h.expiresAt)
 }
 
-// proveHeld remembers that the client has h, so that it has no use any more
-// for those that h replaced.
-func (h *handle) proveHeld() {
+// markHeld records that the client holds h, and so no longer needs those that h
+// replaced.
+func (h *refresh) markHeld() {
 	if h == nil {
 		return
 	}
-	for before := h.prior; before != nil && !before.outlived; before = before.prior {
-		before.outlived = true
+	for before := h.prior; before != nil && !before.successorHeld; before = before.prior {
+		before.successorHeld = true
 	}
 }
 
@@ -99,38 +100,37 @@ func (s *Sandbox) grantCode(a authorization, user string) string {
 	return text
 }
 
-// newHandle makes a refresh token of a grant that replaces prior, if any. s.mu is held.
-func (s *Sandbox) newHandle(g *grant, prior *handle) *handle {
+// newRefreshToken makes a refresh token of a grant, which replaces prior, if any. s.mu is held.
+func (s *Sandbox) newRefreshToken(g *grant, prior *refresh) *refresh {
 	now := s.clock()
 	s.grants.sweep(now)
-	h := &handle{text: s.entropy.opaque(32), grant: g, prior: prior}
+	h := &refresh{text: s.entropy.opaque(32), grant: g, prior: prior}
 	if life := cmp.Or(g.client.policy.Life, g.client.server.delegation.refreshLife); life > 0 {
 		h.expiresAt = now.Add(life)
 	}
-	s.grants.handles[h.text] = h
+	s.grants.refreshTokens[h.text] = h
 	return h
 }
 
-// end puts an end to a grant and kills its access tokens; nil has none. It
-// reports whether the grant was alive. s.mu is held.
+// end ends a grant, if it is not nil, and revokes its access tokens. It reports
+// whether the grant was active. s.mu is held.
 func (s *Sandbox) end(g *grant) bool {
 	if g == nil || g.ended {
 		return false
 	}
 	g.ended = true
-	s.tokens.kill(func(_ string, i issued) bool { return i.grant == g })
+	s.tokens.remove(func(_ string, i issued) bool { return i.grant == g })
 	return true
 }
 
-// dead is the one refusal of a code or refresh token that is good for nothing:
-// it does not say why (RFC 6749 §5.2).
-func dead(what string) *refusal {
+// unusable is the refusal of a code or refresh token, whatever its reason (RFC 6749
+// §5.2).
+func unusable(what string) *refusal {
 	return &refusal{code: invalidGrant, description: "The " + what + " is unknown, expired, used, revoked, or another client's."}
 }
 
-// redeem exchanges a code (RFC 6749 §4.1.3). Any presentation by its own
-// client spends it, and a second one ends what came of the first (§4.1.2).
-// s.mu is held.
+// redeem exchanges a code (RFC 6749 §4.1.3). Every presentation by its client uses
+// it up, and a second one ends the grant of the first (§4.1.2). s.mu is held.
 func (s *Sandbox) redeem(c *client, form url.Values) (issue, *refusal) {
 	text := form.Get("code")
 	if text == "" {
@@ -138,29 +138,29 @@ func (s *Sandbox) redeem(c *client, form url.Values) (issue, *refusal) {
 	}
 	found := s.grants.codes[text]
 	if found == nil || found.client != c {
-		return issue{}, dead("code")
+		return issue{}, unusable("code")
 	}
 	if found.spent {
 		s.end(found.grant)
-		return issue{}, dead("code")
+		return issue{}, unusable("code")
 	}
 	found.spent = true
 	if bad := found.check(form, s.clock()); bad != nil {
 		return issue{}, bad
 	}
 	found.grant = &grant{client: c, user: found.user, scope: found.scope}
-	i := s.issueOf(found.grant, found.grant.scope, s.firstHandle(found.grant))
+	i := s.issueOf(found.grant, found.grant.scope, s.firstRefreshToken(found.grant))
 	if c.idToken {
 		i.idToken = s.idToken(found)
 	}
 	return i, nil
 }
 
-// check compares what a code was made for with what it is presented with.
+// check compares the authorization request of a code with its token request.
 func (c *code) check(form url.Values, now time.Time) *refusal {
 	switch {
 	case !now.Before(c.expiresAt):
-		return dead("code")
+		return unusable("code")
 	case form.Get("redirect_uri") != c.redirectURI:
 		return &refusal{code: invalidGrant, description: "The redirect_uri is not that of the authorization request."}
 	case !c.verifies(form.Get("code_verifier")):
@@ -174,8 +174,8 @@ func (c *code) check(form url.Values, now time.Time) *refusal {
 // codeVerifier is RFC 7636 §4.1.
 var codeVerifier = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 
-// verifies is RFC 7636 §4.6. A verifier without a challenge is refused too,
-// else an attacker could strip the challenge (RFC 9700 §4.8.2).
+// verifies follows RFC 7636 §4.6. A verifier without a challenge is refused too,
+// because an attacker could have removed the challenge (RFC 9700 §4.8.2).
 func (c *code) verifies(verifier string) bool {
 	if c.challenge == "" || verifier == "" {
 		return c.challenge == verifier
@@ -185,7 +185,8 @@ func (c *code) verifies(verifier string) bool {
 	return codeVerifier.MatchString(verifier) && subtle.ConstantTimeCompare([]byte(got), []byte(c.challenge)) == 1
 }
 
-// idToken says who consented (OpenID Connect Core §2), unsigned. s.mu is held.
+// idToken names the user who consented (OpenID Connect Core §2); its signature is
+// random. s.mu is held.
 func (s *Sandbox) idToken(from *code) string {
 	now := s.clock()
 	claims := map[string]any{

@@ -11,8 +11,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
-// delegatedState is what the control endpoints show of a delegated client: no
-// code, no token.
+// delegatedState is what the control endpoints show of a delegated client. It has no
+// code and no token.
 type delegatedState struct {
 	AuthorizationURL      string         `json:"authorization_url"`
 	RevocationURL         string         `json:"revocation_url"`
@@ -51,7 +51,7 @@ func (p RefreshPolicy) onWire() wirePolicy {
 	return wirePolicy{p.Rotation, uint32(p.Grace / time.Second), p.Repeat, uint32(p.Life / time.Second), p.StateLife}
 }
 
-// delegatedStateOf is what concerns users in a client's state. s.mu is held.
+// delegatedStateOf is the delegated part of a client's state. s.mu is held.
 func (s *Sandbox) delegatedStateOf(c *client) *delegatedState {
 	base, about := s.baseURL+c.server.prefix, c.server.delegation
 	shown := &delegatedState{
@@ -60,7 +60,7 @@ func (s *Sandbox) delegatedStateOf(c *client) *delegatedState {
 		RequirePKCE: c.requirePKCE, Issuer: c.issuer, IDToken: c.idToken,
 		Refresh: c.policy.onWire(), Grants: []grantState{},
 	}
-	for g, n := range s.livingGrants(c) {
+	for g, n := range s.activeGrants(c) {
 		shown.Grants = append(shown.Grants, grantState{g.user, g.scope, n})
 	}
 	slices.SortFunc(shown.Grants, func(a, b grantState) int {
@@ -69,7 +69,7 @@ func (s *Sandbox) delegatedStateOf(c *client) *delegatedState {
 	return shown
 }
 
-// controlRegister answers with the new client's connection file.
+// controlRegister returns the new client's connection file.
 func controlRegister(s *Sandbox, connection string, r *http.Request) (any, error) {
 	var body struct {
 		ClientAuth            provider.ClientAuth `json:"client_auth"`

@@ -5,14 +5,13 @@ import (
 	"slices"
 )
 
-// SetRedirectURIs registers where a delegated client's users may be sent back
-// to, as the provider's portal does, in place of what was registered before;
-// none leaves it without. Each is compared to the letter. Errors are
-// ErrNoConnection, a client that is not delegated, and words on what is wrong
-// with an address: Creative Force takes none on localhost unless
+// SetRedirectURIs replaces the registered redirect URIs of a delegated client, as in
+// the provider's portal; without arguments it removes them. Each is compared
+// exactly. Errors are ErrNoConnection, a client that is not delegated, and an
+// invalid URI: Creative Force accepts none on localhost unless
 // Config.LocalRedirects is set.
 func (s *Sandbox) SetRedirectURIs(connection string, uris ...string) error {
-	return s.redelegate(connection, func(c *client) error {
+	return s.updateDelegated(connection, func(c *client) error {
 		if err := s.checkRedirects(c.server, uris...); err != nil {
 			return err
 		}
@@ -21,11 +20,10 @@ func (s *Sandbox) SetRedirectURIs(connection string, uris ...string) error {
 	})
 }
 
-// SetPostLogoutRedirectURI registers where a browser goes whose user logs out
-// before authentication has been completed; empty is nowhere. Errors are those
-// of SetRedirectURIs.
+// SetPostLogoutRedirectURI sets where a browser is redirected whose user logs out
+// before consent; empty is nowhere. Errors are those of SetRedirectURIs.
 func (s *Sandbox) SetPostLogoutRedirectURI(connection, uri string) error {
-	return s.redelegate(connection, func(c *client) error {
+	return s.updateDelegated(connection, func(c *client) error {
 		if uri != "" {
 			if err := s.checkRedirects(c.server, uri); err != nil {
 				return err
@@ -36,35 +34,35 @@ func (s *Sandbox) SetPostLogoutRedirectURI(connection, uri string) error {
 	})
 }
 
-// SetRefreshPolicy says how a delegated client's refresh tokens are treated
-// from now on. Errors are ErrNoConnection, a client that is not delegated, and
-// words on what is wrong with the policy.
+// SetRefreshPolicy sets how a delegated client's refresh tokens are handled from now
+// on. Errors are ErrNoConnection, a client that is not delegated, and an invalid
+// policy.
 func (s *Sandbox) SetRefreshPolicy(connection string, policy RefreshPolicy) error {
 	policy, err := policy.completed()
 	if err != nil {
 		return err
 	}
-	return s.redelegate(connection, func(c *client) error {
+	return s.updateDelegated(connection, func(c *client) error {
 		c.policy = policy
 		return nil
 	})
 }
 
-// SetResponseIssuer says what iss a delegated client's authorization responses
-// carry from now on. Errors are ErrNoConnection, a client that is not
-// delegated, and an unknown value.
+// SetResponseIssuer sets the iss of a delegated client's authorization responses
+// from now on. Errors are ErrNoConnection, a client that is not delegated, and an
+// unknown value.
 func (s *Sandbox) SetResponseIssuer(connection string, iss ResponseIssuer) error {
 	if err := iss.check(); err != nil {
 		return err
 	}
-	return s.redelegate(connection, func(c *client) error {
+	return s.updateDelegated(connection, func(c *client) error {
 		c.issuer = iss
 		return nil
 	})
 }
 
-// redelegate changes a delegated client.
-func (s *Sandbox) redelegate(connection string, change func(*client) error) error {
+// updateDelegated changes a delegated client.
+func (s *Sandbox) updateDelegated(connection string, change func(*client) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, err := s.delegated(connection)
@@ -74,13 +72,13 @@ func (s *Sandbox) redelegate(connection string, change func(*client) error) erro
 	return change(c)
 }
 
-// EndGrants has a user (empty is every user) withdraw what a connection was
-// allowed: refreshing ends in invalid_grant, and the access tokens die. It
-// returns how many grants ended. Errors are ErrNoConnection and a client that
-// is not delegated.
+// EndGrants ends the grants that a user (empty is every user) gave a connection, as
+// if the user had withdrawn consent: a refresh returns invalid_grant, and the access
+// tokens are revoked. It returns the number of ended grants. Errors are
+// ErrNoConnection and a client that is not delegated.
 func (s *Sandbox) EndGrants(connection, user string) (ended int, err error) {
-	err = s.redelegate(connection, func(c *client) error {
-		for g := range s.livingGrants(c) {
+	err = s.updateDelegated(connection, func(c *client) error {
+		for g := range s.activeGrants(c) {
 			if user == "" || g.user == user {
 				s.end(g)
 				ended++
@@ -91,14 +89,13 @@ func (s *Sandbox) EndGrants(connection, user string) (ended int, err error) {
 	return ended, err
 }
 
-// ExpireRefreshTokens lets a connection's refresh tokens reach their end now;
-// access tokens live on. It returns how many expired, those included that had
-// been replaced already. Errors are
+// ExpireRefreshTokens makes all refresh tokens of a connection expire now; access
+// tokens stay valid. It returns their number, including replaced ones. Errors are
 // ErrNoConnection and a client that is not delegated.
 func (s *Sandbox) ExpireRefreshTokens(connection string) (expired int, err error) {
-	err = s.redelegate(connection, func(c *client) error {
+	err = s.updateDelegated(connection, func(c *client) error {
 		now := s.clock()
-		for _, h := range s.grants.handles {
+		for _, h := range s.grants.refreshTokens {
 			if h.grant.client == c && !h.grant.ended && !h.hasExpired(now) {
 				h.expiresAt = now
 				expired++
@@ -109,11 +106,10 @@ func (s *Sandbox) ExpireRefreshTokens(connection string) (expired int, err error
 	return expired, err
 }
 
-// ForgetCodes has a connection's codes be unknown. It returns how many could
-// still have been exchanged. Errors are ErrNoConnection and a client that is
-// not delegated.
+// ForgetCodes removes all codes of a connection. It returns how many could still have
+// been exchanged. Errors are ErrNoConnection and a client that is not delegated.
 func (s *Sandbox) ForgetCodes(connection string) (forgotten int, err error) {
-	err = s.redelegate(connection, func(c *client) error {
+	err = s.updateDelegated(connection, func(c *client) error {
 		now := s.clock()
 		for text, found := range s.grants.codes {
 			if found.client != c {
@@ -129,17 +125,17 @@ func (s *Sandbox) ForgetCodes(connection string) (forgotten int, err error) {
 	return forgotten, err
 }
 
-// livingGrants are the client's grants with a refresh token that could still
-// be exchanged, and how many such tokens each has. s.mu is held.
-func (s *Sandbox) livingGrants(c *client) map[*grant]int {
-	now, living := s.clock(), map[*grant]int{}
-	for _, h := range s.grants.handles {
+// activeGrants are the client's grants with a usable refresh token, with the number of
+// such tokens. s.mu is held.
+func (s *Sandbox) activeGrants(c *client) map[*grant]int {
+	now, active := s.clock(), map[*grant]int{}
+	for _, h := range s.grants.refreshTokens {
 		replaced := !h.supersededAt.IsZero() && !now.Before(h.supersededAt.Add(c.policy.Grace))
 		if h.grant.client == c && !h.grant.ended && !h.hasExpired(now) && !replaced {
-			living[h.grant]++
+			active[h.grant]++
 		}
 	}
-	return living
+	return active
 }
 
 // delegateOf is the part of a registration that concerns users.

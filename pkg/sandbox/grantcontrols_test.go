@@ -20,7 +20,7 @@ func TestRedirectURIsAreRegistered(t *testing.T) {
 	}
 	for _, uri := range local {
 		t.Run("doc localhost is not supported: "+uri, func(t *testing.T) {
-			g := newUserRig(t)
+			g := newUserFixture(t)
 			if g.SetRedirectURIs(delegatedApp, uri) == nil || g.SetPostLogoutRedirectURI(delegatedApp, uri) == nil {
 				t.Error("registered")
 			}
@@ -32,29 +32,29 @@ func TestRedirectURIsAreRegistered(t *testing.T) {
 	}
 	for _, uri := range []string{"", "/callback", "app.example/callback", "javascript:alert(1)", "com.app:/callback", "https:///x", "https://u:p@app.example/", "https://app.example/#x", "https://app.example/#"} {
 		t.Run("OC-02 no redirect URI: "+uri, func(t *testing.T) {
-			g := newUserRig(t)
+			g := newUserFixture(t)
 			if g.SetRedirectURIs(delegatedApp, callback, uri) == nil {
 				t.Error("registered")
 			}
 		})
 	}
-	t.Run("doc without one nobody can consent", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("doc without one no user can consent", func(t *testing.T) {
+		g := newUserFixture(t)
 		must(t, g.SetRedirectURIs(delegatedApp))
-		wantStatus(t, g.surfer().open(g.invitation()), 400)
+		wantStatus(t, g.surfer().open(g.authorizationURL()), 400)
 	})
-	t.Run("doc several, each to the letter", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("doc several, each compared exactly", func(t *testing.T) {
+		g := newUserFixture(t)
 		second := "https://app.example/other?x=1"
 		must(t, g.SetRedirectURIs(delegatedApp, callback, second))
-		got := g.consents(g.invitation("redirect_uri", second), "", true)
+		got := g.consents(g.authorizationURL("redirect_uri", second), "", true)
 		pairOf(t, g.exchange(got.Get("code"), "redirect_uri", second))
 	})
 }
 
-func TestLeversOfDelegatedClientsNeedOne(t *testing.T) {
-	g := newRig(t)
-	for name, pull := range map[string]func(connection string) error{
+func TestControlsOfDelegatedClientsNeedOne(t *testing.T) {
+	g := newFixture(t)
+	for name, apply := range map[string]func(connection string) error{
 		"redirects":   func(c string) error { return g.SetRedirectURIs(c, callback) },
 		"post logout": func(c string) error { return g.SetPostLogoutRedirectURI(c, callback) },
 		"refresh":     func(c string) error { return g.SetRefreshPolicy(c, sandbox.RefreshPolicy{}) },
@@ -64,11 +64,11 @@ func TestLeversOfDelegatedClientsNeedOne(t *testing.T) {
 		"forget":      func(c string) error { _, err := g.ForgetCodes(c); return err },
 	} {
 		t.Run("BI-14 "+name, func(t *testing.T) {
-			must(t, pull(delegatedApp))
-			if err := pull("creative-force"); err == nil || errors.Is(err, sandbox.ErrNoConnection) {
+			must(t, apply(delegatedApp))
+			if err := apply("creative-force"); err == nil || errors.Is(err, sandbox.ErrNoConnection) {
 				t.Errorf("a client that is not delegated: %v", err)
 			}
-			if err := pull("nobody"); !errors.Is(err, sandbox.ErrNoConnection) {
+			if err := apply("unknown"); !errors.Is(err, sandbox.ErrNoConnection) {
 				t.Errorf("an unknown connection: %v", err)
 			}
 		})
@@ -112,10 +112,10 @@ func TestLeversOfDelegatedClientsNeedOne(t *testing.T) {
 }
 
 func TestGrantsEndAtTheProvider(t *testing.T) {
-	t.Run("FI-24 a user withdraws, another does not", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("FI-24 one user withdraws, another does not", func(t *testing.T) {
+		g := newUserFixture(t)
 		ada := g.granted()
-		grace := pairOf(t, g.exchange(g.consents(g.invitation(), "grace@studio.example", true).Get("code")))
+		grace := pairOf(t, g.exchange(g.consents(g.authorizationURL(), "grace@studio.example", true).Get("code")))
 		ended, err := g.EndGrants(delegatedApp, "ada@studio.example")
 		if err != nil || ended != 1 {
 			t.Fatalf("%d ended, %v", ended, err)
@@ -127,8 +127,8 @@ func TestGrantsEndAtTheProvider(t *testing.T) {
 		pairOf(t, g.renew(grace.refresh))
 		wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 2, Granted: 1, Refused: 1})
 	})
-	t.Run("FI-24 everybody, once", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("FI-24 all users, once", func(t *testing.T) {
+		g := newUserFixture(t)
 		g.granted()
 		g.granted()
 		for _, want := range []int{2, 0} {
@@ -138,8 +138,8 @@ func TestGrantsEndAtTheProvider(t *testing.T) {
 		}
 		pairOf(t, g.renew(g.granted().refresh)) // consenting again helps
 	})
-	t.Run("FI-24 refresh tokens expire, access tokens live on", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("FI-24 refresh tokens expire, access tokens stay valid", func(t *testing.T) {
+		g := newUserFixture(t)
 		token := g.granted()
 		for _, want := range []int{1, 0} {
 			if expired, err := g.ExpireRefreshTokens(delegatedApp); err != nil || expired != want {
@@ -152,7 +152,7 @@ func TestGrantsEndAtTheProvider(t *testing.T) {
 		}
 	})
 	t.Run("OC-02 a code is forgotten", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		pairOf(t, g.exchange(g.code()))
 		code := g.code()
 		if forgotten, err := g.ForgetCodes(delegatedApp); err != nil || forgotten != 1 {
@@ -161,18 +161,18 @@ func TestGrantsEndAtTheProvider(t *testing.T) {
 		wantDead(t, g.exchange(code))
 	})
 	t.Run("FI-23 a new client secret ends access tokens, and no grant", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		token := g.granted()
 		must(t, g.Rotate(delegatedApp, sandbox.Rotation{}))
 		if g.lives("creative-force", token.access) {
-			t.Error("the access token outlived the secret")
+			t.Error("the access token successorHeld the secret")
 		}
 		pairOf(t, g.renew(token.refresh))
 	})
 }
 
-func TestTheLifeOfARefreshTokenCanBeSetAndStated(t *testing.T) {
-	g := newUserRig(t)
+func TestLifetimeOfARefreshToken(t *testing.T) {
+	g := newUserFixture(t)
 	g.policy(sandbox.RefreshPolicy{Life: time.Hour, StateLife: true})
 	got := g.exchange(g.code())
 	if left := got.json(t)["refresh_token_expires_in"]; left != 3600.0 {
@@ -188,7 +188,7 @@ func TestTheLifeOfARefreshTokenCanBeSetAndStated(t *testing.T) {
 }
 
 func TestControlOfDelegatedClients(t *testing.T) {
-	g := newUserRig(t)
+	g := newUserFixture(t)
 	wantStatus(t, g.post(delegatedApp+"/redirects", `{"redirect_uris":["https://app.example/a","`+callback+`"],"post_logout_redirect_uri":"https://app.example/"}`), 200)
 	wantStatus(t, g.post(delegatedApp+"/refresh", `{"rotation":"detect","grace":10,"life":60,"state_life":true}`), 200)
 	wantStatus(t, g.post(delegatedApp+"/issuer", `{"iss":"true"}`), 200)
@@ -216,7 +216,7 @@ func TestControlOfDelegatedClients(t *testing.T) {
 			t.Error("INV-5 a token is shown")
 		}
 	})
-	t.Run("BI-14 the state leaves out what was replaced beyond its grace", func(t *testing.T) {
+	t.Run("BI-14 the state omits tokens replaced before the grace period", func(t *testing.T) {
 		g.advance(10 * time.Second)
 		grants := g.send(g.request("GET", "/control/"+delegatedApp, "")).json(t)["grants"]
 		if diff := cmp.Diff(any([]any{map[string]any{"user": "ada@studio.example", "scope": cfScope, "refresh_tokens": 1.0}}), grants); diff != "" {
@@ -226,7 +226,7 @@ func TestControlOfDelegatedClients(t *testing.T) {
 	g.code()
 	for _, row := range []struct{ path, body, want string }{
 		{"forget", "", `{"forgotten":1}`}, {"expire", "", `{"expired":2}`},
-		{"end", `{"user":"nobody@studio.example"}`, `{"ended":0}`}, {"end", "", `{"ended":0}`},
+		{"end", `{"user":"unknown@studio.example"}`, `{"ended":0}`}, {"end", "", `{"ended":0}`},
 	} {
 		t.Run("BI-14 "+row.path+row.body, func(t *testing.T) {
 			if got := g.post(delegatedApp+"/"+row.path, row.body); strings.Join(strings.Fields(got.body), "") != row.want {
@@ -267,14 +267,14 @@ func TestControlOfDelegatedClients(t *testing.T) {
 		t.Run("BI-14 only for users: "+path, func(t *testing.T) {
 			body := map[string]string{"redirects": `{"redirect_uris":[],"post_logout_redirect_uri":""}`, "issuer": `{"iss":""}`}[path]
 			wantStatus(t, g.post("cliquify/"+path, body), 400)
-			wantStatus(t, g.post("nobody/"+path, body), 404)
+			wantStatus(t, g.post("unknown/"+path, body), 404)
 		})
 	}
 }
 
-// A long run forgets what has expired, and nothing else.
-func TestExpiredCodesAndRefreshTokensAreSwept(t *testing.T) {
-	g := newUserRig(t)
+// A long run removes what has expired, and nothing else.
+func TestExpiredCodesAndRefreshTokensAreRemoved(t *testing.T) {
+	g := newUserFixture(t)
 	g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways, Life: time.Hour})
 	token := g.granted()
 	ask := func(text string) string {
@@ -297,17 +297,17 @@ func TestExpiredCodesAndRefreshTokensAreSwept(t *testing.T) {
 	}
 }
 
-func TestBrowsersThatNeverSignedInAreSwept(t *testing.T) {
-	g := newUserRig(t)
+func TestBrowsersThatNeverSignedInAreRemoved(t *testing.T) {
+	g := newUserFixture(t)
 	s := g.surfer()
-	s.signIn(g.invitation(), "ada@studio.example")
+	s.signIn(g.authorizationURL(), "ada@studio.example")
 	for range 1500 {
-		g.ServeHTTP(httptest.NewRecorder(), g.request("GET", strings.TrimPrefix(g.invitation(), g.url), ""))
+		g.ServeHTTP(httptest.NewRecorder(), g.request("GET", strings.TrimPrefix(g.authorizationURL(), g.url), ""))
 	}
 	if kept := g.RememberedBrowsers(); kept > 1024 {
 		t.Errorf("INV-2 %d browsers are kept", kept)
 	}
-	if !strings.Contains(s.open(g.invitation()).body, "Yes, Allow") {
+	if !strings.Contains(s.open(g.authorizationURL()).body, "Yes, Allow") {
 		t.Error("doc who had signed in is forgotten")
 	}
 }

@@ -6,50 +6,50 @@ import (
 	"strings"
 )
 
-// helpText is the page at "/"; BASE stands for the base URL.
-const helpText = `tokenvend sandbox: the providers' authorization servers, with faults on demand.
+// helpText is the page at "/"; BASE is replaced by the base URL.
+const helpText = `tokenvend sandbox: the providers' authorization servers, with fault injection.
 
-Servers (token endpoint, and a resource that refuses dead tokens)
+Servers (token endpoint, and a resource that refuses invalid tokens)
   creative-force  POST BASE/creative-force/connect/token          GET BASE/creative-force/resource
   agile-now       POST BASE/agile-now/oAuth/rest/v2/Token         GET BASE/agile-now/resource
   cliquify        POST BASE/cliquify/oauth/access-token           GET BASE/cliquify/resource
   oauth2          POST BASE/oauth2/token                          GET BASE/oauth2/resource
 
-  Does a token live?
+  Is a token valid?
     curl -i -H "Authorization: Bearer $TOKEN" BASE/creative-force/resource
 
 For users (authorization endpoint with its pages, and revocation, RFC 7009)
   creative-force  GET BASE/creative-force/connect/authorize       POST BASE/creative-force/connect/revocation
   oauth2          GET BASE/oauth2/authorize                       POST BASE/oauth2/revoke
 
-  Anybody signs in with any e-mail address; freelancer@studio.example lacks the permission to allow.
-  A redirect URI must be registered first, to the letter. Creative Force takes none on localhost
-  unless the sandbox was told to (make run tells it to). Codes live 30 minutes and work once; refresh
-  tokens live 30 days, and need the scope offline_access.
+  Sign in with any e-mail address; freelancer@studio.example lacks the permission to allow access.
+  A redirect URI must be registered first, exactly. Creative Force accepts none on localhost unless
+  the sandbox is configured to (make run does so). Codes are valid for 30 minutes and work once;
+  refresh tokens are valid for 30 days, and need the scope offline_access.
 
 Control endpoints, each for one connection (creative-force, creative-force-user, agile-now, cliquify)
 
-  What happened: requests to the token endpoint by outcome, living tokens, faults
+  State: requests to the token endpoint by outcome, valid tokens, faults
     curl BASE/control
     curl BASE/control/creative-force
     curl -X DELETE BASE/control/creative-force/counters
 
-  Generate a new client secret; answers the new connection file. Creative Force's tokens die.
-  update=true also rewrites the local file, grace=seconds lets the previous secret work on.
+  Generate a new client secret; returns the new connection file. Creative Force revokes all tokens.
+  update=true also rewrites the local file, grace=seconds keeps the previous secret valid.
     curl -X POST 'BASE/control/creative-force/rotate?update=true'
     curl -X POST 'BASE/control/agile-now/rotate?update=true&grace=60'
 
-  Change the user a Creative Force client acts on behalf of; its tokens die
+  Change the user on whose behalf a Creative Force client acts; its tokens are revoked
     curl BASE/control/creative-force/user -d '{"user":"someone.else@studio.example"}'
 
-  Revoke one token, or all of a connection
+  Revoke one token, or all tokens of a connection
     curl BASE/control/cliquify/revoke -d '{"token":"..."}'
     curl -X POST BASE/control/cliquify/revoke
 
   Lifetime of new tokens in seconds; 0 is the documented one
     curl BASE/control/cliquify/lifetime -d '{"expires_in":20}'
 
-  Faults of the token endpoint: until cleared, or for the next "count" requests. A list is a script.
+  Faults of the token endpoint: until cleared, or for the next "count" requests. An array is a script.
     curl BASE/control/creative-force/fault -d '{"status":503,"retry_after":"30","count":2}'
     curl BASE/control/creative-force/fault -d '{"status":400,"body":"{\"error\":\"invalid_client\"}"}'
     curl BASE/control/creative-force/fault -d '{"body":"<h1>maintenance</h1>","content_type":"text/html"}'
@@ -62,45 +62,45 @@ Control endpoints, each for one connection (creative-force, creative-force-user,
     curl -X DELETE BASE/control/creative-force/fault
     curl BASE/control/creative-force-user/fault -d '{"on":"refresh_token","reset":true,"processed":true,"count":1}'
     curl BASE/control/creative-force-user/fault -d '{"on":"revocation","status":503,"retry_after":"1"}'
-  "processed" mints the token before its answer is lost; "hang" after a body leaves the answer open;
+  "processed" mints the token before its response is lost; "hang" after a body leaves it unfinished;
   a count alone lets that many requests pass; "on" is one grant type, or revocation.
 
 Delegated clients (creative-force-user)
 
-  Register where users are sent back to, and where when they log out before they have allowed anything
+  Register the redirect URIs, and the one for users who log out before consent
     curl BASE/control/creative-force-user/redirects -d '{"redirect_uris":["https://app.example/callback"]}'
     curl BASE/control/creative-force-user/redirects -d '{"post_logout_redirect_uri":"https://app.example/"}'
 
-  What a refresh does with the refresh token. rotation: never, always, or detect (a second use ends
-  the grant). grace: seconds that one which was replaced still works. repeat: how an answer puts one
-  that stays: same, omit, empty, null. life: seconds, 0 is the documented one. state_life: answers
-  say refresh_token_expires_in. What is left out is the default.
+  Refresh tokens. rotation: never, always, or detect (a second use ends the grant). grace: seconds
+  for which a replaced one still works. repeat: the member refresh_token of a response without a new
+  one: same, omit, empty, null. life: lifetime in seconds, 0 is the documented one. state_life:
+  responses have refresh_token_expires_in. Absent members have their default.
     curl BASE/control/creative-force-user/refresh -d '{"rotation":"detect","grace":10}'
     curl BASE/control/creative-force-user/refresh -d '{"repeat":"null","life":3600,"state_life":true}'
 
-  Withdraw what a user, or everybody, has allowed; let all refresh tokens expire; forget the codes
+  Withdraw the consent of one user, or of all; expire all refresh tokens; forget all codes
     curl BASE/control/creative-force-user/end -d '{"user":"ada@studio.example"}'
     curl -X POST BASE/control/creative-force-user/end
     curl -X POST BASE/control/creative-force-user/expire
     curl -X POST BASE/control/creative-force-user/forget
 
-  The iss of authorization responses (RFC 9207): "true", "false" for another server's, "" for none
+  The iss of authorization responses (RFC 9207): "true", "false" for another server, "" for none
     curl BASE/control/creative-force-user/issuer -d '{"iss":"false"}'
 
-  The counters tell how often a refresh token was presented that had a successor ("superseded"), and
-  how often although the client had shown that it holds the successor ("reused").
+  The counters show how often a refresh token with a successor was used ("superseded"), and how often
+  after the client had shown that it holds the successor ("reused").
 
-  Register another client at the oauth2 server; answers its connection file. client_auth is one of
+  Register another client at the oauth2 server; returns its connection file. client_auth is one of
   client_secret_post, client_secret_basic, client_secret_basic_raw, private_key_jwt, none.
     curl -X PUT BASE/control/my-crm -d '{"client_auth":"private_key_jwt","scopes":["read"]}'
   For users: "delegated":true, with redirect_uris, post_logout_redirect_uri, require_pkce, iss,
-  id_token and refresh (as above) as wanted.
+  id_token and refresh (as above) as needed.
     curl -X PUT BASE/control/my-app -d '{"delegated":true,"redirect_uris":["http://127.0.0.1:8080/v1/callback/my-app"]}'
     curl -X PUT BASE/control/my-erp -d '{"delegated":true,"require_pkce":true,"iss":"true","refresh":{"rotation":"always"}}'
 `
 
-// Help explains the servers and every control endpoint in plain text, with
-// commands to paste. baseURL is where the sandbox is reached.
+// Help documents the servers and all control endpoints in plain text, with commands
+// to paste. baseURL is the address of the sandbox.
 func Help(baseURL string) string {
 	return strings.ReplaceAll(helpText, "BASE", strings.TrimSuffix(baseURL, "/"))
 }
@@ -115,5 +115,5 @@ func (s *Sandbox) serveHelp(w http.ResponseWriter, r *http.Request) {
 	base := s.baseURL
 	s.mu.Unlock()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, Help(base)) // a client that went away needs no answer
+	_, _ = io.WriteString(w, Help(base)) // a client that has left needs no response
 }

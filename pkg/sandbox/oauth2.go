@@ -8,10 +8,10 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
-// plainOAuth2 is a server that does RFC 6749 and nothing else. Its clients
-// come through Register; each authenticates in exactly the way it is
-// registered for (RFC 6749 §2.3, RFC 7523 §2.2). Delegated ones always get a
-// refresh token there, whatever the scope, and it has no end.
+// plainOAuth2 is a server that implements RFC 6749 only. Register adds its clients;
+// each uses exactly the authentication method for which it is registered (RFC 6749
+// §2.3, RFC 7523 §2.2). Delegated clients always get a refresh token, whatever the
+// scope, and it does not expire.
 func plainOAuth2() *server {
 	return &server{
 		provider:   "oauth2",
@@ -27,7 +27,7 @@ func plainOAuth2() *server {
 			people:         []person{{Email: "ada@crm.example", Name: "Ada"}, {Email: "grace@crm.example", Name: "Grace"}},
 			scope:          scopeAmong,
 		},
-		newClient: func(e entropy) (string, string) { return "client " + e.opaque(9), e.awkward() },
+		newClient: func(e entropy) (string, string) { return "client " + e.opaque(9), e.specialSecret() },
 		declare:   func(d *declaration, base string) { d.TokenURL = base + "/token" },
 		scope:     scopeAmong,
 		success: func(i issue) any {
@@ -45,14 +45,14 @@ func plainOAuth2() *server {
 	}
 }
 
-// plainRefusal is RFC 6749 §5.2, with the challenge that it demands when the
+// plainRefusal follows RFC 6749 §5.2, with the challenge that it requires when the
 // client used the Authorization header.
-func plainRefusal(r refusal, from credentials) answer {
+func plainRefusal(r refusal, from credentials) response {
 	status := http.StatusBadRequest
 	if r.code == invalidClient {
 		status = http.StatusUnauthorized
 	}
-	a := jsonAnswer(r.statusOr(status), struct {
+	a := jsonResponse(r.statusOr(status), struct {
 		Error            string `json:"error"`
 		ErrorDescription string `json:"error_description,omitempty"`
 	}{r.code, r.description}, r.code)

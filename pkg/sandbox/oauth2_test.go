@@ -27,7 +27,7 @@ import (
 
 const plainPath = "/oauth2/token"
 
-// OC-04's client. Read without decoding, its id would end at its first colon.
+// The client of OC-04. Without decoding, its id would end at its first colon.
 const (
 	vectorID     = "a b:c"
 	vectorSecret = "p@ss+w%rd/é"
@@ -46,8 +46,8 @@ func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
 }
 
-func TestClientsAuthenticateInTheirOwnWayOnly(t *testing.T) {
-	g := newRig(t)
+func TestClientsUseTheirRegisteredMethodOnly(t *testing.T) {
+	g := newFixture(t)
 	register := func(name string, method provider.ClientAuth, id string) {
 		must(t, g.Register(sandbox.Client{Connection: name, ClientAuth: method, ClientID: id, ClientSecret: redact.New(vectorSecret)}))
 	}
@@ -80,7 +80,7 @@ func TestClientsAuthenticateInTheirOwnWayOnly(t *testing.T) {
 		"OC-05 a wrong secret":                     {basic("a+b%3Ac", "wrong"), grantForm(), 401, "invalid_client"},
 		"OC-05 an unreadable header":               {"Basic !", grantForm(), 401, "invalid_client"},
 		"OC-05 another scheme":                     {strings.Replace(vectorBasic, "Basic", "Digest", 1), grantForm(), 401, "invalid_client"},
-		"OC-05 nobody":                             {"", grantForm(), 401, "invalid_client"},
+		"OC-05 no client":                          {"", grantForm(), 401, "invalid_client"},
 		"OC-47 another grant type":                 {"", url.Values{"grant_type": {"password"}, "client_id": {"public"}}, 400, "unsupported_grant_type"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,8 +101,8 @@ func TestClientsAuthenticateInTheirOwnWayOnly(t *testing.T) {
 	}
 }
 
-func TestTwoHeadersAreNoAuthentication(t *testing.T) {
-	g := newRig(t)
+func TestTwoHeadersAreRefused(t *testing.T) {
+	g := newFixture(t)
 	must(t, g.Register(sandbox.Client{Connection: "basic", ClientID: vectorID, ClientSecret: redact.New(vectorSecret)}))
 	req := g.formRequest(plainPath, grantForm(), "Authorization", vectorBasic)
 	wantStatus(t, g.send(req), http.StatusOK)
@@ -111,7 +111,7 @@ func TestTwoHeadersAreNoAuthentication(t *testing.T) {
 }
 
 func TestPlainServerGrantsRegisteredScopes(t *testing.T) {
-	g := newRig(t)
+	g := newFixture(t)
 	must(t, g.Register(sandbox.Client{Connection: "crm", ClientID: "crm", ClientAuth: provider.NoClientAuth, Scopes: []string{"read", "write"}}))
 	for name, row := range map[string]struct {
 		scope, granted, refused string
@@ -133,13 +133,13 @@ func TestPlainServerGrantsRegisteredScopes(t *testing.T) {
 	}
 }
 
-// keyCase is a kind of key with the algorithm that goes with it.
+// keyCase is a type of key with its algorithm.
 type keyCase struct {
 	algorithm string
 	key       crypto.Signer
 }
 
-// allKeys are made once: an RSA key takes its time.
+// allKeys are generated once: an RSA key is slow.
 var allKeys = sync.OnceValue(func() map[string]keyCase {
 	rsaKey, errRSA := rsa.GenerateKey(rand.Reader, 2048)
 	p256, err256 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -151,7 +151,7 @@ var allKeys = sync.OnceValue(func() map[string]keyCase {
 	return map[string]keyCase{"rsa": {"RS256", rsaKey}, "p256": {"ES256", p256}, "p384": {"ES384", p384}, "ed": {"EdDSA", ed}}
 })
 
-// sign makes a compact JWS by hand, independently of the service's own signer.
+// sign makes a compact JWS independently of the signer of the service.
 func (k keyCase) sign(t *testing.T, header, claims map[string]any) string {
 	t.Helper()
 	part := func(v any) string {
@@ -186,24 +186,24 @@ func (k keyCase) signature(t *testing.T, input []byte) []byte {
 	return nil
 }
 
-// assertionRig is a rig with one private_key_jwt client per kind of key, whose
+// assertionFixture is a fixture with one private_key_jwt client for each type of key, whose
 // name is its client id.
-type assertionRig struct {
-	*rig
+type assertionFixture struct {
+	*fixture
 	keys map[string]keyCase
 }
 
-func newAssertionRig(t *testing.T, keys map[string]keyCase) assertionRig {
+func newAssertionRig(t *testing.T, keys map[string]keyCase) assertionFixture {
 	t.Helper()
-	g := assertionRig{newRig(t), keys}
+	g := assertionFixture{newFixture(t), keys}
 	for name, k := range g.keys {
 		must(t, g.Register(sandbox.Client{Connection: name, ClientID: name, ClientAuth: provider.PrivateKeyJWT, Key: k.key, KeyID: "k1"}))
 	}
 	return g
 }
 
-// claims are right; changes overwrite them, and nil takes a claim out.
-func (g assertionRig) claims(id string, changes map[string]any) map[string]any {
+// claims are valid; changes replace them, and nil removes a claim.
+func (g assertionFixture) claims(id string, changes map[string]any) map[string]any {
 	now := g.clock().Unix()
 	c := map[string]any{"iss": id, "sub": id, "aud": g.url + plainPath, "jti": id + "-1", "iat": now, "exp": now + 60}
 	return overlay(c, changes)
@@ -215,7 +215,7 @@ func overlay(onto, changes map[string]any) map[string]any {
 	return onto
 }
 
-func (g assertionRig) present(assertion string, more ...string) reply {
+func (g assertionFixture) present(assertion string, more ...string) reply {
 	g.t.Helper()
 	form := grantForm(append(more, "client_assertion", assertion)...)
 	if !form.Has("client_assertion_type") {
@@ -224,7 +224,7 @@ func (g assertionRig) present(assertion string, more ...string) reply {
 	return g.send(g.formRequest(plainPath, form))
 }
 
-func TestAssertionsOfEveryKind(t *testing.T) {
+func TestAssertionsOfEveryKeyType(t *testing.T) {
 	keys := allKeys()
 	for name := range keys {
 		t.Run("OC-11 "+name, func(t *testing.T) {
@@ -246,29 +246,29 @@ func TestAssertionsOfEveryKind(t *testing.T) {
 	}
 }
 
-func TestAssertionsAreJudgedStrictly(t *testing.T) {
+func TestAssertionsAreCheckedStrictly(t *testing.T) {
 	keys := allKeys()
-	now := func(g assertionRig) int64 { return g.clock().Unix() }
+	now := func(g assertionFixture) int64 { return g.clock().Unix() }
 	for name, row := range map[string]struct {
 		header map[string]any
-		claims func(g assertionRig) map[string]any
+		claims func(g assertionFixture) map[string]any
 		more   []string
 		status int
 	}{
-		"the issuer as audience":     {claims: func(g assertionRig) map[string]any { return map[string]any{"aud": g.url + "/oauth2"} }, status: 200},
-		"the longest life":           {claims: func(g assertionRig) map[string]any { return map[string]any{"exp": now(g) + 300} }, status: 200},
-		"a clock ahead by a little":  {claims: func(g assertionRig) map[string]any { return map[string]any{"iat": now(g) + 30} }, status: 200},
-		"another audience":           {claims: func(g assertionRig) map[string]any { return map[string]any{"aud": g.url} }, status: 401},
-		"an audience list":           {claims: func(g assertionRig) map[string]any { return map[string]any{"aud": []string{g.url + plainPath}} }, status: 401},
-		"no audience":                {claims: func(g assertionRig) map[string]any { return map[string]any{"aud": nil} }, status: 401},
-		"expired":                    {claims: func(g assertionRig) map[string]any { return map[string]any{"exp": now(g)} }, status: 401},
-		"no expiry":                  {claims: func(g assertionRig) map[string]any { return map[string]any{"exp": nil} }, status: 401},
-		"too long a life":            {claims: func(g assertionRig) map[string]any { return map[string]any{"exp": now(g) + 301} }, status: 401},
-		"issued in the future":       {claims: func(g assertionRig) map[string]any { return map[string]any{"iat": now(g) + 31} }, status: 401},
-		"not yet valid":              {claims: func(g assertionRig) map[string]any { return map[string]any{"nbf": now(g) + 31} }, status: 401},
-		"no id":                      {claims: func(g assertionRig) map[string]any { return map[string]any{"jti": nil} }, status: 401},
-		"another issuer":             {claims: func(g assertionRig) map[string]any { return map[string]any{"iss": "rsa"} }, status: 401},
-		"another subject":            {claims: func(g assertionRig) map[string]any { return map[string]any{"sub": "rsa"} }, status: 401},
+		"the issuer as audience":     {claims: func(g assertionFixture) map[string]any { return map[string]any{"aud": g.url + "/oauth2"} }, status: 200},
+		"the longest life":           {claims: func(g assertionFixture) map[string]any { return map[string]any{"exp": now(g) + 300} }, status: 200},
+		"a clock ahead by a little":  {claims: func(g assertionFixture) map[string]any { return map[string]any{"iat": now(g) + 30} }, status: 200},
+		"another audience":           {claims: func(g assertionFixture) map[string]any { return map[string]any{"aud": g.url} }, status: 401},
+		"an audience list":           {claims: func(g assertionFixture) map[string]any { return map[string]any{"aud": []string{g.url + plainPath}} }, status: 401},
+		"no audience":                {claims: func(g assertionFixture) map[string]any { return map[string]any{"aud": nil} }, status: 401},
+		"expired":                    {claims: func(g assertionFixture) map[string]any { return map[string]any{"exp": now(g)} }, status: 401},
+		"no expiry":                  {claims: func(g assertionFixture) map[string]any { return map[string]any{"exp": nil} }, status: 401},
+		"too long a life":            {claims: func(g assertionFixture) map[string]any { return map[string]any{"exp": now(g) + 301} }, status: 401},
+		"issued in the future":       {claims: func(g assertionFixture) map[string]any { return map[string]any{"iat": now(g) + 31} }, status: 401},
+		"not yet valid":              {claims: func(g assertionFixture) map[string]any { return map[string]any{"nbf": now(g) + 31} }, status: 401},
+		"no id":                      {claims: func(g assertionFixture) map[string]any { return map[string]any{"jti": nil} }, status: 401},
+		"another issuer":             {claims: func(g assertionFixture) map[string]any { return map[string]any{"iss": "rsa"} }, status: 401},
+		"another subject":            {claims: func(g assertionFixture) map[string]any { return map[string]any{"sub": "rsa"} }, status: 401},
 		"alg none":                   {header: map[string]any{"alg": "none"}, status: 401},
 		"another algorithm":          {header: map[string]any{"alg": "ES384"}, status: 401},
 		"another kid":                {header: map[string]any{"kid": "k2"}, status: 401},
@@ -288,7 +288,7 @@ func TestAssertionsAreJudgedStrictly(t *testing.T) {
 			wantStatus(t, g.present(g.keys["p256"].sign(t, header, g.claims("p256", changes)), row.more...), row.status)
 		})
 	}
-	t.Run("OC-11 an id counts again once the first has expired", func(t *testing.T) {
+	t.Run("OC-11 an id may be used again after its expiry", func(t *testing.T) {
 		g := newAssertionRig(t, keys)
 		header := map[string]any{"alg": "ES256", "kid": "k1"}
 		wantStatus(t, g.present(g.keys["p256"].sign(t, header, g.claims("p256", nil))), 200)
@@ -297,7 +297,7 @@ func TestAssertionsAreJudgedStrictly(t *testing.T) {
 		g.advance(time.Second)
 		wantStatus(t, g.present(g.keys["p256"].sign(t, header, g.claims("p256", nil))), 200)
 	})
-	t.Run("OC-11 a signature cut short", func(t *testing.T) {
+	t.Run("OC-11 a truncated signature", func(t *testing.T) {
 		g := newAssertionRig(t, keys)
 		whole := g.keys["p256"].sign(t, map[string]any{"alg": "ES256", "kid": "k1"}, g.claims("p256", nil))
 		wantStatus(t, g.present(whole[:strings.LastIndexByte(whole, '.')+5]), 401)
@@ -311,8 +311,8 @@ func TestAssertionsAreJudgedStrictly(t *testing.T) {
 	}
 }
 
-func TestRegisterRefusesWhatItCannotServe(t *testing.T) {
-	g := newRig(t)
+func TestRegisterRefusesInvalidClients(t *testing.T) {
+	g := newFixture(t)
 	must(t, g.Register(sandbox.Client{Connection: "taken", ClientID: "taken"}))
 	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	must(t, err)
@@ -335,5 +335,5 @@ func TestRegisterRefusesWhatItCannotServe(t *testing.T) {
 	}
 }
 
-// opaqueKey is a key that lives elsewhere, such as in a hardware module.
+// opaqueKey is a key outside the process, such as in a hardware module.
 type opaqueKey struct{ crypto.Signer }

@@ -16,7 +16,7 @@ var pageFiles embed.FS
 // pages are the bodies of all pages, by name.
 var pages = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
 
-// style is the one style sheet, which stands in every page.
+// style is the style sheet, which is embedded in every page.
 var style = func() string {
 	text, err := pageFiles.ReadFile("pages/style.css")
 	if err != nil {
@@ -25,9 +25,9 @@ var style = func() string {
 	return string(text)
 }()
 
-// contentPolicy lets a page have its own style, and forms: where a form may
-// lead is not restricted, because browsers apply that to the redirect behind
-// it too, and that one leads to the app.
+// contentPolicy allows the style sheet and forms. The target of forms is not
+// restricted, because browsers apply that to the redirect after a form too, and it
+// leads to the app.
 var contentPolicy = func() string {
 	digest := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) +
@@ -36,23 +36,23 @@ var contentPolicy = func() string {
 
 // view is what a page shows.
 type view struct {
-	// Brand is whose page it is, Style its style sheet.
+	// Brand is the name of the provider, Style the style sheet.
 	Brand string
 	Style template.CSS
-	// Guard goes into every form.
-	Guard string
-	// App asks, and User, where there is one, is signed in.
+	// CSRFToken is in every form.
+	CSRFToken string
+	// App requests access. User is signed in; empty for none.
 	App, User string
 	People    []person
 	Scopes    []scopeText
-	// Problem is what went wrong, and what to do.
+	// Problem says what went wrong and what to do.
 	Problem string
 }
 
-// scopeText is a scope as people read it.
+// scopeText is a scope with its meaning.
 type scopeText struct{ Name, Meaning string }
 
-// describe explains the scopes that the documents explain.
+// describe adds the documented meanings of scopes.
 func describe(scope string) (all []scopeText) {
 	meanings := map[string]string{
 		"cfgateway":      "Use the Creative Force Gateway API as you",
@@ -64,7 +64,7 @@ func describe(scope string) (all []scopeText) {
 	return all
 }
 
-// page is what a browser gets next: something to read, or a way elsewhere.
+// page is the response to a browser: a document or a redirect.
 type page struct {
 	status   int
 	text     []byte
@@ -72,11 +72,11 @@ type page struct {
 	cookie   *http.Cookie
 }
 
-// goTo sends the browser elsewhere, by GET (RFC 9700 §4.12).
-func goTo(location string) page { return page{status: http.StatusSeeOther, location: location} }
+// redirectTo redirects the browser, by GET (RFC 9700 §4.12).
+func redirectTo(location string) page { return page{status: http.StatusSeeOther, location: location} }
 
-// with has the browser keep a cookie.
-func (p page) with(c *http.Cookie) page {
+// withCookie sets a cookie.
+func (p page) withCookie(c *http.Cookie) page {
 	p.cookie = c
 	return p
 }
@@ -90,7 +90,7 @@ func (srv *server) page(name string, v view) page {
 	return page{status: http.StatusOK, text: text.Bytes()}
 }
 
-// problemPage says what went wrong, and leads nowhere.
+// problemPage says what went wrong, without a redirect.
 func (srv *server) problemPage(status int, problem string) page {
 	p := srv.page("problem", view{Problem: problem})
 	p.status = status
@@ -114,5 +114,5 @@ func (p page) write(w http.ResponseWriter) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Frame-Options", "DENY")
 	w.WriteHeader(p.status)
-	_, _ = w.Write(p.text) // a browser that went away needs no answer
+	_, _ = w.Write(p.text) // a browser that has left needs no response
 }

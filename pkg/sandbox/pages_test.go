@@ -15,13 +15,13 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
-// surfer is a browser that follows no redirect, so that each step is seen.
+// surfer is a browser that follows no redirect, so that a test sees each step.
 type surfer struct {
-	*rig
+	*fixture
 	client *http.Client
 }
 
-func (g *rig) surfer() surfer {
+func (g *fixture) surfer() surfer {
 	client := g.person()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return surfer{g, client}
@@ -29,12 +29,12 @@ func (g *rig) surfer() surfer {
 
 func (s surfer) send(req *http.Request) reply {
 	s.t.Helper()
-	answer, err := s.client.Do(req)
+	response, err := s.client.Do(req)
 	must(s.t, err)
-	defer answer.Body.Close()
+	defer response.Body.Close()
 	var body strings.Builder
-	_ = answer.Write(&body)
-	return reply{answer.StatusCode, answer.Header, body.String()}
+	_ = response.Write(&body)
+	return reply{response.StatusCode, response.Header, body.String()}
 }
 
 // open opens an address of the sandbox.
@@ -43,36 +43,36 @@ func (s surfer) open(at string) reply {
 	return s.send(s.request("GET", strings.TrimPrefix(at, s.url), ""))
 }
 
-// press sends the form that stands at an address.
+// press sends the form of the page at an address.
 func (s surfer) press(at string, fields ...string) reply {
 	s.t.Helper()
 	form := changed(url.Values{}, fields)
 	return s.send(s.formRequest(strings.TrimPrefix(at, s.url), form))
 }
 
-var guardInput = regexp.MustCompile(`<input type="hidden" name="guard" value="([^"]+)">`)
+var csrfInput = regexp.MustCompile(`<input type="hidden" name="csrf_token" value="([^"]+)">`)
 
-// guard is the hidden input of the page that stands at an address.
-func (s surfer) guard(at string) string {
+// csrfToken is the hidden input of the page at an address.
+func (s surfer) csrfToken(at string) string {
 	s.t.Helper()
-	found := guardInput.FindStringSubmatch(s.open(at).body)
+	found := csrfInput.FindStringSubmatch(s.open(at).body)
 	if found == nil {
-		s.t.Fatal("the page has no guard")
+		s.t.Fatal("the page has no CSRF token")
 	}
 	return found[1]
 }
 
-// signIn signs a user in and returns the guard of the page that follows.
+// signIn signs a user in and returns the CSRF token of the next page.
 func (s surfer) signIn(at, user string) string {
 	s.t.Helper()
-	wantStatus(s.t, s.press(at, "guard", s.guard(at), "press", "sign-in", "user", user), http.StatusSeeOther)
-	return s.guard(at)
+	wantStatus(s.t, s.press(at, "csrf_token", s.csrfToken(at), "press", "sign-in", "user", user), http.StatusSeeOther)
+	return s.csrfToken(at)
 }
 
-// signedIn signs Ada in and returns the cookie that says so.
+// signedIn signs Ada in and returns the session cookie.
 func (s surfer) signedIn(at string) string {
 	s.t.Helper()
-	got := s.press(at, "guard", s.guard(at), "press", "sign-in", "user", "ada@studio.example")
+	got := s.press(at, "csrf_token", s.csrfToken(at), "press", "sign-in", "user", "ada@studio.example")
 	wantStatus(s.t, got, http.StatusSeeOther)
 	return got.header.Get("Set-Cookie")
 }
@@ -80,13 +80,13 @@ func (s surfer) signedIn(at string) string {
 // cookieOf is a Set-Cookie as a browser sends it back.
 func cookieOf(set string) string { return strings.Split(set, ";")[0] }
 
-// show is the page at an address for whoever has the cookie.
-func (g *rig) show(at, set string) string {
+// show is the page at an address with the cookie.
+func (g *fixture) show(at, set string) string {
 	g.t.Helper()
 	return g.send(g.request("GET", strings.TrimPrefix(at, g.url), "", "Cookie", cookieOf(set))).body
 }
 
-// queryOf is the query of the address that an answer leads to, at the redirect URI.
+// queryOf is the query of the redirect to the redirect URI.
 func queryOf(t *testing.T, got reply) url.Values {
 	t.Helper()
 	wantStatus(t, got, http.StatusSeeOther)
@@ -101,53 +101,53 @@ func queryOf(t *testing.T, got reply) url.Values {
 
 func TestTheUserDecides(t *testing.T) {
 	t.Run("OC-02 No, Deny", func(t *testing.T) {
-		g := newUserRig(t)
-		got := g.consents(g.invitation(), "ada@studio.example", false)
+		g := newUserFixture(t)
+		got := g.consents(g.authorizationURL(), "ada@studio.example", false)
 		if got.Get("error") != "access_denied" || got.Has("code") || got.Get("state") != "s1" {
-			t.Errorf("answer %v", got)
+			t.Errorf("response %v", got)
 		}
 	})
 	t.Run("doc any e-mail address signs in", func(t *testing.T) {
-		g := newUserRig(t)
-		token := pairOf(t, g.exchange(g.consents(g.invitation(), "Zoë@elsewhere.example", true).Get("code")))
-		if got := g.knock("creative-force", token.access).json(t)["on_behalf_of"]; got != "Zoë@elsewhere.example" {
+		g := newUserFixture(t)
+		token := pairOf(t, g.exchange(g.consents(g.authorizationURL(), "Zoë@elsewhere.example", true).Get("code")))
+		if got := g.access("creative-force", token.access).json(t)["on_behalf_of"]; got != "Zoë@elsewhere.example" {
 			t.Errorf("acts for %v", got)
 		}
 	})
 	t.Run("doc a user without Developer API permissions can only go back", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		s := g.surfer()
-		guard := s.signIn(g.invitation(), "freelancer@studio.example")
-		if page := s.open(g.invitation()).body; !strings.Contains(page, "Developer API permissions") || strings.Contains(page, `value="allow"`) {
+		token := s.signIn(g.authorizationURL(), "freelancer@studio.example")
+		if page := s.open(g.authorizationURL()).body; !strings.Contains(page, "Developer API permissions") || strings.Contains(page, `value="allow"`) {
 			t.Errorf("page %s", page)
 		}
-		wantStatus(t, s.press(g.invitation(), "guard", guard, "press", "allow"), http.StatusBadRequest)
-		if got := queryOf(t, s.press(g.invitation(), "guard", guard, "press", "deny")); got.Get("error") != "access_denied" {
-			t.Errorf("answer %v", got)
+		wantStatus(t, s.press(g.authorizationURL(), "csrf_token", token, "press", "allow"), http.StatusBadRequest)
+		if got := queryOf(t, s.press(g.authorizationURL(), "csrf_token", token, "press", "deny")); got.Get("error") != "access_denied" {
+			t.Errorf("response %v", got)
 		}
 	})
-	t.Run("doc who is signed in is asked for consent at once", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("doc a signed-in user is asked for consent at once", func(t *testing.T) {
+		g := newUserFixture(t)
 		browser := g.person()
-		for _, user := range []string{"ada@studio.example", "somebody.else@studio.example"} {
-			redirect, err := browserclient.Consent(t.Context(), browser, g.invitation(), user, true)
+		for _, user := range []string{"ada@studio.example", "another.user@studio.example"} {
+			redirect, err := browserclient.Consent(t.Context(), browser, g.authorizationURL(), user, true)
 			must(t, err)
 			u, _ := url.Parse(redirect)
 			token := pairOf(t, g.exchange(u.Query().Get("code")))
-			if got := g.knock("creative-force", token.access).json(t)["on_behalf_of"]; got != "ada@studio.example" {
+			if got := g.access("creative-force", token.access).json(t)["on_behalf_of"]; got != "ada@studio.example" {
 				t.Errorf("acts for %v", got)
 			}
 		}
 		g.advance(12 * time.Hour)
-		if page := (surfer{g, browser}).open(g.invitation()).body; !strings.Contains(page, "<h1>Sign in</h1>") {
+		if page := (surfer{g, browser}).open(g.authorizationURL()).body; !strings.Contains(page, "<h1>Sign in</h1>") {
 			t.Error("still signed in after twelve hours")
 		}
 	})
 	for _, user := range []string{"", "ada", "@studio.example", "a@b@c", "a@b c", "a@b\n", "<a@b>", strings.Repeat("a", 250) + "@b.cd"} {
-		t.Run("doc no e-mail address: "+user[:min(8, len(user))], func(t *testing.T) {
-			s := newUserRig(t).surfer()
-			at := s.invitation()
-			wantStatus(t, s.press(at, "guard", s.guard(at), "press", "sign-in", "user", user), http.StatusBadRequest)
+		t.Run("doc not an e-mail address: "+user[:min(8, len(user))], func(t *testing.T) {
+			s := newUserFixture(t).surfer()
+			at := s.authorizationURL()
+			wantStatus(t, s.press(at, "csrf_token", s.csrfToken(at), "press", "sign-in", "user", user), http.StatusBadRequest)
 			if !strings.Contains(s.open(at).body, "<h1>Sign in</h1>") {
 				t.Error("signed in")
 			}
@@ -155,21 +155,21 @@ func TestTheUserDecides(t *testing.T) {
 	}
 }
 
-func TestLogOutBeforeAnythingWasAllowed(t *testing.T) {
-	logOut := func(t *testing.T, g *rig) reply {
+func TestLogOutBeforeConsent(t *testing.T) {
+	logOut := func(t *testing.T, g *fixture) reply {
 		s := g.surfer()
-		session := s.signedIn(g.invitation())
-		got := s.press(g.invitation(), "guard", s.guard(g.invitation()), "press", "log-out")
-		if !strings.Contains(g.show(g.invitation(), session), "<h1>Sign in</h1>") {
-			t.Error("the session outlived the log-out")
+		session := s.signedIn(g.authorizationURL())
+		got := s.press(g.authorizationURL(), "csrf_token", s.csrfToken(g.authorizationURL()), "press", "log-out")
+		if !strings.Contains(g.show(g.authorizationURL(), session), "<h1>Sign in</h1>") {
+			t.Error("the session successorHeld the log-out")
 		}
-		if !strings.Contains(s.open(g.invitation()).body, "<h1>Sign in</h1>") {
+		if !strings.Contains(s.open(g.authorizationURL()).body, "<h1>Sign in</h1>") {
 			t.Error("still signed in")
 		}
 		return got
 	}
 	t.Run("doc to the Post Logout Redirect URI", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		must(t, g.SetPostLogoutRedirectURI(delegatedApp, "https://app.example/bye"))
 		got := logOut(t, g)
 		if got.status != http.StatusSeeOther || got.header.Get("Location") != "https://app.example/bye" {
@@ -177,7 +177,7 @@ func TestLogOutBeforeAnythingWasAllowed(t *testing.T) {
 		}
 	})
 	t.Run("doc it is not mandatory", func(t *testing.T) {
-		got := logOut(t, newUserRig(t))
+		got := logOut(t, newUserFixture(t))
 		wantStatus(t, got, http.StatusOK)
 		if !strings.Contains(got.body, "You are logged out") {
 			t.Errorf("page %s", got.body)
@@ -185,31 +185,31 @@ func TestLogOutBeforeAnythingWasAllowed(t *testing.T) {
 	})
 }
 
-func TestFormsComeFromOurOwnPages(t *testing.T) {
-	g := newUserRig(t)
-	at := g.invitation()
+func TestFormsOfOtherSitesAreRefused(t *testing.T) {
+	g := newUserFixture(t)
+	at := g.authorizationURL()
 	ada, mallory := g.surfer(), g.surfer()
-	guard, foreign := ada.signIn(at, "ada@studio.example"), mallory.signIn(at, "mallory@studio.example")
+	token, foreign := ada.signIn(at, "ada@studio.example"), mallory.signIn(at, "mallory@studio.example")
 	for name, fields := range map[string][]string{
-		"no guard": {"press", "allow"}, "an empty guard": {"press", "allow", "guard", ""}, "another browser's guard": {"press", "allow", "guard", foreign},
+		"no CSRF token": {"press", "allow"}, "an empty CSRF token": {"press", "allow", "csrf_token", ""}, "another browser's CSRF token": {"press", "allow", "csrf_token", foreign},
 	} {
 		t.Run("doc refused: "+name, func(t *testing.T) {
 			wantStatus(t, ada.press(at, fields...), http.StatusForbidden)
 		})
 	}
-	t.Run("doc refused: the guard without its browser", func(t *testing.T) {
-		wantStatus(t, g.surfer().press(at, "press", "allow", "guard", guard), http.StatusForbidden)
+	t.Run("doc refused: the CSRF token without its session", func(t *testing.T) {
+		wantStatus(t, g.surfer().press(at, "press", "allow", "csrf_token", token), http.StatusForbidden)
 	})
 	t.Run("doc refused: an unknown button", func(t *testing.T) {
-		wantStatus(t, ada.press(at, "press", "explode", "guard", guard), http.StatusBadRequest)
+		wantStatus(t, ada.press(at, "press", "explode", "csrf_token", token), http.StatusBadRequest)
 	})
 	for _, button := range []string{"allow", "deny"} {
 		t.Run("doc refused: before signing in, "+button, func(t *testing.T) {
 			s := g.surfer()
-			wantStatus(t, s.press(at, "press", button, "guard", s.guard(at)), http.StatusBadRequest)
+			wantStatus(t, s.press(at, "press", button, "csrf_token", s.csrfToken(at)), http.StatusBadRequest)
 		})
 	}
-	t.Run("doc refused: a form that cannot be read", func(t *testing.T) {
+	t.Run("doc refused: an invalid form", func(t *testing.T) {
 		wantStatus(t, ada.send(g.request("POST", strings.TrimPrefix(at, g.url), "%zz")), http.StatusBadRequest)
 	})
 	t.Run("doc refused: another server's session", func(t *testing.T) {
@@ -228,12 +228,12 @@ func TestFormsComeFromOurOwnPages(t *testing.T) {
 			t.Error("the other server believes the session")
 		}
 	})
-	t.Run("doc signing in changes the browser's identity", func(t *testing.T) {
+	t.Run("doc signing in changes the session id", func(t *testing.T) {
 		s := g.surfer()
 		first := s.open(at)
 		planted := first.header.Get("Set-Cookie")
-		guard := guardInput.FindStringSubmatch(first.body)[1]
-		got := s.press(at, "press", "sign-in", "user", "ada@studio.example", "guard", guard)
+		token := csrfInput.FindStringSubmatch(first.body)[1]
+		got := s.press(at, "press", "sign-in", "user", "ada@studio.example", "csrf_token", token)
 		after := got.header.Get("Set-Cookie")
 		if planted == "" || after == "" || planted == after || !strings.Contains(after, "HttpOnly") || !strings.Contains(after, "SameSite=Lax") {
 			t.Errorf("cookies %q and %q", planted, after)
@@ -241,19 +241,19 @@ func TestFormsComeFromOurOwnPages(t *testing.T) {
 		if !strings.Contains(g.show(at, planted), "<h1>Sign in</h1>") {
 			t.Error("the planted identity is signed in")
 		}
-		again := g.formRequest(strings.TrimPrefix(at, g.url), url.Values{"press": {"sign-in"}, "user": {"x@y.example"}, "guard": {guard}}, "Cookie", cookieOf(planted))
+		again := g.formRequest(strings.TrimPrefix(at, g.url), url.Values{"press": {"sign-in"}, "user": {"x@y.example"}, "csrf_token": {token}}, "Cookie", cookieOf(planted))
 		wantStatus(t, g.send(again), http.StatusForbidden)
 	})
 }
 
 func TestPagesAreSafeToShow(t *testing.T) {
-	g := newUserRig(t)
+	g := newUserFixture(t)
 	s := g.surfer()
-	at := g.invitation("state", `"><script>alert(1)</script>`)
+	at := g.authorizationURL("state", `"><script>alert(1)</script>`)
 	signIn := s.open(at)
 	s.signIn(at, "ada@studio.example")
 	consent := s.open(at)
-	problem := s.open(g.invitation("client_id", `"><script>`))
+	problem := s.open(g.authorizationURL("client_id", `"><script>`))
 	for name, got := range map[string]reply{"sign-in": signIn, "consent": consent, "problem": problem} {
 		t.Run("doc "+name, func(t *testing.T) {
 			if strings.Contains(got.body, "<script") || strings.Contains(got.body, "http://") || strings.Contains(got.body, "https://") {
@@ -270,12 +270,12 @@ func TestPagesAreSafeToShow(t *testing.T) {
 			if got.header.Get("Cache-Control") != "no-store" || got.header.Get("Referrer-Policy") != "no-referrer" {
 				t.Errorf("headers %v", got.header)
 			}
-			if !strings.Contains(got.body, "Stand-in for Creative Force") {
-				t.Error("nothing says that this is a stand-in")
+			if !strings.Contains(got.body, "imitates Creative Force") {
+				t.Error("the page does not say that this is a test server")
 			}
 		})
 	}
-	t.Run("doc the consent page says what is asked", func(t *testing.T) {
+	t.Run("doc the consent page shows the request", func(t *testing.T) {
 		for _, want := range []string{delegatedApp, "cfgateway", "offline_access", "Yes, Allow", "No, Deny", "Log out", "ada@studio.example"} {
 			if !strings.Contains(html.UnescapeString(consent.body), want) {
 				t.Errorf("lacks %q", want)

@@ -15,8 +15,8 @@ import (
 // Each subtest is a statement of the provider's document.
 
 func TestCreativeForceClientCredentials(t *testing.T) {
-	t.Run("§0.3 the answer is the documented one", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("§0.3 the response is the documented one", func(t *testing.T) {
+		g := newFixture(t)
 		got := g.ask("creative-force")
 		wantStatus(t, got, http.StatusOK)
 		body := got.json(t)
@@ -30,11 +30,11 @@ func TestCreativeForceClientCredentials(t *testing.T) {
 		}
 	})
 	t.Run("§0.3 the access token expires after 1 hour", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		token := g.mint("creative-force")
 		g.advance(time.Hour - time.Second)
 		if !g.lives("creative-force", token) {
-			t.Error("dead a second early")
+			t.Error("invalid a second early")
 		}
 		g.advance(time.Second)
 		if g.lives("creative-force", token) {
@@ -43,11 +43,11 @@ func TestCreativeForceClientCredentials(t *testing.T) {
 	})
 	for _, grace := range []time.Duration{0, time.Hour} {
 		t.Run("FI-23 the access token expires after generating a new secret key, grace "+grace.String(), func(t *testing.T) {
-			g := newRig(t)
+			g := newFixture(t)
 			token, other := g.mint("creative-force"), g.mint("agile-now")
 			must(t, g.Rotate("creative-force", sandbox.Rotation{Grace: grace}))
 			if g.lives("creative-force", token) {
-				t.Error("the token outlived the secret")
+				t.Error("the token successorHeld the secret")
 			}
 			if !g.lives("creative-force", g.mint("creative-force")) || !g.lives("agile-now", other) {
 				t.Error("a token died that should not")
@@ -55,19 +55,19 @@ func TestCreativeForceClientCredentials(t *testing.T) {
 		})
 	}
 	t.Run("§0.3 the access token expires after changing the on behalf user", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		token := g.mint("creative-force")
 		must(t, g.ChangeUser("creative-force", "b@studio.example"))
 		if g.lives("creative-force", token) {
-			t.Error("the token outlived the change of user")
+			t.Error("the token successorHeld the change of user")
 		}
-		got := g.knock("creative-force", g.mint("creative-force")).json(t)
+		got := g.access("creative-force", g.mint("creative-force")).json(t)
 		if got["on_behalf_of"] != "b@studio.example" {
 			t.Errorf("acts on behalf of %v", got["on_behalf_of"])
 		}
 	})
 	t.Run("§0.3 the same user again is no change", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		must(t, g.ChangeUser("creative-force", "b@studio.example"))
 		token := g.mint("creative-force")
 		must(t, g.ChangeUser("creative-force", "b@studio.example"))
@@ -82,7 +82,7 @@ func TestCreativeForceClientCredentials(t *testing.T) {
 		"another case":      {"scope", "CFGateway"},
 	} {
 		t.Run("OC-47 invalid_scope for "+name, func(t *testing.T) {
-			got := newRig(t).ask("creative-force", changes...)
+			got := newFixture(t).ask("creative-force", changes...)
 			wantStatus(t, got, http.StatusBadRequest)
 			wantJSON(t, got, map[string]any{"error": "invalid_scope"})
 		})
@@ -94,13 +94,13 @@ func TestCreativeForceClientCredentials(t *testing.T) {
 		"no client at all": {"client_id", "-"},
 	} {
 		t.Run("OC-46 400 invalid_client for "+name, func(t *testing.T) {
-			got := newRig(t).ask("creative-force", changes...)
+			got := newFixture(t).ask("creative-force", changes...)
 			wantStatus(t, got, http.StatusBadRequest)
 			wantJSON(t, got, map[string]any{"error": "invalid_client"})
 		})
 	}
-	t.Run("OC-05 the secret stands in the form: Basic is refused", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("OC-05 the secret is in the form: Basic is refused", func(t *testing.T) {
+		g := newFixture(t)
 		d := g.declared("creative-force")
 		req := g.formRequest(tokenPaths["creative-force"], g.form("creative-force", "client_id", "-", "client_secret", "-"))
 		req.SetBasicAuth(d["client_id"], d["client_secret"])
@@ -112,15 +112,15 @@ func TestCreativeForceClientCredentials(t *testing.T) {
 		}
 	})
 	t.Run("§0.3 a client for users may not use client_credentials", func(t *testing.T) {
-		got := newRig(t).ask("creative-force-user")
+		got := newFixture(t).ask("creative-force-user")
 		wantStatus(t, got, http.StatusBadRequest)
 		wantJSON(t, got, map[string]any{"error": "unauthorized_client"})
 	})
 }
 
 func TestAgileNowClientCredentials(t *testing.T) {
-	t.Run("OC-01 the answer is the documented one, with a refresh token", func(t *testing.T) {
-		got := newRig(t).ask("agile-now")
+	t.Run("OC-01 the response is the documented one, with a refresh token", func(t *testing.T) {
+		got := newFixture(t).ask("agile-now")
 		wantStatus(t, got, http.StatusOK)
 		body := got.json(t)
 		if token, _ := body["access_token"].(string); !strings.HasPrefix(token, "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI") {
@@ -134,7 +134,7 @@ func TestAgileNowClientCredentials(t *testing.T) {
 		})
 	})
 	t.Run("OC-04 Basic authentication is supported, encoded as in RFC 6749", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		d := g.declared("agile-now")
 		bare := g.form("agile-now", "client_id", "-", "client_secret", "-")
 		req := g.formRequest(tokenPaths["agile-now"], bare)
@@ -145,7 +145,7 @@ func TestAgileNowClientCredentials(t *testing.T) {
 		wantStatus(t, g.send(req), http.StatusBadRequest)
 	})
 	t.Run("BI-63 the client secret must be URL-encoded", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		d := g.declared("agile-now")
 		raw := "grant_type=client_credentials&client_id=" + d["client_id"] + "&client_secret=" + d["client_secret"]
 		got := g.send(g.request("POST", tokenPaths["agile-now"], raw, "Content-Type", "application/x-www-form-urlencoded"))
@@ -158,9 +158,9 @@ func TestAgileNowClientCredentials(t *testing.T) {
 		"a list of scopes gives these scopes": {"orders.read openid", "orders.read openid"},
 	} {
 		t.Run("§0.3 scope: "+name, func(t *testing.T) {
-			g := newRig(t)
+			g := newFixture(t)
 			token := g.ask("agile-now", "scope", row.asked).json(t)["access_token"].(string)
-			if got := g.knock("agile-now", token).json(t)["scope"]; got != row.granted {
+			if got := g.access("agile-now", token).json(t)["scope"]; got != row.granted {
 				t.Errorf("granted %q, want %q", got, row.granted)
 			}
 		})
@@ -175,14 +175,14 @@ func TestAgileNowClientCredentials(t *testing.T) {
 		"its own refresh token": {[]string{"grant_type", "refresh_token", "refresh_token", "x"}, "The grant_type is not supported."},
 		"no grant type":         {[]string{"grant_type", "-"}, "The grant_type is missing."},
 	} {
-		t.Run("OC-44 400 with a description, a list and no error code for "+name, func(t *testing.T) {
-			got := newRig(t).ask("agile-now", row.changes...)
+		t.Run("OC-44 400 with a description, an array and no error code for "+name, func(t *testing.T) {
+			got := newFixture(t).ask("agile-now", row.changes...)
 			wantStatus(t, got, http.StatusBadRequest)
 			wantJSON(t, got, map[string]any{"error_description": row.text, "messages": []any{row.text}})
 		})
 	}
-	t.Run("§0.3 a new secret leaves the tokens alone", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("§0.3 a new secret does not affect tokens", func(t *testing.T) {
+		g := newFixture(t)
 		token := g.mint("agile-now")
 		must(t, g.Rotate("agile-now", sandbox.Rotation{}))
 		g.advance(3598 * time.Second)
@@ -197,8 +197,8 @@ func TestAgileNowClientCredentials(t *testing.T) {
 }
 
 func TestCliquifyClientCredentials(t *testing.T) {
-	t.Run("OC-64 the answer is nested and lasts 30 days, without a refresh token", func(t *testing.T) {
-		g := newRig(t)
+	t.Run("OC-64 the response is nested and valid for 30 days, without a refresh token", func(t *testing.T) {
+		g := newFixture(t)
 		got := g.ask("cliquify")
 		wantStatus(t, got, http.StatusOK)
 		nested, _ := got.json(t)["token"].(map[string]any)
@@ -211,7 +211,7 @@ func TestCliquifyClientCredentials(t *testing.T) {
 		})
 		g.advance(30*24*time.Hour - time.Second)
 		if !g.lives("cliquify", token) {
-			t.Error("dead before 30 days")
+			t.Error("invalid before 30 days")
 		}
 		g.advance(time.Second)
 		if g.lives("cliquify", token) {
@@ -228,20 +228,20 @@ func TestCliquifyClientCredentials(t *testing.T) {
 		"grant_type is missing": {[]string{"grant_type", "-"}, 400, "The grant_type is missing."},
 	} {
 		t.Run("OC-43 success is false for "+name, func(t *testing.T) {
-			got := newRig(t).ask("cliquify", row.changes...)
+			got := newFixture(t).ask("cliquify", row.changes...)
 			wantStatus(t, got, row.status)
 			wantJSON(t, got, map[string]any{"success": false, "message": row.text})
 		})
 	}
 	t.Run("OC-05 id and secret are body parameters: Basic is refused", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		d := g.declared("cliquify")
 		req := g.formRequest(tokenPaths["cliquify"], g.form("cliquify", "client_id", "-", "client_secret", "-"))
 		req.SetBasicAuth(d["client_id"], d["client_secret"])
 		wantStatus(t, g.send(req), http.StatusUnauthorized)
 	})
 	t.Run("§0.3 a token can be revoked", func(t *testing.T) {
-		g := newRig(t)
+		g := newFixture(t)
 		one, two := g.mint("cliquify"), g.mint("cliquify")
 		n, err := g.Revoke("cliquify", redact.New(one))
 		must(t, err)
@@ -253,7 +253,7 @@ func TestCliquifyClientCredentials(t *testing.T) {
 
 func TestTokenRequestsAreReadStrictly(t *testing.T) {
 	const kind = "application/x-www-form-urlencoded"
-	g := newRig(t)
+	g := newFixture(t)
 	good := g.form("creative-force").Encode()
 	for name, row := range map[string]struct {
 		method, query, body, kind string
@@ -293,17 +293,17 @@ func TestTokenRequestsAreReadStrictly(t *testing.T) {
 	}
 }
 
-func TestTwoContentTypesAreNone(t *testing.T) {
-	g := newRig(t)
+func TestTwoContentTypesAreRefused(t *testing.T) {
+	g := newFixture(t)
 	const kind = "application/x-www-form-urlencoded"
 	req := g.formRequest(tokenPaths["cliquify"], g.form("cliquify"), "Content-Type", kind)
 	wantStatus(t, g.send(req), http.StatusBadRequest)
 }
 
-func TestResourceRefusesAsRFC6750Says(t *testing.T) {
+func TestResourceRefusesByRFC6750(t *testing.T) {
 	const invalid = `Bearer realm="sandbox", error="invalid_token", error_description="The access token is unknown, expired or revoked"`
 	const malformed = `Bearer realm="sandbox", error="invalid_request", error_description="Send one Authorization header with one Bearer token"`
-	g := newRig(t)
+	g := newFixture(t)
 	token := g.mint("creative-force")
 	for name, row := range map[string]struct {
 		method    string
@@ -311,7 +311,7 @@ func TestResourceRefusesAsRFC6750Says(t *testing.T) {
 		status    int
 		challenge string
 	}{
-		"a living token":         {"GET", []string{"Bearer " + token}, 200, ""},
+		"a valid token":          {"GET", []string{"Bearer " + token}, 200, ""},
 		"the scheme in any case": {"GET", []string{"bEARER " + token}, 200, ""},
 		"an unknown token":       {"GET", []string{"Bearer " + token + "x"}, 401, invalid},
 		"no token":               {"GET", nil, 401, `Bearer realm="sandbox"`},
@@ -333,14 +333,14 @@ func TestResourceRefusesAsRFC6750Says(t *testing.T) {
 		})
 	}
 	t.Run("INV-1 a token of another server is unknown", func(t *testing.T) {
-		wantStatus(t, g.knock("cliquify", token), http.StatusUnauthorized)
+		wantStatus(t, g.access("cliquify", token), http.StatusUnauthorized)
 	})
-	t.Run("RFC 6750 §2.3 a token in the query is no token", func(t *testing.T) {
+	t.Run("RFC 6750 §2.3 a token in the query is ignored", func(t *testing.T) {
 		wantStatus(t, g.send(g.request("GET", "/creative-force/resource?access_token="+token, "")), http.StatusUnauthorized)
 	})
-	t.Run("§0.3 the answer says what the token is good for", func(t *testing.T) {
+	t.Run("§0.3 the response says what the token is for", func(t *testing.T) {
 		g.advance(1500 * time.Millisecond)
-		wantJSON(t, g.knock("creative-force", token), map[string]any{
+		wantJSON(t, g.access("creative-force", token), map[string]any{
 			"connection": "creative-force", "scope": "cfgateway", "on_behalf_of": "integration@studio.example", "expires_in": 3598.0,
 		})
 	})

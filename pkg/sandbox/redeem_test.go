@@ -14,7 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
-func TestACodeIsGoodOnceAndForWhatItWasMadeFor(t *testing.T) {
+func TestCodeWorksOnceAndForItsRequest(t *testing.T) {
 	for name, changes := range map[string][]string{
 		"OC-02 another redirect_uri":          {"redirect_uri", callback + "/"},
 		"OC-02 no redirect_uri":               {"redirect_uri", "-"},
@@ -24,31 +24,31 @@ func TestACodeIsGoodOnceAndForWhatItWasMadeFor(t *testing.T) {
 		"OC-06 the challenge as the verifier": {"code_verifier", challenge},
 	} {
 		t.Run(name+" is refused", func(t *testing.T) {
-			g := newUserRig(t)
+			g := newUserFixture(t)
 			wantDead(t, g.exchange(g.code(), changes...))
 		})
 	}
-	t.Run("OC-06 a verifier that is too short is refused, though it matches", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-06 a verifier that is too short is refused, although it matches", func(t *testing.T) {
+		g := newUserFixture(t)
 		digest := sha256.Sum256([]byte("short"))
 		code := g.code("code_challenge", base64.RawURLEncoding.EncodeToString(digest[:]))
 		wantDead(t, g.exchange(code, "code_verifier", "short"))
 	})
 	t.Run("OC-06 a verifier without a challenge is refused", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		wantDead(t, g.exchange(g.code("code_challenge", "-", "code_challenge_method", "-")))
 	})
-	t.Run("doc PKCE is not asked for", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("doc PKCE is not required", func(t *testing.T) {
+		g := newUserFixture(t)
 		pairOf(t, g.exchange(g.code("code_challenge", "-", "code_challenge_method", "-"), "code_verifier", "-"))
 	})
-	t.Run("OC-02 without a code there is nothing to exchange", func(t *testing.T) {
-		got := newUserRig(t).exchange("", "code", "-")
+	t.Run("OC-02 a request without a code is refused", func(t *testing.T) {
+		got := newUserFixture(t).exchange("", "code", "-")
 		wantStatus(t, got, 400)
 		wantJSON(t, got, map[string]any{"error": "invalid_request"})
 	})
-	t.Run("OC-02 a code of another client is refused, and stays good for its own", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-02 a code of another client is refused, and stays valid for its own", func(t *testing.T) {
+		g := newUserFixture(t)
 		code := g.code()
 		must(t, g.Register(sandbox.Client{Connection: "other", Delegated: true}))
 		d := g.declared("other")
@@ -59,14 +59,14 @@ func TestACodeIsGoodOnceAndForWhatItWasMadeFor(t *testing.T) {
 		}
 		pairOf(t, g.exchange(code))
 	})
-	t.Run("OC-02 a refused exchange spends the code", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-02 a refused exchange uses up the code", func(t *testing.T) {
+		g := newUserFixture(t)
 		code := g.code()
 		wantDead(t, g.exchange(code, "redirect_uri", "https://elsewhere.example/"))
 		wantDead(t, g.exchange(code))
 	})
-	t.Run("OC-02 a second use ends what came of the first", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-02 a second use ends the grant of the first", func(t *testing.T) {
+		g := newUserFixture(t)
 		code := g.code()
 		first := pairOf(t, g.exchange(code))
 		bystander := g.granted()
@@ -79,9 +79,9 @@ func TestACodeIsGoodOnceAndForWhatItWasMadeFor(t *testing.T) {
 	})
 }
 
-func TestWhatTheDocumentSaysOfCodesAndScopes(t *testing.T) {
+func TestDocumentedCodesAndScopes(t *testing.T) {
 	t.Run("doc the code expires after 30 minutes", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		early, late := g.code(), g.code()
 		g.advance(30*time.Minute - 1)
 		pairOf(t, g.exchange(early))
@@ -89,11 +89,11 @@ func TestWhatTheDocumentSaysOfCodesAndScopes(t *testing.T) {
 		wantDead(t, g.exchange(late))
 	})
 	t.Run("doc access tokens expire after 1 hour, refresh tokens after 30 days", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		got := g.granted()
 		g.advance(time.Hour)
 		if g.lives("creative-force", got.access) {
-			t.Error("the access token outlived its hour")
+			t.Error("the access token successorHeld its hour")
 		}
 		g.advance(30*24*time.Hour - time.Hour - 1)
 		pairOf(t, g.renew(got.refresh))
@@ -101,15 +101,15 @@ func TestWhatTheDocumentSaysOfCodesAndScopes(t *testing.T) {
 		wantDead(t, g.renew(got.refresh))
 	})
 	t.Run("doc without offline_access there is no refresh token", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		code := g.code("scope", "cfgateway")
 		got := g.exchange(code, "scope", "cfgateway")
 		if pair := pairOf(t, got); pair.refresh != "" || got.json(t)["scope"] != "cfgateway" {
-			t.Errorf("answer %v", got.json(t))
+			t.Errorf("response %v", got.json(t))
 		}
 	})
 	t.Run("doc step 3 repeats the scope", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		got := g.exchange(g.code(), "scope", "cfgateway")
 		wantStatus(t, got, 400)
 		wantJSON(t, got, map[string]any{"error": "invalid_scope"})
@@ -117,8 +117,8 @@ func TestWhatTheDocumentSaysOfCodesAndScopes(t *testing.T) {
 	})
 }
 
-func TestIDTokenSaysWhoConsented(t *testing.T) {
-	g := newRig(t)
+func TestIDTokenNamesTheUser(t *testing.T) {
+	g := newFixture(t)
 	must(t, g.Register(sandbox.Client{Connection: "app", Delegated: true, RedirectURIs: []string{callback}, IDToken: true, Scopes: []string{"openid"}}))
 	d := g.declared("app")
 	at := d["authorization_url"] + "?" + url.Values{"client_id": {d["client_id"]}, "redirect_uri": {callback}, "response_type": {"code"}, "nonce": {"n1"}}.Encode()

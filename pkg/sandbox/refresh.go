@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// refresh exchanges a refresh token (RFC 6749 §6) and rotates it as the
-// client's policy wants. s.mu is held.
+// refresh exchanges a refresh token (RFC 6749 §6) and rotates it by the policy of
+// the client. s.mu is held.
 func (s *Sandbox) refresh(c *client, req tokenRequest) (issue, *refusal) {
 	text := req.form.Get("refresh_token")
 	if text == "" {
 		return issue{}, malformed("The refresh_token is missing.")
 	}
-	if !req.reuse { // it may have been superseded while this request was under way
-		s.notesReuse(c, text)
+	if !req.reuse { // it may have been superseded during this request
+		s.detectReuse(c, text)
 	}
-	h := s.grants.handles[text]
-	if !s.works(c, h) {
+	h := s.grants.refreshTokens[text]
+	if !s.isUsable(c, h) {
 		c.counters.Refresh.Refused++
-		return issue{}, dead("refresh token")
+		return issue{}, unusable("refresh token")
 	}
 	scope, bad := refreshScope(c, h.grant, req.form)
 	if bad != nil {
@@ -35,27 +35,27 @@ func (s *Sandbox) refresh(c *client, req tokenRequest) (issue, *refusal) {
 	return i, nil
 }
 
-// notesReuse counts the presentation of a refresh token that has a successor,
-// and reports whether it was one. s.mu is held.
-func (s *Sandbox) notesReuse(c *client, text string) bool {
-	h := s.grants.handles[text]
+// detectReuse reports whether the refresh token has a successor, and counts its use.
+// s.mu is held.
+func (s *Sandbox) detectReuse(c *client, text string) bool {
+	h := s.grants.refreshTokens[text]
 	if h == nil || h.grant.client != c {
 		return false
 	}
-	h.proveHeld()
+	h.markHeld()
 	if h.supersededAt.IsZero() {
 		return false
 	}
 	c.counters.Refresh.Superseded++
-	if h.outlived {
+	if h.successorHeld {
 		c.counters.Refresh.Reused++
 	}
 	return true
 }
 
-// works reports whether a refresh token can be used now. One that was
-// superseded beyond its grace may cost the whole grant. s.mu is held.
-func (s *Sandbox) works(c *client, h *handle) bool {
+// isUsable reports whether a refresh token can be used now. Using a superseded one
+// after its grace period may end the grant. s.mu is held.
+func (s *Sandbox) isUsable(c *client, h *refresh) bool {
 	now := s.clock()
 	if h == nil || h.grant.client != c || h.grant.ended || h.hasExpired(now) {
 		return false
@@ -69,8 +69,8 @@ func (s *Sandbox) works(c *client, h *handle) bool {
 	return false
 }
 
-// refreshScope is the scope of the new access token: where the document says
-// so exactly the one that was consented to, else any part of it (RFC 6749 §6).
+// refreshScope is the scope of the new access token: any part of the scope that was
+// consented to (RFC 6749 §6), or exactly that scope if the provider documents it.
 func refreshScope(c *client, g *grant, form url.Values) (string, *refusal) {
 	requested := form.Get("scope")
 	if c.server.delegation.sameScope {
@@ -90,7 +90,7 @@ func refreshScope(c *client, g *grant, form url.Values) (string, *refusal) {
 	return requested, nil
 }
 
-// sameScope compares scopes as what they are, sets (RFC 6749 §3.3).
+// sameScope compares scopes as sets (RFC 6749 §3.3).
 func sameScope(a, b string) bool {
 	first, okFirst := scopeTokens(a)
 	second, okSecond := scopeTokens(b)
@@ -99,33 +99,32 @@ func sameScope(a, b string) bool {
 	return okFirst && okSecond && slices.Equal(slices.Compact(first), slices.Compact(second))
 }
 
-// firstHandle is the refresh token of a new grant; nil where the scope asks
-// for none. s.mu is held.
-func (s *Sandbox) firstHandle(g *grant) *handle {
+// firstRefreshToken is the refresh token of a new grant; nil if the scope does not
+// include one. s.mu is held.
+func (s *Sandbox) firstRefreshToken(g *grant) *refresh {
 	asked, _ := scopeTokens(g.scope)
 	offline := g.client.server.delegation.offlineScope
 	if offline != "" && !slices.Contains(asked, offline) {
 		return nil
 	}
-	return s.newHandle(g, nil)
+	return s.newRefreshToken(g, nil)
 }
 
-// successor is the refresh token that goes with the answer to h: h itself
-// where nothing rotates. s.mu is held.
-func (s *Sandbox) successor(h *handle) *handle {
+// successor is the refresh token in the response to h: h itself without rotation.
+// s.mu is held.
+func (s *Sandbox) successor(h *refresh) *refresh {
 	if h.grant.client.policy.Rotation == RotateNever {
 		return h
 	}
 	if h.supersededAt.IsZero() {
 		h.supersededAt = s.clock()
 	}
-	return s.newHandle(h.grant, h)
+	return s.newRefreshToken(h.grant, h)
 }
 
-// issueOf mints a grant's access token, and puts its refresh token beside it.
-// s.mu is held.
-func (s *Sandbox) issueOf(g *grant, scope string, h *handle) issue {
-	i := s.mint(g.client, issued{scope: scope, user: g.user, grant: g, handle: h})
+// issueOf mints an access token of a grant and adds its refresh token. s.mu is held.
+func (s *Sandbox) issueOf(g *grant, scope string, h *refresh) issue {
+	i := s.mint(g.client, issued{scope: scope, user: g.user, grant: g, refresh: h})
 	if h == nil {
 		return i
 	}
@@ -136,8 +135,8 @@ func (s *Sandbox) issueOf(g *grant, scope string, h *handle) issue {
 	return i
 }
 
-// repeated is how an answer puts a refresh token that stays.
-func (c *client) repeated(h *handle) json.RawMessage {
+// repeated is the member refresh_token of a response that keeps the refresh token.
+func (c *client) repeated(h *refresh) json.RawMessage {
 	switch c.policy.Repeat {
 	case RepeatOmit:
 		return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
-func wantRefreshes(t *testing.T, g *rig, want sandbox.RefreshCounters) {
+func wantRefreshes(t *testing.T, g *fixture, want sandbox.RefreshCounters) {
 	t.Helper()
 	if diff := cmp.Diff(want, g.refreshCounters()); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
@@ -28,8 +28,8 @@ func TestRefreshScope(t *testing.T) {
 		cfScope: 200, "offline_access cfgateway": 200,
 		"cfgateway": 400, cfScope + " openid": 400, "-": 400,
 	} {
-		t.Run("OC-03 Creative Force wants the same scope: "+scope, func(t *testing.T) {
-			g := newUserRig(t)
+		t.Run("OC-03 Creative Force requires the same scope: "+scope, func(t *testing.T) {
+			g := newUserFixture(t)
 			token := g.granted().refresh
 			got := g.renew(token, "scope", scope)
 			wantStatus(t, got, status)
@@ -39,14 +39,14 @@ func TestRefreshScope(t *testing.T) {
 			}
 		})
 	}
-	t.Run("OC-03 the same scope is the same set, in whatever order it was asked for", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-03 the same scope is the same set, in any order", func(t *testing.T) {
+		g := newUserFixture(t)
 		token := pairOf(t, g.exchange(g.code("scope", "offline_access cfgateway")))
 		pairOf(t, g.renew(token.refresh))
 	})
 	for scope, want := range map[string]string{"-": "read write", "read": "read", "read admin": "", "read  write": ""} {
-		t.Run("OC-03 a plain server takes any part of it: "+scope, func(t *testing.T) {
-			g := newRig(t)
+		t.Run("OC-03 the plain server accepts any part of it: "+scope, func(t *testing.T) {
+			g := newFixture(t)
 			must(t, g.Register(sandbox.Client{Connection: "app", Delegated: true, RedirectURIs: []string{callback}, Scopes: []string{"read", "write", "admin"}}))
 			d := g.declared("app")
 			ask := func(form url.Values) reply {
@@ -64,12 +64,12 @@ func TestRefreshScope(t *testing.T) {
 	}
 }
 
-func TestWhatAnAnswerSaysOfARefreshTokenThatStays(t *testing.T) {
+func TestResponseWithAKeptRefreshToken(t *testing.T) {
 	for repeat, want := range map[sandbox.RepeatedToken]any{
 		sandbox.RepeatOmit: "absent", sandbox.RepeatEmpty: "", sandbox.RepeatNull: nil, sandbox.RepeatSame: "same", "": "same",
 	} {
 		t.Run("OC-67 "+string(repeat), func(t *testing.T) {
-			g := newUserRig(t)
+			g := newUserFixture(t)
 			g.policy(sandbox.RefreshPolicy{Repeat: repeat})
 			first := g.granted()
 			if first.refresh == "" {
@@ -83,7 +83,7 @@ func TestWhatAnAnswerSaysOfARefreshTokenThatStays(t *testing.T) {
 				got = "same"
 			}
 			if got != want {
-				t.Errorf("the answer has %v, want %v", got, want)
+				t.Errorf("the response has %v, want %v", got, want)
 			}
 			wantStatus(t, g.renew(first.refresh), 200)
 		})
@@ -92,8 +92,8 @@ func TestWhatAnAnswerSaysOfARefreshTokenThatStays(t *testing.T) {
 
 func TestRotation(t *testing.T) {
 	for _, rotation := range []sandbox.RefreshRotation{sandbox.RotateAlways, sandbox.RotateAndDetect} {
-		t.Run("OC-67 a new refresh token each time, the access token before lives on: "+string(rotation), func(t *testing.T) {
-			g := newUserRig(t)
+		t.Run("OC-67 a new refresh token each time, the previous access token stays valid: "+string(rotation), func(t *testing.T) {
+			g := newUserFixture(t)
 			g.policy(sandbox.RefreshPolicy{Rotation: rotation})
 			token := g.granted()
 			for range 3 {
@@ -106,8 +106,8 @@ func TestRotation(t *testing.T) {
 			wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 3, Granted: 3})
 		})
 	}
-	t.Run("FI-24 a superseded one is refused, its successor goes on", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("FI-24 a superseded one is refused, its successor works", func(t *testing.T) {
+		g := newUserFixture(t)
 		g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways})
 		first := g.granted()
 		second := pairOf(t, g.renew(first.refresh))
@@ -115,8 +115,8 @@ func TestRotation(t *testing.T) {
 		pairOf(t, g.renew(second.refresh))
 		wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 3, Granted: 2, Refused: 1, Superseded: 1})
 	})
-	t.Run("FI-06 within its grace it makes another successor, and then no more", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("FI-06 in its grace period it makes another successor, later none", func(t *testing.T) {
+		g := newUserFixture(t)
 		g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAndDetect, Grace: 10 * time.Second})
 		first := g.granted()
 		second := pairOf(t, g.renew(first.refresh))
@@ -130,7 +130,7 @@ func TestRotation(t *testing.T) {
 		wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 5, Granted: 4, Refused: 1, Superseded: 2, Reused: 1, Detected: 1})
 	})
 	t.Run("FI-24 reuse detection ends the whole family, and no other", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAndDetect})
 		bystander, first := g.granted(), g.granted()
 		second := pairOf(t, g.renew(first.refresh))
@@ -145,8 +145,8 @@ func TestRotation(t *testing.T) {
 		pairOf(t, g.renew(bystander.refresh))
 		wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 5, Granted: 3, Refused: 2, Superseded: 1, Reused: 1, Detected: 1})
 	})
-	t.Run("OC-03 each lives 30 days of its own", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-03 each is valid for 30 days", func(t *testing.T) {
+		g := newUserFixture(t)
 		g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways})
 		token := g.granted()
 		for range 3 {
@@ -156,14 +156,14 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-func TestReuseIsCountedOnceTheSuccessorIsKnownToBeHeld(t *testing.T) {
-	rotated := func(t *testing.T) (g *rig, first, second pair) {
-		g = newUserRig(t)
+func TestReuseIsCountedAfterTheSuccessorIsUsed(t *testing.T) {
+	rotated := func(t *testing.T) (g *fixture, first, second pair) {
+		g = newUserFixture(t)
 		g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways, Grace: time.Hour})
 		first = g.granted()
 		return g, first, pairOf(t, g.renew(first.refresh))
 	}
-	t.Run("FI-06 the first time after a lost answer is none", func(t *testing.T) {
+	t.Run("FI-06 the first use after a lost response is not reuse", func(t *testing.T) {
 		g, first, _ := rotated(t)
 		g.renew(first.refresh)
 		wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 2, Granted: 2, Superseded: 1})
@@ -182,21 +182,21 @@ func TestReuseIsCountedOnceTheSuccessorIsKnownToBeHeld(t *testing.T) {
 		g.renew(second.refresh)
 		wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 4, Granted: 4, Superseded: 2, Reused: 2})
 	})
-	t.Run("FI-06 the access token before proves nothing", func(t *testing.T) {
+	t.Run("FI-06 the previous access token proves nothing", func(t *testing.T) {
 		g, first, _ := rotated(t)
 		g.lives("creative-force", first.access)
 		g.renew(first.refresh)
 		wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 2, Granted: 2, Superseded: 1})
 	})
-	t.Run("FI-06 also behind a fault that answers for the server", func(t *testing.T) {
+	t.Run("FI-06 also behind a fault that replaces the response", func(t *testing.T) {
 		g, first, second := rotated(t)
 		g.lives("creative-force", second.access)
 		must(t, g.Fault(delegatedApp, sandbox.Fault{Status: 503}))
 		g.renew(first.refresh)
 		wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 2, Granted: 1, Superseded: 1, Reused: 1})
 	})
-	t.Run("INV-2 racing on one token: one is granted, each other counts once", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("INV-2 a race for one token: one is granted, each other counts once", func(t *testing.T) {
+		g := newUserFixture(t)
 		g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways})
 		token := g.granted().refresh
 		var all sync.WaitGroup
@@ -208,8 +208,8 @@ func TestReuseIsCountedOnceTheSuccessorIsKnownToBeHeld(t *testing.T) {
 	})
 }
 
-func TestARefreshThatIsOvertakenCountsAsReuse(t *testing.T) {
-	g := newUserRig(t)
+func TestOvertakenRefreshCountsAsReuse(t *testing.T) {
+	g := newUserFixture(t)
 	var s *sandbox.Sandbox
 	form := g.form(delegatedApp, "grant_type", "refresh_token", "scope", cfScope)
 	refresh := func() int {
@@ -230,7 +230,7 @@ func TestARefreshThatIsOvertakenCountsAsReuse(t *testing.T) {
 	form = g.form(delegatedApp, "grant_type", "refresh_token", "scope", cfScope, "refresh_token", token.refresh)
 	must(t, g.Fault(delegatedApp, sandbox.Fault{Latency: time.Second, Count: 1}))
 	if slow := refresh(); slow != 400 || overtaking != 200 {
-		t.Errorf("FI-06 answers %d and %d", slow, overtaking)
+		t.Errorf("FI-06 statuses %d and %d", slow, overtaking)
 	}
 	wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 2, Granted: 1, Refused: 1, Superseded: 1})
 }
@@ -242,8 +242,8 @@ func serve(t *testing.T, s *sandbox.Sandbox) string {
 	return server.URL
 }
 
-func TestARefreshTokenIsItsOwnClientsAlone(t *testing.T) {
-	g := newUserRig(t)
+func TestRefreshTokenIsForItsClientOnly(t *testing.T) {
+	g := newUserFixture(t)
 	g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways})
 	must(t, g.Register(sandbox.Client{Connection: "other", Delegated: true}))
 	d := g.declared("other")
@@ -266,7 +266,7 @@ func TestARefreshTokenIsItsOwnClientsAlone(t *testing.T) {
 
 func TestFaultsOfARefresh(t *testing.T) {
 	t.Run("FI-06 the server rotates, the client sees a reset", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways})
 		token := g.granted().refresh
 		must(t, g.Fault(delegatedApp, sandbox.Fault{On: "refresh_token", Processed: true, Reset: true, Count: 1}))
@@ -276,20 +276,20 @@ func TestFaultsOfARefresh(t *testing.T) {
 			"grant_type": {"refresh_token"}, "client_id": {d["client_id"]}, "client_secret": {d["client_secret"]}, "scope": {cfScope}, "refresh_token": {token},
 		}))
 		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
-			t.Fatalf("the answer came: %v", err)
+			t.Fatalf("the response came: %v", err)
 		}
 		wantDead(t, g.renew(token))
 		wantRefreshes(t, g, sandbox.RefreshCounters{Requests: 2, Granted: 1, Refused: 1, Superseded: 1})
 	})
-	t.Run("FI-25 invalid_grant once, and then well again", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("FI-25 invalid_grant once, then success", func(t *testing.T) {
+		g := newUserFixture(t)
 		token := g.granted().refresh
 		must(t, g.Fault(delegatedApp, sandbox.Fault{On: "refresh_token", Status: 400, Body: `{"error":"invalid_grant"}`, Count: 1}))
 		wantDead(t, g.renew(token))
 		pairOf(t, g.renew(token))
 	})
-	t.Run("FI-06 each kind of request has its own turn", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("FI-06 each kind of request has its own faults", func(t *testing.T) {
+		g := newUserFixture(t)
 		token := g.granted().refresh
 		must(t, g.Fault(delegatedApp,
 			sandbox.Fault{On: "refresh_token", Count: 1, Status: 500}, sandbox.Fault{On: "refresh_token", Count: 1, Status: 502},
@@ -308,7 +308,7 @@ func TestFaultsOfARefresh(t *testing.T) {
 		"one for all that hides the second": {{Status: 500}, {On: "refresh_token", Status: 502}},
 	} {
 		t.Run("FI-10 refused: "+name, func(t *testing.T) {
-			if newUserRig(t).Fault(delegatedApp, script...) == nil {
+			if newUserFixture(t).Fault(delegatedApp, script...) == nil {
 				t.Error("accepted")
 			}
 		})

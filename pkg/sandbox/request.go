@@ -10,21 +10,21 @@ import (
 	"unicode/utf8"
 )
 
-// maxBody bounds what is read of any request, in bytes.
+// maxBody is the largest request body, in bytes.
 const maxBody = 64 << 10
 
-// tokenRequest is a request to a token endpoint as far as it could be read.
+// tokenRequest is a request to a token endpoint, as far as it is valid.
 type tokenRequest struct {
 	form        url.Values
 	credentials credentials
-	// refusal is what is wrong with the request as such; nil when nothing is.
+	// refusal is what is wrong with the form of the request; nil if it is valid.
 	refusal *refusal
-	// reuse: the refresh token was known to be superseded when it arrived.
+	// reuse: the refresh token was already superseded when the request arrived.
 	reuse bool
 }
 
-// readTokenRequest reads the form and the credentials. It goes on after a
-// fault where it can, so that the request still counts for its client.
+// readTokenRequest reads the form and the credentials. It continues after an error
+// if possible, so that the request is counted for its client.
 func readTokenRequest(r *http.Request) tokenRequest {
 	form, bad := readForm(r)
 	from, badCredentials := readCredentials(r.Header, form)
@@ -34,9 +34,8 @@ func readTokenRequest(r *http.Request) tokenRequest {
 	return tokenRequest{form: form, credentials: from, refusal: bad}
 }
 
-// readForm is RFC 6749 §3.2 and appendix B to the letter: POST, a form in the
-// body, nothing in the query, no parameter twice, one without a value is as
-// good as absent.
+// readForm follows RFC 6749 §3.2 and appendix B exactly: POST, a form in the body,
+// no query, no repeated parameter. A parameter without a value counts as absent.
 func readForm(r *http.Request) (url.Values, *refusal) {
 	if r.Method != http.MethodPost {
 		return nil, &refusal{code: invalidRequest, status: http.StatusMethodNotAllowed, description: "Use POST."}
@@ -47,7 +46,7 @@ func readForm(r *http.Request) (url.Values, *refusal) {
 	}
 	text, err := readBody(r.Body)
 	if err != nil {
-		return nil, malformed("The body is cut short or too large.")
+		return nil, malformed("The body is truncated or too large.")
 	}
 	form, err := url.ParseQuery(string(text))
 	if err != nil {
@@ -65,7 +64,7 @@ func checkForm(form url.Values, at *url.URL) (url.Values, *refusal) {
 			delete(form, name)
 			continue
 		}
-		if len(values) > 1 && name != "resource" { // RFC 8707 §2 lets that one repeat
+		if len(values) > 1 && name != "resource" { // RFC 8707 §2 allows repeating it
 			return form, malformed("A parameter is repeated.")
 		}
 		for _, v := range append(values, name) {
@@ -81,7 +80,7 @@ func malformed(description string) *refusal {
 	return &refusal{code: invalidRequest, description: description}
 }
 
-// isUTF8 accepts no media type parameter but a charset of UTF-8.
+// isUTF8 accepts no media type parameter except a charset of UTF-8.
 func isUTF8(params map[string]string) bool {
 	for name, value := range params {
 		if name != "charset" || !strings.EqualFold(value, "utf-8") {

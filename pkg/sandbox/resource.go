@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// resourcePath is where each server keeps the thing its tokens open.
+// resourcePath is the path of the resource that each server protects.
 const resourcePath = "/resource"
 
-// admission is what a resource answers to a living token.
-type admission struct {
+// resource is the response to a valid token.
+type resource struct {
 	Connection string `json:"connection"`
 	Scope      string `json:"scope,omitempty"`
 	OnBehalfOf string `json:"on_behalf_of,omitempty"`
-	ExpiresIn  int64  `json:"expires_in"` // seconds that remain
+	ExpiresIn  int64  `json:"expires_in"` // remaining seconds
 }
 
-// serveResource answers 200 to a living token of its own server, and refuses
-// everything else as RFC 6750 §3 words it.
+// serveResource responds with 200 to a valid token of its server, and otherwise as
+// RFC 6750 §3 specifies.
 func (s *Sandbox) serveResource(srv *server, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodGet {
@@ -36,16 +36,16 @@ func (s *Sandbox) serveResource(srv *server, w http.ResponseWriter, r *http.Requ
 		refuseBearer(w, http.StatusUnauthorized, `Bearer realm="sandbox"`)
 		return
 	}
-	admitted, ok := s.open(srv, token)
+	found, ok := s.lookupToken(srv, token)
 	if !ok {
 		refuseBearer(w, http.StatusUnauthorized, `Bearer realm="sandbox", error="invalid_token", error_description="The access token is unknown, expired or revoked"`)
 		return
 	}
-	writeJSON(w, http.StatusOK, admitted)
+	writeJSON(w, http.StatusOK, found)
 }
 
-// readBearer takes the token from the header, the only place it may come in
-// here. Nothing there is no token; something unreadable is a challenge.
+// readBearer reads the token from the header, the only supported location. Without a
+// header there is no token; for an invalid one it returns a challenge.
 func readBearer(header http.Header) (token, refused string) {
 	sent := header.Values("Authorization")
 	if len(sent) == 0 {
@@ -63,17 +63,17 @@ func refuseBearer(w http.ResponseWriter, status int, challenge string) {
 	w.WriteHeader(status)
 }
 
-// open looks a token up and says what it is good for.
-func (s *Sandbox) open(srv *server, token string) (admission, bool) {
+// lookupToken returns what a valid token is for.
+func (s *Sandbox) lookupToken(srv *server, token string) (resource, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, ok := s.tokens.living[token]
+	i, ok := s.tokens.active[token]
 	left := i.expiresAt.Sub(s.clock())
 	if !ok || left <= 0 || i.client.server != srv {
-		return admission{}, false
+		return resource{}, false
 	}
-	i.handle.proveHeld()
-	return admission{Connection: i.client.connection, Scope: i.scope, OnBehalfOf: i.user, ExpiresIn: int64(left / time.Second)}, true
+	i.refresh.markHeld()
+	return resource{Connection: i.client.connection, Scope: i.scope, OnBehalfOf: i.user, ExpiresIn: int64(left / time.Second)}, true
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
@@ -82,5 +82,5 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)
 	out.SetIndent("", "  ")
-	_ = out.Encode(body) // a client that went away needs no answer
+	_ = out.Encode(body) // a client that has left needs no response
 }

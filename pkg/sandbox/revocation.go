@@ -4,8 +4,8 @@ import (
 	"net/http"
 )
 
-// serveRevocation is the revocation endpoint of one server (RFC 7009). It
-// answers truthfully, or as the connection's faults demand.
+// serveRevocation is the revocation endpoint of one server (RFC 7009). It responds
+// normally or with the next fault of the connection.
 func (s *Sandbox) serveRevocation(srv *server, w http.ResponseWriter, r *http.Request) {
 	req := readTokenRequest(r)
 	s.mu.Lock()
@@ -13,17 +13,16 @@ func (s *Sandbox) serveRevocation(srv *server, w http.ResponseWriter, r *http.Re
 	s.countersOf(c).Revocations++
 	fault := c.nextFault(OnRevocation)
 	s.mu.Unlock()
-	s.perform(w, r, fault, c, func() answer {
+	s.respondWith(w, r, fault, c, func() response {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.revoke(srv, c, req)
 	})
 }
 
-// revoke ends the token that is named. One that nobody knows is as good as
-// revoked (RFC 7009 §2.2), and a hint at its type is not needed to find it.
-// s.mu is held.
-func (s *Sandbox) revoke(srv *server, c *client, req tokenRequest) answer {
+// revoke revokes the token in the request. An unknown one counts as revoked
+// (RFC 7009 §2.2), and the token type hint is not needed to find it. s.mu is held.
+func (s *Sandbox) revoke(srv *server, c *client, req tokenRequest) response {
 	bad := req.refusal
 	if bad == nil {
 		bad = s.authenticate(c, req)
@@ -42,25 +41,25 @@ func (s *Sandbox) revoke(srv *server, c *client, req tokenRequest) answer {
 		}
 		return a
 	}
-	return answer{status: http.StatusOK, header: http.Header{"Cache-Control": {"no-store"}}}
+	return response{status: http.StatusOK, header: http.Header{"Cache-Control": {"no-store"}}}
 }
 
-// revokeToken ends the whole grant of a refresh token, and an access token
-// alone (RFC 7009 §2.1). s.mu is held.
+// revokeToken ends the grant of a refresh token, or revokes only an access token
+// (RFC 7009 §2.1). s.mu is held.
 func (s *Sandbox) revokeToken(c *client, token string) *refusal {
-	foreign := malformed("The token is another client's.")
-	if h := s.grants.handles[token]; h != nil {
+	foreign := malformed("The token was issued to another client.")
+	if h := s.grants.refreshTokens[token]; h != nil {
 		if h.grant.client != c {
 			return foreign
 		}
 		s.end(h.grant)
 		return nil
 	}
-	if i, ok := s.tokens.living[token]; ok {
+	if i, ok := s.tokens.active[token]; ok {
 		if i.client != c {
 			return foreign
 		}
-		delete(s.tokens.living, token)
+		delete(s.tokens.active, token)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // revoke sends a token to the revocation endpoint, with changes.
-func (g *rig) revoke(token string, changes ...string) reply {
+func (g *fixture) revoke(token string, changes ...string) reply {
 	g.t.Helper()
 	d := g.declared(delegatedApp)
 	return g.send(g.formRequest("/creative-force/connect/revocation", changed(url.Values{
@@ -21,8 +21,8 @@ func (g *rig) revoke(token string, changes ...string) reply {
 }
 
 func TestRevocation(t *testing.T) {
-	t.Run("OC-14 a refresh token takes its family along, and no other", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-14 a refresh token ends its family, and no other", func(t *testing.T) {
+		g := newUserFixture(t)
 		g.policy(sandbox.RefreshPolicy{Rotation: sandbox.RotateAlways})
 		bystander, first := g.granted(), g.granted()
 		second := pairOf(t, g.renew(first.refresh))
@@ -39,8 +39,8 @@ func TestRevocation(t *testing.T) {
 			t.Error("another grant ended")
 		}
 	})
-	t.Run("OC-14 an access token goes alone, whatever the hint", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-14 an access token is revoked alone, whatever the hint", func(t *testing.T) {
+		g := newUserFixture(t)
 		token := g.granted()
 		wantStatus(t, g.revoke(token.access), 200)
 		if g.lives("creative-force", token.access) {
@@ -48,15 +48,15 @@ func TestRevocation(t *testing.T) {
 		}
 		pairOf(t, g.renew(token.refresh))
 	})
-	t.Run("OC-14 an unknown token is as good as revoked", func(t *testing.T) {
-		wantStatus(t, newUserRig(t).revoke("nothing"), 200)
+	t.Run("OC-14 an unknown token counts as revoked", func(t *testing.T) {
+		wantStatus(t, newUserFixture(t).revoke("nothing"), 200)
 	})
 	for name, row := range map[string]struct{ change, want string }{
 		"no token":       {"token", "invalid_request"},
 		"no credentials": {"client_secret", "invalid_client"},
 	} {
 		t.Run("OC-14 refused: "+name, func(t *testing.T) {
-			g := newUserRig(t)
+			g := newUserFixture(t)
 			token := g.granted()
 			got := g.revoke(token.refresh, row.change, "-")
 			wantStatus(t, got, 400)
@@ -64,8 +64,8 @@ func TestRevocation(t *testing.T) {
 			pairOf(t, g.renew(token.refresh))
 		})
 	}
-	t.Run("OC-14 another client's token is refused and lives", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-14 another client's token is refused and stays valid", func(t *testing.T) {
+		g := newUserFixture(t)
 		token := g.granted()
 		must(t, g.Register(sandbox.Client{Connection: "other", Delegated: true}))
 		d := g.declared("other")
@@ -79,8 +79,8 @@ func TestRevocation(t *testing.T) {
 		}
 		pairOf(t, g.renew(token.refresh))
 	})
-	t.Run("OC-14 it is a POST, counted apart, and can fail on demand", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-14 it is a POST, counted separately, and can fail on demand", func(t *testing.T) {
+		g := newUserFixture(t)
 		token := g.granted()
 		must(t, g.Fault(delegatedApp, sandbox.Fault{On: sandbox.OnRevocation, Status: 503, RetryAfter: "1", Count: 1}))
 		if got := g.revoke(token.refresh); got.status != 503 || got.header.Get("Retry-After") != "1" {
@@ -95,12 +95,12 @@ func TestRevocation(t *testing.T) {
 		}
 	})
 	t.Run("OC-14 faults of the token endpoint are not for it", func(t *testing.T) {
-		g := newUserRig(t)
+		g := newUserFixture(t)
 		must(t, g.Fault(delegatedApp, sandbox.Fault{Status: 503}))
 		wantStatus(t, g.revoke("x"), 200)
 	})
-	t.Run("OC-14 one that nobody waited for counts as nothing else", func(t *testing.T) {
-		g := newUserRig(t)
+	t.Run("OC-14 an abandoned one counts as nothing else", func(t *testing.T) {
+		g := newUserFixture(t)
 		must(t, g.Fault(delegatedApp, sandbox.Fault{On: sandbox.OnRevocation, Latency: time.Minute}))
 		g.waitErr = context.Canceled
 		d := g.declared(delegatedApp)

@@ -1,23 +1,22 @@
-// Package sandbox plays the authorization servers that the providers'
-// documents describe, faithfully to the letter, so that the whole service runs
-// and is tested without an account anywhere.
+// Package sandbox imitates the authorization servers of the supported providers,
+// exactly as their documentation describes them, so that the service runs and is
+// tested without an account at any provider.
 //
-// One [Sandbox] is one http.Handler with four servers under it: Creative
-// Force, Agile.Now, Cliquify, and a plain RFC 6749 server for every client
-// authentication there is. Each has a token endpoint and a resource that
-// refuses dead tokens, because "does the token still work" is the question the
-// service exists to answer. Creative Force and the plain server act for users
-// too: they have pages to sign in and to consent at, and an endpoint to revoke
-// at. What the documents do not say, RFC 6749, 6750 and 7009 decide, read
+// A [Sandbox] is an http.Handler with four servers: Creative Force, Agile.Now,
+// Cliquify, and a plain RFC 6749 server for all client authentication methods.
+// Each has a token endpoint and a resource that refuses invalid tokens, so that
+// tests can check whether a token works. Creative Force and the plain server also
+// support users: they have pages for signing in and for consent, and a revocation
+// endpoint. Where the documentation is silent, RFC 6749, 6750 and 7009 apply,
 // strictly.
 //
-// It also hurts on demand: secrets rotate, tokens die, answers come late,
-// broken, or not at all. Every such lever exists twice under one name, as a
-// method for tests in process and as a control endpoint ([Help]) for people.
+// Faults are injected on demand: secrets rotate, tokens are revoked, responses are
+// late, broken or missing. Each such control exists twice under one name, as a
+// method for tests in the same process and as a control endpoint ([Help]).
 //
-// It is no production server: its state is memory, its control endpoints ask
-// for no password, and its JSON Web Tokens are signed with noise. Production
-// packages never import it.
+// It is not a production server: its state is in memory, its control endpoints
+// need no authentication, and its JSON Web Tokens have random signatures.
+// Production packages never import it.
 package sandbox
 
 import (
@@ -30,31 +29,30 @@ import (
 	"time"
 )
 
-// Config is what a Sandbox is made of. The zero Config works in process once
+// Config configures a [Sandbox]. The zero Config works in the same process once
 // SetBaseURL has been called.
 type Config struct {
-	// BaseURL is the scheme and host the sandbox is reached under, without a
-	// trailing slash. Empty: SetBaseURL follows, as under httptest, where the
-	// address is known only afterwards.
+	// BaseURL is the scheme and host of the sandbox, without a trailing slash. If it
+	// is empty, call SetBaseURL: with httptest the address is known only later.
 	BaseURL string
-	// Folder is where the local connection files live, for the levers that
-	// rewrite one. Empty: there are none, and such a lever is refused.
+	// Folder has the local connection files, for the controls that rewrite one.
+	// Empty: there are none, and such a control is refused.
 	Folder string
-	// LocalRedirects lets redirect URIs at Creative Force be on localhost, which
-	// its document refuses: without it nobody could consent on one machine.
+	// LocalRedirects allows redirect URIs on localhost at Creative Force. Its
+	// documentation refuses them, but a local run needs them.
 	LocalRedirects bool
 	// Now is the wall clock; nil is time.Now.
 	Now func() time.Time
-	// Rand makes ids, secrets and tokens; nil is crypto/rand.Reader. A read
-	// that fails panics, as crypto/rand itself does. Generated private keys
-	// always come from crypto/rand.
+	// Rand is the randomness of ids, secrets and tokens; nil is crypto/rand.Reader.
+	// A read error panics, as in crypto/rand. Generated private keys always use
+	// crypto/rand.
 	Rand io.Reader
-	// Wait passes the time of a Fault's latency, and fails when the context
-	// ends first; nil waits in earnest.
+	// Wait waits for the latency of a Fault, and fails if the context ends first; nil
+	// is a timer.
 	Wait func(ctx context.Context, d time.Duration) error
 }
 
-// Sandbox is the servers and their state. It is safe for concurrent use.
+// Sandbox is the four servers and their state. It is safe for concurrent use.
 type Sandbox struct {
 	folder         string
 	localRedirects bool
@@ -65,7 +63,7 @@ type Sandbox struct {
 	control http.Handler
 	// generic is the server that Register adds clients to.
 	generic *server
-	// files orders rewrites of connection files; it is taken before mu.
+	// files serializes rewrites of connection files; it is locked before mu.
 	files sync.Mutex
 
 	mu             sync.Mutex // guards what follows
@@ -79,9 +77,8 @@ type Sandbox struct {
 	unknownClients Counters
 }
 
-// New returns a sandbox with the documents' clients registered under fresh ids
-// and secrets: creative-force, creative-force-user (delegated), agile-now and
-// cliquify.
+// New returns a sandbox with these registered clients, with new ids and secrets:
+// creative-force, creative-force-user (delegated), agile-now and cliquify.
 func New(c Config) *Sandbox {
 	s := &Sandbox{
 		folder:  c.Folder,
@@ -91,8 +88,8 @@ func New(c Config) *Sandbox {
 		entropy: entropy{source: c.Rand},
 		clients: map[string]*client{},
 		byID:    map[clientKey]*client{},
-		tokens:  tokens{living: map[string]issued{}},
-		grants:  grants{codes: map[string]*code{}, handles: map[string]*handle{}},
+		tokens:  tokens{active: map[string]issued{}},
+		grants:  grants{codes: map[string]*code{}, refreshTokens: map[string]*refresh{}},
 		generic: plainOAuth2(),
 
 		localRedirects: c.LocalRedirects,
@@ -102,19 +99,19 @@ func New(c Config) *Sandbox {
 		s.now = time.Now
 	}
 	if s.wait == nil {
-		s.wait = waitInEarnest
+		s.wait = sleep
 	}
 	if s.entropy.source == nil {
 		s.entropy.source = rand.Reader
 	}
 	s.SetBaseURL(c.BaseURL)
 	s.control = s.controlRoutes()
-	s.openServers()
+	s.mountServers()
 	return s
 }
 
-// openServers mounts every server and registers the documents' clients.
-func (s *Sandbox) openServers() {
+// mountServers mounts all servers and registers the clients that [New] names.
+func (s *Sandbox) mountServers() {
 	cf, an, cq := creativeForce(), agileNow(), cliquify()
 	for _, srv := range []*server{cf, an, cq, s.generic} {
 		s.routes[srv.prefix+srv.tokenPath] = func(w http.ResponseWriter, r *http.Request) { s.serveToken(srv, w, r) }
@@ -124,27 +121,26 @@ func (s *Sandbox) openServers() {
 			s.routes[srv.prefix+d.revocationPath] = func(w http.ResponseWriter, r *http.Request) { s.serveRevocation(srv, w, r) }
 		}
 	}
-	s.enrol(cf, client{connection: "creative-force", grantTypes: []string{clientCredentials}, user: "integration@studio.example"})
-	s.enrol(cf, client{
+	s.addClient(cf, client{connection: "creative-force", grantTypes: []string{clientCredentials}, user: "integration@studio.example"})
+	s.addClient(cf, client{
 		connection: "creative-force-user", grantTypes: []string{authorizationCode, refreshToken},
 		delegate: delegate{policy: RefreshPolicy{Rotation: RotateNever, Repeat: RepeatSame}},
 	})
-	s.enrol(an, client{connection: "agile-now", grantTypes: []string{clientCredentials}, scopes: agileNowScopes()})
-	s.enrol(cq, client{connection: "cliquify", grantTypes: []string{clientCredentials}})
+	s.addClient(an, client{connection: "agile-now", grantTypes: []string{clientCredentials}, scopes: agileNowScopes()})
+	s.addClient(cq, client{connection: "cliquify", grantTypes: []string{clientCredentials}})
 }
 
-// SetBaseURL says under which scheme and host the sandbox is reached. It is
-// what connection files name and what a client's assertion must be meant for,
-// so it must be known before either is used.
+// SetBaseURL sets the scheme and host of the sandbox. Connection files and the
+// audience of assertions contain them, so call it before either is used.
 func (s *Sandbox) SetBaseURL(u string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.baseURL = strings.TrimSuffix(u, "/")
 }
 
-// ServeHTTP answers for all servers. A path counts byte for byte as it was
-// sent: another case, an escaped letter or a doubled slash is 404, because a
-// client that cleans a provider's path must find out here.
+// ServeHTTP serves all servers. A path is compared byte for byte as sent: another
+// case, an escaped letter or a doubled slash is 404. A client that cleans the path
+// of a provider fails here.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
 	if serve, ok := s.routes[path]; ok {
@@ -161,11 +157,11 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// clock is the wall clock without the monotonic reading, which says nothing
-// about instants that are compared across a pause of the process.
+// clock is the wall clock without the monotonic reading, which is not valid across
+// a pause of the process.
 func (s *Sandbox) clock() time.Time { return s.now().Round(0).UTC() }
 
-func waitInEarnest(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -23,8 +23,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
-// rig is a sandbox behind a real HTTP server, with a clock that stands still.
-type rig struct {
+// fixture is a sandbox behind a real HTTP server, with a fixed clock.
+type fixture struct {
 	*sandbox.Sandbox
 	t      *testing.T
 	url    string
@@ -33,15 +33,15 @@ type rig struct {
 	mu     sync.Mutex
 	now    time.Time
 	waited []time.Duration
-	// waitErr is what a wait answers; nil lets it pass at once.
+	// waitErr is the result of a wait; nil ends it at once.
 	waitErr error
-	// onWait is told of each wait; nil is nobody.
+	// onWait is called with each wait; nil is not called.
 	onWait func()
 }
 
-func newRig(t *testing.T) *rig {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	g := &rig{t: t, folder: t.TempDir(), now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)}
+	g := &fixture{t: t, folder: t.TempDir(), now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)}
 	g.Sandbox = sandbox.New(sandbox.Config{Folder: g.folder, Now: g.clock, Wait: g.wait, Rand: rand.NewChaCha8([32]byte{1})})
 	server := httptest.NewServer(g.Sandbox)
 	t.Cleanup(server.Close)
@@ -50,19 +50,19 @@ func newRig(t *testing.T) *rig {
 	return g
 }
 
-func (g *rig) clock() time.Time {
+func (g *fixture) clock() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.now
 }
 
-func (g *rig) advance(d time.Duration) {
+func (g *fixture) advance(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.now = g.now.Add(d)
 }
 
-func (g *rig) wait(_ context.Context, d time.Duration) error {
+func (g *fixture) wait(_ context.Context, d time.Duration) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.waited = append(g.waited, d)
@@ -73,7 +73,7 @@ func (g *rig) wait(_ context.Context, d time.Duration) error {
 }
 
 // declared is a connection's file, decoded.
-func (g *rig) declared(connection string) map[string]string {
+func (g *fixture) declared(connection string) map[string]string {
 	g.t.Helper()
 	var d map[string]string
 	if err := json.Unmarshal(g.Connections()[connection], &d); err != nil {
@@ -82,7 +82,7 @@ func (g *rig) declared(connection string) map[string]string {
 	return d
 }
 
-// reply is an HTTP answer read to its end.
+// reply is a complete HTTP response.
 type reply struct {
 	status int
 	header http.Header
@@ -93,27 +93,27 @@ func (r reply) json(t *testing.T) map[string]any {
 	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal([]byte(r.body), &v); err != nil {
-		t.Fatalf("answer %q: %v", r.body, err)
+		t.Fatalf("response %q: %v", r.body, err)
 	}
 	return v
 }
 
 // try sends a request over a connection of its own and follows no redirect.
-func (g *rig) try(req *http.Request) (reply, error) {
+func (g *fixture) try(req *http.Request) (reply, error) {
 	client := http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	answer, err := client.Do(req)
+	response, err := client.Do(req)
 	if err != nil {
 		return reply{}, err
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	return reply{answer.StatusCode, answer.Header, string(body)}, err
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return reply{response.StatusCode, response.Header, string(body)}, err
 }
 
-func (g *rig) send(req *http.Request) reply {
+func (g *fixture) send(req *http.Request) reply {
 	g.t.Helper()
 	got, err := g.try(req)
 	if err != nil {
@@ -122,8 +122,8 @@ func (g *rig) send(req *http.Request) reply {
 	return got
 }
 
-// request makes a request; header is name and value in turn.
-func (g *rig) request(method, path, body string, header ...string) *http.Request {
+// request makes a request; header is alternately name and value.
+func (g *fixture) request(method, path, body string, header ...string) *http.Request {
 	g.t.Helper()
 	req, err := http.NewRequest(method, g.url+path, strings.NewReader(body))
 	if err != nil {
@@ -143,9 +143,9 @@ var tokenPaths = map[string]string{
 	"cliquify":            "/cliquify/oauth/access-token",
 }
 
-// form is the documented token request of a connection, with changes: name and
-// value in turn, "-" takes the parameter out.
-func (g *rig) form(connection string, changes ...string) url.Values {
+// form is the documented token request of a connection, with changes: alternately
+// name and value, "-" removes the parameter.
+func (g *fixture) form(connection string, changes ...string) url.Values {
 	g.t.Helper()
 	d := g.declared(connection)
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {d["client_id"]}, "client_secret": {d["client_secret"]}}
@@ -162,19 +162,19 @@ func (g *rig) form(connection string, changes ...string) url.Values {
 	return form
 }
 
-func (g *rig) formRequest(path string, form url.Values, header ...string) *http.Request {
+func (g *fixture) formRequest(path string, form url.Values, header ...string) *http.Request {
 	g.t.Helper()
 	return g.request("POST", path, form.Encode(), append(header, "Content-Type", "application/x-www-form-urlencoded")...)
 }
 
 // ask sends a connection's documented token request, with changes.
-func (g *rig) ask(connection string, changes ...string) reply {
+func (g *fixture) ask(connection string, changes ...string) reply {
 	g.t.Helper()
 	return g.send(g.formRequest(tokenPaths[connection], g.form(connection, changes...)))
 }
 
-// mint asks for a token and returns it.
-func (g *rig) mint(connection string) string {
+// mint requests a token and returns it.
+func (g *fixture) mint(connection string) string {
 	g.t.Helper()
 	got := g.ask(connection)
 	if got.status != http.StatusOK {
@@ -187,15 +187,15 @@ func (g *rig) mint(connection string) string {
 	return v["access_token"].(string)
 }
 
-// knock presents a token at a server's resource.
-func (g *rig) knock(provider, token string) reply {
+// access presents a token to a server's resource.
+func (g *fixture) access(provider, token string) reply {
 	g.t.Helper()
 	return g.send(g.request("GET", "/"+provider+"/resource", "", "Authorization", "Bearer "+token))
 }
 
-func (g *rig) lives(provider, token string) bool {
+func (g *fixture) lives(provider, token string) bool {
 	g.t.Helper()
-	return g.knock(provider, token).status == http.StatusOK
+	return g.access(provider, token).status == http.StatusOK
 }
 
 func wantStatus(t *testing.T, got reply, want int) {
@@ -219,8 +219,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func TestPathsCountByteForByte(t *testing.T) {
-	g := newRig(t)
+func TestPathsAreComparedByteForByte(t *testing.T) {
+	g := newFixture(t)
 	for _, path := range []string{
 		"/agile-now/oauth/rest/v2/token", "/agile-now/oAuth/rest/v2/token", "/agile-now/oAuth/rest/v2/Token/",
 		"/agile-now//oAuth/rest/v2/Token", "/agile-now/oAuth/rest/v2/%54oken", "/agile-now/./oAuth/rest/v2/Token",
@@ -236,7 +236,7 @@ func TestPathsCountByteForByte(t *testing.T) {
 }
 
 func TestHelpListsEveryControlEndpoint(t *testing.T) {
-	g := newRig(t)
+	g := newFixture(t)
 	got := g.send(g.request("GET", "/", ""))
 	wantStatus(t, got, http.StatusOK)
 	if got.body != sandbox.Help(g.url) {
@@ -256,7 +256,7 @@ func TestHelpListsEveryControlEndpoint(t *testing.T) {
 	wantStatus(t, g.send(g.request("POST", "/", "")), http.StatusMethodNotAllowed)
 }
 
-func TestNewMakesFreshClientsEachTime(t *testing.T) {
+func TestNewMakesNewClientsEachTime(t *testing.T) {
 	a, b := sandbox.New(sandbox.Config{}).Connections(), sandbox.New(sandbox.Config{}).Connections()
 	for _, name := range []string{"creative-force", "creative-force-user", "agile-now", "cliquify"} {
 		if len(a[name]) == 0 || bytes.Equal(a[name], b[name]) {
@@ -268,7 +268,7 @@ func TestNewMakesFreshClientsEachTime(t *testing.T) {
 	}
 }
 
-func TestRandomnessThatFailsPanics(t *testing.T) {
+func TestFailingRandomnessPanics(t *testing.T) {
 	defer func() {
 		if recover() == nil {
 			t.Error("New went on without randomness")
@@ -281,8 +281,8 @@ type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, errors.New("no entropy") }
 
-func TestManyClientsAtOnce(t *testing.T) {
-	g := newRig(t)
+func TestConcurrentClients(t *testing.T) {
+	g := newFixture(t)
 	const each = 40
 	var all sync.WaitGroup
 	for range each {

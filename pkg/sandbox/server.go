@@ -19,8 +19,8 @@ const (
 	refreshToken      = "refresh_token"
 )
 
-// The error codes of a token endpoint (RFC 6749 §5.2). Servers that do not
-// send them are still counted by them.
+// The error codes of a token endpoint (RFC 6749 §5.2). The counters use them also
+// for servers that do not send them.
 const (
 	invalidRequest       = "invalid_request"
 	invalidClient        = "invalid_client"
@@ -30,93 +30,93 @@ const (
 	invalidGrant         = "invalid_grant"
 )
 
-// server is one authorization server: what differs between the documents, as
-// data where it can be and as functions where it cannot.
+// server is one authorization server: what differs between the providers, as data
+// if possible and as functions otherwise.
 type server struct {
-	// provider is its name in the catalogue; prefix the folder it lives in.
+	// provider is its name in the catalogue; prefix begins its paths.
 	provider, prefix string
 	// tokenPath is the documented path of the token endpoint.
 	tokenPath string
-	// auth are the documented ways to authenticate; none: each client has its own.
+	// auth are the documented authentication methods; empty: each client has its own.
 	auth []provider.ClientAuth
-	// grantTypes are those the token endpoint knows.
+	// grantTypes are those that the token endpoint supports.
 	grantTypes []string
 	// expiresIn is the documented lifetime of an access token.
 	expiresIn time.Duration
-	// jwt: access tokens look like JSON Web Tokens, else they are opaque.
+	// jwt: access tokens look like JSON Web Tokens; otherwise they are opaque.
 	jwt bool
-	// refreshToken: a refresh token comes even with client_credentials.
+	// refreshToken: even client_credentials returns a refresh token.
 	refreshToken bool
-	// diesWithSecret: generating a new secret kills the access tokens that exist.
-	diesWithSecret bool
-	// delegation is what it does for users; nil where it does nothing for them.
+	// rotationRevokesTokens: a new secret revokes all access tokens.
+	rotationRevokesTokens bool
+	// delegation is its support for users; nil for none.
 	delegation *delegation
 
-	// newClient makes an id and a secret as this provider's portal shows them.
+	// newClient makes an id and a secret in the format of the provider.
 	newClient func(e entropy) (id, secret string)
-	// declare completes a client's connection file with this server's addresses.
+	// declare adds the addresses of this server to a client's connection file.
 	declare func(d *declaration, base string)
-	// scope decides what is granted when requested is asked for ("" is nothing).
+	// scope returns the granted scope for a requested one ("" is none).
 	scope func(c *client, requested string) (string, *refusal)
-	// success and refuse are the bodies and statuses of its answers.
+	// success and refuse make its responses.
 	success func(i issue) any
-	refuse  func(r refusal, from credentials) answer
+	refuse  func(r refusal, from credentials) response
 }
 
-// issue is a new token on its way to a client.
+// issue is a new token that is sent to a client.
 type issue struct {
 	accessToken, scope string
 	expiresIn          int64 // seconds
-	// refreshToken is the member's JSON, because a server may also say null or
-	// nothing there; nil leaves it out.
+	// refreshToken is the JSON of the member, because a server may also send null or
+	// an empty string; nil omits it.
 	refreshToken json.RawMessage
-	// refreshTokenExpiresIn is in seconds; zero leaves it out.
+	// refreshTokenExpiresIn is in seconds; zero omits it.
 	refreshTokenExpiresIn int64
-	// idToken says who consented; empty leaves it out.
+	// idToken names the user who consented; empty omits it.
 	idToken string
 }
 
-// asJSON is a text as an answer's member.
+// asJSON is a JSON string.
 func asJSON(text string) json.RawMessage { return json.RawMessage(strconv.Quote(text)) }
 
 // refusal is why a token request fails.
 type refusal struct {
 	code, description string
-	// status overrules the server's own; zero does not.
+	// status replaces the server's; zero does not.
 	status int
 }
 
-// answer is a whole response, made before any byte of it is sent, so that a
-// fault can cut or replace it.
-type answer struct {
+// response is a complete response, made before a byte of it is sent, so that a fault
+// can truncate or replace it.
+type response struct {
 	status  int
 	header  http.Header
 	body    []byte
-	outcome string // what the counters call it
+	outcome string // its name in the counters
 }
 
-// jsonAnswer is a token endpoint's answer (RFC 6749 §5.1: never cached).
-func jsonAnswer(status int, body any, outcome string) answer {
+// jsonResponse is a response of a token endpoint (RFC 6749 §5.1: never cached).
+func jsonResponse(status int, body any, outcome string) response {
 	text, err := json.Marshal(body)
 	if err != nil {
-		panic("sandbox: unmarshalable answer: " + err.Error())
+		panic("sandbox: unmarshalable response: " + err.Error())
 	}
 	header := http.Header{}
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
 	header.Set("Pragma", "no-cache")
-	return answer{status: status, header: header, body: text, outcome: outcome}
+	return response{status: status, header: header, body: text, outcome: outcome}
 }
 
-func (a answer) write(w http.ResponseWriter) {
+func (a response) write(w http.ResponseWriter) {
 	for name, values := range a.header {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // a client that went away needs no answer
+	_, _ = w.Write(a.body) // a client that has left needs no response
 }
 
-// statusOr is the refusal's own status, or the server's.
+// statusOr is the refusal's status if it has one, else the server's.
 func (r refusal) statusOr(status int) int { return cmp.Or(r.status, status) }
 
 // scopeTokens splits a scope parameter (RFC 6749 §3.3); ok is false when it
@@ -126,8 +126,8 @@ func scopeTokens(scope string) (tokens []string, ok bool) {
 	return tokens, !slices.Contains(tokens, "")
 }
 
-// scopeAmong grants what is asked for if the client is registered for all of
-// it, and everything it is registered for when it asks for nothing.
+// scopeAmong grants the requested scope if the client is registered for all of it.
+// Without a requested scope it grants everything that the client is registered for.
 func scopeAmong(c *client, requested string) (string, *refusal) {
 	if requested == "" {
 		return strings.Join(c.scopes, " "), nil

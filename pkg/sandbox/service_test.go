@@ -20,11 +20,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
-// loopback lets the service reach the sandbox, as the local run does.
+// loopback allows the service to reach the sandbox, as in the local run.
 var loopback = egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 
-// parsed reads a connection file the way the service does.
-func (g *rig) parsed(name string) connection.Connection {
+// parsed parses a connection file as the service does.
+func (g *fixture) parsed(name string) connection.Connection {
 	g.t.Helper()
 	valid, err := connection.ParseName(name)
 	must(g.t, err)
@@ -35,16 +35,16 @@ func (g *rig) parsed(name string) connection.Connection {
 	return c
 }
 
-// obtain asks for a connection's token the way the service does.
-func (g *rig) obtain(c connection.Connection) (oauth.Token, error) {
+// obtain requests a connection's token as the service does.
+func (g *fixture) obtain(c connection.Connection) (oauth.Token, error) {
 	return g.oauth().Token(g.t.Context(), request(c))
 }
 
-func (g *rig) oauth() *oauth.Client {
+func (g *fixture) oauth() *oauth.Client {
 	return oauth.New(oauth.Config{Egress: loopback, Now: g.clock, Wait: g.wait})
 }
 
-// request is a connection's token request, as far as the connection decides it.
+// request is the part of a token request that the connection determines.
 func request(c connection.Connection) oauth.Request {
 	return oauth.Request{
 		TokenURL: c.TokenURL,
@@ -57,8 +57,8 @@ func request(c connection.Connection) oauth.Request {
 	}
 }
 
-// consented is what a user's consent gets the service, by its own client.
-func (g *rig) consented(c connection.Connection, user string) oauth.Token {
+// consented is the token that the service's client gets for a user's consent.
+func (g *fixture) consented(c connection.Connection, user string) oauth.Token {
 	g.t.Helper()
 	verifier, err := oauth.NewVerifier(rand.Reader)
 	must(g.t, err)
@@ -80,8 +80,8 @@ func (g *rig) consented(c connection.Connection, user string) oauth.Token {
 	return got
 }
 
-func TestTheServiceActsForUsersOfEveryServer(t *testing.T) {
-	g := newUserRig(t)
+func TestServiceWithUsersOfEveryServer(t *testing.T) {
+	g := newUserFixture(t)
 	for _, method := range []provider.ClientAuth{provider.ClientSecretPost, provider.ClientSecretBasic, provider.NoClientAuth, provider.PrivateKeyJWT} {
 		must(t, g.Register(sandbox.Client{
 			Connection: strings.ReplaceAll(string(method), "_", "-"), ClientAuth: method, Scopes: []string{"openid", "read"}, Delegated: true,
@@ -104,7 +104,7 @@ func TestTheServiceActsForUsersOfEveryServer(t *testing.T) {
 			next, err := g.oauth().Token(t.Context(), r)
 			must(t, err)
 			if !g.lives(c.Provider, next.AccessToken.Reveal()) {
-				t.Error("OC-03 the refreshed token is dead")
+				t.Error("OC-03 the refreshed token is invalid")
 			}
 			if rotated := next.RefreshToken.Reveal() != first.RefreshToken.Reveal(); rotated != (c.Provider == "oauth2") {
 				t.Errorf("OC-03 rotated: %v", rotated)
@@ -113,14 +113,14 @@ func TestTheServiceActsForUsersOfEveryServer(t *testing.T) {
 				RevocationURL: c.RevocationURL, Authentication: r.Authentication, Token: next.RefreshToken, TokenTypeHint: "refresh_token",
 			}))
 			if g.lives(c.Provider, next.AccessToken.Reveal()) {
-				t.Error("OC-14 the access token outlived its grant")
+				t.Error("OC-14 the access token successorHeld its grant")
 			}
 		})
 	}
 }
 
-func TestTheServiceGetsATokenFromEveryServer(t *testing.T) {
-	g := newRig(t)
+func TestServiceGetsATokenFromEveryServer(t *testing.T) {
+	g := newFixture(t)
 	register := func(name string, method provider.ClientAuth, key keyCase) {
 		must(t, g.Register(sandbox.Client{Connection: name, ClientAuth: method, Key: key.key, KeyID: key.algorithm, Scopes: []string{"read"}}))
 	}
@@ -149,14 +149,14 @@ func TestTheServiceGetsATokenFromEveryServer(t *testing.T) {
 				t.Errorf("lives %v, want %v", life, want)
 			}
 			if !g.lives(c.Provider, got.AccessToken.Reveal()) {
-				t.Error("the token is dead")
+				t.Error("the token is invalid")
 			}
 		})
 	}
 }
 
-func TestTheDelegatedConnectionIsDeclaredInFull(t *testing.T) {
-	g := newRig(t)
+func TestDelegatedConnectionIsDeclaredCompletely(t *testing.T) {
+	g := newFixture(t)
 	c := g.parsed("creative-force-user")
 	got := []string{string(c.GrantType), c.Scope, c.TokenURL, c.AuthorizationURL, c.RevocationURL, string(c.ClientAuth), c.RedirectURI}
 	want := []string{

@@ -9,58 +9,59 @@ import (
 	"time"
 )
 
-// issued is an access token that has not been killed; it may have expired.
+// issued is an access token that has not been revoked; it may have expired.
 type issued struct {
 	client *client
 	scope  string
-	// user is the one the client acted for when it was minted.
+	// user is the user on whose behalf it was minted.
 	user      string
 	expiresAt time.Time
-	// grant is what a user's consent left behind; nil where nobody consented.
+	// grant is the result of a user's consent; nil without one.
 	grant *grant
-	// handle is the refresh token that came along, or stayed; nil for none.
-	handle *handle
+	// refresh is the refresh token in the same response, or the one that was kept; nil
+	// for none.
+	refresh *refresh
 }
 
 // tokens are the access tokens of all servers, by their text.
 type tokens struct {
-	living map[string]issued
-	// sweepAt is the size at which expired ones are thrown out.
+	active map[string]issued
+	// sweepAt is the size at which expired ones are removed.
 	sweepAt int
 }
 
-// add keeps a token, and now and then throws out what has expired, so that a
-// long run does not grow.
+// add stores a token, and sometimes removes expired ones, so that the memory of a
+// long run is bounded.
 func (t *tokens) add(text string, i issued, now time.Time) {
-	if len(t.living) >= max(t.sweepAt, 1024) {
+	if len(t.active) >= max(t.sweepAt, 1024) {
 		t.sweep(now)
-		t.sweepAt = 2 * len(t.living)
+		t.sweepAt = 2 * len(t.active)
 	}
-	t.living[text] = i
+	t.active[text] = i
 }
 
-// sweep throws out the tokens that have expired.
+// sweep removes the tokens that have expired.
 func (t *tokens) sweep(now time.Time) {
-	t.kill(func(_ string, i issued) bool { return !now.Before(i.expiresAt) })
+	t.remove(func(_ string, i issued) bool { return !now.Before(i.expiresAt) })
 }
 
-// kill forgets the tokens that match and returns how many there were.
-func (t *tokens) kill(match func(text string, i issued) bool) int {
-	before := len(t.living)
-	for text, i := range t.living {
+// remove removes the tokens that match and returns their number.
+func (t *tokens) remove(match func(text string, i issued) bool) int {
+	before := len(t.active)
+	for text, i := range t.active {
 		if match(text, i) {
-			delete(t.living, text)
+			delete(t.active, text)
 		}
 	}
-	return before - len(t.living)
+	return before - len(t.active)
 }
 
-// serveToken is the token endpoint of one server: it counts the request, then
-// answers it, truthfully or as the connection's faults demand.
+// serveToken is the token endpoint of one server. It counts the request, then
+// responds normally or with the next fault of the connection.
 func (s *Sandbox) serveToken(srv *server, w http.ResponseWriter, r *http.Request) {
 	req := readTokenRequest(r)
-	c, fault := s.arrive(srv, &req)
-	s.perform(w, r, fault, c, func() answer {
+	c, fault := s.receive(srv, &req)
+	s.respondWith(w, r, fault, c, func() response {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		a := s.respond(srv, c, req)
@@ -71,9 +72,8 @@ func (s *Sandbox) serveToken(srv *server, w http.ResponseWriter, r *http.Request
 	})
 }
 
-// arrive counts a request before anything can go wrong with it, and takes the
-// fault whose turn it is.
-func (s *Sandbox) arrive(srv *server, req *tokenRequest) (*client, Fault) {
+// receive counts a request before it can fail, and takes the next fault.
+func (s *Sandbox) receive(srv *server, req *tokenRequest) (*client, Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.find(srv, req.credentials)
@@ -82,7 +82,7 @@ func (s *Sandbox) arrive(srv *server, req *tokenRequest) (*client, Fault) {
 	grantType := req.form.Get("grant_type")
 	if c != nil && grantType == refreshToken {
 		counters.Refresh.Requests++
-		req.reuse = s.notesReuse(c, req.form.Get("refresh_token"))
+		req.reuse = s.detectReuse(c, req.form.Get("refresh_token"))
 	}
 	fault := c.nextFault(grantType)
 	if fault.replaces() {
@@ -91,9 +91,9 @@ func (s *Sandbox) arrive(srv *server, req *tokenRequest) (*client, Fault) {
 	return c, fault
 }
 
-// respond does what the request asks for. s.mu is held.
-func (s *Sandbox) respond(srv *server, c *client, req tokenRequest) answer {
-	i, bad := s.earn(srv, c, req)
+// respond handles the request. s.mu is held.
+func (s *Sandbox) respond(srv *server, c *client, req tokenRequest) response {
+	i, bad := s.issueToken(srv, c, req)
 	if bad != nil {
 		a := srv.refuse(*bad, req.credentials)
 		if a.status == http.StatusMethodNotAllowed {
@@ -101,12 +101,12 @@ func (s *Sandbox) respond(srv *server, c *client, req tokenRequest) answer {
 		}
 		return a
 	}
-	return jsonAnswer(http.StatusOK, srv.success(i), outcomeIssued)
+	return jsonResponse(http.StatusOK, srv.success(i), outcomeIssued)
 }
 
-// earn is the token that a request is due. s.mu is held.
-func (s *Sandbox) earn(srv *server, c *client, req tokenRequest) (issue, *refusal) {
-	if bad := s.admit(srv, c, req); bad != nil {
+// issueToken returns the token for a request. s.mu is held.
+func (s *Sandbox) issueToken(srv *server, c *client, req tokenRequest) (issue, *refusal) {
+	if bad := s.checkRequest(srv, c, req); bad != nil {
 		return issue{}, bad
 	}
 	switch req.form.Get("grant_type") {
@@ -126,8 +126,8 @@ func (s *Sandbox) earn(srv *server, c *client, req tokenRequest) (issue, *refusa
 	return i, nil
 }
 
-// admit decides whether the client may ask for what it asks for. s.mu is held.
-func (s *Sandbox) admit(srv *server, c *client, req tokenRequest) *refusal {
+// checkRequest checks whether the client may make the request. s.mu is held.
+func (s *Sandbox) checkRequest(srv *server, c *client, req tokenRequest) *refusal {
 	if req.refusal != nil {
 		return req.refusal
 	}
@@ -146,7 +146,7 @@ func (s *Sandbox) admit(srv *server, c *client, req tokenRequest) *refusal {
 	return nil
 }
 
-// mint makes an access token for what is allowed. s.mu is held.
+// mint makes an access token with the scope, user and grant of allowed. s.mu is held.
 func (s *Sandbox) mint(c *client, allowed issued) issue {
 	now, life := s.clock(), c.lifetime()
 	i := issue{scope: allowed.scope, expiresIn: int64(life / time.Second)}
@@ -160,11 +160,11 @@ func (s *Sandbox) mint(c *client, allowed issued) issue {
 	return i
 }
 
-// lifetime is the documented one unless a lever shortened it.
+// lifetime is the documented one, or the one set by SetLifetime.
 func (c *client) lifetime() time.Duration { return cmp.Or(c.expiresIn, c.server.expiresIn) }
 
-// jwtLookalike has the parts and the claims of a JSON Web Token; clients must
-// treat access tokens as opaque (RFC 6749 §1.4).
+// jwtLookalike has the parts and the claims of a JSON Web Token. Clients must treat
+// access tokens as opaque (RFC 6749 §1.4).
 func (s *Sandbox) jwtLookalike(c *client, scope string, now, expiresAt time.Time) string {
 	return s.unsigned(map[string]any{
 		"iss": s.issuerOf(c.server), "sub": c.id, "client_id": c.id, "scope": scope,
@@ -172,7 +172,7 @@ func (s *Sandbox) jwtLookalike(c *client, scope string, now, expiresAt time.Time
 	})
 }
 
-// unsigned is a JSON Web Token whose signature is noise.
+// unsigned is a JSON Web Token with a random signature.
 func (s *Sandbox) unsigned(claims map[string]any) string {
 	text, err := json.Marshal(claims)
 	if err != nil {

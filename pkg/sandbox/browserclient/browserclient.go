@@ -1,10 +1,10 @@
-// Package visitor is a person with a browser, for tests: it opens an
-// authorization URL of the sandbox, signs in, presses a button, and comes back
-// with the address that the browser would open next. It reads the pages that a
-// person reads, forms and all, so that what it can do a browser can do too.
+// Package browserclient is a client for tests that behaves like a user with a
+// browser: it opens an authorization URL of the sandbox, signs in, presses a button,
+// and returns the address that the browser would open next. It reads the HTML pages
+// and submits their forms.
 //
-// It never opens the redirect URI: what the service makes of the address is
-// what a test wants to see for itself.
+// It never opens the redirect URI: how the service handles that address is for the
+// test to check.
 package browserclient
 
 import (
@@ -20,11 +20,11 @@ import (
 	"strings"
 )
 
-// maxSteps bounds how many pages and redirects a visit may take.
+// maxSteps bounds the number of pages and redirects.
 const maxSteps = 10
 
-// The marks of the sandbox's pages. Hidden inputs have their name before
-// their value there.
+// The patterns of the sandbox's pages. Hidden inputs have their name before their
+// value.
 var (
 	formOf      = regexp.MustCompile(`(?s)<form id="([a-z-]+)".*?</form>`)
 	firstPerson = regexp.MustCompile(`<input type="hidden" name="user" value="([^"]*)"`)
@@ -32,16 +32,15 @@ var (
 	heading     = regexp.MustCompile(`<h1>([^<]*)</h1>`)
 )
 
-// Consent opens authorizationURL, signs in as user (an e-mail address; empty
-// is the first that the page offers) unless the client's cookies are signed in
-// already, allows or denies, and returns the address that the server then
-// sends the browser to: the redirect URI with a code, or with an error. An
-// authorization request that the server answers with an error at the redirect
-// URI straight away returns that address too.
+// Consent opens authorizationURL and signs in as user (an e-mail address; empty is
+// the first one on the page), unless the client's cookies are already signed in. It
+// then allows or denies, and returns the address to which the server redirects: the
+// redirect URI with a code or an error. If the server redirects with an error at
+// once, Consent returns that address too.
 //
-// A nil client is http.DefaultClient. A client without a Jar gets a fresh one
-// for this visit. Errors are those of the network, and a page that offers
-// nothing to press: it is then named by its status and heading.
+// A nil client is http.DefaultClient. A client without a Jar gets a new one. Errors
+// are those of the network, and a page without a button, which the error names by
+// its status and heading.
 func Consent(ctx context.Context, client *http.Client, authorizationURL string, user string, allow bool) (redirect string, err error) {
 	v, err := newVisit(client, authorizationURL, user, allow)
 	if err != nil {
@@ -57,10 +56,10 @@ func Consent(ctx context.Context, client *http.Client, authorizationURL string, 
 			return next.url, nil
 		}
 	}
-	return "", errors.New("consent in the browser: the pages go in circles")
+	return "", errors.New("consent in the browser: too many pages")
 }
 
-// visit is one way through the pages.
+// visit is one walk through the pages.
 type visit struct {
 	client      *http.Client
 	origin      string
@@ -77,7 +76,7 @@ type request struct {
 func newVisit(client *http.Client, authorizationURL, user string, allow bool) (*visit, error) {
 	at, err := url.Parse(authorizationURL)
 	if err != nil {
-		return nil, errors.New("consent in the browser: the authorization URL is no URL")
+		return nil, errors.New("consent in the browser: the authorization URL is not a URL")
 	}
 	if client == nil {
 		client = http.DefaultClient
@@ -85,7 +84,7 @@ func newVisit(client *http.Client, authorizationURL, user string, allow bool) (*
 	browser := *client
 	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if browser.Jar == nil {
-		browser.Jar, _ = cookiejar.New(nil) // it fails for bad options only
+		browser.Jar, _ = cookiejar.New(nil) // it fails only for invalid options
 	}
 	press := "deny"
 	if allow {
@@ -94,13 +93,13 @@ func newVisit(client *http.Client, authorizationURL, user string, allow bool) (*
 	return &visit{&browser, at.Scheme + "://" + at.Host, at.Query().Get("redirect_uri"), user, press}, nil
 }
 
-// isRedirectURI reports whether the address is the service's, parameters apart.
+// isRedirectURI reports whether the address is the redirect URI with parameters.
 func (v *visit) isRedirectURI(address string) bool {
 	rest, ok := strings.CutPrefix(address, v.redirectURI)
 	return ok && v.redirectURI != "" && strings.ContainsAny(rest[:min(1, len(rest))], "?&")
 }
 
-// step sends one request and reads from the answer what comes next.
+// step sends one request and returns the next one.
 func (v *visit) step(ctx context.Context, r request) (request, error) {
 	req, err := http.NewRequestWithContext(ctx, r.method, r.url, strings.NewReader(r.form.Encode()))
 	if err != nil {
@@ -110,22 +109,22 @@ func (v *visit) step(ctx context.Context, r request) (request, error) {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.Header.Set("Origin", v.origin)
 	}
-	answer, err := v.client.Do(req)
+	response, err := v.client.Do(req)
 	if err != nil {
 		return request{}, withoutURL(err)
 	}
-	defer answer.Body.Close()
-	page, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	defer response.Body.Close()
+	page, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
 		return request{}, err
 	}
-	if answer.StatusCode/100 == 3 {
-		return v.follow(answer)
+	if response.StatusCode/100 == 3 {
+		return v.follow(response)
 	}
-	return v.fill(r.url, answer.StatusCode, string(page))
+	return v.fill(r.url, response.StatusCode, string(page))
 }
 
-// withoutURL takes the address out of a client's error: it holds the state.
+// withoutURL removes the address from an error of the client: it contains the state.
 func withoutURL(err error) error {
 	var failed *url.Error
 	if errors.As(err, &failed) {
@@ -134,24 +133,23 @@ func withoutURL(err error) error {
 	return err
 }
 
-// follow goes where the server sends the browser, if that is itself or the
-// redirect URI.
-func (v *visit) follow(answer *http.Response) (request, error) {
-	sent := answer.Header.Get("Location")
+// follow follows a redirect to the same server or to the redirect URI.
+func (v *visit) follow(response *http.Response) (request, error) {
+	sent := response.Header.Get("Location")
 	if v.isRedirectURI(sent) {
-		return request{url: sent}, nil // as it was sent, byte for byte
+		return request{url: sent}, nil // unchanged, byte for byte
 	}
-	at, err := answer.Location()
+	at, err := response.Location()
 	if err != nil {
 		return request{}, err
 	}
 	if at.Scheme+"://"+at.Host != v.origin {
-		return request{}, fmt.Errorf("the server sends the browser to %s, which is not the redirect URI", at.Host)
+		return request{}, fmt.Errorf("the server redirects to %s, which is not the redirect URI", at.Host)
 	}
 	return request{method: http.MethodGet, url: at.String()}, nil
 }
 
-// fill presses the button that moves the visit on.
+// fill submits the form for the next step.
 func (v *visit) fill(at string, status int, page string) (request, error) {
 	for _, found := range formOf.FindAllStringSubmatch(page, -1) {
 		press := map[string]string{"sign-in": "sign-in", "consent": v.press}[found[1]]
@@ -167,10 +165,10 @@ func (v *visit) fill(at string, status int, page string) (request, error) {
 		}
 		return request{http.MethodPost, at, form}, nil
 	}
-	return request{}, fmt.Errorf("a page with nothing to press: %d, %s", status, headingOf(page))
+	return request{}, fmt.Errorf("a page without a button: %d, %s", status, headingOf(page))
 }
 
-// userOf is who signs in.
+// userOf is the user to sign in as.
 func (v *visit) userOf(page string) string {
 	first := firstPerson.FindStringSubmatch(page)
 	if v.user != "" || first == nil {

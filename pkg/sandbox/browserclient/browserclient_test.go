@@ -42,8 +42,8 @@ func TestConsent(t *testing.T) {
 		want       string
 	}{
 		{"allows as a user of the list", "grace@crm.example", true, "code"},
-		{"allows as somebody else", "x@y.example", true, "code"},
-		{"allows as whoever comes first", "", true, "code"},
+		{"allows as another user", "x@y.example", true, "code"},
+		{"allows as the first user", "", true, "code"},
 		{"denies", "grace@crm.example", false, "error"},
 	} {
 		t.Run("doc "+row.name, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestConsent(t *testing.T) {
 	})
 }
 
-func TestConsentSaysWhatStoodInItsWay(t *testing.T) {
+func TestConsentErrors(t *testing.T) {
 	elsewhere := func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://another.example/?code=secret", http.StatusSeeOther)
 	}
@@ -90,10 +90,10 @@ func TestConsentSaysWhatStoodInItsWay(t *testing.T) {
 		serve http.HandlerFunc
 		want  string
 	}{
-		"a redirect to somebody else": {elsewhere, "another.example, which is not the redirect URI"},
-		"a circle":                    {circle, "in circles"},
-		"a page without a form":       {blank, "200, no heading"},
-		"no answer":                   {gone, "EOF"},
+		"a redirect to another site": {elsewhere, "another.example, which is not the redirect URI"},
+		"a circle":                   {circle, "too many pages"},
+		"a page without a form":      {blank, "200, no heading"},
+		"no response":                {gone, "EOF"},
 	} {
 		t.Run("doc "+name, func(t *testing.T) {
 			server := httptest.NewServer(row.serve)
