@@ -24,6 +24,8 @@ type Config struct {
 	// Short takes almost no repetitions: it shows that everything works, and its
 	// figures mean nothing.
 	Short bool
+	// Renewals takes the rows of the renewer too.
+	Renewals bool
 	// Progress gets a line for each measurement.
 	Progress io.Writer
 	// Folder holds what is built; empty means a temporary one.
@@ -103,6 +105,9 @@ func All(ctx context.Context, c Config) ([]scorecard.Row, error) {
 		row.What, row.Aim, row.Err = m.what, m.aim, err
 		rows = append(rows, row)
 	}
-	fmt.Fprintln(c.Progress, renewing)
-	return append(rows, renewals(ctx, c)...), nil
+	if c.Renewals {
+		fmt.Fprintln(c.Progress, renewing)
+		rows = append(rows, renewals(ctx, c)...)
+	}
+	return rows, nil
 }

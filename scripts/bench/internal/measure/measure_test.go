@@ -20,7 +20,7 @@ func TestAll(t *testing.T) {
 		t.Skip("NOT RUN: it builds and runs several programs, which -short leaves out")
 	}
 	var progress bytes.Buffer
-	rows, err := measure.All(t.Context(), measure.Config{Short: true, Progress: &progress, Folder: t.TempDir()})
+	rows, err := measure.All(t.Context(), measure.Config{Short: true, Renewals: true, Progress: &progress, Folder: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
