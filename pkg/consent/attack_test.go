@@ -19,88 +19,88 @@ import (
 // consent, and has a victim go through it.
 func TestPhishing(t *testing.T) {
 	t.Run("AZ-23 FI-45 a victim is sent the consent link", func(t *testing.T) {
-		w := newWorld()
-		s := w.start(t) // the attacker may use the connection, and is the initiator
-		victim := w.leave(t, s.SessionID)
-		receipt, err := w.arrive(victim, answer(victim.state))
+		f := newFixture()
+		s := f.start(t) // the attacker may use the connection, and is the initiator
+		victim := f.redirect(t, s.SessionID)
+		result, err := f.callback(victim, response(victim.state))
 		expect(t, err, "", "")
-		if receipt.Principal != owner.ARN {
+		if result.Principal != owner.ARN {
 			t.Error("the page cannot say whom the code is for")
 		}
 		// The confirmation code is on the victim's screen. The attacker guesses.
 		for _, want := range []problem.Code{problem.AccessDenied, problem.AccessDenied, problem.SessionExpired, problem.SessionExpired} {
-			expect(t, w.complete(s.SessionID, "ABCD-EFGH"), want, "")
+			expect(t, f.complete(s.SessionID, "ABCD-EFGH"), want, "")
 		}
-		if len(w.core.adopted) > 0 {
-			t.Error("the victim's consent was adopted")
+		if len(f.core.authorized) > 0 {
+			t.Error("the victim's grant was stored")
 		}
 	})
 	t.Run("AZ-23 a victim is sent the provider's link", func(t *testing.T) {
-		w := newWorld()
-		s := w.start(t)
-		attacker := w.leave(t, s.SessionID) // continues in a browser of their own
+		f := newFixture()
+		s := f.start(t)
+		attacker := f.redirect(t, s.SessionID) // continues in a browser of their own
 		victim := browser{state: attacker.state}
-		_, err := w.arrive(victim, answer(victim.state))
+		_, err := f.callback(victim, response(victim.state))
 		expect(t, err, problem.InvalidRequest, "not the browser")
-		expect(t, w.complete(s.SessionID, "ABCD-EFGH"), problem.AuthorizationRequired, "")
+		expect(t, f.complete(s.SessionID, "ABCD-EFGH"), problem.AuthorizationRequired, "")
 	})
 	t.Run("AZ-22 a victim is sent a callback with the attacker's code", func(t *testing.T) {
-		w := newWorld()
-		s := w.start(t) // the victim is the initiator here
-		attacker := w.leave(t, w.start(t).SessionID)
-		mine := w.leave(t, s.SessionID)
-		for _, forged := range []string{attacker.state, parseState(s)} {
-			_, err := w.arrive(browser{cookies: mine.cookies}, url.Values{"code": {"attackers"}, "state": {forged}})
+		f := newFixture()
+		s := f.start(t) // the victim is the initiator here
+		attacker := f.redirect(t, f.start(t).SessionID)
+		mine := f.redirect(t, s.SessionID)
+		for _, forged := range []string{attacker.state, manualState(s)} {
+			_, err := f.callback(browser{cookies: mine.cookies}, url.Values{"code": {"attackers"}, "state": {forged}})
 			expect(t, err, problem.InvalidRequest, "")
 		}
-		receipt, err := w.arrive(mine, answer(mine.state))
+		result, err := f.callback(mine, response(mine.state))
 		expect(t, err, "", "")
-		expect(t, w.complete(s.SessionID, receipt.ConfirmationCode.Reveal()), "", "")
-		if len(w.core.adopted) != 1 || w.core.adopted[0].Code.Reveal() != theCode {
-			t.Error("another code than the victim's own was adopted")
+		expect(t, f.complete(s.SessionID, result.ConfirmationCode.Reveal()), "", "")
+		if len(f.core.authorized) != 1 || f.core.authorized[0].Code.Reveal() != theCode {
+			t.Error("another code than the victim's own was exchanged")
 		}
 	})
 	t.Run("AZ-23 an eavesdropper has the link and the confirmation code", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
-		err := w.flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, Principal: other, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
+		f := newFixture()
+		s, code := f.received(t)
+		err := f.back.Complete(f.ctx, consent.CompleteRequest{Connection: crm, Principal: other, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
 		expect(t, err, problem.AccessDenied, "")
-		expect(t, w.complete(s.SessionID, code), "", "")
+		expect(t, f.complete(s.SessionID, code), "", "")
 	})
 }
 
-// TestLeaks searches everything stored, logged and answered for everything secret.
+// TestLeaks searches all stored, logged and returned text for secrets.
 func TestLeaks(t *testing.T) {
-	w := newWorld()
+	f := newFixture()
 	var seen strings.Builder
 	look := func(err error) {
-		seen.WriteString(w.tables.text() + w.line())
+		seen.WriteString(f.store.text() + f.line())
 		if err != nil {
 			fmt.Fprintf(&seen, "%v %+v %q", err, err, problem.Of(err).Detail)
 		}
 	}
-	s := w.start(t)
+	s := f.start(t)
 	look(nil)
-	b := w.leave(t, s.SessionID)
+	b := f.redirect(t, s.SessionID)
 	look(nil)
-	_, err := w.arrive(browser{state: b.state, cookies: []string{ownCookie + "=c4n4ry-cookie"}}, answer(b.state))
+	_, err := f.callback(browser{state: b.state, cookies: []string{ownCookie + "=c4n4ry-cookie"}}, response(b.state))
 	look(err)
-	receipt, err := w.arrive(b, answer(b.state))
+	result, err := f.callback(b, response(b.state))
 	look(err)
-	fmt.Fprintf(&seen, "%v %+v %#v %v", receipt, receipt, receipt, b.cookie)
-	look(w.complete(s.SessionID, "C4N4RY-TYPED"))
-	look(w.byHand("https://c4n4ry.example.com/?" + answer(parseState(s)).Encode()))
-	_, err = w.arrive(b, url.Values{"error": {"c4n4ry"}, "state": {b.state}})
+	fmt.Fprintf(&seen, "%v %+v %#v %v", result, result, result, b.cookie)
+	look(f.complete(s.SessionID, "C4N4RY-TYPED"))
+	look(f.completeManually("https://c4n4ry.example.com/?" + response(manualState(s)).Encode()))
+	_, err = f.callback(b, url.Values{"error": {"c4n4ry"}, "state": {b.state}})
 	look(err)
-	look(w.complete(s.SessionID, receipt.ConfirmationCode.Reveal()))
-	if len(w.core.adopted) != 1 {
+	look(f.complete(s.SessionID, result.ConfirmationCode.Reveal()))
+	if len(f.core.authorized) != 1 {
 		t.Fatal("the flow did not come to its end")
 	}
-	confirmation := receipt.ConfirmationCode.Reveal()
+	confirmation := result.ConfirmationCode.Reveal()
 	secrets := map[string]string{
-		"the session's id": s.SessionID, "the code": theCode, "the verifier": w.core.adopted[0].Verifier.Reveal(),
+		"the session's id": s.SessionID, "the code": theCode, "the verifier": f.core.authorized[0].Verifier.Reveal(),
 		"the confirmation code": confirmation, "its bare form": strings.ReplaceAll(confirmation, "-", ""),
-		"the state by hand": parseState(s), "its random part": parseState(s)[65:], "the browser's state": b.state[65:], "the cookie": b.cookie.Value.Reveal(),
+		"the manual state": manualState(s), "its random part": manualState(s)[65:], "the browser's state": b.state[65:], "the cookie": b.cookie.Value.Reveal(),
 		"a cookie that was sent": "c4n4ry-cookie", "a code that was typed": "C4N4RY-TYPED", "an address that was given": "c4n4ry.example.com",
 	}
 	all := strings.ToLower(seen.String())
@@ -108,7 +108,7 @@ func TestLeaks(t *testing.T) {
 		t.Run("INV-5 AZ-20 "+name, func(t *testing.T) {
 			for _, form := range forms(secret) {
 				if strings.Contains(all, strings.ToLower(form)) {
-					t.Error("is stored, logged or told in clear")
+					t.Error("is stored, logged or returned in clear")
 				}
 			}
 		})
@@ -130,15 +130,15 @@ func forms(secret string) []string {
 
 // TestRandom: without randomness nothing begins.
 func TestRandom(t *testing.T) {
-	w := newWorld()
-	s := w.start(t)
-	csrf := csrfOf(t, w, s.SessionID)
+	f := newFixture()
+	s := f.start(t)
+	csrf := csrfOf(t, f, s.SessionID)
 	empty := strings.NewReader("")
-	flow := consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Rand: empty})
-	_, started := flow.Start(w.ctx, consent.StartRequest{Connection: crm, Principal: owner, BaseURL: base})
-	door := consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: w.tables, Sealer: sealer("door"), Rand: empty, Now: func() time.Time { return noon }})
-	_, continued := door.Continue(w.ctx, consent.ContinueRequest{SessionID: s.SessionID, CSRF: csrf})
-	_, received := door.Receive(w.ctx, consent.CallbackRequest{Connection: crm, RawQuery: answer(parseState(s)).Encode()})
+	back := consent.NewBackChannel(consent.BackChannelConfig{Sessions: f.store, Pending: f.store, Grants: f.core, Sealer: sealer("main"), Rand: empty})
+	_, started := back.Start(f.ctx, consent.StartRequest{Connection: crm, Principal: owner, BaseURL: base})
+	front := consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: f.store, Sealer: sealer("page"), Rand: empty, Now: func() time.Time { return noon }})
+	_, continued := front.Continue(f.ctx, consent.ContinueRequest{SessionID: s.SessionID, CSRF: csrf})
+	_, received := front.Receive(f.ctx, consent.CallbackRequest{Connection: crm, RawQuery: response(manualState(s)).Encode()})
 	for step, err := range map[string]error{"OC-07 start": started, "OC-07 continue": continued, "OC-07 receive": received} {
 		t.Run(step, func(t *testing.T) { expect(t, err, problem.InternalError, "") })
 	}

@@ -20,18 +20,18 @@ import (
 )
 
 func TestComplete(t *testing.T) {
-	t.Run("OC-02 OC-06 the code goes out with what the request had", func(t *testing.T) {
-		w := newWorld()
-		s := w.start(t)
-		b := w.leave(t, s.SessionID)
-		w.now = noon.Add(9 * time.Minute)
-		receipt, err := w.arrive(b, answer(b.state))
+	t.Run("OC-02 OC-06 the code is exchanged with the parameters of its request", func(t *testing.T) {
+		f := newFixture()
+		s := f.start(t)
+		b := f.redirect(t, s.SessionID)
+		f.now = noon.Add(9 * time.Minute)
+		result, err := f.callback(b, response(b.state))
 		expect(t, err, "", "")
-		w.now = noon.Add(38 * time.Minute) // of the ten minutes none are left, of the thirty some
-		w.entry.SecretIncarnation = ""
-		expect(t, w.complete(s.SessionID, receipt.ConfirmationCode.Reveal()), "", "")
+		f.now = noon.Add(38 * time.Minute) // more than ten minutes after the start, less than thirty after the response
+		f.entry.SecretIncarnation = ""
+		expect(t, f.complete(s.SessionID, result.ConfirmationCode.Reveal()), "", "")
 		want := vending.Authorization{Connection: declared(crm), Code: redact.New(theCode), RedirectURI: base + "/callback/crm", Scope: "read offline_access"}
-		got := w.core.adopted
+		got := f.core.authorized
 		if len(got) != 1 {
 			t.Fatalf("%d authorizations", len(got))
 		}
@@ -40,52 +40,52 @@ func TestComplete(t *testing.T) {
 		}
 		got[0].Verifier = redact.Secret{}
 		if diff := cmp.Diff(want, got[0], cmpopts.EquateComparable(redact.Secret{})); diff != "" {
-			t.Errorf("adoption (-want +got):\n%s", diff)
+			t.Errorf("authorization (-want +got):\n%s", diff)
 		}
-		if w.entry.SecretIncarnation != "generation-1" {
+		if f.entry.SecretIncarnation != "generation-1" {
 			t.Error("AZ-56 the audit line has no generation")
 		}
 	})
-	t.Run("OC-06 no verifier where none was announced", func(t *testing.T) {
-		w := newWorld()
-		w.change(func(c *connection.Connection) { c.PKCE = false })
-		s, code := w.received(t)
-		expect(t, w.complete(s.SessionID, code), "", "")
-		if len(w.core.adopted) != 1 || !w.core.adopted[0].Verifier.IsZero() {
-			t.Errorf("adopted %v", w.core.adopted)
+	t.Run("OC-06 no verifier where PKCE is off", func(t *testing.T) {
+		f := newFixture()
+		f.change(func(c *connection.Connection) { c.PKCE = false })
+		s, code := f.received(t)
+		expect(t, f.complete(s.SessionID, code), "", "")
+		if len(f.core.authorized) != 1 || !f.core.authorized[0].Verifier.IsZero() {
+			t.Errorf("authorized %v", f.core.authorized)
 		}
 	})
-	t.Run("AZ-23 the code as people type it", func(t *testing.T) {
+	t.Run("AZ-23 the code in other spellings", func(t *testing.T) {
 		for _, write := range []func(string) string{strings.ToLower, func(s string) string { return strings.ReplaceAll(s, "-", "") },
 			func(s string) string { return " " + strings.ReplaceAll(s, "-", " ") + "\n" }} {
-			w := newWorld()
-			s, code := w.received(t)
-			expect(t, w.complete(s.SessionID, write(code)), "", "")
+			f := newFixture()
+			s, code := f.received(t)
+			expect(t, f.complete(s.SessionID, write(code)), "", "")
 		}
 	})
 	t.Run("AZ-23 another session of the same role completes", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
-		err := w.flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code),
+		f := newFixture()
+		s, code := f.received(t)
+		err := f.back.Complete(f.ctx, consent.CompleteRequest{Connection: crm, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code),
 			Principal: consent.Principal{ARN: owner.ARN + "-more", UniqueID: "AROAOWNER:two"}})
 		expect(t, err, "", "")
 	})
 	t.Run("AZ-23 for the subject that it was started for", func(t *testing.T) {
-		w := newWorld()
-		s, err := w.flow.Start(w.ctx, consent.StartRequest{Connection: crm, Subject: "ann", Principal: owner, BaseURL: base})
+		f := newFixture()
+		s, err := f.back.Start(f.ctx, consent.StartRequest{Connection: crm, Subject: "ann", Principal: owner, BaseURL: base})
 		expect(t, err, "", "")
-		b := w.leave(t, s.SessionID)
-		receipt, err := w.arrive(b, answer(b.state))
+		b := f.redirect(t, s.SessionID)
+		result, err := f.callback(b, response(b.state))
 		expect(t, err, "", "")
-		r := consent.CompleteRequest{Connection: crm, Principal: owner, SessionID: redact.New(s.SessionID), ConfirmationCode: receipt.ConfirmationCode}
+		r := consent.CompleteRequest{Connection: crm, Principal: owner, SessionID: redact.New(s.SessionID), ConfirmationCode: result.ConfirmationCode}
 		for _, subject := range []connection.Subject{"", "bob"} {
 			r.Subject = subject
-			expect(t, w.flow.Complete(w.ctx, r), problem.InvalidRequest, "another subject")
+			expect(t, f.back.Complete(f.ctx, r), problem.InvalidRequest, "another subject")
 		}
 		r.Subject = "ann"
-		expect(t, w.flow.Complete(w.ctx, r), "", "")
-		if receipt.Subject != "ann" || len(w.core.adopted) != 1 || w.core.adopted[0].Subject != "ann" {
-			t.Errorf("adopted %v", w.core.adopted)
+		expect(t, f.back.Complete(f.ctx, r), "", "")
+		if result.Subject != "ann" || len(f.core.authorized) != 1 || f.core.authorized[0].Subject != "ann" {
+			t.Errorf("authorized %v", f.core.authorized)
 		}
 	})
 }
@@ -93,53 +93,53 @@ func TestComplete(t *testing.T) {
 func TestCompleteRefused(t *testing.T) {
 	tests := []struct {
 		name   string
-		change func(w *world, r *consent.CompleteRequest)
+		change func(f *fixture, r *consent.CompleteRequest)
 		code   problem.Code
 		words  string
 	}{
-		{"BI-23 AZ-23 another principal", func(_ *world, r *consent.CompleteRequest) { r.Principal = other }, problem.AccessDenied, "another principal"},
-		{"AZ-06 a role made anew under the old name", func(_ *world, r *consent.CompleteRequest) { r.Principal.UniqueID = "AROANEWONE:one" }, problem.AccessDenied, "another principal"},
-		{"AZ-05 nobody", func(_ *world, r *consent.CompleteRequest) { r.Principal.UniqueID = "" }, problem.AccessDenied, "identity"},
-		{"OC-09 another connection", func(_ *world, r *consent.CompleteRequest) { r.Connection = "erp" }, problem.InvalidRequest, "does not belong"},
-		{"BI-23 after its expiry", func(w *world, _ *consent.CompleteRequest) { w.now = noon.Add(30 * time.Minute) }, problem.SessionExpired, "expired"},
-		{"BI-23 a session that never was", func(_ *world, r *consent.CompleteRequest) { r.SessionID = redact.New(strings.Repeat("a", 32)) }, problem.SessionExpired, "no such"},
-		{"BI-23 half a session id", func(_ *world, r *consent.CompleteRequest) { r.SessionID = redact.New("abc") }, problem.InvalidRequest, "incomplete session id"},
-		{"BI-24 no confirmation code", func(_ *world, r *consent.CompleteRequest) { r.ConfirmationCode = redact.Secret{} }, problem.InvalidRequest, "session_id and confirmation_code"},
-		{"BI-24 two ways at once", func(_ *world, r *consent.CompleteRequest) { r.Code = redact.New("c") }, problem.InvalidRequest, "ambiguous"},
-		{"AZ-30 the secret was made anew", func(w *world, _ *consent.CompleteRequest) {
-			w.change(func(c *connection.Connection) { c.SecretIncarnation = "generation-2" })
+		{"BI-23 AZ-23 another principal", func(_ *fixture, r *consent.CompleteRequest) { r.Principal = other }, problem.AccessDenied, "another principal"},
+		{"AZ-06 a role created again under the old name", func(_ *fixture, r *consent.CompleteRequest) { r.Principal.UniqueID = "AROANEWONE:one" }, problem.AccessDenied, "another principal"},
+		{"AZ-05 no identity", func(_ *fixture, r *consent.CompleteRequest) { r.Principal.UniqueID = "" }, problem.AccessDenied, "identity"},
+		{"OC-09 another connection", func(_ *fixture, r *consent.CompleteRequest) { r.Connection = "erp" }, problem.InvalidRequest, "does not belong"},
+		{"BI-23 after its expiry", func(f *fixture, _ *consent.CompleteRequest) { f.now = noon.Add(30 * time.Minute) }, problem.SessionExpired, "expired"},
+		{"BI-23 an unknown session", func(_ *fixture, r *consent.CompleteRequest) { r.SessionID = redact.New(strings.Repeat("a", 32)) }, problem.SessionExpired, "no such"},
+		{"BI-23 an incomplete session id", func(_ *fixture, r *consent.CompleteRequest) { r.SessionID = redact.New("abc") }, problem.InvalidRequest, "incomplete session id"},
+		{"BI-24 no confirmation code", func(_ *fixture, r *consent.CompleteRequest) { r.ConfirmationCode = redact.Secret{} }, problem.InvalidRequest, "session_id and confirmation_code"},
+		{"BI-24 both kinds of completion", func(_ *fixture, r *consent.CompleteRequest) { r.Code = redact.New("c") }, problem.InvalidRequest, "ambiguous"},
+		{"AZ-30 the secret was created again", func(f *fixture, _ *consent.CompleteRequest) {
+			f.change(func(c *connection.Connection) { c.SecretIncarnation = "generation-2" })
 		}, problem.SessionExpired, "configuration"},
-		{"AZ-30 another token endpoint", func(w *world, _ *consent.CompleteRequest) {
-			w.change(func(c *connection.Connection) { c.TokenURL = "https://evil.example.com/token" })
+		{"AZ-30 another token endpoint", func(f *fixture, _ *consent.CompleteRequest) {
+			f.change(func(c *connection.Connection) { c.TokenURL = "https://evil.example.com/token" })
 		}, problem.SessionExpired, "configuration"},
-		{"AZ-30 another provider", func(w *world, _ *consent.CompleteRequest) {
-			w.change(func(c *connection.Connection) { c.Provider = "p" })
+		{"AZ-30 another provider", func(f *fixture, _ *consent.CompleteRequest) {
+			f.change(func(c *connection.Connection) { c.Provider = "p" })
 		}, problem.SessionExpired, "configuration"},
-		{"AZ-30 another issuer", func(w *world, _ *consent.CompleteRequest) {
-			w.change(func(c *connection.Connection) { c.Issuer = "https://as.example.com" })
+		{"AZ-30 another issuer", func(f *fixture, _ *consent.CompleteRequest) {
+			f.change(func(c *connection.Connection) { c.Issuer = "https://as.example.com" })
 		}, problem.SessionExpired, "configuration"},
-		{"AZ-30 another client", func(w *world, _ *consent.CompleteRequest) {
-			w.change(func(c *connection.Connection) { c.ClientID = "c" })
+		{"AZ-30 another client", func(f *fixture, _ *consent.CompleteRequest) {
+			f.change(func(c *connection.Connection) { c.ClientID = "c" })
 		}, problem.SessionExpired, "configuration"},
-		{"AZ-30 another redirect URI", func(w *world, _ *consent.CompleteRequest) {
-			w.change(func(c *connection.Connection) { c.RedirectURI = "https://apps.example.com" })
+		{"AZ-30 another redirect URI", func(f *fixture, _ *consent.CompleteRequest) {
+			f.change(func(c *connection.Connection) { c.RedirectURI = "https://apps.example.com" })
 		}, problem.SessionExpired, "configuration"},
-		{"BI-22 it acts for itself by now", func(w *world, _ *consent.CompleteRequest) {
-			w.change(func(c *connection.Connection) { c.GrantType = connection.ClientCredentials })
-		}, problem.InvalidRequest, "itself"},
+		{"BI-22 it now uses client_credentials", func(f *fixture, _ *consent.CompleteRequest) {
+			f.change(func(c *connection.Connection) { c.GrantType = connection.ClientCredentials })
+		}, problem.InvalidRequest, "client_credentials"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld()
-			s, code := w.received(t)
+			f := newFixture()
+			s, code := f.received(t)
 			r := consent.CompleteRequest{Connection: crm, Principal: owner, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)}
-			tt.change(w, &r)
-			before := w.tables.text()
-			expect(t, w.flow.Complete(w.ctx, r), tt.code, tt.words)
-			if len(w.core.adopted) > 0 || w.tables.text() != before {
-				t.Error("something was adopted, or the session has changed")
+			tt.change(f, &r)
+			before := f.store.text()
+			expect(t, f.back.Complete(f.ctx, r), tt.code, tt.words)
+			if len(f.core.authorized) > 0 || f.store.text() != before {
+				t.Error("a code was exchanged, or the session has changed")
 			}
-			if marked := strings.Contains(w.line(), "session_mismatch"); marked != (tt.words == "another principal" || tt.words == "does not belong") {
+			if marked := strings.Contains(f.line(), "session_mismatch"); marked != (tt.words == "another principal" || tt.words == "does not belong") {
 				t.Errorf("FI-45 session_mismatch in the audit line: %v", marked)
 			}
 		})
@@ -147,137 +147,137 @@ func TestCompleteRefused(t *testing.T) {
 }
 
 func TestEarly(t *testing.T) {
-	w := newWorld()
-	s := w.start(t)
+	f := newFixture()
+	s := f.start(t)
 	for range 5 {
-		err := w.complete(s.SessionID, "AAAA-AAAA")
+		err := f.complete(s.SessionID, "AAAA-AAAA")
 		expect(t, err, problem.AuthorizationRequired, "has not consented")
 	}
-	b := w.leave(t, s.SessionID)
-	receipt, err := w.arrive(b, answer(b.state))
+	b := f.redirect(t, s.SessionID)
+	result, err := f.callback(b, response(b.state))
 	expect(t, err, "", "")
-	t.Run("AZ-23 asking before the browser is back counts for nothing", func(t *testing.T) {
-		expect(t, w.complete(s.SessionID, receipt.ConfirmationCode.Reveal()), "", "")
+	t.Run("AZ-23 an attempt before the response is not counted", func(t *testing.T) {
+		expect(t, f.complete(s.SessionID, result.ConfirmationCode.Reveal()), "", "")
 	})
 }
 
 func TestWrongCode(t *testing.T) {
-	t.Run("BI-24 the third ends the session", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
-		expect(t, w.complete(s.SessionID, "AAAA-AAAA"), problem.AccessDenied, "2 of 3")
-		expect(t, w.complete(s.SessionID, code+"A"), problem.AccessDenied, "1 of 3")
-		expect(t, w.complete(s.SessionID, "<script>"), problem.SessionExpired, "ended")
-		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "completed or has ended")
-		if len(w.core.adopted) > 0 || !strings.Contains(w.line(), "session_guessed") {
-			t.Error("it was adopted, or nothing says what happened")
+	t.Run("BI-24 the third wrong code ends the session", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
+		expect(t, f.complete(s.SessionID, "AAAA-AAAA"), problem.AccessDenied, "2 of 3")
+		expect(t, f.complete(s.SessionID, code+"A"), problem.AccessDenied, "1 of 3")
+		expect(t, f.complete(s.SessionID, "<script>"), problem.SessionExpired, "ended")
+		expect(t, f.complete(s.SessionID, code), problem.SessionExpired, "completed or has ended")
+		if len(f.core.authorized) > 0 || !strings.Contains(f.line(), "session_guessed") {
+			t.Error("a code was exchanged, or there is no warning")
 		}
 	})
-	t.Run("BI-24 two wrong ones do no harm", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
-		expect(t, w.complete(s.SessionID, "AAAA-AAAA"), problem.AccessDenied, "")
-		expect(t, w.complete(s.SessionID, "BBBB-BBBB"), problem.AccessDenied, "")
-		expect(t, w.complete(s.SessionID, code), "", "")
+	t.Run("BI-24 two wrong codes do not end the session", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
+		expect(t, f.complete(s.SessionID, "AAAA-AAAA"), problem.AccessDenied, "")
+		expect(t, f.complete(s.SessionID, "BBBB-BBBB"), problem.AccessDenied, "")
+		expect(t, f.complete(s.SessionID, code), "", "")
 	})
-	t.Run("BI-24 guesses at the same time are counted one by one", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
+	t.Run("BI-24 concurrent guesses are all counted", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
 		var group sync.WaitGroup
 		errs := make([]error, 20)
 		for i := range errs {
 			group.Go(func() {
-				flow := consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Now: func() time.Time { return noon }})
-				errs[i] = flow.Complete(t.Context(), consent.CompleteRequest{Connection: crm, Principal: owner,
+				back := consent.NewBackChannel(consent.BackChannelConfig{Sessions: f.store, Pending: f.store, Grants: f.core, Sealer: sealer("main"), Now: func() time.Time { return noon }})
+				errs[i] = back.Complete(t.Context(), consent.CompleteRequest{Connection: crm, Principal: owner,
 					SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New("AAAA-AAAA")})
 			})
 		}
 		group.Wait()
-		told := map[problem.Code]int{}
+		codes := map[problem.Code]int{}
 		for _, err := range errs {
-			told[codeOf(err)]++
+			codes[codeOf(err)]++
 		}
-		if told[problem.AccessDenied] != 2 || told[problem.SessionExpired] != 18 {
-			t.Errorf("answers %v", told)
+		if codes[problem.AccessDenied] != 2 || codes[problem.SessionExpired] != 18 {
+			t.Errorf("codes %v", codes)
 		}
-		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "")
+		expect(t, f.complete(s.SessionID, code), problem.SessionExpired, "")
 	})
-	t.Run("BI-24 AZ-23 somebody else's guesses do not count", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
+	t.Run("BI-24 AZ-23 another principal's guesses do not count", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
 		for range 5 {
-			err := w.flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, Principal: other, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New("AAAA-AAAA")})
+			err := f.back.Complete(f.ctx, consent.CompleteRequest{Connection: crm, Principal: other, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New("AAAA-AAAA")})
 			expect(t, err, problem.AccessDenied, "another principal")
 		}
-		expect(t, w.complete(s.SessionID, code), "", "")
+		expect(t, f.complete(s.SessionID, code), "", "")
 	})
 }
 
 func TestOnce(t *testing.T) {
-	t.Run("BI-23 AZ-21 twice", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
-		expect(t, w.complete(s.SessionID, code), "", "")
-		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "completed or has ended")
-		if len(w.core.adopted) != 1 {
-			t.Errorf("%d authorizations", len(w.core.adopted))
+	t.Run("BI-23 AZ-21 a second time", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
+		expect(t, f.complete(s.SessionID, code), "", "")
+		expect(t, f.complete(s.SessionID, code), problem.SessionExpired, "completed or has ended")
+		if len(f.core.authorized) != 1 {
+			t.Errorf("%d authorizations", len(f.core.authorized))
 		}
 	})
-	t.Run("AZ-21 many at the same time", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
+	t.Run("AZ-21 concurrent completions", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
 		var group sync.WaitGroup
 		for range 16 {
 			group.Go(func() {
-				flow := consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Now: func() time.Time { return noon }})
-				_ = flow.Complete(t.Context(), consent.CompleteRequest{Connection: crm, Principal: owner, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
+				back := consent.NewBackChannel(consent.BackChannelConfig{Sessions: f.store, Pending: f.store, Grants: f.core, Sealer: sealer("main"), Now: func() time.Time { return noon }})
+				_ = back.Complete(t.Context(), consent.CompleteRequest{Connection: crm, Principal: owner, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
 			})
 		}
 		group.Wait()
-		if len(w.core.adopted) != 1 {
-			t.Errorf("%d authorizations", len(w.core.adopted))
+		if len(f.core.authorized) != 1 {
+			t.Errorf("%d authorizations", len(f.core.authorized))
 		}
 	})
-	t.Run("AZ-21 a writer does not take another's write for its own", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
-		w.tables.before = func() { expect(t, w.complete(s.SessionID, code), "", "") }
-		expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "completed or has ended")
-		if len(w.core.adopted) != 1 {
-			t.Errorf("%d authorizations", len(w.core.adopted))
+	t.Run("AZ-21 a writer does not mistake another's write for its own", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
+		f.store.before = func() { expect(t, f.complete(s.SessionID, code), "", "") }
+		expect(t, f.complete(s.SessionID, code), problem.SessionExpired, "completed or has ended")
+		if len(f.core.authorized) != 1 {
+			t.Errorf("%d authorizations", len(f.core.authorized))
 		}
 	})
-	t.Run("AZ-21 what fails before the code is sent uses nothing up", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
-		w.core.busy = problem.New(problem.RefreshInProgress, "busy")
-		expect(t, w.complete(s.SessionID, code), problem.RefreshInProgress, "busy")
-		w.core.busy = nil
-		w.tables.before = func() { w.tables.sessionsDown = tokenstore.ErrUnavailable }
-		expect(t, w.complete(s.SessionID, code), problem.StoreUnavailable, "")
-		w.tables.sessionsDown = nil
-		expect(t, w.complete(s.SessionID, code), "", "")
+	t.Run("AZ-21 a failure before the code is sent does not end the session", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
+		f.core.busy = problem.New(problem.RefreshInProgress, "busy")
+		expect(t, f.complete(s.SessionID, code), problem.RefreshInProgress, "busy")
+		f.core.busy = nil
+		f.store.before = func() { f.store.sessionsDown = tokenstore.ErrUnavailable }
+		expect(t, f.complete(s.SessionID, code), problem.StoreUnavailable, "")
+		f.store.sessionsDown = nil
+		expect(t, f.complete(s.SessionID, code), "", "")
 	})
-	t.Run("FI-44 FI-46 what fails afterwards needs a new start", func(t *testing.T) {
-		w := newWorld()
+	t.Run("FI-44 FI-46 a failure afterwards needs a new consent", func(t *testing.T) {
+		f := newFixture()
 		for refusal, told := range map[*problem.Error]string{
 			problem.New(problem.AuthorizationRequired, "the code has expired; start again"): "the code has expired; start again",
 			problem.New(problem.ProviderTimeout, "no answer in time"):                       "no answer in time; the code has been used; start a new consent",
 		} {
-			s, code := w.received(t)
-			w.core.refuses = refusal
-			err := w.complete(s.SessionID, code)
+			s, code := f.received(t)
+			f.core.refuses = refusal
+			err := f.complete(s.SessionID, code)
 			if p := problem.Of(err); p.Code != refusal.Code || p.Detail != told {
 				t.Errorf("error %v", err)
 			}
-			expect(t, w.complete(s.SessionID, code), problem.SessionExpired, "")
+			expect(t, f.complete(s.SessionID, code), problem.SessionExpired, "")
 		}
 	})
-	t.Run("AZ-20 nothing of use is left behind", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
-		expect(t, w.complete(s.SessionID, code), "", "")
-		text := string(w.tables.sessions[hash(s.SessionID)].Text)
+	t.Run("AZ-20 the record of an ended session has no secrets", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
+		expect(t, f.complete(s.SessionID, code), "", "")
+		text := string(f.store.sessions[hash(s.SessionID)].Text)
 		for _, member := range []string{"keepsake", "answer\"", "key", "hand", "departed"} {
 			if strings.Contains(text, `"`+member) {
 				t.Errorf("the record still has %s", member)
@@ -286,8 +286,8 @@ func TestOnce(t *testing.T) {
 	})
 }
 
-// TestAltered: who can write sessions, as the public side can, cannot move one
-// to another principal or client.
+// TestAltered: a writer of sessions, as the front channel is, cannot move one to
+// another principal or client.
 func TestAltered(t *testing.T) {
 	for name, edit := range map[string][2]string{
 		"AZ-52 another principal":       {"AROAOWNER", "AROASPY"},
@@ -296,55 +296,55 @@ func TestAltered(t *testing.T) {
 		"AZ-52 another principal's ARN": {"role/app", "role/spy"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld()
-			s, code := w.received(t)
-			record := w.tables.sessions[hash(s.SessionID)]
+			f := newFixture()
+			s, code := f.received(t)
+			record := f.store.sessions[hash(s.SessionID)]
 			record.Text = []byte(strings.Replace(string(record.Text), edit[0], edit[1], 1))
-			if string(record.Text) == string(w.tables.sessions[hash(s.SessionID)].Text) {
+			if string(record.Text) == string(f.store.sessions[hash(s.SessionID)].Text) {
 				t.Fatal("nothing was altered")
 			}
-			w.tables.sessions[hash(s.SessionID)] = record
+			f.store.sessions[hash(s.SessionID)] = record
 			p := owner
 			if edit[1] == "AROASPY" {
 				p = other
 			}
-			err := w.flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, Principal: p, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
+			err := f.back.Complete(f.ctx, consent.CompleteRequest{Connection: crm, Principal: p, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
 			expect(t, err, problem.SessionExpired, "cannot be decrypted")
-			if len(w.core.adopted) > 0 || !strings.Contains(w.line(), "session_corrupt") {
-				t.Error("it was adopted, or nothing says what happened")
+			if len(f.core.authorized) > 0 || !strings.Contains(f.line(), "session_corrupt") {
+				t.Error("a code was exchanged, or there is no warning")
 			}
 		})
 	}
-	t.Run("AZ-52 the answer to another session", func(t *testing.T) {
-		w := newWorld()
-		one, code := w.received(t)
-		two, _ := w.received(t)
-		swap := w.tables.sessions[hash(two.SessionID)]
+	t.Run("AZ-52 the response to another session", func(t *testing.T) {
+		f := newFixture()
+		one, code := f.received(t)
+		two, _ := f.received(t)
+		swap := f.store.sessions[hash(two.SessionID)]
 		swap.ID = hash(one.SessionID)
-		w.tables.sessions[swap.ID] = swap
-		expect(t, w.complete(one.SessionID, code), problem.SessionExpired, "cannot be decrypted")
+		f.store.sessions[swap.ID] = swap
+		expect(t, f.complete(one.SessionID, code), problem.SessionExpired, "cannot be decrypted")
 	})
-	t.Run("FI-36 a keyset that cannot be had is no damage", func(t *testing.T) {
-		w := newWorld()
-		s, code := w.received(t)
-		before := w.tables.text()
-		flow := consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: noSealer{}, Now: func() time.Time { return noon }})
-		err := flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, Principal: owner, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
+	t.Run("FI-36 an unavailable keyset is not corruption", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
+		before := f.store.text()
+		back := consent.NewBackChannel(consent.BackChannelConfig{Sessions: f.store, Pending: f.store, Grants: f.core, Sealer: noSealer{}, Now: func() time.Time { return noon }})
+		err := back.Complete(f.ctx, consent.CompleteRequest{Connection: crm, Principal: owner, SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(code)})
 		expect(t, err, problem.StoreUnavailable, "keyset")
-		if w.tables.text() != before || strings.Contains(w.line(), "session_corrupt") {
-			t.Error("it was taken for damage")
+		if f.store.text() != before || strings.Contains(f.line(), "session_corrupt") {
+			t.Error("it was treated as corruption")
 		}
-		_, err = flow.Start(w.ctx, consent.StartRequest{Connection: crm, Principal: owner, BaseURL: base})
+		_, err = back.Start(f.ctx, consent.StartRequest{Connection: crm, Principal: owner, BaseURL: base})
 		expect(t, err, problem.StoreUnavailable, "keyset")
 		if err := errors.Unwrap(err); err == nil {
-			t.Error("the log is not told why")
+			t.Error("the error has no cause for the log")
 		}
-		waiting := w.start(t)
-		csrf := csrfOf(t, w, waiting.SessionID)
-		door := consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: w.tables, Sealer: noSealer{}, Now: func() time.Time { return noon }})
-		_, err = door.Show(w.ctx, waiting.SessionID)
+		waiting := f.start(t)
+		csrf := csrfOf(t, f, waiting.SessionID)
+		front := consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: f.store, Sealer: noSealer{}, Now: func() time.Time { return noon }})
+		_, err = front.Show(f.ctx, waiting.SessionID)
 		expect(t, err, problem.StoreUnavailable, "keyset")
-		_, err = door.Continue(w.ctx, consent.ContinueRequest{SessionID: waiting.SessionID, CSRF: csrf})
+		_, err = front.Continue(f.ctx, consent.ContinueRequest{SessionID: waiting.SessionID, CSRF: csrf})
 		expect(t, err, problem.StoreUnavailable, "keyset")
 	})
 }

@@ -38,9 +38,9 @@ const (
 	theCode   = "c4n4ry-code-SplxlOBeZQQYbYS6WxSbIA"
 )
 
-// tables keeps sessions and notes as a store does: conditional on the version,
-// and taking a text that stands already for its own lost write.
-type tables struct {
+// store implements conditional writes of sessions and documents. As in a real
+// store, a write whose text is already at the next version succeeds.
+type store struct {
 	mu       sync.Mutex
 	sessions map[string]tokenstore.Session
 	notes    map[string]tokenstore.Document
@@ -49,7 +49,7 @@ type tables struct {
 	before             func()
 }
 
-func (t *tables) Session(_ context.Context, id string) (tokenstore.Session, error) {
+func (t *store) Session(_ context.Context, id string) (tokenstore.Session, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s, ok := t.sessions[id]
@@ -59,7 +59,7 @@ func (t *tables) Session(_ context.Context, id string) (tokenstore.Session, erro
 	return s, errors.Join(t.down, t.sessionsDown)
 }
 
-func (t *tables) WriteSession(_ context.Context, s tokenstore.Session) (tokenstore.Session, error) {
+func (t *store) WriteSession(_ context.Context, s tokenstore.Session) (tokenstore.Session, error) {
 	if before := t.before; before != nil {
 		t.before = nil
 		before()
@@ -69,19 +69,19 @@ func (t *tables) WriteSession(_ context.Context, s tokenstore.Session) (tokensto
 	if err := errors.Join(t.down, t.sessionsDown); err != nil {
 		return tokenstore.Session{}, err
 	}
-	stands := t.sessions[s.ID]
-	if stands.Version == s.Version+1 && string(stands.Text) == string(s.Text) {
-		return stands, nil
+	stored := t.sessions[s.ID]
+	if stored.Version == s.Version+1 && string(stored.Text) == string(s.Text) {
+		return stored, nil
 	}
-	if stands.Version != s.Version {
-		return stands, tokenstore.ErrSuperseded
+	if stored.Version != s.Version {
+		return stored, tokenstore.ErrSuperseded
 	}
 	s.Version++
 	t.sessions[s.ID] = s
 	return s, nil
 }
 
-func (t *tables) ReadDocument(_ context.Context, name string) (tokenstore.Document, error) {
+func (t *store) ReadDocument(_ context.Context, name string) (tokenstore.Document, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.notes[name]
@@ -89,7 +89,7 @@ func (t *tables) ReadDocument(_ context.Context, name string) (tokenstore.Docume
 	return n, t.down
 }
 
-func (t *tables) WriteDocument(_ context.Context, n tokenstore.Document) (tokenstore.Document, error) {
+func (t *store) WriteDocument(_ context.Context, n tokenstore.Document) (tokenstore.Document, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.down != nil {
@@ -104,7 +104,7 @@ func (t *tables) WriteDocument(_ context.Context, n tokenstore.Document) (tokens
 }
 
 // text is all that is stored, as it is stored.
-func (t *tables) text() string {
+func (t *store) text() string {
 	var b strings.Builder
 	for _, id := range slices.Sorted(maps.Keys(t.sessions)) {
 		b.WriteString(id + " " + string(t.sessions[id].Text) + "\n")
@@ -115,11 +115,11 @@ func (t *tables) text() string {
 	return b.String()
 }
 
-// core stands in for the core: it knows declarations, and records adoptions.
+// core is a fake core: it has declarations, and records authorizations.
 type core struct {
 	mu          sync.Mutex
 	connections map[connection.Name]connection.Connection
-	adopted     []vending.Authorization
+	authorized  []vending.Authorization
 	// busy fails before the session is consumed, refuses after.
 	busy, refuses error
 }
@@ -132,7 +132,7 @@ func (c *core) Delegated(_ context.Context, r vending.Request) (connection.Conne
 	case conn.Callers.Allows(r.Caller, conn.Scope, string(r.Subject)) != nil:
 		return connection.Connection{}, problem.New(problem.AccessDenied, "not for this caller")
 	case conn.GrantType != connection.AuthorizationCode:
-		return connection.Connection{}, problem.New(problem.InvalidRequest, "acts for itself")
+		return connection.Connection{}, problem.New(problem.InvalidRequest, "uses client_credentials")
 	}
 	return conn, nil
 }
@@ -147,34 +147,34 @@ func (c *core) Authorize(ctx context.Context, a vending.Authorization) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a.Consume = nil
-	c.adopted = append(c.adopted, a)
+	c.authorized = append(c.authorized, a)
 	return c.refuses
 }
 
-// world is both sides of one deployment.
-type world struct {
-	now    time.Time
-	tables *tables
-	core   *core
-	flow   *consent.BackChannel
-	door   *consent.FrontChannel
-	ctx    context.Context
-	entry  *audit.Entry
+// fixture is both sides of one deployment.
+type fixture struct {
+	now   time.Time
+	store *store
+	core  *core
+	back  *consent.BackChannel
+	front *consent.FrontChannel
+	ctx   context.Context
+	entry *audit.Entry
 }
 
-func newWorld() *world {
-	w := &world{now: noon, entry: new(audit.Entry),
-		tables: &tables{sessions: map[string]tokenstore.Session{}, notes: map[string]tokenstore.Document{}},
-		core:   &core{connections: map[connection.Name]connection.Connection{}}}
-	w.ctx = audit.With(context.Background(), w.entry)
+func newFixture() *fixture {
+	f := &fixture{now: noon, entry: new(audit.Entry),
+		store: &store{sessions: map[string]tokenstore.Session{}, notes: map[string]tokenstore.Document{}},
+		core:  &core{connections: map[connection.Name]connection.Connection{}}}
+	f.ctx = audit.With(context.Background(), f.entry)
 	for _, name := range []connection.Name{crm, "erp"} {
-		w.core.connections[name] = declared(name)
+		f.core.connections[name] = declared(name)
 	}
 	random := rand.NewChaCha8([32]byte{1})
-	now := func() time.Time { return w.now }
-	w.flow = consent.NewBackChannel(consent.BackChannelConfig{Sessions: w.tables, Pending: w.tables, Grants: w.core, Sealer: sealer("main"), Now: now, Rand: random})
-	w.door = consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: w.tables, Sealer: sealer("door"), Now: now, Rand: random})
-	return w
+	now := func() time.Time { return f.now }
+	f.back = consent.NewBackChannel(consent.BackChannelConfig{Sessions: f.store, Pending: f.store, Grants: f.core, Sealer: sealer("main"), Now: now, Rand: random})
+	f.front = consent.NewFrontChannel(consent.FrontChannelConfig{Sessions: f.store, Sealer: sealer("page"), Now: now, Rand: random})
+	return f
 }
 
 func declared(name connection.Name) connection.Connection {
@@ -193,15 +193,15 @@ func sealer(name string) *seal.Sealer {
 }
 
 // change alters the declaration of crm.
-func (w *world) change(alter func(*connection.Connection)) {
-	conn := w.core.connections[crm]
+func (f *fixture) change(alter func(*connection.Connection)) {
+	conn := f.core.connections[crm]
 	alter(&conn)
-	w.core.connections[crm] = conn
+	f.core.connections[crm] = conn
 }
 
-func (w *world) start(t testing.TB) consent.Started {
+func (f *fixture) start(t testing.TB) consent.Started {
 	t.Helper()
-	s, err := w.flow.Start(w.ctx, consent.StartRequest{Connection: crm, Principal: owner, BaseURL: base})
+	s, err := f.back.Start(f.ctx, consent.StartRequest{Connection: crm, Principal: owner, BaseURL: base})
 	if err != nil {
 		t.Fatalf("start: %v", err)
 	}
@@ -216,13 +216,13 @@ type browser struct {
 	address *url.URL
 }
 
-func (w *world) leave(t testing.TB, sessionID string) browser {
+func (f *fixture) redirect(t testing.TB, sessionID string) browser {
 	t.Helper()
-	page, err := w.door.Show(w.ctx, sessionID)
+	page, err := f.front.Show(f.ctx, sessionID)
 	if err != nil {
 		t.Fatalf("show: %v", err)
 	}
-	d, err := w.door.Continue(w.ctx, consent.ContinueRequest{SessionID: sessionID, CSRF: page.CSRF})
+	d, err := f.front.Continue(f.ctx, consent.ContinueRequest{SessionID: sessionID, CSRF: page.CSRF})
 	if err != nil {
 		t.Fatalf("continue: %v", err)
 	}
@@ -234,37 +234,37 @@ func (w *world) leave(t testing.TB, sessionID string) browser {
 }
 
 // arrive is the browser at the callback of crm.
-func (w *world) arrive(b browser, query url.Values) (consent.CallbackResult, error) {
-	return w.door.Receive(w.ctx, consent.CallbackRequest{Connection: crm, RawQuery: query.Encode(), Cookies: b.cookies})
+func (f *fixture) callback(b browser, query url.Values) (consent.CallbackResult, error) {
+	return f.front.Receive(f.ctx, consent.CallbackRequest{Connection: crm, RawQuery: query.Encode(), Cookies: b.cookies})
 }
 
-func answer(state string) url.Values { return url.Values{"code": {theCode}, "state": {state}} }
+func response(state string) url.Values { return url.Values{"code": {theCode}, "state": {state}} }
 
 // received is a session whose browser came back, and its confirmation code.
-func (w *world) received(t testing.TB) (consent.Started, string) {
+func (f *fixture) received(t testing.TB) (consent.Started, string) {
 	t.Helper()
-	s := w.start(t)
-	b := w.leave(t, s.SessionID)
-	receipt, err := w.arrive(b, answer(b.state))
+	s := f.start(t)
+	b := f.redirect(t, s.SessionID)
+	result, err := f.callback(b, response(b.state))
 	if err != nil {
 		t.Fatalf("receive: %v", err)
 	}
-	return s, receipt.ConfirmationCode.Reveal()
+	return s, result.ConfirmationCode.Reveal()
 }
 
-func (w *world) complete(sessionID, code string) error {
-	return w.flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, Principal: owner,
+func (f *fixture) complete(sessionID, code string) error {
+	return f.back.Complete(f.ctx, consent.CompleteRequest{Connection: crm, Principal: owner,
 		SessionID: redact.New(sessionID), ConfirmationCode: redact.New(code)})
 }
 
-func (w *world) byHand(address string) error {
-	return w.flow.Complete(w.ctx, consent.CompleteRequest{Connection: crm, Principal: owner, RedirectURL: redact.New(address)})
+func (f *fixture) completeManually(address string) error {
+	return f.back.Complete(f.ctx, consent.CompleteRequest{Connection: crm, Principal: owner, RedirectURL: redact.New(address)})
 }
 
-// line is the audit line as it stands.
-func (w *world) line() string {
+// line is the current audit line.
+func (f *fixture) line() string {
 	var out bytes.Buffer
-	audit.NewWriter(audit.Config{Output: &out, Now: func() time.Time { return w.now }}).Write(w.entry)
+	audit.NewWriter(audit.Config{Output: &out, Now: func() time.Time { return f.now }}).Write(f.entry)
 	return out.String()
 }
 
@@ -298,7 +298,7 @@ func codeOf(err error) problem.Code {
 	return p.Code
 }
 
-// expect fails the test unless err has the code and its detail the words.
+// expect fails the test unless err has the code and its detail contains words.
 func expect(t testing.TB, err error, code problem.Code, words string) {
 	t.Helper()
 	if codeOf(err) != code || (code != "" && !strings.Contains(err.Error(), words)) {

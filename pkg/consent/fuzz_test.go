@@ -8,45 +8,45 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// FuzzReceive lets anybody knock with anything: without the cookie of the
-// browser that left, nothing gets in and nothing changes.
+// FuzzReceive sends arbitrary callbacks: without the cookie of the redirect, none
+// is accepted and nothing changes.
 func FuzzReceive(f *testing.F) {
-	w := newWorld()
-	s := w.start(f)
-	b := w.leave(f, s.SessionID)
-	f.Add("crm", answer(b.state).Encode(), "")
-	f.Add("erp", answer(b.state).Encode(), ownCookie+"=x; "+ownCookie)
-	f.Add("crm", answer(parseState(s)).Encode(), ownCookie+"=")
+	fx := newFixture()
+	s := fx.start(f)
+	b := fx.redirect(f, s.SessionID)
+	f.Add("crm", response(b.state).Encode(), "")
+	f.Add("erp", response(b.state).Encode(), ownCookie+"=x; "+ownCookie)
+	f.Add("crm", response(manualState(s)).Encode(), ownCookie+"=")
 	f.Add("crm", "error=access_denied&state="+b.state, "a=b;;="+ownCookie)
 	f.Add("crm", "state=.&code=%", ";")
-	before := w.tables.text()
+	before := fx.store.text()
 	f.Fuzz(func(t *testing.T, name, query, cookies string) {
-		_, err := w.door.Receive(t.Context(), consent.CallbackRequest{Connection: connection.Name(name), RawQuery: query, Cookies: []string{cookies}})
+		_, err := fx.front.Receive(t.Context(), consent.CallbackRequest{Connection: connection.Name(name), RawQuery: query, Cookies: []string{cookies}})
 		if code := codeOf(err); code != problem.InvalidRequest && code != problem.SessionExpired {
 			t.Errorf("error %v", err)
 		}
-		if w.tables.text() != before {
+		if fx.store.text() != before {
 			t.Error("a session has changed")
 		}
 	})
 }
 
-// FuzzClaim hands in any address as the one at which a browser ended.
-func FuzzClaim(f *testing.F) {
-	w := newWorld()
-	s := w.start(f)
-	b := w.leave(f, s.SessionID)
-	f.Add(base + "/callback/crm?" + answer(b.state).Encode())
-	f.Add("https://evil.example.com/?" + answer(parseState(s)).Encode())
+// FuzzCompletion completes manually with arbitrary addresses.
+func FuzzCompletion(f *testing.F) {
+	fx := newFixture()
+	s := fx.start(f)
+	b := fx.redirect(f, s.SessionID)
+	f.Add(base + "/callback/crm?" + response(b.state).Encode())
+	f.Add("https://evil.example.com/?" + response(manualState(s)).Encode())
 	f.Add("?#")
-	f.Add("https://[::1/callback/crm?code=c&state=" + parseState(s))
-	before := w.tables.text()
+	f.Add("https://[::1/callback/crm?code=c&state=" + manualState(s))
+	before := fx.store.text()
 	f.Fuzz(func(t *testing.T, address string) {
-		err := w.byHand(address)
+		err := fx.completeManually(address)
 		if code := codeOf(err); code != problem.InvalidRequest && code != problem.SessionExpired {
 			t.Errorf("error %v", err)
 		}
-		if len(w.core.adopted) > 0 || w.tables.text() != before {
+		if len(fx.core.authorized) > 0 || fx.store.text() != before {
 			t.Error("a session has changed")
 		}
 	})

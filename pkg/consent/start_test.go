@@ -14,9 +14,9 @@ import (
 )
 
 func TestStart(t *testing.T) {
-	w := newWorld()
-	s := w.start(t)
-	t.Run("OC-06 OC-07 the authorization request for consent by hand", func(t *testing.T) {
+	f := newFixture()
+	s := f.start(t)
+	t.Run("OC-06 OC-07 the authorization request for a manual completion", func(t *testing.T) {
 		q := parse(t, s.AuthorizationURL).Query()
 		state, challenge := q.Get("state"), q.Get("code_challenge")
 		q.Del("state")
@@ -33,20 +33,20 @@ func TestStart(t *testing.T) {
 			t.Error("the state is not the session's key with 128 random bits or more")
 		}
 	})
-	t.Run("AZ-20 the session's id has 128 random bits or more, and its page is ours", func(t *testing.T) {
+	t.Run("AZ-20 the session id has at least 128 random bits", func(t *testing.T) {
 		if len(s.SessionID) < 26 || s.ConsentURL != base+"/consent/"+s.SessionID || s.ExpiresIn != 10*time.Minute {
 			t.Errorf("started %+v", s)
 		}
 	})
 	t.Run("AZ-20 two starts share nothing", func(t *testing.T) {
-		again := w.start(t)
+		again := f.start(t)
 		one, two := parse(t, s.AuthorizationURL).Query(), parse(t, again.AuthorizationURL).Query()
 		if again.SessionID == s.SessionID || one.Get("state") == two.Get("state") || one.Get("code_challenge") == two.Get("code_challenge") {
-			t.Error("a word is used twice")
+			t.Error("a random value is used twice")
 		}
 	})
-	t.Run("AZ-20 the store may sweep it when it is over", func(t *testing.T) {
-		at := w.tables.sessions[hash(s.SessionID)].DeleteAfter
+	t.Run("AZ-20 the store deletes it when it is over", func(t *testing.T) {
+		at := f.store.sessions[hash(s.SessionID)].DeleteAfter
 		if at.Before(noon.Add(10*time.Minute)) || at.After(noon.Add(2*time.Hour)) {
 			t.Errorf("sweep at %v", at)
 		}
@@ -55,31 +55,31 @@ func TestStart(t *testing.T) {
 
 func TestStartVariants(t *testing.T) {
 	t.Run("OC-06 without PKCE only where it is declared, with a warning", func(t *testing.T) {
-		w := newWorld()
-		if w.start(t); strings.Contains(w.line(), "pkce_off") {
+		f := newFixture()
+		if f.start(t); strings.Contains(f.line(), "pkce_off") {
 			t.Error("warned although PKCE is on")
 		}
-		w.change(func(c *connection.Connection) { c.PKCE = false })
-		s := w.start(t)
+		f.change(func(c *connection.Connection) { c.PKCE = false })
+		s := f.start(t)
 		if q := parse(t, s.AuthorizationURL).Query(); q.Has("code_challenge") || q.Has("code_challenge_method") {
 			t.Error("a challenge is sent")
 		}
-		if !strings.Contains(w.line(), "pkce_off") {
+		if !strings.Contains(f.line(), "pkce_off") {
 			t.Error("no warning in the audit line")
 		}
 	})
 	t.Run("OC-09 the redirect URI is the connection's own", func(t *testing.T) {
-		w := newWorld()
-		s, err := w.flow.Start(w.ctx, consent.StartRequest{Connection: "erp", Principal: owner, BaseURL: base})
+		f := newFixture()
+		s, err := f.back.Start(f.ctx, consent.StartRequest{Connection: "erp", Principal: owner, BaseURL: base})
 		if got := parse(t, s.AuthorizationURL).Query().Get("redirect_uri"); err != nil || got != base+"/callback/erp" {
 			t.Errorf("redirect URI %s, %v", got, err)
 		}
 	})
 	t.Run("OC-02 a declared redirect URI goes out as it is", func(t *testing.T) {
-		w := newWorld()
+		f := newFixture()
 		const declared = "https://Apps.example.com/Cb%2fx?a=b"
-		w.change(func(c *connection.Connection) { c.RedirectURI = declared })
-		if got := parse(t, w.start(t).AuthorizationURL).Query().Get("redirect_uri"); got != declared {
+		f.change(func(c *connection.Connection) { c.RedirectURI = declared })
+		if got := parse(t, f.start(t).AuthorizationURL).Query().Get("redirect_uri"); got != declared {
 			t.Errorf("redirect URI %s", got)
 		}
 	})
@@ -88,34 +88,34 @@ func TestStartVariants(t *testing.T) {
 func TestStartRefused(t *testing.T) {
 	tests := []struct {
 		name   string
-		change func(*world, *consent.StartRequest)
+		change func(*fixture, *consent.StartRequest)
 		code   problem.Code
 	}{
-		{"BI-22 a connection that acts for itself", func(w *world, _ *consent.StartRequest) {
-			w.change(func(c *connection.Connection) { c.GrantType = connection.ClientCredentials })
+		{"BI-22 a client_credentials connection", func(f *fixture, _ *consent.StartRequest) {
+			f.change(func(c *connection.Connection) { c.GrantType = connection.ClientCredentials })
 		}, problem.InvalidRequest},
-		{"BI-22 a connection that is none", func(_ *world, r *consent.StartRequest) { r.Connection = "nothing" }, problem.ConnectionNotFound},
-		{"AZ-05 nobody", func(_ *world, r *consent.StartRequest) { r.Principal = consent.Principal{} }, problem.AccessDenied},
-		{"AZ-05 an ARN without an id", func(_ *world, r *consent.StartRequest) { r.Principal.UniqueID = "" }, problem.AccessDenied},
-		{"AZ-05 a session without a role", func(_ *world, r *consent.StartRequest) { r.Principal.UniqueID = ":one" }, problem.AccessDenied},
-		{"AZ-31 a caller that the declaration does not let in", func(w *world, _ *consent.StartRequest) {
-			w.change(func(c *connection.Connection) {
+		{"BI-22 an unknown connection", func(_ *fixture, r *consent.StartRequest) { r.Connection = "nothing" }, problem.ConnectionNotFound},
+		{"AZ-05 no identity", func(_ *fixture, r *consent.StartRequest) { r.Principal = consent.Principal{} }, problem.AccessDenied},
+		{"AZ-05 an ARN without an id", func(_ *fixture, r *consent.StartRequest) { r.Principal.UniqueID = "" }, problem.AccessDenied},
+		{"AZ-05 a session without a role", func(_ *fixture, r *consent.StartRequest) { r.Principal.UniqueID = ":one" }, problem.AccessDenied},
+		{"AZ-31 a caller that the declaration does not allow", func(f *fixture, _ *consent.StartRequest) {
+			f.change(func(c *connection.Connection) {
 				c.Callers = connection.Callers{{Principal: "arn:aws:iam::111122223333:role/else"}}
 			})
 		}, problem.AccessDenied},
-		{"AZ-42 an endpoint that states a parameter of ours", func(w *world, _ *consent.StartRequest) {
-			w.change(func(c *connection.Connection) { c.AuthorizationURL += "&state=mine" })
+		{"AZ-42 an endpoint that already has a reserved parameter", func(f *fixture, _ *consent.StartRequest) {
+			f.change(func(c *connection.Connection) { c.AuthorizationURL += "&state=mine" })
 		}, problem.ConnectionMisconfigured},
-		{"FI-27 a table that is down", func(w *world, _ *consent.StartRequest) { w.tables.down = tokenstore.ErrUnavailable }, problem.StoreUnavailable},
+		{"FI-27 a table that is down", func(f *fixture, _ *consent.StartRequest) { f.store.down = tokenstore.ErrUnavailable }, problem.StoreUnavailable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld()
+			f := newFixture()
 			r := consent.StartRequest{Connection: crm, Principal: owner, BaseURL: base}
-			tt.change(w, &r)
-			s, err := w.flow.Start(w.ctx, r)
+			tt.change(f, &r)
+			s, err := f.back.Start(f.ctx, r)
 			expect(t, err, tt.code, "")
-			if len(w.tables.sessions) > 0 || s != (consent.Started{}) {
+			if len(f.store.sessions) > 0 || s != (consent.Started{}) {
 				t.Error("a session was started")
 			}
 		})
@@ -123,77 +123,77 @@ func TestStartRefused(t *testing.T) {
 }
 
 func TestPending(t *testing.T) {
-	full := func(t *testing.T) (*world, []consent.Started) {
-		w := newWorld()
+	full := func(t *testing.T) (*fixture, []consent.Started) {
+		f := newFixture()
 		var all []consent.Started
 		for range 20 {
-			all = append(all, w.start(t))
+			all = append(all, f.start(t))
 		}
-		return w, all
+		return f, all
 	}
-	start := func(w *world, p consent.Principal) error {
-		_, err := w.flow.Start(w.ctx, consent.StartRequest{Connection: crm, Principal: p, BaseURL: base})
+	start := func(f *fixture, p consent.Principal) error {
+		_, err := f.back.Start(f.ctx, consent.StartRequest{Connection: crm, Principal: p, BaseURL: base})
 		return err
 	}
-	t.Run("AZ-31 the 21st waits for the first to expire", func(t *testing.T) {
-		w, _ := full(t)
-		w.now = noon.Add(4 * time.Minute)
-		err := start(w, owner)
+	t.Run("AZ-31 the 21st has to wait until the first expires", func(t *testing.T) {
+		f, _ := full(t)
+		f.now = noon.Add(4 * time.Minute)
+		err := start(f, owner)
 		expect(t, err, problem.RateLimited, "20 pending consent sessions")
 		if p := problem.Of(err); p.RetryAfter != 6*time.Minute {
 			t.Errorf("retry after %v", p.RetryAfter)
 		}
-		w.now = noon.Add(10 * time.Minute)
-		expect(t, start(w, owner), "", "")
+		f.now = noon.Add(10 * time.Minute)
+		expect(t, start(f, owner), "", "")
 	})
 	t.Run("AZ-06 AZ-31 another session name is the same principal", func(t *testing.T) {
-		w, _ := full(t)
-		expect(t, start(w, consent.Principal{ARN: owner.ARN, UniqueID: "AROAOWNER:two"}), problem.RateLimited, "")
-		expect(t, start(w, other), "", "")
+		f, _ := full(t)
+		expect(t, start(f, consent.Principal{ARN: owner.ARN, UniqueID: "AROAOWNER:two"}), problem.RateLimited, "")
+		expect(t, start(f, other), "", "")
 	})
-	t.Run("AZ-06 AZ-31 federated users of one account are several", func(t *testing.T) {
-		w, _ := full(t)
+	t.Run("AZ-06 AZ-31 federated users of one account are separate", func(t *testing.T) {
+		f, _ := full(t)
 		for range 20 {
-			expect(t, start(w, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:ann"}), "", "")
+			expect(t, start(f, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:ann"}), "", "")
 		}
-		expect(t, start(w, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:ann"}), problem.RateLimited, "")
-		expect(t, start(w, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:bob"}), "", "")
+		expect(t, start(f, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:ann"}), problem.RateLimited, "")
+		expect(t, start(f, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:bob"}), "", "")
 	})
-	t.Run("AZ-31 who completes has room again", func(t *testing.T) {
-		w, all := full(t)
-		b := w.leave(t, all[3].SessionID)
-		receipt, err := w.arrive(b, answer(b.state))
+	t.Run("AZ-31 a completed session makes room", func(t *testing.T) {
+		f, all := full(t)
+		b := f.redirect(t, all[3].SessionID)
+		result, err := f.callback(b, response(b.state))
 		expect(t, err, "", "")
-		expect(t, w.complete(all[3].SessionID, receipt.ConfirmationCode.Reveal()), "", "")
-		expect(t, start(w, owner), "", "")
-		expect(t, start(w, owner), problem.RateLimited, "")
+		expect(t, f.complete(all[3].SessionID, result.ConfirmationCode.Reveal()), "", "")
+		expect(t, start(f, owner), "", "")
+		expect(t, start(f, owner), problem.RateLimited, "")
 	})
-	t.Run("AZ-31 a start that fails takes no room", func(t *testing.T) {
-		w := newWorld()
-		w.tables.sessionsDown = tokenstore.ErrUnavailable
+	t.Run("AZ-31 a failed start is not counted", func(t *testing.T) {
+		f := newFixture()
+		f.store.sessionsDown = tokenstore.ErrUnavailable
 		for range 30 {
-			expect(t, start(w, owner), problem.StoreUnavailable, "")
+			expect(t, start(f, owner), problem.StoreUnavailable, "")
 		}
-		w.tables.sessionsDown = nil
-		expect(t, start(w, owner), "", "")
+		f.store.sessionsDown = nil
+		expect(t, start(f, owner), "", "")
 	})
-	t.Run("AZ-31 what a clock far ahead wrote does not count", func(t *testing.T) {
-		w, _ := full(t)
-		w.now = noon.Add(-time.Hour)
-		expect(t, start(w, owner), "", "")
+	t.Run("AZ-31 entries of a clock far ahead are ignored", func(t *testing.T) {
+		f, _ := full(t)
+		f.now = noon.Add(-time.Hour)
+		expect(t, start(f, owner), "", "")
 	})
-	t.Run("AZ-31 a roster that cannot be read stops, one that makes no sense does not", func(t *testing.T) {
-		w := newWorld()
-		w.start(t)
-		for name, n := range w.tables.notes {
+	t.Run("AZ-31 an unavailable document refuses, a corrupt one does not", func(t *testing.T) {
+		f := newFixture()
+		f.start(t)
+		for name, n := range f.store.notes {
 			n.Text = []byte("{")
-			w.tables.notes[name] = n
+			f.store.notes[name] = n
 		}
-		expect(t, start(w, owner), "", "")
-		if !strings.Contains(w.line(), "consent_roster_corrupt") {
-			t.Error("nothing says so")
+		expect(t, start(f, owner), "", "")
+		if !strings.Contains(f.line(), "consent_roster_corrupt") {
+			t.Error("there is no warning")
 		}
-		w.tables.down = tokenstore.ErrUnavailable
-		expect(t, start(w, owner), problem.StoreUnavailable, "list of pending")
+		f.store.down = tokenstore.ErrUnavailable
+		expect(t, start(f, owner), problem.StoreUnavailable, "list of pending")
 	})
 }
