@@ -2,8 +2,8 @@ package audit
 
 import "slices"
 
-// Warning names something unusual that did not fail the request. Warnings are
-// members of the audit line, and operators search for them: the values are
+// Warning names an unusual event in a request, which may succeed nevertheless.
+// Audit lines list warnings, and operators search for them, so the values are
 // fixed. [Warnings] describes each of them.
 type Warning string
 

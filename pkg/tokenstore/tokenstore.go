@@ -1,10 +1,17 @@
 // Package tokenstore defines the items in which tokens and grants are stored, and
 // the requests that read and change them.
 //
+// An item has one access token, and for a connection that a user consented to,
+// the grant with its refresh token. A process takes the item's lease before it
+// refreshes the token, so that one process at a time does. A lease may expire
+// while its owner still works. Therefore each write of a token is also fenced: it
+// names the version of the item, or the refresh token, that it is based on, and
+// fails with [ErrSuperseded] if that has changed.
+//
 // A store performs operations on single items only, and each write is
-// conditional. It does not know tokens: secret values arrive sealed. There are two
-// stores, memory and awsdynamodb. Both must pass the suite of package storetest,
-// which specifies each operation.
+// conditional. It does not interpret tokens: secret values arrive sealed. There
+// are two stores, memory and awsdynamodb. Both must pass the suite of package
+// storetest, which specifies each operation.
 package tokenstore
 
 import (
@@ -32,7 +39,8 @@ type Item struct {
 	// change with a lease, the in-use mark or a failure, nor when a commit stores
 	// the grant alone.
 	Version int64
-	// SecretIncarnation is the hash of the ARN of the secret that minted the token.
+	// SecretIncarnation is the hash of the ARN of the secret that the token was
+	// requested with. A secret that was deleted and created again has another ARN.
 	SecretIncarnation string
 	Token             SealedToken
 	Lease             Lease
@@ -156,10 +164,10 @@ type Acquire struct {
 
 // MaxLeaseEnd is the latest plausible end of another owner's lease (BI-74): a full
 // TTL ahead, plus the possible difference between clocks. Two concurrent owners
-// of a lease cost one extra token request. Two concurrent uses of a refresh token
-// may cost the grant; there, the clock of the requester may be far behind
-// (CR-10), or its request may have been delayed, without a valid lease being
-// taken over.
+// of a lease cost one extra token request, but two concurrent uses of a refresh
+// token may cost the grant. So that no valid lease is taken over there, the
+// requester's clock may be ten minutes behind (CR-10), or its request delayed by
+// as much.
 func (a Acquire) MaxLeaseEnd() time.Time {
 	skew := time.Minute
 	if a.UsesRefreshToken {
