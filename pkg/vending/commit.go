@@ -42,9 +42,9 @@ func (c *Core) commit(ctx context.Context, j refreshJob, item tokenstore.Item, o
 // keep serves from memory what could not be stored: it is valid all the same. A
 // renewal has nobody to serve, and failed.
 func (c *Core) keep(ctx context.Context, j refreshJob, e record, err error) (record, error) {
-	account := audit.From(ctx)
-	account.Warn(audit.TokenNotStored)
-	account.SetCause(err)
+	entry := audit.From(ctx)
+	entry.Warn(audit.TokenNotStored)
+	entry.SetCause(err)
 	if j.renewal {
 		c.release(ctx, e.item, e.item.Lease.Owner)
 		return record{}, rules.Unavailable(err)

@@ -20,8 +20,8 @@ type flight struct {
 	done   chan struct{}
 	record record
 	err    error
-	// account is what the refresh reports for the audit line of who began it.
-	account audit.Entry
+	// entry is what the refresh reports for the audit line of who began it.
+	entry audit.Entry
 }
 
 // busy reports whether a refresh of key is going on in this process.
@@ -44,7 +44,7 @@ func (f *flights) do(ctx context.Context, key tokenstore.Key, work func(context.
 		return record{}, false, ctx.Err()
 	case <-fl.done:
 		if led {
-			audit.From(ctx).Merge(&fl.account)
+			audit.From(ctx).Merge(&fl.entry)
 		}
 		return fl.record, led, fl.err
 	}
@@ -77,7 +77,7 @@ func (f *flights) run(ctx context.Context, key tokenstore.Key, fl *flight, work 
 	}()
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	fl.record, fl.err = work(audit.With(ctx, &fl.account))
+	fl.record, fl.err = work(audit.With(ctx, &fl.entry))
 }
 
 // detach keeps the values and the deadline of ctx, and drops its cancellation.

@@ -152,11 +152,11 @@ func TestGrantProofUnsaved(t *testing.T) {
 		d, core := unsaved(t)
 		before := d.grantOf(user()).Grant.Fingerprint
 		d.store.refuse("commit", false)
-		ctx, account := audited(t)
+		ctx, entry := audited(t)
 		if _, err := core.Vend(ctx, of("ann")); err != nil {
 			t.Fatal(err)
 		}
-		if after := d.grantOf(user()).Grant.Fingerprint; after == before || !warned(account, "refresh_token_saved_late") {
+		if after := d.grantOf(user()).Grant.Fingerprint; after == before || !warned(entry, "refresh_token_saved_late") {
 			t.Errorf("saved %v", after != before)
 		}
 	})

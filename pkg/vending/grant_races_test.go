@@ -185,8 +185,8 @@ func TestInvalidGrantIsNotBelievedUnderAnothersLease(t *testing.T) {
 		}
 		return oauth.Token{}, invalidGrant()
 	})
-	ctx, account := audited(t)
-	if _, err := core.Vend(ctx, user()); !problem.Is(err, problem.RefreshInProgress) || warned(account, "grant_ended") {
+	ctx, entry := audited(t)
+	if _, err := core.Vend(ctx, user()); !problem.Is(err, problem.RefreshInProgress) || warned(entry, "grant_ended") {
 		t.Errorf("CR-15 got %v", err)
 	}
 }
@@ -403,11 +403,11 @@ func TestImportOfWhatIsStoredCorrectsItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.ExpiresAt = d.clock.Now().Add(20 * time.Hour)
-	ctx, account := audited(t)
+	ctx, entry := audited(t)
 	if err := core.Import(ctx, i); err != nil {
 		t.Fatal(err)
 	}
-	if got := d.grantOf(user()).Grant.ExpiresAt; !got.Equal(i.ExpiresAt) || !warned(account, "grant_expires_1d") {
+	if got := d.grantOf(user()).Grant.ExpiresAt; !got.Equal(i.ExpiresAt) || !warned(entry, "grant_expires_1d") {
 		t.Errorf("CR-27 ends at %v, want %v, and a warning", got, i.ExpiresAt)
 	}
 }

@@ -130,12 +130,12 @@ func TestEndIsWarnedOf(t *testing.T) {
 			core := d.process()
 			d.consent(core, user())
 			d.clock.advance(30*24*time.Hour - c.left)
-			ctx, account := audited(t)
+			ctx, entry := audited(t)
 			if _, err := core.Vend(ctx, user()); err != nil {
 				t.Fatal(err)
 			}
 			for _, word := range []string{"grant_expires_7d", "grant_expires_1d"} {
-				if warned(account, word) != (word == c.want) {
+				if warned(entry, word) != (word == c.want) {
 					t.Errorf("warned of %s: %v", word, !(word == c.want))
 				}
 			}

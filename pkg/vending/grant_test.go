@@ -121,7 +121,7 @@ func TestGrantIsStoredBeforeItsTokenIsSeen(t *testing.T) {
 	d, core := consented(t, rotates)
 	d.clock.advance(expired)
 	d.store.refuse("commit", true)
-	ctx, account := audited(t)
+	ctx, entry := audited(t)
 	_, err := core.Vend(ctx, user())
 	if !problem.Is(err, problem.StoreUnavailable) {
 		t.Fatalf("FI-31 got %v", err)
@@ -129,7 +129,7 @@ func TestGrantIsStoredBeforeItsTokenIsSeen(t *testing.T) {
 	if n := d.store.count("commit"); n < 6 {
 		t.Errorf("CR-12 %d attempts to store the refresh token, want six", n)
 	}
-	if !warned(account, "refresh_token_unsaved") {
+	if !warned(entry, "refresh_token_unsaved") {
 		t.Error("CR-13 nobody was warned")
 	}
 	if _, err = core.Vend(t.Context(), user()); !problem.Is(err, problem.StoreUnavailable) || d.idp.calls() != 2 {

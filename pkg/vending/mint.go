@@ -84,18 +84,18 @@ func (c *Core) ask(ctx context.Context, with, conn connection.Connection, j refr
 	if err != nil {
 		return token.Issued{}, &problem.Error{Code: problem.InvalidScope, Detail: err.Error(), Cause: err}
 	}
-	account := audit.From(ctx)
-	account.SecretVersion = with.SecretVersion
+	entry := audit.From(ctx)
+	entry.SecretVersion = with.SecretVersion
 	t, err := c.minter.Token(ctx, request(with, asked, j))
 	if err != nil {
 		refusal := rules.ProviderError(err)
-		note(&account.Provider, refusal.Trace, string(rules.Code(refusal)))
-		account.Provider.Code, account.Provider.Description = refusal.Code, refusal.Description
-		account.SetCause(refusal)
+		note(&entry.Provider, refusal.Trace, string(rules.Code(refusal)))
+		entry.Provider.Code, entry.Provider.Description = refusal.Code, refusal.Description
+		entry.SetCause(refusal)
 		return token.Issued{}, refusal
 	}
-	note(&account.Provider, t.Trace, "ok")
-	account.Warn(t.Warnings...)
+	note(&entry.Provider, t.Trace, "ok")
+	entry.Warn(t.Warnings...)
 	return token.Issued{
 		RefreshToken: t.RefreshToken, RefreshExpiresAt: t.RefreshTokenExpiresAt, ConsentedBy: t.Subject,
 		Token: Token{

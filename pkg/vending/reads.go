@@ -26,7 +26,7 @@ type reading struct {
 	done    chan struct{} // closed when the rest is set
 	record  record
 	err     error
-	account audit.Entry
+	entry audit.Entry
 }
 
 // do runs work for key, or waits for whoever is running it since a moment ago.
@@ -36,7 +36,7 @@ func (r *reads) do(ctx context.Context, key tokenstore.Key, now time.Time, work 
 	rd, mine := r.join(key, now)
 	if mine {
 		r.run(ctx, key, rd, work)
-		audit.From(ctx).Merge(&rd.account)
+		audit.From(ctx).Merge(&rd.entry)
 		return rd.record, rd.err
 	}
 	select {
@@ -77,5 +77,5 @@ func (r *reads) run(ctx context.Context, key tokenstore.Key, rd *reading, work f
 	}()
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	rd.record, rd.err = work(audit.With(ctx, &rd.account))
+	rd.record, rd.err = work(audit.With(ctx, &rd.entry))
 }

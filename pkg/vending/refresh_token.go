@@ -172,8 +172,8 @@ func (c *Core) commitGrant(ctx context.Context, j refreshJob, item tokenstore.It
 	commit := tokenstore.Commit{Key: j.key, Owner: owner, Version: item.Version, SecretIncarnation: m.SecretIncarnation, Token: stored,
 		Used: !j.renewal, RenewSlot: rules.GrantSlot(j.key, j.conn, m.Token, next), Consumed: j.grant.Fingerprint, Grant: next, Now: c.clock.Now()}
 	committed, err := c.persist(ctx, pendingWrite{commit: &commit})
-	account := audit.From(ctx)
-	account.Unsaved = c.clock.Now().Sub(receivedAt)
+	entry := audit.From(ctx)
+	entry.Unsaved = c.clock.Now().Sub(receivedAt)
 	rules.WarnOfEnd(ctx, next, c.clock.Now())
 	switch {
 	case errors.Is(err, tokenstore.ErrSuperseded):
@@ -195,8 +195,8 @@ func (c *Core) commitGrant(ctx context.Context, j refreshJob, item tokenstore.It
 // discard revokes, as well as it can be done, a refresh token that came for a
 // grant which was disconnected or replaced meanwhile: nothing comes back (FI-49).
 func (c *Core) discard(ctx context.Context, j refreshJob, stands tokenstore.Item, m token.Issued) {
-	account := audit.From(ctx)
-	account.Warn(audit.RefreshSuperseded)
+	entry := audit.From(ctx)
+	entry.Warn(audit.RefreshSuperseded)
 	if !rules.SameConsent(stands.Grant, j.grant.SealedGrant) {
 		c.revokeOrphan(ctx, j.conn, m.RefreshToken)
 	}
