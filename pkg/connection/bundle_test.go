@@ -13,7 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// mixed is a bundle with a member of every fate.
+// mixed is a bundle with valid members and every kind of invalid one.
 const mixed = `{"connections":{
 	"good":` + generic + `,
 	"bad":{"provider":"oauth2","client_secret":"c4n4ry ","client_id":"id","token_url":"https://as.example.com/token"},

@@ -8,8 +8,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 )
 
-// Any text is either connections that read the same when it is written again,
-// or problems that are the same the next time.
+// Any text parses to connections that stay equal when it is written differently, or
+// to errors that stay equal when it is parsed again.
 func FuzzSecretJSON(f *testing.F) {
 	for _, seed := range []string{
 		creativeForce, delegated, agileNow, generic, mixed, "", "null", "[]", `{"connections":{"a":{}}}`, `{"connections":[]}`,
@@ -59,7 +59,7 @@ func rewrite(t *testing.T, text string) string {
 	return string(again)
 }
 
-// Whatever is declared as a member's value, the errors do not show it.
+// The errors never show the value of a member.
 func FuzzNoValueInErrors(f *testing.F) {
 	shapes := []string{`%`, `[%]`, `{"a":%}`, `[{"principal":%,"scopes":[%],"subjects":[%]}]`, `{"access_token":%,"scope":[%]}`}
 	members := []string{

@@ -18,7 +18,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
-// jwtClient is a declaration with that private key; its text is declared as it is.
+// jwtClient is a declaration with that private key, unchanged.
 func jwtClient(t *testing.T, key string) string {
 	t.Helper()
 	quoted, err := json.Marshal(key)
@@ -152,7 +152,7 @@ func TestPrivateKeyStandsAlone(t *testing.T) {
 	if _, err := parse(key); err != nil {
 		t.Errorf("without a key id: %v", err)
 	}
-	t.Run("a secret may stand beside it, and is not the connection's", func(t *testing.T) {
+	t.Run("a secret beside it is accepted and not used", func(t *testing.T) {
 		if c, err := parse(with(t, key, "client_secret", `"c4n4ry"`)); err != nil || !c.ClientSecret.IsZero() {
 			t.Errorf("secret kept: %v, %v", !c.ClientSecret.IsZero(), err)
 		}

@@ -22,7 +22,7 @@ import (
 // canary is part of each secret that the tests declare; no error may show it.
 const canary = "c4n4ry"
 
-// Declarations that the tests change one member of.
+// Declarations of which the tests change one member.
 const (
 	creativeForce = `{"provider":"creative-force","client_id":"id","client_secret":"c4n4ry"}`
 	delegated     = `{"provider":"creative-force","grant_type":"authorization_code","client_id":"id","client_secret":"c4n4ry"}`
@@ -138,7 +138,7 @@ func TestParseTakesEveryMember(t *testing.T) {
 	}
 }
 
-// One member changed each; an empty value removes it.
+// Each case changes one member; an empty value removes it.
 func TestParseAccepts(t *testing.T) {
 	secretIs := func(want string) func(connection.Connection) bool {
 		return func(c connection.Connection) bool { return c.ClientSecret.Reveal() == want }
@@ -278,8 +278,8 @@ func TestSeveralProblemsInAStableOrder(t *testing.T) {
 	}
 }
 
-// TestSpareMembers: what an operator may keep beside the member that overrules it.
-func TestSpareMembers(t *testing.T) {
+// TestUnusedMembers: members that an operator may keep beside one that overrides them.
+func TestUnusedMembers(t *testing.T) {
 	t.Run("a secret with client_auth none", func(t *testing.T) {
 		c, err := parse(with(t, generic, "client_auth", `"none"`))
 		if err != nil || !c.ClientSecret.IsZero() {

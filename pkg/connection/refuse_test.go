@@ -56,8 +56,8 @@ func TestRefusesText(t *testing.T) {
 	}
 }
 
-// One member changed each; an empty value removes it. Where names the member
-// the problem is about when that is not the one changed.
+// Each case changes one member; an empty value removes it. where is the member that
+// the error names if that is another one.
 func TestRefusesMember(t *testing.T) {
 	tests := []struct{ name, base, member, value, where, why string }{
 		{"provider missing", generic, "provider", "", "", "is missing"},
@@ -213,7 +213,7 @@ func TestRefusesReservedParameters(t *testing.T) {
 
 func TestRefusesPrincipals(t *testing.T) {
 	tests := []struct{ name, principal, why string }{
-		{"everybody", "*", "every caller of every account"},
+		{"every caller", "*", "every caller of every account"},
 		{"a part of an account", "arn:aws:iam::1111*", "not an IAM ARN"},
 		{"any account", "arn:aws:iam::*:role/c4n4ry", "wildcard inside"},
 		{"an account as such", "111122223333", "not an IAM ARN"},

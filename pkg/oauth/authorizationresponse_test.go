@@ -25,7 +25,7 @@ func show(r oauth.AuthorizationResponse) shown {
 	return shown{r.Code.Reveal(), r.State.Reveal(), r.Error, r.ErrorDescription, r.Issuer, r.Refused}
 }
 
-func TestReadRedirect(t *testing.T) {
+func TestReadAuthorizationResponse(t *testing.T) {
 	iss := "&iss=" + url.QueryEscape(issuer)
 	tests := []struct {
 		name, query string
@@ -66,7 +66,7 @@ func TestReadRedirect(t *testing.T) {
 	}
 }
 
-func TestReadRedirectRefuses(t *testing.T) {
+func TestReadAuthorizationResponseRefuses(t *testing.T) {
 	tests := []struct{ name, query, want string }{
 		{"BI-30 no state", "code=c4n4ry", oauth.ResponseState},
 		{"BI-30 empty state", "code=c4n4ry&state=", oauth.ResponseState},
@@ -126,7 +126,7 @@ func wantRedirectError(t *testing.T, err error, reason string) {
 	}
 }
 
-func TestReadRedirectIssuer(t *testing.T) {
+func TestReadAuthorizationResponseIssuer(t *testing.T) {
 	tests := []struct {
 		name, iss string
 		require   bool
@@ -157,7 +157,7 @@ func TestReadRedirectIssuer(t *testing.T) {
 	})
 }
 
-func TestRedirectHidesItself(t *testing.T) {
+func TestAuthorizationResponseHidesItself(t *testing.T) {
 	got, err := oauth.ReadAuthorizationResponse("code=c4n4ry&state=c4n4ry", "", false)
 	if dump := fmt.Sprintf("%v %+v %#v", got, got, got); err != nil || strings.Contains(dump, "c4n4ry") {
 		t.Errorf("INV-5 %s, %v", dump, err)

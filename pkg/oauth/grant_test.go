@@ -93,7 +93,7 @@ func TestGrantForm(t *testing.T) {
 	}
 }
 
-func TestRefreshTokenOfAnResponse(t *testing.T) {
+func TestRefreshTokenOfAResponse(t *testing.T) {
 	const unusable = "refresh_token_unusable"
 	tests := []struct{ name, member, want, warning string }{
 		{"OC-67 new", `"refresh_token":"r2"`, "r2", ""},

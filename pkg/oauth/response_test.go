@@ -100,7 +100,7 @@ func TestResponses(t *testing.T) {
 		return fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer","expires_in":3600}`, text)
 	}
 	jwtIn := func(d time.Duration) string { return token(jwt(fmt.Sprintf(`{"exp":%d}`, now.Add(d).Unix()))) }
-	tests := []struct{ name, body, failure string }{ // no failure: a token that lives an hour
+	tests := []struct{ name, body, failure string }{ // no failure: a token valid for one hour
 		{"OC-36 lower case", `{"access_token":"t","token_type":"bearer","expires_in":3600}`, ""},
 		{"OC-36 upper case", `{"access_token":"t","token_type":"BEARER","expires_in":3600}`, ""},
 		{"OC-38 mac", `{"access_token":"t","token_type":"mac"}`, "provider_malformed token_type"},

@@ -14,13 +14,13 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
 
-// The documents' facts, written a second time on purpose: an edit of the
-// catalogue has to be made knowingly.
+// The documented facts are repeated here on purpose, so that an edit of the
+// catalogue is deliberate.
 func TestCatalogue(t *testing.T) {
 	want := []provider.Provider{
 		{
 			Name:       "agile-now",
-			TokenPath:  "/oAuth/rest/v2/Token", // the case is the server's
+			TokenPath:  "/oAuth/rest/v2/Token", // the server is case-sensitive
 			ClientAuth: provider.ClientSecretPost, DefaultExpiresIn: 3599 * time.Second,
 		},
 		{
@@ -45,7 +45,7 @@ func TestCatalogue(t *testing.T) {
 	for _, name := range provider.Names() {
 		p, ok := provider.Lookup(name)
 		if !ok {
-			t.Errorf("Lookup(%q): not found, though Names has it", name)
+			t.Errorf("Lookup(%q): not found, although Names has it", name)
 		}
 		got = append(got, p)
 	}

@@ -23,9 +23,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// exchange is one documented request and its answer. The client's id and secret
-// are those of the documents' examples; they stand in the form unless the
-// request proves the client otherwise.
+// exchange is one documented request and its response. The client's id and secret
+// are those of the documented examples; they are in the form unless the request
+// uses another authentication method.
 type exchange struct {
 	Name       string              `json:"name"`
 	ClientAuth provider.ClientAuth `json:"client_auth"` // empty: the catalogue's
@@ -68,8 +68,8 @@ func TestDocumentedExchanges(t *testing.T) {
 	}
 }
 
-// TestDocumentedAuthorizationURL (OC-02): the address that Creative Force's
-// document has a person put together.
+// TestDocumentedAuthorizationURL (OC-02): the address in Creative Force's
+// documentation.
 func TestDocumentedAuthorizationURL(t *testing.T) {
 	p, _ := provider.Lookup("creative-force")
 	got, err := oauth.AuthorizationURL(oauth.AuthorizationRequest{
@@ -87,8 +87,8 @@ func TestDocumentedAuthorizationURL(t *testing.T) {
 	}
 }
 
-// replay makes the catalogue's request of a loopback server that gives the
-// documented answer, and compares what went over the wire with the documents.
+// replay sends the catalogue's request to a loopback server with the documented
+// response, and compares the request with the documented one.
 func replay(t *testing.T, name string, x exchange) {
 	p, _ := provider.Lookup(name)
 	var requests atomic.Int32
@@ -116,13 +116,13 @@ func replay(t *testing.T, name string, x exchange) {
 	x.checkToken(t, got)
 }
 
-// own are the parameters that the client sets by itself.
+// own are the parameters that the client sets itself.
 var own = []string{
 	"grant_type", "scope", "client_id", "client_secret", "code", "redirect_uri", "code_verifier", "refresh_token",
 }
 
-// request is what the service would send: everything but the client, the code
-// and the refresh token comes from the catalogue.
+// request is what the service sends: all of it is from the catalogue except the
+// client, the code and the refresh token.
 func (x exchange) request(t *testing.T, p provider.Provider, base string) oauth.Request {
 	t.Helper()
 	r := oauth.Request{
@@ -160,7 +160,7 @@ func (x exchange) path(t *testing.T, p provider.Provider) string {
 	case p.TokenPath != "":
 		return p.TokenPath
 	case p.TokenURL == "":
-		return x.Request.Path // the operator states it
+		return x.Request.Path // declared by the operator
 	}
 	u, err := url.Parse(p.TokenURL)
 	if err != nil {
@@ -169,8 +169,8 @@ func (x exchange) path(t *testing.T, p provider.Provider) string {
 	return u.EscapedPath()
 }
 
-// scope is the catalogue's for the grant; a provider without one leaves it to
-// the operator. What was consented to is repeated where the catalogue says so.
+// scope is the catalogue's scope for the grant; without one the operator declares it.
+// It is repeated in later requests if the catalogue says so.
 func (x exchange) scope(t *testing.T, p provider.Provider) string {
 	t.Helper()
 	grant := x.Request.Form.Get("grant_type")

@@ -113,8 +113,8 @@ func algorithmOf(key crypto.PublicKey) string {
 	return ""
 }
 
-// signed reports whether the signature is the key's, under the key's own
-// algorithm: never the one the header would like.
+// signed verifies the signature with the algorithm of the key, whatever the header
+// names.
 func signed(assertion string, key crypto.PublicKey, keyID string) bool {
 	cut := strings.LastIndexByte(assertion, '.')
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(assertion[cut+1:])

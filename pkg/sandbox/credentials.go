@@ -126,7 +126,7 @@ func (s *Sandbox) authenticates(c *client, from credentials) bool {
 	case provider.NoClientAuth:
 		return slices.Contains(c.auth, provider.NoClientAuth)
 	default:
-		return false // requests do not tell raw Basic from Basic
+		return false // ClientSecretBasicRaw is never read from a request
 	}
 }
 

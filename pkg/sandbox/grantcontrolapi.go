@@ -96,7 +96,7 @@ func controlRegister(s *Sandbox, connection string, r *http.Request) (any, error
 	return json.RawMessage(s.Connections()[connection]), nil
 }
 
-// controlRedirects sets what the body names, and leaves the rest.
+// controlRedirects sets the members in the body, and keeps the others.
 func controlRedirects(s *Sandbox, connection string, r *http.Request) (any, error) {
 	var body struct {
 		RedirectURIs          *[]string `json:"redirect_uris"`
@@ -106,7 +106,7 @@ func controlRedirects(s *Sandbox, connection string, r *http.Request) (any, erro
 		return nil, err
 	}
 	if body.RedirectURIs == nil && body.PostLogoutRedirectURI == nil {
-		return nil, errors.New("name redirect_uris (a list), post_logout_redirect_uri, or both")
+		return nil, errors.New("set redirect_uris (an array), post_logout_redirect_uri, or both")
 	}
 	if body.RedirectURIs != nil {
 		if err := s.SetRedirectURIs(connection, *body.RedirectURIs...); err != nil {
@@ -121,7 +121,7 @@ func controlRedirects(s *Sandbox, connection string, r *http.Request) (any, erro
 	return controlState(s, connection, r)
 }
 
-// controlRefresh sets the whole policy; what the body leaves out is the default.
+// controlRefresh replaces the policy; absent members have their default.
 func controlRefresh(s *Sandbox, connection string, r *http.Request) (any, error) {
 	var body wirePolicy
 	if err := readControl(r, &body); err != nil {
@@ -141,7 +141,7 @@ func controlIssuer(s *Sandbox, connection string, r *http.Request) (any, error) 
 		return nil, err
 	}
 	if body.Issuer == nil {
-		return nil, errors.New(`iss is missing: "true", "false", or "" to leave it out`)
+		return nil, errors.New(`iss is missing: "true", "false", or "" to omit it`)
 	}
 	if err := s.SetResponseIssuer(connection, *body.Issuer); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func TestRedirectURIsAreRegistered(t *testing.T) {
 			if g.SetRedirectURIs(delegatedApp, uri) == nil || g.SetPostLogoutRedirectURI(delegatedApp, uri) == nil {
 				t.Error("registered")
 			}
-			pairOf(t, g.exchange(g.code())) // what was registered before stays
+			pairOf(t, g.exchange(g.code())) // the previous ones stay registered
 			told := sandbox.New(sandbox.Config{LocalRedirects: true})
 			must(t, told.SetRedirectURIs(delegatedApp, uri))
 			must(t, g.Register(sandbox.Client{Connection: "plain", Delegated: true, RedirectURIs: []string{uri}}))

@@ -35,7 +35,7 @@ func TestRefreshScope(t *testing.T) {
 			wantStatus(t, got, status)
 			if status == 400 {
 				wantJSON(t, got, map[string]any{"error": "invalid_scope"})
-				pairOf(t, g.renew(token)) // it was not spent
+				pairOf(t, g.renew(token)) // it is not used up
 			}
 		})
 	}
