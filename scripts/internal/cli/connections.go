@@ -18,6 +18,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/scripts/internal/connectionfile"
+	"github.com/tokenvend/tokenvend/scripts/internal/prompt"
 	"github.com/tokenvend/tokenvend/scripts/internal/secretwriter"
 	"github.com/tokenvend/tokenvend/scripts/internal/stack"
 )
@@ -45,6 +46,9 @@ func (c addCommand) Run(ctx context.Context, s *session) error {
 		return usage("name the stack of the connection with --stack, or a local run's folder with --dir")
 	case c.Dir != "" && (s.Stack != "" || s.Profile != "" || s.Region != "" || c.KMSKey != ""):
 		return usage("--dir is for a local run and excludes --stack, --profile, --region and --kms-key")
+	}
+	if c.File == "" && prompt.IsTerminal(s.In) {
+		fmt.Fprintln(s.Err, "Type the connection's JSON and end it with Ctrl-D, or use --file.")
 	}
 	draft, err := c.draft(ctx, s.In)
 	if err != nil {

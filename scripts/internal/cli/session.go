@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/tokenvend/tokenvend/scripts/internal/client"
 	"github.com/tokenvend/tokenvend/scripts/internal/prompt"
@@ -35,7 +36,8 @@ func newSession(env Env, g globals) *session {
 
 // account returns the operator's AWS configuration, with credentials that exist.
 func (s *session) account(ctx context.Context) (aws.Config, error) {
-	loaded, err := config.LoadDefaultConfig(ctx, config.WithSharedConfigProfile(s.Profile), config.WithRegion(s.Region))
+	loaded, err := config.LoadDefaultConfig(ctx, config.WithSharedConfigProfile(s.Profile), config.WithRegion(s.Region),
+		config.WithLogger(logging.Nop{})) // every failure is in an error
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("read the AWS configuration: %w", err)
 	}

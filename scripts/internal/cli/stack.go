@@ -55,17 +55,19 @@ func (c deleteStackCommand) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	var connections []string
+	if c.Connections {
+		if connections, err = s.connectionSecrets(ctx, account, deployed); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(s.Out, "Deleting the stack %s in %s removes the API, the functions, the schedule, the alarms and the logs.\nCallers get no more tokens. These commands delete what it leaves behind; keep them:\n\n",
 		s.Stack, account.Region)
-	s.printDelete("table", deployed.Table())
-	s.printDelete("secret", deployed.SealingKeyset())
-	s.printDelete("secret", deployed.ConsentKeyset())
-	if err := c.printConnections(ctx, s, account, deployed); err != nil {
-		return err
+	fmt.Fprintf(s.Out, "  %s\n", s.command("stack delete-table "+deployed.Table()))
+	for _, secret := range append([]string{deployed.SealingKeyset(), deployed.ConsentKeyset()}, connections...) {
+		fmt.Fprintf(s.Out, "  %s\n", s.command("stack delete-secret "+secret))
 	}
-	if role := deployed.GatewayLogRole(); role != "" {
-		fmt.Fprintf(s.Out, "The role %s stays too: API Gateway writes the logs of this whole account and region with it.\n", role)
-	}
+	c.printKept(s, deployed)
 	if err := s.prompt.ConfirmName(ctx, "", s.Stack); err != nil {
 		return err
 	}
@@ -76,42 +78,44 @@ func (c deleteStackCommand) Run(ctx context.Context, s *session) error {
 	return nil
 }
 
-func (s *session) printDelete(kind, name string) {
-	fmt.Fprintf(s.Out, "  %s\n", s.command("stack delete-"+kind+" "+name))
+// printKept prints what stays and has no command that deletes it.
+func (c deleteStackCommand) printKept(s *session, deployed stack.Stack) {
+	fmt.Fprintln(s.Out)
+	if !c.Connections {
+		fmt.Fprintf(s.Out, "The secrets of the connections under %s stay; --connections prints them too.\n", deployed.SecretPrefix())
+	}
+	if role := deployed.GatewayLogRole(); role != "" {
+		fmt.Fprintf(s.Out, "The role %s stays too: API Gateway writes the logs of this whole account and region with it.\n", role)
+	}
 }
 
 // pageSize is the number of secrets that one call asks for.
 const pageSize = 100
 
-// printConnections prints how to delete the connections' secrets, if that was asked
-// for. A prefix that another stack uses too does not tell whose a secret is, and
-// deleting another stack's secret ends its tokens: then nothing is printed.
-func (c deleteStackCommand) printConnections(ctx context.Context, s *session, account aws.Config, deployed stack.Stack) error {
+// connectionSecrets lists the secrets of the stack's connections. It refuses when
+// another stack may use the prefix: then a secret may be that stack's, and deleting
+// it would end that stack's tokens.
+func (s *session) connectionSecrets(ctx context.Context, account aws.Config, deployed stack.Stack) (names []string, err error) {
 	prefix := deployed.SecretPrefix()
-	if !c.Connections {
-		fmt.Fprintf(s.Out, "\nThe secrets of the connections under %s stay; --connections prints them too.\n", prefix)
-		return nil
-	}
 	others, err := stack.SharingPrefix(ctx, s.CloudFormation(account), deployed)
 	if err != nil {
-		return fmt.Errorf("find other stacks with the prefix %s: %w", prefix, err)
+		return nil, fmt.Errorf("find other stacks with the prefix %s: %w", prefix, err)
 	}
 	if len(others) > 0 {
-		return fmt.Errorf("the connections are not listed: the prefix %s is also that of the stack %s, whose connections would be among them; run this without --connections",
+		return nil, fmt.Errorf("the connections are not listed: the prefix %s overlaps with that of the stack %s, whose connections would be among them; run this without --connections",
 			prefix, strings.Join(others, ", "))
 	}
 	source := awssecretsmanager.New(awssecretsmanager.Config{Client: secretsmanager.NewFromConfig(account), Prefix: prefix})
 	for next := ""; ; {
 		versions, following, err := source.Versions(ctx, pageSize, next)
 		if err != nil {
-			return fmt.Errorf("list the secrets of the connections: %w", err)
+			return nil, fmt.Errorf("list the secrets of the connections: %w", err)
 		}
 		for _, v := range versions {
-			s.printDelete("secret", prefix+v.Name)
+			names = append(names, prefix+v.Name)
 		}
 		if next = following; next == "" {
-			fmt.Fprintln(s.Out)
-			return nil
+			return names, nil
 		}
 	}
 }

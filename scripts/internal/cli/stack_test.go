@@ -67,7 +67,7 @@ func TestDeleteListsNoConnectionsOfOthers(t *testing.T) {
 	calls := len(f.samArgs)
 	t.Run("none where another stack has the prefix", func(t *testing.T) {
 		code, out, errors := f.run(t, "", "stack", "delete", "--connections", "--yes", "--stack", "staging")
-		if code != 1 || strings.Contains(out, crm) || !strings.Contains(errors, "the prefix tokenvend/ is also that of the stack tokenvend") {
+		if code != 1 || strings.Contains(out, crm) || !strings.Contains(errors, "the prefix tokenvend/ overlaps with that of the stack tokenvend") {
 			t.Errorf("exit code %d\n%s%s", code, out, errors)
 		}
 		if len(f.samArgs) > calls {

@@ -14,11 +14,6 @@ func (versionCommand) Run(s *session) error {
 	version := "unknown"
 	if build, ok := debug.ReadBuildInfo(); ok {
 		version = build.Main.Version
-		for _, setting := range build.Settings {
-			if setting.Key == "vcs.revision" {
-				version += ", revision " + setting.Value
-			}
-		}
 	}
 	_, err := fmt.Fprintf(s.Out, "tokenvend %s, %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err

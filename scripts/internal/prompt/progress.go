@@ -13,14 +13,20 @@ type Progress struct{ terminal io.Writer }
 // NewProgress returns the progress line on out, or one that shows nothing when out
 // is not a terminal: a log file must not fill with intermediate states.
 func NewProgress(out io.Writer) Progress {
-	file, isFile := out.(*os.File)
-	if !isFile {
-		return Progress{}
-	}
-	if info, err := file.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+	if !IsTerminal(out) {
 		return Progress{}
 	}
 	return Progress{terminal: out}
+}
+
+// IsTerminal reports whether a stream is a terminal.
+func IsTerminal(stream any) bool {
+	file, isFile := stream.(*os.File)
+	if !isFile {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // eraseLine is the ANSI sequence that clears the line the cursor is on.
