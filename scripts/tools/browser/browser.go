@@ -1,10 +1,9 @@
-// Package browser drives a real browser, headless Chromium, through the pages
-// of the service, and judges what it shows: as a person sees it (screenshots,
-// contrast, labels) and as a security officer does (what was requested from
-// where, what the Content-Security-Policy stopped, what a page gives away).
+// Package browser drives headless Chromium through the service's pages and checks
+// them: accessibility (contrast, labels, screenshots) and security (what was
+// requested from where, what the Content-Security-Policy blocked, which secrets a
+// page holds).
 //
-// It is a module of its own, so that the service's go.mod is free of what it
-// drives the browser with.
+// It is a module of its own, which keeps the driver out of the service's go.mod.
 package browser
 
 import (
@@ -20,11 +19,11 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Browser is a Chromium under way. It is safe for concurrent use.
+// Browser is a running Chromium. It is safe for concurrent use.
 type Browser struct{ ctx context.Context }
 
-// Start starts the program with a new, empty profile. It ends with ctx, or when
-// end is called. Nothing but loopback has a name or a route in it.
+// Start starts the program with a new, empty profile. It ends with ctx, or when end
+// is called. It reaches loopback only.
 func Start(ctx context.Context, program string) (b *Browser, end func(), err error) {
 	allocator, endAllocator := chromedp.NewExecAllocator(ctx, chromedp.ExecPath(program), chromedp.Headless,
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
@@ -51,8 +50,8 @@ type Looks struct {
 	NoScript bool
 }
 
-// Profile opens a tab in a profile that shares nothing with any other, cookies
-// above all. It ends with the browser, or when end is called.
+// Profile opens a tab in a profile of its own, with its own cookies. It ends with
+// the browser, or when end is called.
 func (b *Browser) Profile(l Looks) (t *Tab, end func(), err error) {
 	t = &Tab{trail: new(trail)}
 	t.ctx, end = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(t.trail.note))

@@ -14,9 +14,9 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/tools/browser"
 )
 
-// newSlowWorld runs the service in this process, with a clock that can be put
-// forward: a session lives ten minutes.
-func newSlowWorld(t *testing.T) (w *world, advance func(time.Duration)) {
+// newExpiryEnv runs the service in this process, with a clock that can be advanced: a
+// session lives for ten minutes.
+func newExpiryEnv(t *testing.T) (e *env, advance func(time.Duration)) {
 	b := startBrowser(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
@@ -39,45 +39,45 @@ func newSlowWorld(t *testing.T) (w *world, advance func(time.Duration)) {
 	if err := run.Await(bufio.NewReader(reader)); err != nil {
 		t.Fatal(err)
 	}
-	w = &world{T: t, browser: b, run: run, now: now, secrets: &secrets{kinds: map[string]string{}}}
-	return w, func(d time.Duration) { ahead.Add(int64(d)) }
+	e = &env{T: t, browser: b, run: run, now: now, secrets: &secrets{kinds: map[string]string{}}}
+	return e, func(d time.Duration) { ahead.Add(int64(d)) }
 }
 
 func TestExpiry(t *testing.T) {
-	w, advance := newSlowWorld(t)
+	e, advance := newExpiryEnv(t)
 	t.Run("FI-44 consent page opened too late", func(t *testing.T) {
-		s := w.start(t, "late")
-		v := w.visit(t, "late", browser.Looks{})
+		s := e.start(t, "late")
+		v := e.open(t, "late", browser.Looks{})
 		advance(11 * time.Minute)
 		v.must(v.Open(s.consentURL))
-		v.sees("expired", 410, "This consent is over")
+		v.expectPage("expired", 410, "This consent is over")
 	})
 	t.Run("FI-44 continued too late", func(t *testing.T) {
-		s := w.start(t, "slow")
-		v := w.visit(t, "slow", browser.Looks{Dark: true})
+		s := e.start(t, "slow")
+		v := e.open(t, "slow", browser.Looks{Dark: true})
 		v.must(v.Open(s.consentURL))
 		advance(11 * time.Minute)
 		v.must(v.Follow(continueButton))
-		v.sees("stale-form", 400, "This page cannot go on")
+		v.expectPage("stale-form", 400, "This page cannot go on")
 		v.must(v.Open(s.consentURL))
-		v.sees("expired", 410, "This consent is over")
+		v.expectPage("expired", 410, "This consent is over")
 	})
 	t.Run("FI-44 back from the provider after 11 minutes", func(t *testing.T) {
-		s := w.start(t, "eleven")
-		v := w.visit(t, "eleven", browser.Looks{Phone: true})
-		v.goes(s)
+		s := e.start(t, "eleven")
+		v := e.open(t, "eleven", browser.Looks{Phone: true})
+		v.openPermission(s)
 		advance(11 * time.Minute)
 		v.must(v.Follow(allowButton))
-		v.sees("expired", 410, "This consent is over")
-		if got := w.ask(t, "local", "GET", s.path+"/token", nil); got.Status != 409 {
+		v.expectPage("expired", 410, "This consent is over")
+		if got := e.ask(t, "local", "GET", s.path+"/token", nil); got.Status != 409 {
 			t.Errorf("token: %v", got)
 		}
 	})
 	t.Run("BI-23 completed after half an hour", func(t *testing.T) {
-		s := w.start(t, "forgotten")
-		code := w.visit(t, "forgotten", browser.Looks{}).allows(s)
+		s := e.start(t, "forgotten")
+		code := e.open(t, "forgotten", browser.Looks{}).allow(s)
 		advance(31 * time.Minute)
-		got := w.complete(t, "local", s, code)
+		got := e.complete(t, "local", s, code)
 		if got.Status != 410 || !strings.Contains(got.Text("detail"), "expired") {
 			t.Errorf("complete: %v", got)
 		}

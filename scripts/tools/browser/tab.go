@@ -15,8 +15,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// patience bounds every single step; a step takes some 50 ms.
-const patience = 30 * time.Second
+// stepTimeout bounds each step. A step takes about 50 ms.
+const stepTimeout = 30 * time.Second
 
 // Tab is one tab, alone in its profile. It is for one goroutine.
 type Tab struct {
@@ -24,9 +24,9 @@ type Tab struct {
 	ctx context.Context
 }
 
-// within runs one action, for patience at most.
+// within runs one action, at most for stepTimeout.
 func within[T any](t *Tab, what string, a chromedp.Action[T]) (T, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	ctx, cancel := context.WithTimeout(t.ctx, stepTimeout)
 	defer cancel()
 	got, err := chromedp.Run(ctx, a)
 	if err != nil {
@@ -37,7 +37,7 @@ func within[T any](t *Tab, what string, a chromedp.Action[T]) (T, error) {
 
 // arrive runs an action that leads to another page, and waits for that page.
 func (t *Tab) arrive(what string, a chromedp.Action[chromedp.Void]) error {
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	ctx, cancel := context.WithTimeout(t.ctx, stepTimeout)
 	defer cancel()
 	if _, err := chromedp.RunResponse(ctx, a); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -45,7 +45,7 @@ func (t *Tab) arrive(what string, a chromedp.Action[chromedp.Void]) error {
 	return nil
 }
 
-// Open opens an address, as somebody does who types it in.
+// Open opens an address, as if it was typed in.
 func (t *Tab) Open(address string) error { return t.arrive("open a page", chromedp.Navigate(address)) }
 
 // Reload loads the page again.
@@ -57,42 +57,42 @@ func (t *Tab) Back() error {
 	return err
 }
 
-// Follow clicks what leads to another page, and waits for that.
+// Follow clicks an element that leads to another page, and waits for that page.
 func (t *Tab) Follow(selector string) error {
 	return t.arrive("click "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// ClickTwice clicks, and once more after the server has answered and before the
-// browser has seen that: what a double click comes to on a slow day. Two requests
-// arrive, and the browser goes by the answer to the second. It waits until the
-// next page shows another element.
+// ClickTwice clicks, and clicks again after the server has answered and before the
+// browser gets the answer, as a double click over a slow network does. Two requests
+// arrive, and the browser uses the answer to the second. It waits until the next
+// page shows another element.
 func (t *Tab) ClickTwice(selector, until string) error {
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	ctx, cancel := context.WithTimeout(t.ctx, stepTimeout)
 	defer cancel()
 	answers := fetch.EnableParams{Patterns: []*fetch.RequestPattern{
 		{ResourceType: network.ResourceTypeDocument, RequestStage: fetch.RequestStageResponse}}}
 	if _, err := chromedp.Call(ctx, fetch.Enable, answers); err != nil {
 		return fmt.Errorf("hold answers: %w", err)
 	}
-	x, y, err := place(ctx, selector)
+	x, y, err := position(ctx, selector)
 	if err != nil {
 		return err
 	}
 	for range 2 {
-		click := chromedp.MouseClickXY(x, y) // by place: the page is no more asked while it is on its way out
+		click := chromedp.MouseClickXY(x, y) // by position: a page that is being left answers no query
 		if _, err := chromedp.Run(ctx, chromedp.WaitEvent(fetch.RequestPaused, nil, click)); err != nil {
 			return fmt.Errorf("click twice on %s: %w", selector, err)
 		}
 	}
 	if _, err := chromedp.Call(ctx, fetch.Disable, cdp.Empty{}); err != nil {
-		return fmt.Errorf("let answers go: %w", err)
+		return fmt.Errorf("release answers: %w", err)
 	}
 	_, err = within(t, "wait for "+until, chromedp.WaitVisible(chromedp.CSS(until)))
 	return err
 }
 
-// place scrolls to an element and returns its middle, in points of the window.
-func place(ctx context.Context, selector string) (x, y float64, err error) {
+// position scrolls to an element and returns its middle, in points of the window.
+func position(ctx context.Context, selector string) (x, y float64, err error) {
 	if err := chromedp.Do(ctx, chromedp.ScrollIntoView(chromedp.CSS(selector))); err != nil {
 		return 0, 0, fmt.Errorf("scroll to %s: %w", selector, err)
 	}
@@ -103,12 +103,11 @@ func place(ctx context.Context, selector string) (x, y float64, err error) {
 	return (box.Content[0] + box.Content[4]) / 2, (box.Content[1] + box.Content[5]) / 2, nil
 }
 
-// maxTabs is more than any page here has things to press.
+// maxTabs is more than any page here has controls.
 const maxTabs = 20
 
-// FollowByKeyboard reaches an element by the tabulator alone, and presses Enter
-// on it. The focus must be seen on the way: a browser draws it only where the
-// page has not taken that away.
+// FollowByKeyboard reaches an element with the Tab key alone, and presses Enter on
+// it. The focus must be visible: a page may have removed its outline.
 func (t *Tab) FollowByKeyboard(selector string) error {
 	for range maxTabs {
 		if _, err := within(t, "press Tab", chromedp.KeyEvent(kb.Tab)); err != nil {
@@ -128,11 +127,11 @@ func (t *Tab) FollowByKeyboard(selector string) error {
 			return t.arrive("press Enter on "+selector, chromedp.KeyEvent(kb.Enter))
 		}
 	}
-	return fmt.Errorf("%s cannot be reached by the tabulator", selector)
+	return fmt.Errorf("%s cannot be reached with the Tab key", selector)
 }
 
-// focused says of the element with the focus whether it is the wanted one, and
-// whether an outline shows it.
+// focused reports whether the element with the focus is the one sought, and whether
+// an outline shows it.
 type focused struct {
 	There   bool `json:"there"`
 	Outline bool `json:"outline"`
@@ -141,19 +140,19 @@ type focused struct {
 // Address is where the tab is.
 func (t *Tab) Address() (string, error) { return within(t, "read the address", chromedp.Location()) }
 
-// Text is the text of an element that must be there, spaces as they stand.
+// Text is the text of an element, with its spaces. The element must exist.
 func (t *Tab) Text(selector string) (string, error) {
 	return within(t, "read "+selector, chromedp.TextContent(chromedp.CSS(selector)))
 }
 
-// HTML is the whole page as the browser has it.
+// HTML is the whole page.
 func (t *Tab) HTML() (string, error) {
 	return within(t, "read the page", chromedp.OuterHTML(chromedp.CSS("html")))
 }
 
-// Cookies are the values of all cookies that the page's address would be sent.
+// Cookies are the cookies that the browser sends to the page's address.
 func (t *Tab) Cookies() (values map[string]string, err error) {
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	ctx, cancel := context.WithTimeout(t.ctx, stepTimeout)
 	defer cancel()
 	got, err := chromedp.Call(ctx, network.GetCookies, network.GetCookiesParams{})
 	if err != nil {
@@ -166,7 +165,7 @@ func (t *Tab) Cookies() (values map[string]string, err error) {
 	return values, nil
 }
 
-// Screenshot keeps a picture of the whole page, below what the window shows too.
+// Screenshot writes a picture of the whole page.
 func (t *Tab) Screenshot(path string) error {
 	picture, err := within(t, "take a screenshot", chromedp.FullScreenshot(100))
 	if err != nil {
@@ -178,11 +177,10 @@ func (t *Tab) Screenshot(path string) error {
 	return os.WriteFile(path, picture, 0o644)
 }
 
-// Hold clicks, and stops the browser before it opens an address that begins
-// with prefix, as a window does that is closed at that moment. It returns the
-// address.
+// Hold clicks, and stops the browser before it opens an address that begins with
+// prefix, as if the window were closed at that moment. It returns the address.
 func (t *Tab) Hold(selector, prefix string) (address string, err error) {
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	ctx, cancel := context.WithTimeout(t.ctx, stepTimeout)
 	defer cancel()
 	pattern := fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: prefix + "*"}}}
 	if _, err := chromedp.Call(ctx, fetch.Enable, pattern); err != nil {

@@ -14,7 +14,7 @@ import (
 // Request is one request that a tab sent.
 type Request struct{ Method, URL string }
 
-// trail is what the browser told about a tab, in the order in which it did.
+// trail records the browser's events about a tab, in order.
 type trail struct {
 	mu         sync.Mutex
 	requests   []Request
@@ -22,8 +22,8 @@ type trail struct {
 	complaints []string
 }
 
-// note takes an event. It runs where the browser's messages are read, and
-// therefore waits for nothing.
+// note records an event. The reader of the browser's messages calls it, so it must
+// not wait.
 func (tr *trail) note(event any) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -35,8 +35,8 @@ func (tr *trail) note(event any) {
 			tr.status = int(e.Response.Status)
 		}
 	case *log.EventEntryAdded:
-		// Of a page that came with an error's status the browser complains as of a
-		// failed resource; statuses are judged by whoever expects them.
+		// The browser reports a page with an error status as a failed resource. Tests
+		// check statuses themselves.
 		if e.Entry.Source != log.EntrySourceNetwork && e.Entry.Level != log.EntryLevelVerbose {
 			tr.complain("log, %s: %s", e.Entry.Source, e.Entry.Text)
 		}
@@ -51,10 +51,10 @@ func (tr *trail) note(event any) {
 
 func (tr *trail) issue(i *audits.InspectorIssue) {
 	if csp := i.Details.ContentSecurityPolicyIssueDetails; csp != nil {
-		tr.complain("Content-Security-Policy: %s stopped %q", csp.ViolatedDirective, csp.BlockedURL)
+		tr.complain("Content-Security-Policy: %s blocked %q", csp.ViolatedDirective, csp.BlockedURL)
 		return
 	}
-	// A provider's page that sends people on is what consent consists of.
+	// Every consent passes through a provider's page that redirects.
 	if i.Code != audits.InspectorIssueCodeBounceTrackingIssue {
 		tr.complain("issue %s", i.Code)
 	}
@@ -71,15 +71,15 @@ func (tr *trail) Requests() []Request {
 	return slices.Clone(tr.requests)
 }
 
-// Complaints are what the browser found fault with so far: violations of the
-// policy, errors on the console, issues of its own audits.
+// Complaints are what the browser reported so far: violations of the policy, errors
+// on the console, issues of its own audits.
 func (tr *trail) Complaints() []string {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return slices.Clone(tr.complaints)
 }
 
-// Status is the HTTP status of the page that came last.
+// Status is the HTTP status of the latest page.
 func (tr *trail) Status() int {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()

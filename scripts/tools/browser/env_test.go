@@ -18,8 +18,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/tools/browser"
 )
 
-// programVariable names the browser. Without it nothing here runs: it is no
-// matter of Go alone.
+// programVariable names the browser. Without it these tests are skipped.
 const programVariable = "TOKENVEND_TEST_BROWSER"
 
 const (
@@ -28,7 +27,7 @@ const (
 	connection  = "creative-force-user"
 )
 
-// The places of our pages and of the sandbox's.
+// The selectors of the service's pages and of the sandbox's.
 const (
 	continueButton = "main #consent button:not([name])"
 	firstPerson    = "form.person button"
@@ -37,8 +36,8 @@ const (
 	confirmation   = "#confirmation-code"
 )
 
-// world is a browser and a service to visit with it.
-type world struct {
+// env is a browser and a service.
+type env struct {
 	*testing.T
 	browser *browser.Browser
 	run     *localproc.Run
@@ -50,7 +49,7 @@ func startBrowser(t *testing.T) *browser.Browser {
 	t.Helper()
 	program := os.Getenv(programVariable)
 	if program == "" {
-		t.Skipf("NOT RUN: nobody looked at the pages. Get a Chromium (Debian: apt-get install chromium) and set %s to its path", programVariable)
+		t.Skipf("NOT RUN: no browser. Install Chromium (Debian: apt-get install chromium) and set %s to its path", programVariable)
 	}
 	b, end, err := browser.Start(t.Context(), program)
 	if err != nil {
@@ -60,9 +59,9 @@ func startBrowser(t *testing.T) *browser.Browser {
 	return b
 }
 
-// newWorld runs the service as make run does. At its end nothing of what is
-// secret may stand in its log.
-func newWorld(t *testing.T) *world {
+// newEnv runs the service as make run does. At the end of the test its log must hold
+// no secret.
+func newEnv(t *testing.T) *env {
 	b := startBrowser(t)
 	program, err := localproc.Build(t.Context(), root, t.TempDir())
 	if err != nil {
@@ -72,59 +71,59 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, browser: b, run: run, secrets: &secrets{kinds: map[string]string{}}}
+	e := &env{T: t, browser: b, run: run, secrets: &secrets{kinds: map[string]string{}}}
 	t.Cleanup(func() {
 		if err := run.Stop(); err != nil {
 			t.Error(err)
 		}
 		if log := run.Log(); !strings.Contains(log, `"action":"callback"`) {
-			t.Error("the log tells of no callback")
-		} else if kind := w.secrets.in(log); kind != "" {
+			t.Error("the log has no callback")
+		} else if kind := e.secrets.in(log); kind != "" {
 			t.Errorf("the log holds %s", kind)
 		}
 	})
-	return w
+	return e
 }
 
 // session is a consent that was started.
 type session struct{ path, id, consentURL, authorizationURL string }
 
 // start starts a consent on behalf of a subject.
-func (w *world) start(t *testing.T, subject string) session {
+func (e *env) start(t *testing.T, subject string) session {
 	t.Helper()
-	return w.startAt(t, "/connections/"+connection+"/subjects/"+subject)
+	return e.startAt(t, "/connections/"+connection+"/subjects/"+subject)
 }
 
-func (w *world) startAt(t *testing.T, path string) session {
+func (e *env) startAt(t *testing.T, path string) session {
 	t.Helper()
 	s := session{path: path}
-	got := w.ask(t, "local", "POST", s.path+"/authorization", nil)
+	got := e.ask(t, "local", "POST", s.path+"/authorization", nil)
 	s.id, s.consentURL, s.authorizationURL = got.Text("session_id"), got.Text("consent_url"), got.Text("authorization_url")
 	if got.Status != 201 || s.id == "" {
 		t.Fatalf("start: %v", got)
 	}
-	w.secrets.add("the session's id", s.id)
-	w.secrets.query(s.authorizationURL)
+	e.secrets.add("the session's id", s.id)
+	e.secrets.query(s.authorizationURL)
 	return s
 }
 
-func (w *world) ask(t *testing.T, key, method, path string, body any) localproc.Answer {
+func (e *env) ask(t *testing.T, key, method, path string, body any) localproc.Answer {
 	t.Helper()
-	caller := w.run.Caller(key)
-	caller.Now = w.now
+	caller := e.run.Caller(key)
+	caller.Now = e.now
 	got, err := caller.Ask(t.Context(), method, path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.secrets.add("an access token", got.Text("access_token"))
+	e.secrets.add("an access token", got.Text("access_token"))
 	return got
 }
 
-// declare registers a client for users at the sandbox, and adds to its
-// connection file, which the run reads from its folder.
-func (w *world) declare(t *testing.T, name string, client, members map[string]any) {
+// declare registers a client for users at the sandbox, and writes its connection
+// file with additional members.
+func (e *env) declare(t *testing.T, name string, client, members map[string]any) {
 	t.Helper()
-	got, err := w.run.Control(t.Context(), "PUT", name, client)
+	got, err := e.run.Control(t.Context(), "PUT", name, client)
 	if err != nil || got.Status/100 != 2 {
 		t.Fatalf("register %s: %v %v", name, got, err)
 	}
@@ -133,7 +132,7 @@ func (w *world) declare(t *testing.T, name string, client, members map[string]an
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := regexp.MustCompile(`connections in (\S+)`).FindStringSubmatch(w.run.Greeting)
+	folder := regexp.MustCompile(`connections in (\S+)`).FindStringSubmatch(e.run.Greeting)
 	if folder == nil {
 		t.Fatal("the greeting names no folder")
 	}
@@ -142,24 +141,24 @@ func (w *world) declare(t *testing.T, name string, client, members map[string]an
 	}
 }
 
-// complete completes with the code that a page showed.
-func (w *world) complete(t *testing.T, key string, s session, code string) localproc.Answer {
+// complete completes a consent with the code of the last page.
+func (e *env) complete(t *testing.T, key string, s session, code string) localproc.Answer {
 	t.Helper()
-	return w.ask(t, key, "POST", s.path+"/authorization/complete", map[string]string{"session_id": s.id, "confirmation_code": code})
+	return e.ask(t, key, "POST", s.path+"/authorization/complete", map[string]string{"session_id": s.id, "confirmation_code": code})
 }
 
-// completes completes, and vends a token.
-func (w *world) completes(t *testing.T, s session, code string) {
+// expectCompletion completes a consent, and vends a token.
+func (e *env) expectCompletion(t *testing.T, s session, code string) {
 	t.Helper()
-	if got := w.complete(t, "local", s, code); got.Status != 200 || got.Text("state") != "ready" {
+	if got := e.complete(t, "local", s, code); got.Status != 200 || got.Text("state") != "ready" {
 		t.Errorf("complete: %v, state %s", got, got.Text("state"))
 	}
-	if got := w.ask(t, "local", "GET", s.path+"/token", nil); got.Status != 200 || got.Text("access_token") == "" {
+	if got := e.ask(t, "local", "GET", s.path+"/token", nil); got.Status != 200 || got.Text("access_token") == "" {
 		t.Errorf("token: %v", got)
 	}
 }
 
-// secrets are what no page and no log may hold, each with what it is.
+// secrets are what no page and no log may hold, by kind.
 type secrets struct {
 	mu    sync.Mutex
 	kinds map[string]string
@@ -181,7 +180,7 @@ func (s *secrets) query(address string) {
 	}
 }
 
-// in says which kind of secret stands in a text, or nothing.
+// in is the kind of a secret that a text holds; empty for none.
 func (s *secrets) in(text string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,45 +192,44 @@ func (s *secrets) in(text string) string {
 	return ""
 }
 
-// visit is one person with one browser.
-type visit struct {
+// person is one user with one browser profile.
+type person struct {
 	*testing.T
 	*browser.Tab
-	world *world
-	// name is that of the screenshots, which are numbered.
+	env *env
+	// name is the screenshots'; n numbers them.
 	name string
 	n    int
-	// elsewhere is an address of others to which the browser may go; empty is none.
+	// elsewhere is another host's address that the browser may open; empty for none.
 	elsewhere string
 }
 
-// visit opens a browser that nobody has used before. At the end of the test its
-// whole way is judged: nothing was loaded from elsewhere, and the browser found
-// no fault.
-func (w *world) visit(t *testing.T, name string, l browser.Looks) *visit {
+// open opens a new profile. At the end of the test all its requests are checked: none
+// went to another host, and the browser reported nothing.
+func (e *env) open(t *testing.T, name string, l browser.Looks) *person {
 	t.Helper()
-	tab, end, err := w.browser.Profile(l)
+	tab, end, err := e.browser.Profile(l)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &visit{T: t, Tab: tab, world: w, name: name}
+	v := &person{T: t, Tab: tab, env: e, name: name}
 	t.Cleanup(func() {
-		v.judgeWay()
+		v.checkRequests()
 		end()
 	})
 	return v
 }
 
-func (v *visit) judgeWay() {
+func (v *person) checkRequests() {
 	v.Helper()
 	if len(v.Requests()) == 0 {
 		v.Error("no request was seen")
 	}
 	for _, r := range v.Requests() {
-		v.world.secrets.query(r.URL)
-		ours := strings.HasPrefix(r.URL, v.world.run.URL+"/") || strings.HasPrefix(r.URL, v.world.run.Sandbox+"/")
-		told := v.elsewhere != "" && strings.HasPrefix(r.URL, v.elsewhere+"?")
-		if !ours && !told {
+		v.env.secrets.query(r.URL)
+		own := strings.HasPrefix(r.URL, v.env.run.URL+"/") || strings.HasPrefix(r.URL, v.env.run.Sandbox+"/")
+		allowed := v.elsewhere != "" && strings.HasPrefix(r.URL, v.elsewhere+"?")
+		if !own && !allowed {
 			at, _ := url.Parse(r.URL)
 			v.Errorf("AZ-29 a request went to %s", at.Host)
 		}
@@ -241,18 +239,18 @@ func (v *visit) judgeWay() {
 	}
 }
 
-func (v *visit) must(err error) {
+func (v *person) must(err error) {
 	v.Helper()
 	if err != nil {
-		v.picture("broken")
+		v.screenshot("failed")
 		v.Fatal(err)
 	}
 }
 
-// sees judges the page that the person sees now, and keeps a picture of it.
-func (v *visit) sees(page string, status int, heading string) {
+// expectPage checks the page, and takes a screenshot.
+func (v *person) expectPage(page string, status int, heading string) {
 	v.Helper()
-	v.picture(page)
+	v.screenshot(page)
 	text, err := v.Text("h1")
 	v.must(err)
 	if v.Status() != status || !strings.Contains(text, heading) {
@@ -263,36 +261,35 @@ func (v *visit) sees(page string, status int, heading string) {
 	for _, fault := range faults {
 		v.Errorf("%s: %s", page, fault)
 	}
-	v.givesNothingAway(page)
+	v.expectNoSecrets(page)
 }
 
-// givesNothingAway looks for secrets in the page, other than the one that the
-// last page is for. The sandbox's own pages may hold what they like.
-func (v *visit) givesNothingAway(page string) {
+// expectNoSecrets looks for secrets in a page of the service.
+func (v *person) expectNoSecrets(page string) {
 	v.Helper()
 	for _, r := range v.Requests() {
-		v.world.secrets.query(r.URL)
+		v.env.secrets.query(r.URL)
 	}
 	cookies, err := v.Cookies()
 	v.must(err)
 	for name, value := range cookies {
 		if strings.Contains(name, "tokenvend") {
-			v.world.secrets.add("a cookie", value)
+			v.env.secrets.add("a cookie", value)
 		}
 	}
 	address, err := v.Address()
 	v.must(err)
-	if !strings.HasPrefix(address, v.world.run.URL) {
+	if !strings.HasPrefix(address, v.env.run.URL) {
 		return
 	}
 	html, err := v.HTML()
 	v.must(err)
-	if kind := v.world.secrets.in(html); kind != "" {
+	if kind := v.env.secrets.in(html); kind != "" {
 		v.Errorf("AZ-29 %s holds %s", page, kind)
 	}
 }
 
-func (v *visit) picture(page string) {
+func (v *person) screenshot(page string) {
 	v.Helper()
 	v.n++
 	path := filepath.Join(screenshots, fmt.Sprintf("%s-%d-%s.png", v.name, v.n, page))
@@ -304,34 +301,34 @@ func (v *visit) picture(page string) {
 var codeShape = regexp.MustCompile(`^[0-9A-Z]{4}-[0-9A-Z]{4}$`)
 
 // code is the confirmation code that the page shows.
-func (v *visit) code() string {
+func (v *person) code() string {
 	v.Helper()
 	code, err := v.Text(confirmation)
 	v.must(err)
 	if !codeShape.MatchString(code) {
-		v.Fatalf("the confirmation code is of another form: %d characters", len(code))
+		v.Fatalf("the confirmation code has an unexpected form: %d characters", len(code))
 	}
 	return code
 }
 
-// goes walks from the consent page to the sandbox's question.
-func (v *visit) goes(s session) {
+// openPermission goes from the consent page to the sandbox's permission page.
+func (v *person) openPermission(s session) {
 	v.Helper()
 	v.must(v.Open(s.consentURL))
-	v.sees("consent", 200, "Allow access at")
+	v.expectPage("consent", 200, "Allow access at")
 	v.must(v.Follow(continueButton))
-	v.sees("sign-in", 200, "Sign in")
+	v.expectPage("sign-in", 200, "Sign in")
 	v.must(v.Follow(firstPerson))
-	v.sees("permission", 200, "asks for your permission")
+	v.expectPage("permission", 200, "asks for your permission")
 }
 
-// allows walks all the way, and returns the confirmation code.
-func (v *visit) allows(s session) string {
+// allow gives consent, and returns the confirmation code.
+func (v *person) allow(s session) string {
 	v.Helper()
-	v.goes(s)
+	v.openPermission(s)
 	v.must(v.Follow(allowButton))
-	v.sees("code", 200, "Hand over this code")
+	v.expectPage("code", 200, "Hand over this code")
 	code := v.code()
-	v.world.secrets.add("a confirmation code", code)
+	v.env.secrets.add("a confirmation code", code)
 	return code
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-//go:embed judge.js
+//go:embed facts.js
 var collect string
 
-// facts are what judge.js finds on a page.
+// facts are the result of facts.js on a page.
 type facts struct {
 	Lang, Title, Mode string
 	Headings          []int
@@ -23,8 +23,8 @@ type facts struct {
 	Overflow          float64
 }
 
-// control is what can be pressed or filled in. Sizes are in points, Edge is the
-// colour of its border, and Grounds are the backgrounds around it.
+// control is a control of a page. Sizes are in points, Edge is the colour of its
+// border, and Grounds are the backgrounds around it.
 type control struct {
 	Kind, Name    string
 	Inline        bool
@@ -33,19 +33,18 @@ type control struct {
 	Grounds       []string
 }
 
-// writing is a piece of text as it is painted, colours as CSS writes them: the
-// backgrounds from the text's own element outwards. Size is in points.
+// writing is a painted text, with colours as CSS writes them and the backgrounds
+// from its own element outwards. Size is in points.
 type writing struct {
 	Text, Ink    string
 	Grounds      []string
 	Size, Weight float64
 }
 
-// Faults names everything on the page that hinders somebody: what WCAG 2.2 asks
-// for at level AA and can be told from the page itself, and that nothing runs
-// over the side of the window.
+// Faults returns what violates WCAG 2.2 at level AA, as far as the page itself
+// shows it, and what is wider than the window.
 func (t *Tab) Faults() ([]string, error) {
-	found, err := within(t, "judge the page", chromedp.Evaluate[facts](collect))
+	found, err := within(t, "check the page", chromedp.Evaluate[facts](collect))
 	if err != nil {
 		return nil, err
 	}
@@ -65,10 +64,10 @@ func (f facts) faults() (faults []string) {
 	fault(f.Scripts != 0, "%d scripts", f.Scripts)
 	fault(f.Overflow > 0, "the page is %.0f points wider than the window (1.4.10)", f.Overflow)
 	for _, kind := range f.Unnamed {
-		fault(true, "a picture (%s) says nothing to those who cannot see it (1.1.1)", kind)
+		fault(true, "a picture (%s) has no text alternative (1.1.1)", kind)
 	}
 	if twice := repeated(f.IDs); twice != "" {
-		fault(true, "id %s stands twice (1.3.1)", twice)
+		fault(true, "id %s is used twice (1.3.1)", twice)
 	}
 	faults = append(faults, headingFaults(f.Headings)...)
 	for _, c := range f.Controls {
@@ -95,7 +94,8 @@ func repeated(names []string) string {
 	return ""
 }
 
-// headingFaults wants one first heading, first, and no level left out below it.
+// headingFaults checks that the first heading is the only one of level 1, and that
+// no level is left out.
 func headingFaults(levels []int) (faults []string) {
 	before := 0
 	for i, level := range levels {
@@ -110,8 +110,7 @@ func headingFaults(levels []int) (faults []string) {
 	return faults
 }
 
-// colour has red, green and blue from 0 to 255, and how much of what lies
-// behind it does not show through.
+// colour has red, green and blue from 0 to 255, and its opacity.
 type colour struct{ r, g, b, opaque float64 }
 
 func parseColour(css string) (c colour, err error) {
@@ -122,17 +121,17 @@ func parseColour(css string) (c colour, err error) {
 	if n, _ := fmt.Sscanf(css, "rgb(%f, %f, %f)", &c.r, &c.g, &c.b); n == 3 {
 		return c, nil
 	}
-	return colour{}, fmt.Errorf("colour %q is not understood", css)
+	return colour{}, fmt.Errorf("colour %q has an unknown form", css)
 }
 
-// over paints c over what lies behind it.
+// over paints c over a colour.
 func (c colour) over(behind colour) colour {
 	mix := func(front, back float64) float64 { return front*c.opaque + back*(1-c.opaque) }
 	return colour{mix(c.r, behind.r), mix(c.g, behind.g), mix(c.b, behind.b), 1}
 }
 
-// contrast is that of the text with what it is painted on, and the least that
-// WCAG 2.2 lets pass (1.4.3): less for large text, of 24 points, or 18.66 in bold.
+// contrast is the contrast of the text with its background, and the least that WCAG
+// 2.2 accepts (1.4.3): less for large text, of 24 points, or 18.66 in bold.
 func (w writing) contrast() (got, want float64, err error) {
 	var layers []colour
 	for _, css := range w.Grounds {
@@ -150,7 +149,7 @@ func (w writing) contrast() (got, want float64, err error) {
 		ground = layer.over(ground)
 	}
 	if len(layers) == 0 || layers[len(layers)-1].opaque < 1 {
-		return 0, 0, fmt.Errorf("it stands on no background of the page's own")
+		return 0, 0, fmt.Errorf("the page gives it no background")
 	}
 	ink, err := parseColour(w.Ink)
 	if err != nil {

@@ -1,5 +1,5 @@
-// What there is to judge on a page, as plain facts. It is evaluated in the page
-// by the debugger, which the page's Content-Security-Policy does not bind.
+// The facts of a page that Faults checks. The debugger evaluates this in the page,
+// where the Content-Security-Policy does not apply.
 (() => {
   const text = (e) => e.textContent.trim().replace(/\s+/g, " ");
   const shown = (e) => e.getClientRects().length > 0;

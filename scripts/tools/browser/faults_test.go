@@ -11,9 +11,9 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/tools/browser"
 )
 
-// TestJudge has the judge look at pages with one fault each, so that it is known
-// to see what the pages of the service are free of.
-func TestJudge(t *testing.T) {
+// TestFaults checks pages with one fault each: Faults must find what the service's
+// pages are free of.
+func TestFaults(t *testing.T) {
 	b := startBrowser(t)
 	const good = `<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>T</title>
 <body style="background:#fff;color:#222"><main><h1>One</h1><p>text</p><label>Name <input name="n" autocomplete="off" style="height:2em"></label>
@@ -36,9 +36,9 @@ func TestJudge(t *testing.T) {
 		"picture without words":     {`<svg></svg>`, "<p>text</p>", "1.1.1", ""},
 		"too wide":                  {`<p style="width:2000px">text</p>`, "<p>text</p>", "wider than the window", ""},
 		"input hardly seen":         {`style="height:2em;border:1px solid #ccc"`, `style="height:2em"`, "1.4.11", ""},
-		"one id twice":              {`<p id="a">text<b id="a">b</b></p>`, "<p>text</p>", "id a stands twice", ""},
+		"one id twice":              {`<p id="a">text<b id="a">b</b></p>`, "<p>text</p>", "id a is used twice", ""},
 		"a script":                  {`<script>let x</script>`, "<p>text</p>", "1 scripts", "script-src"},
-		"somebody's picture":        {`<img alt="x" src="https://example.com/x.png">`, "<p>text</p>", "", "img-src"},
+		"a picture of another host": {`<img alt="x" src="https://example.com/x.png">`, "<p>text</p>", "", "img-src"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tab, end, err := b.Profile(browser.Looks{})
@@ -63,7 +63,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// serve serves one page, with a policy that lets it have styles of its own.
+// serve serves one page, with a policy that allows inline styles.
 func serve(t *testing.T, page string) (address string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -75,7 +75,8 @@ func serve(t *testing.T, page string) (address string) {
 	return server.URL
 }
 
-// found wants a finding that says so, and none where nothing is said.
+// found checks that one finding contains want, or that there is none if want is
+// empty.
 func found(t *testing.T, kind string, all []string, want string) {
 	t.Helper()
 	has := slices.ContainsFunc(all, func(text string) bool { return strings.Contains(text, want) })
