@@ -2,11 +2,9 @@ package fleet
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/lambdahost"
 )
 
 // The functions that a fleet runs, by their folders.
@@ -16,17 +14,11 @@ const (
 	Connections = "connections"
 )
 
-const module = "github.com/tokenvend/tokenvend/"
-
-// Build builds the executables into folder for this machine, with the flags of
-// scripts/build.sh: tests run what ships.
+// Build builds the executables into folder for this machine, as they ship.
 func Build(ctx context.Context, folder string) error {
 	for _, function := range []string{Vend, Renew, Connections} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
-			"-ldflags", "-s -w", "-o", bootstrap(folder, function), module+"functions/"+function)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH=")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w: %s", function, err, strings.TrimSpace(string(out)))
+		if err := lambdahost.Build(ctx, bootstrap(folder, function), "functions/"+function); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -38,16 +38,6 @@ func TestAll(t *testing.T) {
 	}
 }
 
-func TestBootstrapFlags(t *testing.T) {
-	script, err := os.ReadFile("../../../build.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if flags := strings.Join(measure.BootstrapFlags[:4], " "); !strings.Contains(string(script), "go build "+flags+" -ldflags '"+measure.BootstrapFlags[5]+"' ") {
-		t.Errorf("scripts/build.sh does not build with %s: what is measured is not what ships", measure.BootstrapFlags)
-	}
-}
-
 func TestCheckVended(t *testing.T) {
 	const vended = `{"statusCode":200,"body":"{\"access_token\":\"x\"}"}`
 	if err := measure.CheckVended([]byte(vended)); err != nil {

@@ -19,7 +19,7 @@ const renewing = "renewals of a day, in a burst, and after an outage (simulated;
 // time, which only a test has (testing/synctest), so go test runs them.
 func renewals(ctx context.Context, c Config) []scorecard.Row {
 	file := filepath.Join(c.Folder, "renewals.json")
-	args := []string{"test", "-count=1", "-timeout=1h", "-run=^TestFigures$", module + "scripts/bench/internal/renewals",
+	args := []string{"test", "-count=1", "-timeout=1h", "-run=^TestFigures$", "github.com/tokenvend/tokenvend/scripts/bench/internal/renewals",
 		"-figures=" + file, fmt.Sprintf("-full=%v", !c.Short)}
 	rows, err := runFigures(exec.CommandContext(ctx, "go", args...), file)
 	if err != nil {

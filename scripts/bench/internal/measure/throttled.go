@@ -50,7 +50,7 @@ func (b *bench) throttled(ctx context.Context) (scorecard.Row, error) {
 // rootsAsShipped writes a bundle of the shipped roots and the stub's, so that
 // parsing and searching them costs what it costs in AWS.
 func (b *bench) rootsAsShipped(ctx context.Context, stub *awsstub.Stub) (string, error) {
-	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", strings.TrimSuffix(module, "/")).Output()
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/tokenvend/tokenvend").Output()
 	if err != nil {
 		return "", fmt.Errorf("find this module's sources: %w", err)
 	}

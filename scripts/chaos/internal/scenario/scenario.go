@@ -63,12 +63,6 @@ type Result struct {
 	// Log is the end of the processes' output.
 	Log  string
 	Took time.Duration
-	// Recovered is how long the fleet took to serve again after its holder was
-	// killed; zero where none was.
-	Recovered time.Duration
-	// Storing is the median time until a new refresh token was stored; zero where it
-	// was not measured.
-	Storing time.Duration
 }
 
 // Passed reports whether everything held.
@@ -91,7 +85,7 @@ func (s Scenario) Run(ctx context.Context, c Config) Result {
 		e.broken = append(e.broken, "could not run: "+err.Error())
 	}
 	r := Result{ID: s.ID, Title: s.Title, Outcomes: e.outcomes, Broken: e.broken, Facts: e.facts,
-		Log: e.log.tail(), Took: time.Since(began), Recovered: e.recovered, Storing: e.storing.median()}
+		Log: e.log.tail(), Took: time.Since(began)}
 	if e.Fleet != nil {
 		r.Calls = e.calls + e.Gate.Calls(fleet.Token)
 	}
