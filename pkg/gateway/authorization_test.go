@@ -22,9 +22,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// desk is the connections function over a scripted flow and core, which keep
-// what they were asked.
-type desk struct {
+// connectionsFunction is the connections function over fakes that record their
+// calls.
+type connectionsFunction struct {
 	t             *testing.T
 	log           bytes.Buffer
 	err           error
@@ -36,39 +36,39 @@ type desk struct {
 	disconnected  []vending.Request
 }
 
-func (d *desk) Start(_ context.Context, r consent.StartRequest) (consent.Started, error) {
+func (d *connectionsFunction) Start(_ context.Context, r consent.StartRequest) (consent.Started, error) {
 	d.started = append(d.started, r)
 	return consent.Started{SessionID: "canary-session", ConsentURL: r.BaseURL + "/consent/canary-session",
 		AuthorizationURL: "https://login.example.com/?a=b&c=d", ExpiresIn: 10 * time.Minute}, d.err
 }
 
-func (d *desk) Complete(_ context.Context, r consent.CompleteRequest) error {
+func (d *connectionsFunction) Complete(_ context.Context, r consent.CompleteRequest) error {
 	d.completed = append(d.completed, r)
 	return d.err
 }
 
-func (d *desk) Import(_ context.Context, i vending.Import) error {
+func (d *connectionsFunction) Import(_ context.Context, i vending.Import) error {
 	d.imported = append(d.imported, i)
 	return d.err
 }
 
-func (d *desk) Disconnect(_ context.Context, r vending.Request) error {
+func (d *connectionsFunction) Disconnect(_ context.Context, r vending.Request) error {
 	d.disconnected = append(d.disconnected, r)
 	return d.err
 }
 
-func (d *desk) asked() int {
+func (d *connectionsFunction) asked() int {
 	return len(d.started) + len(d.completed) + len(d.imported) + len(d.disconnected)
 }
 
-func newDesk(t *testing.T) *desk {
-	d := &desk{t: t}
+func newConnections(t *testing.T) *connectionsFunction {
+	d := &connectionsFunction{t: t}
 	d.directory.studio = directory.Status{Connection: "studio", Provider: "creative-force", GrantType: connection.AuthorizationCode,
 		State: directory.Ready, Subjects: []directory.SubjectStatus{{Subject: "default", State: directory.Ready}}}
 	return d
 }
 
-func (d *desk) invoke(event []byte) reply {
+func (d *connectionsFunction) invoke(event []byte) reply {
 	d.t.Helper()
 	clock := func() time.Time { return now }
 	h := gateway.Connections(gateway.ConnectionsConfig{Directory: &d.directory, BackChannel: d, Grants: d, PublicBaseURL: d.publicBaseURL,
@@ -82,12 +82,12 @@ func (d *desk) invoke(event []byte) reply {
 		d.t.Fatalf("answer %s: %v", out, err)
 	}
 	if strings.Contains(d.log.String(), "canary") {
-		d.t.Errorf("INV-5 the audit line holds what a body brought: %s", d.log.String())
+		d.t.Errorf("INV-5 the audit line contains a value of the body: %s", d.log.String())
 	}
 	return r
 }
 
-// at addresses a resource of studio; a tail such as authorization/complete.
+// at is a request for a resource of studio; tail is such as authorization/complete.
 func at(method, subject, tail string, changes ...func(map[string]any)) []byte {
 	path := "/connections/studio/"
 	if subject != "" {
@@ -96,8 +96,8 @@ func at(method, subject, tail string, changes ...func(map[string]any)) []byte {
 	return encode(restevent.Request{Method: method, Path: path + tail, Domain: "api.example.com", Identity: signer, ReceivedAt: now}, changes...)
 }
 
-// place is where the request context says that the call went.
-func place(domain, path string) func(map[string]any) {
+// requestedAt sets the requested host and path in the request context.
+func requestedAt(domain, path string) func(map[string]any) {
 	return func(event map[string]any) {
 		c := event["requestContext"].(map[string]any)
 		c["domainName"], c["path"] = domain, path
@@ -111,7 +111,7 @@ func body(text string) func(map[string]any) {
 }
 
 func TestStart(t *testing.T) {
-	d := newDesk(t)
+	d := newConnections(t)
 	got := d.invoke(at("POST", "joe", "authorization"))
 	want := map[string]any{"consent_url": "https://api.example.com/v1/consent/canary-session",
 		"authorization_url": "https://login.example.com/?a=b&c=d", "session_id": "canary-session", "expires_in": 600.0}
@@ -119,7 +119,7 @@ func TestStart(t *testing.T) {
 		t.Errorf("answer %d (-want +got):\n%s", got.StatusCode, diff)
 	}
 	if !strings.Contains(got.Body, "?a=b&c=d") {
-		t.Errorf("an address is not written as it is: %s", got.Body)
+		t.Errorf("the address is altered: %s", got.Body)
 	}
 	asked := []consent.StartRequest{{Connection: "studio", Subject: "joe", BaseURL: "https://api.example.com/v1",
 		Principal: consent.Principal{ARN: "arn:aws:iam::111122223333:role/app", UniqueID: "AROAEXAMPLE:session"}}}
@@ -133,21 +133,21 @@ func TestBaseOfPublicPages(t *testing.T) {
 	for _, c := range []struct {
 		name, configured, domain, path, want string
 	}{
-		{"of the stage", "", "api.example.com", "/v1" + path, "https://api.example.com/v1"},
+		{"the stage", "", "api.example.com", "/v1" + path, "https://api.example.com/v1"},
 		{"of a custom domain", "", "tokens.example.com", path, "https://tokens.example.com"},
 		{"of a custom domain's base path", "", "tokens.example.com", "/a/b" + path, "https://tokens.example.com/a/b"},
 		{"in lower case", "", "API.example.com", "/v1" + path, "https://api.example.com/v1"},
 		{"as configured", "https://id.example.com/x", "api.example.com", "/v1" + path, "https://id.example.com/x"},
-		{"AZ-26 not from a domain that is none", "", "api.example.com/@evil", "/v1" + path, ""},
-		{"AZ-26 not from no domain", "", "", "/v1" + path, ""},
-		{"AZ-26 not from another path", "", "api.example.com", "/v1/elsewhere", ""},
-		{"AZ-26 not from a strange base path", "", "api.example.com", "/a%2Fb" + path, ""},
-		{"AZ-26 not from no path", "", "api.example.com", "", ""},
+		{"AZ-26 not an invalid domain", "", "api.example.com/@evil", "/v1" + path, ""},
+		{"AZ-26 not a missing domain", "", "", "/v1" + path, ""},
+		{"AZ-26 not another path", "", "api.example.com", "/v1/elsewhere", ""},
+		{"AZ-26 not an encoded base path", "", "api.example.com", "/a%2Fb" + path, ""},
+		{"AZ-26 not a missing path", "", "api.example.com", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newConnections(t)
 			d.publicBaseURL = c.configured
-			got := d.invoke(at("POST", "", "authorization", place(c.domain, c.path)))
+			got := d.invoke(at("POST", "", "authorization", requestedAt(c.domain, c.path)))
 			if c.want == "" {
 				if got.StatusCode != 500 || d.asked() > 0 || !strings.Contains(d.log.String(), "PUBLIC_BASE_URL") {
 					t.Errorf("answer %d, log %s; want 500 and a log that says what to set", got.StatusCode, d.log.String())
@@ -169,14 +169,14 @@ func TestComplete(t *testing.T) {
 	}{
 		{"with a confirmation code", `{"session_id":"canary-1","confirmation_code":"canary-2"}`,
 			consent.CompleteRequest{SessionID: redact.New("canary-1"), ConfirmationCode: redact.New("canary-2")}},
-		{"by hand with an address", `{"redirect_url":"canary-3"}`, consent.CompleteRequest{RedirectURL: redact.New("canary-3")}},
-		{"by hand with an address and the session", `{"redirect_url":"canary-3","session_id":"canary-1"}`,
+		{"manually with an address", `{"redirect_url":"canary-3"}`, consent.CompleteRequest{RedirectURL: redact.New("canary-3")}},
+		{"manually with an address and the session", `{"redirect_url":"canary-3","session_id":"canary-1"}`,
 			consent.CompleteRequest{RedirectURL: redact.New("canary-3"), SessionID: redact.New("canary-1")}},
-		{"by hand with code and state", `{"code":"canary-4","state":"canary-5"}`,
+		{"manually with code and state", `{"code":"canary-4","state":"canary-5"}`,
 			consent.CompleteRequest{Code: redact.New("canary-4"), State: redact.New("canary-5")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newConnections(t)
 			got := d.invoke(at("POST", "", "authorization/complete", body(c.body)))
 			c.want.Connection, c.want.Principal = "studio", principal
 			if len(d.completed) != 1 || d.completed[0] != c.want || got.StatusCode != 200 {
@@ -191,8 +191,8 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestBodiesOfConsent: each row is refused before anything is asked, and
-// nothing of what it held comes back.
+// TestBodiesOfConsent: each row is refused before the core is called, and the
+// response repeats nothing of the body.
 func TestBodiesOfConsent(t *testing.T) {
 	const complete, grant = "authorization/complete", "authorization"
 	for _, c := range []struct {
@@ -205,7 +205,7 @@ func TestBodiesOfConsent(t *testing.T) {
 		{"BI-14 a confirmation code alone", "POST", complete, `{"confirmation_code":"canary"}`, 400},
 		{"BI-14 a code without a state", "POST", complete, `{"code":"canary"}`, 400},
 		{"BI-14 a state without a code", "POST", complete, `{"state":"canary"}`, 400},
-		{"BI-14 two ways at once", "POST", complete, `{"session_id":"canary","confirmation_code":"canary","redirect_url":"canary"}`, 400},
+		{"BI-14 both kinds of completion", "POST", complete, `{"session_id":"canary","confirmation_code":"canary","redirect_url":"canary"}`, 400},
 		{"BI-14 an empty member", "POST", complete, `{"session_id":"canary","confirmation_code":""}`, 400},
 		{"BI-14 a member of another type", "POST", complete, `{"session_id":["canary"],"confirmation_code":"canary"}`, 400},
 		{"BI-14 null", "POST", complete, `{"session_id":"canary","confirmation_code":null}`, 400},
@@ -216,27 +216,27 @@ func TestBodiesOfConsent(t *testing.T) {
 		{"BI-14 import with a line end", "PUT", grant, `{"refresh_token":"canary\n"}`, 400},
 		{"BI-14 import beyond ASCII", "PUT", grant, `{"refresh_token":"canary-é"}`, 400},
 		{"BI-14 import with an empty scope", "PUT", grant, `{"refresh_token":"canary","scope":""}`, 400},
-		{"BI-14 import with a strange scope", "PUT", grant, `{"refresh_token":"canary","scope":"canary\\"}`, 400},
-		{"BI-14 import that ends now", "PUT", grant, `{"refresh_token":"canary","expires_at":"2026-01-01T12:00:00Z"}`, 400},
-		{"BI-14 import that ends some day", "PUT", grant, `{"refresh_token":"canary","expires_at":"2026-01-31"}`, 400},
+		{"BI-14 import with an invalid scope", "PUT", grant, `{"refresh_token":"canary","scope":"canary\\"}`, 400},
+		{"BI-14 import that expires now", "PUT", grant, `{"refresh_token":"canary","expires_at":"2026-01-01T12:00:00Z"}`, 400},
+		{"BI-14 import with a date as expiry", "PUT", grant, `{"refresh_token":"canary","expires_at":"2026-01-31"}`, 400},
 		{"BI-14 disconnect with a body", "DELETE", grant, `{}`, 400},
 		{"BI-14 a body beyond 10 KiB", "PUT", grant, `{"refresh_token":"canary` + strings.Repeat("a", 10<<10) + `"}`, 413},
 		{"BI-10 PATCH", "PATCH", grant, ``, 405},
 		{"BI-10 GET of a completion", "GET", complete, ``, 405},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newConnections(t)
 			got := d.invoke(at(c.method, "", c.tail, body(c.body)))
 			if got.StatusCode != c.status || d.asked() > 0 {
 				t.Errorf("answer %d %s, asked %d times; want %d", got.StatusCode, got.Body, d.asked(), c.status)
 			}
 			if strings.Contains(got.Body, "canary") {
-				t.Errorf("INV-5 the answer repeats what came: %s", got.Body)
+				t.Errorf("INV-5 the response repeats the body: %s", got.Body)
 			}
 		})
 	}
 	t.Run("BI-14 another content type", func(t *testing.T) {
-		d := newDesk(t)
+		d := newConnections(t)
 		got := d.invoke(at("PUT", "", grant, body(`{"refresh_token":"canary"}`), set("headers", map[string]any{"Content-Type": "text/plain"})))
 		if got.StatusCode != 415 || d.asked() > 0 {
 			t.Errorf("answer %d %s", got.StatusCode, got.Body)
@@ -246,7 +246,7 @@ func TestBodiesOfConsent(t *testing.T) {
 
 func TestImportAndDisconnect(t *testing.T) {
 	request := vending.Request{Connection: "studio", Subject: "joe", Caller: "arn:aws:iam::111122223333:role/app"}
-	d := newDesk(t)
+	d := newConnections(t)
 	d.directory.studio.Subjects = []directory.SubjectStatus{{Subject: "anna"}, {Subject: "joe", State: directory.Failing,
 		ConsentedBy: "joe@example.com", ConsentedAt: now, RenewBy: now.Add(time.Hour), LastError: problem.ProviderTimeout, NextAttemptAt: now.Add(time.Minute)}}
 	got := d.invoke(at("PUT", "joe", "authorization", body(`{"refresh_token":"canary","scope":"b a","expires_at":"2026-01-31T13:00:00+01:00"}`)))
@@ -257,9 +257,9 @@ func TestImportAndDisconnect(t *testing.T) {
 	joe := []any{map[string]any{"subject": "joe", "state": "failing", "consented_by": "joe@example.com", "consented_at": "2026-01-01T12:00:00Z",
 		"renew_by": "2026-01-01T13:00:00Z", "last_error": "provider_timeout", "next_attempt_at": "2026-01-01T12:01:00Z"}}
 	if diff := cmp.Diff(joe, got.object(t)["subjects"]); diff != "" {
-		t.Errorf("a subject's path does not show that subject alone (-want +got):\n%s", diff)
+		t.Errorf("a subject's path shows more than that subject (-want +got):\n%s", diff)
 	}
-	d = newDesk(t)
+	d = newConnections(t)
 	if got := d.invoke(at("DELETE", "joe", "authorization")); got.StatusCode != 204 || got.Body != "" {
 		t.Errorf("answer %d %s", got.StatusCode, got.Body)
 	}
@@ -268,9 +268,9 @@ func TestImportAndDisconnect(t *testing.T) {
 	}
 }
 
-// TestStatusAfterConsent: what is stored is stored, whatever cannot be read then.
+// TestStatusAfterConsent: a failure to read the status afterwards is not an error.
 func TestStatusAfterConsent(t *testing.T) {
-	d := newDesk(t)
+	d := newConnections(t)
 	d.directory.err = problem.New(problem.StoreUnavailable, "x")
 	got := d.invoke(at("POST", "joe", "authorization/complete", body(`{"redirect_url":"canary"}`)))
 	want := map[string]any{"connection": "studio", "grant_type": "authorization_code", "state": "ready",
@@ -279,7 +279,7 @@ func TestStatusAfterConsent(t *testing.T) {
 		t.Errorf("FI-46 answer %d (-want +got):\n%s", got.StatusCode, diff)
 	}
 	if !strings.Contains(d.log.String(), "status_unread") {
-		t.Errorf("the log does not say so: %s", d.log.String())
+		t.Errorf("there is no warning: %s", d.log.String())
 	}
 }
 
@@ -287,7 +287,7 @@ func TestErrorsOfConsent(t *testing.T) {
 	for code, status := range map[problem.Code]int{problem.InvalidRequest: 400, problem.AccessDenied: 403, problem.AuthorizationRequired: 409,
 		problem.SessionExpired: 410, problem.RateLimited: 429, problem.ProviderRejected: 502, problem.StoreUnavailable: 503} {
 		t.Run("AZ-21 "+string(code), func(t *testing.T) {
-			d := newDesk(t)
+			d := newConnections(t)
 			d.err = &problem.Error{Code: code, Detail: "what is wrong", Cause: errors.New("for the log")}
 			got := d.invoke(at("POST", "", "authorization/complete", body(`{"redirect_url":"canary"}`)))
 			if got.StatusCode != status || got.object(t)["error"] != string(code) || !strings.Contains(d.log.String(), `"action":"complete"`) {

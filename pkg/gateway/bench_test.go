@@ -16,9 +16,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// BenchmarkEventToResponse is a whole vend from memory: event in, audit line
-// written, response out. Its baseline does nothing but decode the same event
-// into aws-lambda-go's type.
+// BenchmarkEventToResponse is a complete vend from memory: decode the event, write
+// the audit line, encode the response. Its baseline only decodes the event into the
+// type of aws-lambda-go.
 func BenchmarkEventToResponse(b *testing.B) {
 	payload := realisticEvent()
 	clock := func() time.Time { return now }
@@ -43,7 +43,7 @@ func BenchmarkDecodeTypedEvent(b *testing.B) {
 	}
 }
 
-// warmCore always has the token at hand.
+// warmCore always has a token.
 type warmCore struct{ core }
 
 func (*warmCore) Vend(context.Context, vending.Request) (vending.Vended, error) {

@@ -1,8 +1,7 @@
 package gateway
 
-// ScannedEvent is what the scanner makes of an event, for the test that holds
-// it against encoding/json.
-type ScannedEvent struct {
+// DecodedEvent is a decoded event, for the test that compares it with encoding/json.
+type DecodedEvent struct {
 	Resource, Path, Method, ContentType string
 	PathParameters                      map[string]string
 	Query                               map[string][]string
@@ -14,13 +13,13 @@ type ScannedEvent struct {
 	UserARN, Caller, AccountID, Source  string
 }
 
-// ScanEvent reads an event; false means that it is not one.
-func ScanEvent(payload []byte) (ScannedEvent, bool) {
+// DecodeEvent decodes an event; false means that it is not one.
+func DecodeEvent(payload []byte) (DecodedEvent, bool) {
 	e, err := decodeEvent(payload)
 	if err != nil {
-		return ScannedEvent{}, false
+		return DecodedEvent{}, false
 	}
-	return ScannedEvent{e.resource, e.path, e.method, e.headers.contentType, e.pathParameters, e.query, e.body, e.isBase64Encoded,
+	return DecodedEvent{e.resource, e.path, e.method, e.headers.contentType, e.pathParameters, e.query, e.body, e.isBase64Encoded,
 		e.requestID, e.stage, e.domain, e.fullPath, e.headers.origin, e.headers.fetchSite, e.headers.cookies, e.identity.userARN, e.identity.caller, e.identity.accountID, e.identity.sourceIP}, true
 }
 

@@ -19,13 +19,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// core answers with what a test says, and keeps what it was asked.
-// object is the reply's body as a JSON object.
-// edge is the vend function over a scripted core.
-// restEvent is a well-formed GET of crm's token, changed as a test likes.
-// named asks for another connection: decoded is the parameter, raw the path's segment.
-func TestVendAnswer(t *testing.T) {
-	e := newEdge(t)
+func TestVendResponse(t *testing.T) {
+	e := newVend(t)
 	got := e.invoke(restEvent())
 	want := map[string]any{
 		"access_token": "canary-access-token", "token_type": "Bearer", "expires_in": 2315.0, "scope": "cfgateway",
@@ -35,10 +30,10 @@ func TestVendAnswer(t *testing.T) {
 		t.Errorf("status %d, body (-want +got):\n%s", got.StatusCode, diff)
 	}
 	if strings.Contains(e.log.String(), "canary") {
-		t.Error("INV-5 the audit line holds the token")
+		t.Error("INV-5 the audit line contains the token")
 	}
 	t.Run("flags appear only when they are true", func(t *testing.T) {
-		e := newEdge(t)
+		e := newVend(t)
 		e.core.vended.Stale, e.core.vended.ExpiresInAssumed = true, true
 		body := e.invoke(restEvent()).object(t)
 		if body["stale"] != true || body["expires_in_assumed"] != true {
@@ -47,7 +42,7 @@ func TestVendAnswer(t *testing.T) {
 	})
 }
 
-// TestBadInput: each row is refused with its outcome before the core is asked.
+// TestBadInput: each row is refused before the core is called.
 func TestBadInput(t *testing.T) {
 	body413 := `{"scope":"` + strings.Repeat("a", 11<<10) + `"}`
 	tests := []struct {
@@ -74,9 +69,9 @@ func TestBadInput(t *testing.T) {
 		{"AZ-03 dot segments before the path", restEvent(set("path", "/x/../connections/crm/token")), 400, problem.InvalidRequest},
 		{"AZ-03 a base path with an encoded character", restEvent(set("path", "/a%2Fb/connections/crm/token")), 400, problem.InvalidRequest},
 		{"AZ-03 a base path with an empty segment", restEvent(set("path", "//connections/crm/token")), 400, problem.InvalidRequest},
-		{"AZ-03 a prefix that is no segment", restEvent(set("path", "x/connections/crm/token")), 400, problem.InvalidRequest},
+		{"AZ-03 a prefix that is not a segment", restEvent(set("path", "x/connections/crm/token")), 400, problem.InvalidRequest},
 		{"AZ-03 another connection's path", restEvent(set("path", "/connections/erp/token")), 400, problem.InvalidRequest},
-		{"a path that is not ours", restEvent(set("resource", "/tokens")), 404, problem.ConnectionNotFound},
+		{"an unknown path", restEvent(set("resource", "/tokens")), 404, problem.ConnectionNotFound},
 		{"BI-10 PUT", restEvent(set("httpMethod", "PUT")), 405, problem.MethodNotAllowed},
 		{"BI-10 PATCH", restEvent(set("httpMethod", "PATCH")), 405, problem.MethodNotAllowed},
 		{"BI-10 HEAD", restEvent(set("httpMethod", "HEAD")), 405, problem.MethodNotAllowed},
@@ -84,7 +79,7 @@ func TestBadInput(t *testing.T) {
 		{"BI-11 negative min_ttl", restEvent(query("min_ttl", "-1")), 400, problem.InvalidRequest},
 		{"BI-11 min_ttl not a number", restEvent(query("min_ttl", "abc")), 400, problem.InvalidRequest},
 		{"BI-11 min_ttl with an exponent", restEvent(query("min_ttl", "1e9")), 400, problem.InvalidRequest},
-		{"BI-11 min_ttl beyond reason", restEvent(query("min_ttl", "999999999999999999999")), 400, problem.InvalidRequest},
+		{"BI-11 min_ttl of 21 digits", restEvent(query("min_ttl", "999999999999999999999")), 400, problem.InvalidRequest},
 		{"BI-11 min_ttl empty", restEvent(query("min_ttl", "")), 400, problem.InvalidRequest},
 		{"BI-11 min_ttl twice", restEvent(query("min_ttl", "1", "min_ttl", "1")), 400, problem.InvalidRequest},
 		{"BI-13 unknown query parameter", restEvent(query("minttl", "1")), 400, problem.InvalidRequest},
@@ -92,7 +87,7 @@ func TestBadInput(t *testing.T) {
 		{"BI-13 a query on POST", restEvent(post(`{}`), query("min_ttl", "1")), 400, problem.InvalidRequest},
 		{"BI-14 GET with a body", restEvent(set("body", "{}")), 400, problem.InvalidRequest},
 		{"BI-14 body over 10 KiB", restEvent(post(body413)), 413, problem.InvalidRequest},
-		{"BI-14 body over 10 KiB where none belongs", restEvent(set("body", body413)), 413, problem.InvalidRequest},
+		{"BI-14 body over 10 KiB where none is accepted", restEvent(set("body", body413)), 413, problem.InvalidRequest},
 		{"BI-14 empty scope", restEvent(post(`{"scope":""}`)), 400, problem.InvalidRequest},
 		{"BI-14 not JSON", restEvent(post(`{"min_ttl":`)), 400, problem.InvalidRequest},
 		{"BI-14 not an object", restEvent(post(`[1]`)), 400, problem.InvalidRequest},
@@ -114,23 +109,23 @@ func TestBadInput(t *testing.T) {
 		{"BI-17 identity not a string", restEvent(identity("userArn", map[string]any{"a": 1})), 403, problem.AccessDenied},
 		{"BI-17 caller missing", restEvent(identity("caller", nil)), 403, problem.AccessDenied},
 		{"BI-17 account missing", restEvent(identity("accountId", nil)), 403, problem.AccessDenied},
-		{"BI-18 an identity in headers is none", restEvent(identity("userArn", nil),
+		{"BI-18 an identity in headers does not count", restEvent(identity("userArn", nil),
 			set("headers", map[string]any{"X-User-Arn": "arn:aws:iam::111122223333:root", "X-Amzn-Identity": "x"})), 403, problem.AccessDenied},
 		{"BI-20 rejected_token_id in upper case", restEvent(post(`{"rejected_token_id":"9F86D081884C7D65"}`)), 400, problem.InvalidRequest},
-		{"BI-21 a token where its id belongs", restEvent(post(`{"rejected_token_id":"eyJhbGciOiJub25lIn0.e30."}`)), 400, problem.InvalidRequest},
+		{"BI-21 a token instead of its id", restEvent(post(`{"rejected_token_id":"eyJhbGciOiJub25lIn0.e30."}`)), 400, problem.InvalidRequest},
 		{"BI-47 scope with a quote", restEvent(query("scope", `a"b`)), 400, problem.InvalidRequest},
-		{"DELETE with a strange revoke", restEvent(set("httpMethod", "DELETE"), query("revoke", "yes")), 400, problem.InvalidRequest},
+		{"DELETE with an invalid revoke", restEvent(set("httpMethod", "DELETE"), query("revoke", "yes")), 400, problem.InvalidRequest},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			e := newEdge(t)
+			e := newVend(t)
 			got := e.invoke(tt.event)
 			body := got.object(t)
 			if got.StatusCode != tt.status || body["error"] != string(tt.code) {
 				t.Errorf("answer %d %s: %s; want %d %s", got.StatusCode, body["error"], body["detail"], tt.status, tt.code)
 			}
 			if len(e.core.asked)+len(e.core.forgot) != 0 {
-				t.Error("the core was asked")
+				t.Error("the core was called")
 			}
 			if got.Headers["Content-Type"] != "application/problem+json" {
 				t.Errorf("content type %q", got.Headers["Content-Type"])
@@ -145,8 +140,8 @@ func TestBadInput(t *testing.T) {
 			}
 		})
 	}
-	t.Run("INV-6 an answer to an event that names no request carries Lambda's id", func(t *testing.T) {
-		e := newEdge(t)
+	t.Run("INV-6 the response to an event without a request id has Lambda's id", func(t *testing.T) {
+		e := newVend(t)
 		h := gateway.Vend(gateway.VendConfig{Tokens: e.core, Audit: audit.NewWriter(audit.Config{Output: e.log}),
 			InvocationID: func(context.Context) string { return "invocation-1" }})
 		out, err := h.Invoke(t.Context(), []byte(`{}`))
@@ -154,8 +149,8 @@ func TestBadInput(t *testing.T) {
 			t.Errorf("answer %s, %v", out, err)
 		}
 	})
-	t.Run("BI-16 says what was expected in the log", func(t *testing.T) {
-		e := newEdge(t)
+	t.Run("BI-16 the log says what was expected", func(t *testing.T) {
+		e := newVend(t)
 		e.invoke([]byte(`{}`))
 		if !strings.Contains(e.log.String(), "expected an API Gateway REST API event") {
 			t.Errorf("log: %s", e.log)
@@ -195,7 +190,7 @@ func TestGoodInput(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			e := newEdge(t)
+			e := newVend(t)
 			if got := e.invoke(tt.event); got.StatusCode != 200 {
 				t.Fatalf("answer %d: %s", got.StatusCode, got.Body)
 			}
@@ -205,7 +200,7 @@ func TestGoodInput(t *testing.T) {
 		})
 	}
 	t.Run("the default subject has one path only", func(t *testing.T) {
-		e := newEdge(t)
+		e := newVend(t)
 		got := e.invoke(restEvent(set("resource", "/connections/{connection}/subjects/{subject}/token"),
 			set("path", "/connections/crm/subjects/default/token"), set("pathParameters", map[string]any{"connection": "crm", "subject": "default"})))
 		if got.StatusCode != 400 {
@@ -214,7 +209,7 @@ func TestGoodInput(t *testing.T) {
 	})
 	for query, revoke := range map[string]bool{"": false, "false": false, "true": true} {
 		t.Run("DELETE with revoke="+query, func(t *testing.T) {
-			e := newEdge(t)
+			e := newVend(t)
 			changes := []func(map[string]any){set("httpMethod", "DELETE")}
 			if query != "" {
 				changes = append(changes, set("queryStringParameters", map[string]any{"revoke": query}))
@@ -242,7 +237,7 @@ func TestErrorsOfTheCore(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.code), func(t *testing.T) {
-			e := newEdge(t)
+			e := newVend(t)
 			e.core.err = &problem.Error{Code: tt.code, Detail: "what is wrong", RetryAfter: 1500 * time.Millisecond,
 				Provider: &problem.Provider{Status: 503, Error: "temporarily_unavailable"}, Cause: errors.New("for the log")}
 			got := e.invoke(restEvent())
@@ -266,43 +261,43 @@ func TestErrorsOfTheCore(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a detail with every kind of character arrives as it was", func(t *testing.T) {
-		e := newEdge(t)
+	t.Run("a detail with every kind of character is unchanged", func(t *testing.T) {
+		e := newVend(t)
 		const detail = "quote \" backslash \\ tab \t line \n NUL \x00 <é> \u2028 \U0001F600"
 		e.core.err = problem.New(problem.ConnectionMisconfigured, detail)
 		if got := e.invoke(restEvent()).object(t)["detail"]; got != detail {
 			t.Errorf("detail %q, want %q", got, detail)
 		}
 	})
-	t.Run("503 always says when to come back", func(t *testing.T) {
-		e := newEdge(t)
+	t.Run("503 always has Retry-After", func(t *testing.T) {
+		e := newVend(t)
 		e.core.err = problem.New(problem.StoreUnavailable, "x")
 		if got := e.invoke(restEvent()); got.Headers["Retry-After"] != "1" {
 			t.Errorf("Retry-After = %q", got.Headers["Retry-After"])
 		}
 	})
-	t.Run("INV-6 an unknown error tells the caller nothing", func(t *testing.T) {
-		e := newEdge(t)
+	t.Run("INV-6 an unknown error reveals nothing to the caller", func(t *testing.T) {
+		e := newVend(t)
 		e.core.err = fmt.Errorf("raw text of an SDK")
 		if got := e.invoke(restEvent()); got.StatusCode != 500 || strings.Contains(got.Body, "SDK") {
 			t.Errorf("answer %d %s", got.StatusCode, got.Body)
 		}
 	})
-	t.Run("INV-5 a panic is an internal error, its value is printed nowhere", func(t *testing.T) {
-		e := newEdge(t)
+	t.Run("INV-5 a panic is an internal error, its value is not printed", func(t *testing.T) {
+		e := newVend(t)
 		e.core.panics = "canary-in-a-panic"
 		got := e.invoke(restEvent())
 		if got.StatusCode != 500 || strings.Contains(got.Body+e.log.String(), "canary") {
 			t.Errorf("answer %d %s, log %s", got.StatusCode, got.Body, e.log)
 		}
-		if !strings.Contains(e.log.String(), "edge_test.go") {
-			t.Errorf("the log does not say where: %s", e.log)
+		if !strings.Contains(e.log.String(), "vend_fixture_test.go") {
+			t.Errorf("the log has no place: %s", e.log)
 		}
 	})
 }
 
 func TestAuditLineIsTheMetric(t *testing.T) {
-	e := newEdge(t)
+	e := newVend(t)
 	e.invoke(restEvent())
 	var line map[string]any
 	if err := json.Unmarshal(e.log.Bytes(), &line); err != nil {
@@ -339,22 +334,22 @@ func checkEmbeddedMetrics(t *testing.T, line map[string]any) {
 		for _, set := range directive["Dimensions"].([]any) {
 			for _, dimension := range set.([]any) {
 				if _, ok := line[dimension.(string)].(string); !ok {
-					t.Errorf("dimension %v is not a text in the line", dimension)
+					t.Errorf("dimension %v is not a string in the line", dimension)
 				}
 			}
 		}
 	}
 }
 
-// FuzzInvoke: whatever arrives, the answer is a well-formed response, never an
-// error and never a panic, and no identity means no token (OC-71).
+// FuzzInvoke: any payload has a well-formed response, never an error or a panic, and
+// without an identity the core is not called (OC-71).
 func FuzzInvoke(f *testing.F) {
 	f.Add(restEvent())
 	f.Add(restEvent(post(`{"min_ttl":60}`)))
 	f.Add([]byte(`{"version":"2.0"}`))
 	f.Add(restEvent(identity("userArn", 7)))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		e := newEdge(t)
+		e := newVend(t)
 		e.core.vended = freshToken()
 		got := e.invoke(payload)
 		if got.StatusCode < 200 || got.StatusCode > 599 {
@@ -362,7 +357,7 @@ func FuzzInvoke(f *testing.F) {
 		}
 		for _, r := range e.core.asked {
 			if r.Caller == "" || r.Connection == "" {
-				t.Error("the core was asked without caller or connection")
+				t.Error("the core was called without caller or connection")
 			}
 		}
 	})

@@ -14,14 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden answers of events/")
+var update = flag.Bool("update", false, "rewrite the golden responses of events/")
 
 const eventFolder = "../../events"
 
-// TestEvents handles every saved event with the real handlers over the real
-// core, each in a world of its own that always looks the same, and compares the
-// answer with the golden one. What precedes the first hyphen of an event's name
-// is the function that it is for.
+// TestEvents handles every saved event with the real handlers and core, each in a
+// fixture of its own, and compares the response with the golden one. The name of an
+// event starts with its function.
 func TestEvents(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(eventFolder, "*.json"))
 	if err != nil || len(files) == 0 {
@@ -38,10 +37,10 @@ func TestEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			function, _, _ := strings.Cut(name, "-")
-			w := newWorld(t)
+			w := newFixture(t)
 			answer, err := w.function(function).Invoke(t.Context(), payload)
 			if err != nil {
-				t.Fatalf("no answer: %v", err)
+				t.Fatalf("no response: %v", err)
 			}
 			w.checkLog(payload)
 			if lines := strings.Count(w.log.String(), "\n"); lines != 1 && function != "renew" {
@@ -50,7 +49,7 @@ func TestEvents(t *testing.T) {
 			compare(t, filepath.Join(eventFolder, "golden", name+".json"), readable(t, answer))
 		})
 	}
-	t.Run("no golden answer is left over", func(t *testing.T) {
+	t.Run("every golden response belongs to an event", func(t *testing.T) {
 		goldens, err := filepath.Glob(filepath.Join(eventFolder, "golden", "*"))
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +72,7 @@ func compare(t *testing.T, golden string, got []byte) {
 	}
 	want, err := os.ReadFile(golden)
 	if errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("the event has no golden answer; look at this one, and keep it with go test ./pkg/gateway -update:\n%s", got)
+		t.Fatalf("the event has no golden response; check this one, and keep it with go test ./pkg/gateway -update:\n%s", got)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -83,9 +82,8 @@ func compare(t *testing.T, golden string, got []byte) {
 	}
 }
 
-// readable indents an answer, sorts its headers, and shows a body that is JSON
-// as JSON, its members in their order, and a page by its lines. Nothing but the
-// pages' style is left out.
+// readable indents a response, sorts its headers, and shows a JSON body as JSON and
+// a page by lines. It omits only the style of the pages.
 func readable(t *testing.T, answer []byte) []byte {
 	t.Helper()
 	var response struct {
@@ -95,7 +93,7 @@ func readable(t *testing.T, answer []byte) []byte {
 	}
 	in := json.NewDecoder(bytes.NewReader(answer))
 	in.DisallowUnknownFields()
-	shown := any(json.RawMessage(answer)) // the renewer's summary
+	shown := any(json.RawMessage(answer)) // the response of renew
 	if in.Decode(&response) == nil {
 		shown = struct {
 			StatusCode int               `json:"statusCode"`
@@ -122,5 +120,5 @@ func shownBody(text string) any {
 	if !styled || !ended {
 		return text
 	}
-	return strings.Split(before+"<style>…</style>"+after, "\n") // the style has a test of its own
+	return strings.Split(before+"<style>…</style>"+after, "\n") // package pages tests the style
 }

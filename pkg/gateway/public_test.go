@@ -20,8 +20,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// porch is the consent function over a scripted door, which keeps what it was asked.
-type porch struct {
+// consentFunction is the consent function over a fake front channel that records
+// its calls.
+type consentFunction struct {
 	t         testing.TB
 	log       bytes.Buffer
 	err       error
@@ -36,7 +37,7 @@ type porch struct {
 
 const authorizationURL = "https://login.example.com/authorize?state=canary-state&a=b"
 
-func (p *porch) Show(_ context.Context, sessionID string) (consent.Page, error) {
+func (p *consentFunction) Show(_ context.Context, sessionID string) (consent.Page, error) {
 	p.shown = append(p.shown, sessionID)
 	if p.panics {
 		panic("canary-panic")
@@ -44,25 +45,25 @@ func (p *porch) Show(_ context.Context, sessionID string) (consent.Page, error) 
 	return consent.Page{Connection: "studio", Subject: "default", ProviderOrigin: "https://login.example.com", CSRF: "form-word"}, p.err
 }
 
-func (p *porch) Continue(_ context.Context, r consent.ContinueRequest) (consent.Redirect, error) {
+func (p *consentFunction) Continue(_ context.Context, r consent.ContinueRequest) (consent.Redirect, error) {
 	p.continued = append(p.continued, r)
 	return consent.Redirect{Location: authorizationURL, Cookie: p.cookie}, p.err
 }
 
-func (p *porch) Receive(_ context.Context, r consent.CallbackRequest) (consent.CallbackResult, error) {
+func (p *consentFunction) Receive(_ context.Context, r consent.CallbackRequest) (consent.CallbackResult, error) {
 	p.received = append(p.received, r)
 	return consent.CallbackResult{ConfirmationCode: redact.New("WX7K-M4QH"), Connection: "studio", Subject: "default", Denied: p.denied,
 		ClearCookie: consent.Cookie{Name: "__Host-tokenvend-consent", Secure: true}}, p.err
 }
 
-func (p *porch) asked() int { return len(p.shown) + len(p.continued) + len(p.received) }
+func (p *consentFunction) asked() int { return len(p.shown) + len(p.continued) + len(p.received) }
 
-// written are pages whose templates are parsed once for all tests.
-var written = pages.New()
+// parsedPages have templates that are parsed once for all tests.
+var parsedPages = pages.New()
 
-func newPorch(t testing.TB) *porch { return &porch{t: t, pages: written} }
+func newConsent(t testing.TB) *consentFunction { return &consentFunction{t: t, pages: parsedPages} }
 
-func (p *porch) invoke(event []byte) reply {
+func (p *consentFunction) invoke(event []byte) reply {
 	p.t.Helper()
 	clock := func() time.Time { return now }
 	h := gateway.Consent(gateway.ConsentConfig{FrontChannel: p, Pages: p.pages, Audit: audit.NewWriter(audit.Config{Output: &p.log, Now: clock})})
@@ -76,13 +77,13 @@ func (p *porch) invoke(event []byte) reply {
 	}
 	p.checkHeaders(r)
 	if strings.Contains(p.log.String(), "canary") {
-		p.t.Errorf("INV-5 the audit line holds what is nobody's business: %s", p.log.String())
+		p.t.Errorf("INV-5 the audit line contains a secret: %s", p.log.String())
 	}
 	return r
 }
 
-// checkHeaders: every public answer has them, whatever it is.
-func (p *porch) checkHeaders(r reply) {
+// checkHeaders checks the headers of every public response.
+func (p *consentFunction) checkHeaders(r reply) {
 	p.t.Helper()
 	for name, want := range map[string]string{"Cache-Control": "no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff",
 		"Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"} {
@@ -102,7 +103,7 @@ func (p *porch) checkHeaders(r reply) {
 	}
 }
 
-// visit is a browser's event for a public page, without an identity.
+// visit is a browser's request for a public page, without an identity.
 func visit(method, resource, value string, changes ...func(map[string]any)) []byte {
 	parameter := strings.Trim(resource[strings.IndexByte(resource, '{'):], "{}")
 	path := strings.Replace(resource, "{"+parameter+"}", value, 1)
@@ -123,7 +124,7 @@ func formBody(text string) func(map[string]any) {
 }
 
 func TestConsentPage(t *testing.T) {
-	p := newPorch(t)
+	p := newConsent(t)
 	got := p.invoke(visit("GET", consentPage, "canary-session"))
 	if got.StatusCode != 200 || got.Headers["Content-Type"] != "text/html; charset=utf-8" || !strings.HasPrefix(got.Body, "<!DOCTYPE html>\n<html lang=\"en\">") {
 		t.Errorf("answer %d %v %.60q", got.StatusCode, got.Headers, got.Body)
@@ -148,10 +149,10 @@ func TestContinue(t *testing.T) {
 			consent.Cookie{Name: "__Host-a", Value: redact.New("canary"), Secure: true, MaxAge: 10 * time.Minute}},
 		{"AZ-22 over http on loopback", "a=canary; Path=/; Max-Age=600; HttpOnly; SameSite=Lax",
 			consent.Cookie{Name: "a", Value: redact.New("canary"), MaxAge: 10 * time.Minute}},
-		{"without a browser to bind", "", consent.Cookie{}},
+		{"without a cookie", "", consent.Cookie{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := newPorch(t)
+			p := newConsent(t)
 			p.cookie = c.cookie
 			got := p.invoke(visit("POST", consentPage, "canary-session", formBody("csrf=canary%2B1")))
 			if got.StatusCode != 303 || got.Headers["Location"] != authorizationURL || got.Body != "" {
@@ -169,7 +170,7 @@ func TestContinue(t *testing.T) {
 }
 
 func TestCallback(t *testing.T) {
-	p := newPorch(t)
+	p := newConsent(t)
 	got := p.invoke(visit("GET", callback, "studio", query("code", "canary&=%", "state", "canary", "code", "second"),
 		set("multiValueHeaders", map[string]any{"Cookie": []any{"canary=1", "b=2"}})))
 	if got.StatusCode != 200 || !strings.Contains(got.Body, `id="confirmation-code">WX7K-M4QH<`) || strings.Contains(got.Body, "canary") {
@@ -182,14 +183,15 @@ func TestCallback(t *testing.T) {
 	if diff := cmp.Diff(want, p.received); diff != "" {
 		t.Errorf("AZ-28 asked (-want +got):\n%s", diff)
 	}
-	p = newPorch(t)
+	p = newConsent(t)
 	p.denied = true
 	if got := p.invoke(visit("GET", callback, "studio")); got.StatusCode != 200 || strings.Contains(got.Body, "WX7K") || !strings.Contains(p.log.String(), "consent_refused") {
 		t.Errorf("answer %d %s, log %s", got.StatusCode, got.Body, p.log.String())
 	}
 }
 
-// TestPublicBadInput: each row is refused with a page before the door is asked.
+// TestPublicBadInput: each row is refused with a page before the front channel is
+// called.
 func TestPublicBadInput(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -203,10 +205,10 @@ func TestPublicBadInput(t *testing.T) {
 		{"BI-13 a parameter of the consent page", visit("GET", consentPage, "abc", query("next", "canary")), 400},
 		{"AZ-03 an encoded session", visit("GET", consentPage, "abc", set("path", "/consent/%61bc")), 400},
 		{"AZ-03 a session with a slash", visit("GET", consentPage, "a/b"), 400},
-		{"AZ-03 a session beyond reason", visit("GET", consentPage, strings.Repeat("a", 129)), 400},
+		{"AZ-03 a session of 129 characters", visit("GET", consentPage, strings.Repeat("a", 129)), 400},
 		{"AZ-03 no session", visit("GET", consentPage, ""), 400},
 		{"AZ-02 a callback of no connection", visit("GET", callback, "Studio"), 400},
-		{"BI-14 no form", visit("POST", consentPage, "abc", formBody("")), 400},
+		{"BI-14 an empty form", visit("POST", consentPage, "abc", formBody("")), 400},
 		{"BI-14 an empty field", visit("POST", consentPage, "abc", formBody("csrf=")), 400},
 		{"BI-14 a field twice", visit("POST", consentPage, "abc", formBody("csrf=canary&csrf=canary")), 400},
 		{"BI-14 another field", visit("POST", consentPage, "abc", formBody("csrf=canary&x=canary")), 400},
@@ -214,11 +216,11 @@ func TestPublicBadInput(t *testing.T) {
 		{"BI-14 a large form", visit("POST", consentPage, "abc", formBody("csrf=canary"+strings.Repeat("a", 10<<10))), 413},
 		{"BI-14 JSON", visit("POST", consentPage, "abc", body(`{"csrf":"canary"}`)), 415},
 		{"BI-15 broken base64", visit("POST", consentPage, "abc", formBody("%%%"), set("isBase64Encoded", true)), 400},
-		{"a path that is not ours", visit("GET", "/connections/{connection}/token", "studio"), 404},
-		{"BI-16 no event", []byte(`{}`), 500},
+		{"an unknown path", visit("GET", "/connections/{connection}/token", "studio"), 404},
+		{"BI-16 not an event", []byte(`{}`), 500},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := newPorch(t)
+			p := newConsent(t)
 			got := p.invoke(c.event)
 			if got.StatusCode != c.status || p.asked() > 0 {
 				t.Errorf("answer %d, asked %d times; want %d", got.StatusCode, p.asked(), c.status)
@@ -237,7 +239,7 @@ func TestPublicErrors(t *testing.T) {
 	for code, status := range map[problem.Code]int{problem.InvalidRequest: 400, problem.AccessDenied: 403, problem.SessionExpired: 410,
 		problem.StoreUnavailable: 503, problem.InternalError: 500} {
 		t.Run("OC-02 "+string(code), func(t *testing.T) {
-			p := newPorch(t)
+			p := newConsent(t)
 			p.err = &problem.Error{Code: code, Detail: `what <script>alert(1)</script> is "wrong"`, Cause: errors.New("for the log")}
 			got := p.invoke(visit("GET", callback, "studio"))
 			if got.StatusCode != status || strings.Contains(got.Body, "<script") || !strings.Contains(got.Body, "What &lt;script&gt;") ||
@@ -245,7 +247,7 @@ func TestPublicErrors(t *testing.T) {
 				t.Errorf("answer %d %s", got.StatusCode, got.Body)
 			}
 			if got.Headers["Set-Cookie"] != "" {
-				t.Error("BI-31 an error takes the cookie away")
+				t.Error("BI-31 an error deletes the cookie")
 			}
 			if (got.Headers["Retry-After"] != "") != (status == 503) {
 				t.Errorf("Retry-After %q", got.Headers["Retry-After"])
@@ -256,14 +258,14 @@ func TestPublicErrors(t *testing.T) {
 		})
 	}
 	t.Run("INV-6 a panic is an error page", func(t *testing.T) {
-		p := newPorch(t)
+		p := newConsent(t)
 		p.panics = true
 		if got := p.invoke(visit("GET", consentPage, "abc")); got.StatusCode != 500 || !strings.Contains(got.Body, "It is not your fault") {
 			t.Errorf("answer %d %s", got.StatusCode, got.Body)
 		}
 	})
-	t.Run("INV-6 without pages there is still an answer", func(t *testing.T) {
-		p := newPorch(t)
+	t.Run("INV-6 without templates there is still a response", func(t *testing.T) {
+		p := newConsent(t)
 		p.pages = noPages{}
 		if got := p.invoke(visit("GET", consentPage, "abc")); got.StatusCode != 500 || !strings.Contains(got.Body, "Internal Server Error") {
 			t.Errorf("answer %d %s", got.StatusCode, got.Body)
@@ -271,7 +273,7 @@ func TestPublicErrors(t *testing.T) {
 	})
 }
 
-// noPages can write nothing.
+// noPages always fails.
 type noPages struct{}
 
 var errNoPages = errors.New("no templates")
@@ -288,8 +290,8 @@ func (noPages) Error(gateway.ErrorPage) (gateway.Document, error) {
 	return gateway.Document{}, errNoPages
 }
 
-// FuzzPublic: whatever arrives, the answer is a page or a redirect to where the
-// door said, with every header (OC-71, AZ-26).
+// FuzzPublic: the response to any payload is a page or the front channel's redirect,
+// with all headers (OC-71, AZ-26).
 func FuzzPublic(f *testing.F) {
 	f.Add(visit("GET", consentPage, "abc"))
 	f.Add(visit("POST", consentPage, "abc", formBody("csrf=a")))
@@ -297,9 +299,9 @@ func FuzzPublic(f *testing.F) {
 	f.Add([]byte(`{"version":"2.0"}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if bytes.Contains(payload, []byte("canary")) {
-			t.Skip("is what is looked for")
+			t.Skip("contains what the test searches for")
 		}
-		p := newPorch(t)
+		p := newConsent(t)
 		got := p.invoke(payload)
 		if location := got.Headers["Location"]; (got.StatusCode == 303) != (location == authorizationURL) || location != "" && location != authorizationURL {
 			t.Errorf("answer %d to %q", got.StatusCode, location)

@@ -16,11 +16,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// fakeDirectory answers with two connections, one of each interesting kind.
+// fakeDirectory has two connections, one of each kind of grant.
 type fakeDirectory struct {
 	limit int
 	next  string
-	// studio is how the delegated connection of that name stands.
+	// studio is the status of the authorization_code connection.
 	studio directory.Status
 	err    error
 }
@@ -31,7 +31,7 @@ func (d *fakeDirectory) Status(_ context.Context, name connection.Name, limit in
 		return d.studio, d.err
 	}
 	if name != "crm" {
-		return directory.Status{}, problem.New(problem.ConnectionNotFound, "there is no connection "+string(name))
+		return directory.Status{}, problem.New(problem.ConnectionNotFound, "no connection is called "+string(name))
 	}
 	return directory.Status{Connection: "crm", Provider: "oauth2", GrantType: connection.ClientCredentials, State: directory.Failing,
 		LastError: problem.ProviderTimeout, NextAttemptAt: now.Add(time.Minute).Truncate(time.Second)}, nil
@@ -72,9 +72,9 @@ func TestStatusRoutes(t *testing.T) {
 		{"BI-17 no identity", list(identity("userArn", "")), 403, nil, 0},
 		{"one", one("crm"), 200, map[string]any{"connection": "crm", "provider": "oauth2", "grant_type": "client_credentials",
 			"state": "failing", "last_error": "provider_timeout", "next_attempt_at": "2026-01-01T12:01:00Z"}, 100},
-		{"BI-09 unknown", one("nobody"), 404, nil, 100},
+		{"BI-09 unknown", one("unknown"), 404, nil, 100},
 		{"a page of subjects", one("studio", query("limit", "7", "next", "joe")), 200, nil, 7},
-		{"BI-13 a limit of subjects that is none", one("studio", query("limit", "many")), 400, nil, 0},
+		{"BI-13 an invalid limit of subjects", one("studio", query("limit", "many")), 400, nil, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -64,16 +64,16 @@ func answer(w http.ResponseWriter, r *http.Request) {
 // the gateway make.
 var withoutHistory = map[string]int{
 	// The consent session does not exist.
-	"connections-complete-by-hand-code": http.StatusGone, "connections-complete-by-hand-other-state": http.StatusGone,
-	"connections-complete-by-hand": http.StatusGone, "connections-complete-lower-case": http.StatusGone,
+	"connections-complete-manual-code": http.StatusGone, "connections-complete-manual-other-state": http.StatusGone,
+	"connections-complete-manual": http.StatusGone, "connections-complete-lower-case": http.StatusGone,
 	"connections-complete-not-yet": http.StatusGone, "connections-complete-other-connection": http.StatusGone,
 	"connections-complete-other-principal": http.StatusGone, "connections-complete-other-subject": http.StatusGone,
 	"connections-complete-refused": http.StatusGone, "connections-complete-wrong-code": http.StatusGone, "connections-complete": http.StatusGone,
-	"consent-callback-by-hand-state": http.StatusGone, "consent-callback-denied": http.StatusGone,
+	"consent-callback-manual-state": http.StatusGone, "consent-callback-denied": http.StatusGone,
 	"consent-callback-issuer-with-slash": http.StatusGone, "consent-callback-issuer": http.StatusGone, "consent-callback-no-cookie": http.StatusGone,
 	"consent-callback-other-browser": http.StatusGone, "consent-callback-other-connection": http.StatusGone,
 	"consent-callback-provider-error": http.StatusGone, "consent-callback-two-cookie-headers": http.StatusGone,
-	"consent-callback-wrong-issuer": http.StatusGone, "consent-callback": http.StatusGone, "consent-page-answer-elsewhere": http.StatusGone,
+	"consent-callback-wrong-issuer": http.StatusGone, "consent-callback": http.StatusGone, "consent-page-foreign-redirect-uri": http.StatusGone,
 	"consent-page": http.StatusGone,
 	// The form's token has expired.
 	"consent-continue-script": http.StatusBadRequest, "consent-continue": http.StatusBadRequest,

@@ -10,9 +10,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 )
 
-// FuzzScanEvent holds the hand-written scanner against encoding/json: both
-// accept the same texts, and read the same event from them (OC-71).
-func FuzzScanEvent(f *testing.F) {
+// FuzzDecodeEvent compares the scanner with encoding/json: both accept the same
+// texts and decode the same event from them (OC-71).
+func FuzzDecodeEvent(f *testing.F) {
 	f.Add(string(restEvent()))
 	f.Add(string(realisticEvent()))
 	f.Add(string(restEvent(query("a", "1", "a", "2", "b", ""), post(`{"x":"\u00e9\n"}`))))
@@ -33,9 +33,9 @@ func FuzzScanEvent(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Count(text, "{")+strings.Count(text, "[") > gateway.MaxDepth {
-			return // may nest deeper than the scanner goes
+			return // may nest deeper than the scanner accepts
 		}
-		got, ok := gateway.ScanEvent([]byte(text))
+		got, ok := gateway.DecodeEvent([]byte(text))
 		want, wantOK := decodeReference(text)
 		if ok != wantOK {
 			t.Fatalf("scanner accepts: %v, encoding/json: %v", ok, wantOK)
@@ -46,24 +46,24 @@ func FuzzScanEvent(f *testing.F) {
 	})
 }
 
-// decodeReference reads an event through encoding/json's generic tree, in which
-// names are exact and the last of several wins.
-func decodeReference(text string) (gateway.ScannedEvent, bool) {
+// decodeReference decodes an event with encoding/json into maps, in which names are
+// case-sensitive and the last of several members counts.
+func decodeReference(text string) (gateway.DecodedEvent, bool) {
 	var tree any
 	if json.Unmarshal([]byte(text), &tree) != nil {
-		return gateway.ScannedEvent{}, false
+		return gateway.DecodedEvent{}, false
 	}
 	root, _ := tree.(map[string]any)
 	c, _ := root["requestContext"].(map[string]any)
 	id, _ := c["identity"].(map[string]any)
-	e := gateway.ScannedEvent{
+	e := gateway.DecodedEvent{
 		Resource: textOf(root["resource"]), Path: textOf(root["path"]), Method: textOf(root["httpMethod"]), Body: textOf(root["body"]),
 		IsBase64Encoded: root["isBase64Encoded"] == true, RequestID: textOf(c["requestId"]), Stage: textOf(c["stage"]),
 		Domain: textOf(c["domainName"]), FullPath: textOf(c["path"]),
 		UserARN: textOf(id["userArn"]), Caller: textOf(id["caller"]), AccountID: textOf(id["accountId"]), Source: textOf(id["sourceIp"]),
 	}
 	if e.Resource == "" || e.Method == "" || e.Stage == "" {
-		return gateway.ScannedEvent{}, false
+		return gateway.DecodedEvent{}, false
 	}
 	readHeaders(&e, object(root["headers"]), object(root["multiValueHeaders"]))
 	for name, value := range object(root["pathParameters"]) {
@@ -87,7 +87,7 @@ func decodeReference(text string) (gateway.ScannedEvent, bool) {
 	return e, true
 }
 
-func readHeaders(e *gateway.ScannedEvent, single, all map[string]any) {
+func readHeaders(e *gateway.DecodedEvent, single, all map[string]any) {
 	for name, value := range single {
 		switch strings.ToLower(name) {
 		case "content-type":

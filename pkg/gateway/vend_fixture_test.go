@@ -62,22 +62,22 @@ func (r reply) object(t *testing.T) map[string]any {
 	return o
 }
 
-type edge struct {
+type vendFunction struct {
 	t    *testing.T
 	core *core
 	log  *bytes.Buffer
 	h    *gateway.Handler
 }
 
-func newEdge(t *testing.T) *edge {
-	e := &edge{t: t, core: &core{vended: freshToken()}, log: new(bytes.Buffer)}
+func newVend(t *testing.T) *vendFunction {
+	e := &vendFunction{t: t, core: &core{vended: freshToken()}, log: new(bytes.Buffer)}
 	clock := func() time.Time { return now }
 	e.h = gateway.Vend(gateway.VendConfig{Tokens: e.core, Now: clock,
 		Audit: audit.NewWriter(audit.Config{Output: e.log, Now: clock})})
 	return e
 }
 
-func (e *edge) invoke(payload []byte) reply {
+func (e *vendFunction) invoke(payload []byte) reply {
 	e.t.Helper()
 	out, err := e.h.Invoke(e.t.Context(), payload)
 	if err != nil {

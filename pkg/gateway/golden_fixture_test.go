@@ -30,13 +30,13 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// noon is when every event arrives. In this minute the token of creative-force
-// has its turn on the wheel.
+// noon is when every event arrives. In this minute the slot of creative-force's
+// token is due.
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// world is what an event meets: connections of every kind, some of them used
-// before.
-type world struct {
+// fixture is a deployment with connections of every kind, some of them already
+// used.
+type fixture struct {
 	t      *testing.T
 	now    time.Time
 	folder string
@@ -45,20 +45,20 @@ type world struct {
 	source *folder.Source
 	parser connection.Parser
 	sealer *seal.Sealer
-	// log holds the audit lines of the event.
+	// log has the audit lines of the event.
 	log bytes.Buffer
 
-	// What is known of each consent session, by its name.
+	// The known values of each consent session, by its name.
 	started                map[string]consent.Started
 	states, cookies, codes map[string]string
 }
 
-// newWorld tells the same story each time: creative-force and former were
-// vended 1285 s ago, crm ten minutes ago, erp ten seconds ago; down failed half
-// a minute ago and asked to be left alone for two; the renewer last ran a
-// minute ago; then erp's secret was replaced and former deleted.
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, folder: t.TempDir(), store: memory.New(), server: &numbering{last: map[string]int{}},
+// newFixture always has the same history: creative-force and former were vended
+// 1285 s ago, crm ten minutes ago, erp ten seconds ago; down failed half a minute
+// ago with a Retry-After of two minutes; the renewer last ran a minute ago; then
+// the secret of erp was replaced and that of former deleted.
+func newFixture(t *testing.T) *fixture {
+	w := &fixture{t: t, folder: t.TempDir(), store: memory.New(), server: &numbering{last: map[string]int{}},
 		started: map[string]consent.Started{}, states: map[string]string{}, cookies: map[string]string{}, codes: map[string]string{}}
 	provider := httptest.NewServer(w.server)
 	t.Cleanup(provider.Close)
@@ -89,7 +89,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// declarations are the connections of the world, by the names of their files.
+// declarations are the client_credentials connections, by file name.
 func declarations(provider string) map[string]string {
 	plain := func(name, more string) string {
 		return fmt.Sprintf(`{"provider":"oauth2","client_id":%q,"client_secret":"hush","token_url":"%s/%[1]s/token"%[3]s}`, name, provider, more)
@@ -107,59 +107,59 @@ func declarations(provider string) map[string]string {
 	}
 }
 
-func (w *world) write(name, declaration string) {
+func (w *fixture) write(name, declaration string) {
 	w.t.Helper()
 	if err := os.WriteFile(filepath.Join(w.folder, name+".json"), []byte(declaration), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// vend asks for a token some time before noon. That it may fail is part of the story.
-func (w *world) vend(before time.Duration, name connection.Name) {
+// vend asks for a token before noon. It may fail.
+func (w *fixture) vend(before time.Duration, name connection.Name) {
 	w.now = noon.Add(-before)
 	_, _ = w.core().Vend(w.t.Context(), vending.Request{Connection: name, Caller: "arn:aws:iam::111122223333:role/app"})
 }
 
-// forget drops the connection's token.
-func (w *world) forget(name connection.Name) {
+// forget deletes the connection's token.
+func (w *fixture) forget(name connection.Name) {
 	w.t.Helper()
 	if err := w.core().Forget(w.t.Context(), vending.Request{Connection: name, Caller: "arn:aws:iam::111122223333:role/app"}, false); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *world) tick(before time.Duration) {
+func (w *fixture) tick(before time.Duration) {
 	w.now = noon.Add(-before)
 	w.renewer().Tick(w.t.Context())
 }
 
-func (w *world) clock() time.Time { return w.now }
+func (w *fixture) clock() time.Time { return w.now }
 
-// core is a cold process.
-func (w *world) core() *vending.Core {
-	hurry := func(context.Context, time.Duration) error { return nil }
-	client := oauth.New(oauth.Config{Egress: w.parser.Egress, Now: w.clock, Rand: zeros{}, Wait: hurry})
+// core is a core with an empty cache.
+func (w *fixture) core() *vending.Core {
+	noWait := func(context.Context, time.Duration) error { return nil }
+	client := oauth.New(oauth.Config{Egress: w.parser.Egress, Now: w.clock, Rand: zeros{}, Wait: noWait})
 	return vending.New(vending.Config{Store: w.store, Secrets: w.source, Parser: w.parser, Sealer: w.sealer,
-		Minter: client, Revoker: client, Now: w.clock, Rand: zeros{}, Wait: hurry})
+		Minter: client, Revoker: client, Now: w.clock, Rand: zeros{}, Wait: noWait})
 }
 
-func (w *world) audit() *audit.Writer {
+func (w *fixture) audit() *audit.Writer {
 	return audit.NewWriter(audit.Config{Output: &w.log, Now: w.clock})
 }
 
-func (w *world) renewer() *renewal.Renewer {
+func (w *fixture) renewer() *renewal.Renewer {
 	return renewal.New(renewal.Config{Core: w.core(), Index: w.store, Documents: w.store, Versions: w.source, Audit: w.audit(), Now: w.clock})
 }
 
-// function composes one function as its main does.
-func (w *world) function(name string) interface {
+// function composes a function as its main does.
+func (w *fixture) function(name string) interface {
 	Invoke(context.Context, []byte) ([]byte, error)
 } {
 	switch name {
 	case "vend":
 		return gateway.Vend(gateway.VendConfig{Tokens: w.core(), Audit: w.audit(), Now: w.clock})
 	case "connections":
-		return gateway.Connections(gateway.ConnectionsConfig{Audit: w.audit(), Now: w.clock, Grants: w.core(), BackChannel: w.flow("flow"),
+		return gateway.Connections(gateway.ConnectionsConfig{Audit: w.audit(), Now: w.clock, Grants: w.core(), BackChannel: w.backChannel("flow"),
 			Directory: directory.New(directory.Config{
 				Store: w.store, Secrets: w.source, Lister: w.source, Parser: w.parser, Now: w.clock})})
 	case "consent":
@@ -167,11 +167,11 @@ func (w *world) function(name string) interface {
 	case "renew":
 		return &renewal.Handler{SecretPrefix: "tokenvend/", Refused: func(string) {}, Renewer: w.renewer()}
 	}
-	w.t.Fatalf("no function is called %q", name)
+	w.t.Fatalf("no function %q", name)
 	return nil
 }
 
-// zeros are random numbers that are always the same, for jitter and lease owners.
+// zeros is a constant source of randomness, for jitter and lease owners.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {
@@ -179,8 +179,8 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// numbering is an authorization server that names its tokens after the
-// connection and counts them, so that it shows who minted what.
+// numbering is an authorization server that numbers the tokens of each connection,
+// so that every token request is visible.
 type numbering struct {
 	mu   sync.Mutex
 	last map[string]int
