@@ -1,4 +1,4 @@
-# An index: what each target does stands in scripts/.
+# An index. What each target does is in scripts/.
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fuzz build deploy bench chaos test-aws
@@ -6,29 +6,29 @@
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-run: ## the whole service on this machine, with sandbox providers; build/tokenvend dev --help names its variables
+run: ## the whole service on this machine with sandbox providers; build/tokenvend dev --help names its variables
 	@go build -o build/tokenvend ./scripts/tokenvend
 	@exec build/tokenvend dev
 
-test: ## every test; reports what it leaves out for want of an engine, a compiler or a browser; ARGS go to go test
+test: ## every test; needs Go alone, and reports what it skips without an engine, a C compiler or a browser; ARGS go to go test
 	@scripts/test.sh $(ARGS)
 
 check: ## format, vet, lint, vulnerabilities, import rules, template
 	@scripts/check.sh
 
-fuzz: ## every parser of outside bytes, FUZZTIME (30s) each
+fuzz: ## every parser of untrusted input, FUZZTIME (30s) each
 	@scripts/fuzz.sh
 
 build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another machine
 	@scripts/build.sh
 
-deploy: ## build for AWS and deploy the stack: asks the first time, repeats the answers then; ARGS go to sam deploy
+deploy: ## build for AWS and deploy the stack: asks the first time, uses the answers later; ARGS go to sam deploy
 	@scripts/deploy.sh $(ARGS)
 
-bench: ## what the design aims at: aim, measured, pass or miss; ARGS="-markdown FILE" keeps it
+bench: ## performance and cost: aim, measured, pass or miss; ARGS="-markdown FILE" writes a table
 	@go run ./scripts/bench $(ARGS)
 
-chaos: ## everything that can happen to a fleet of real processes; needs an engine; ARGS="-markdown FILE" keeps it
+chaos: ## failures of a fleet of real processes; needs an engine; ARGS="-markdown FILE" writes a table
 	@go run ./scripts/chaos $(ARGS)
 
 test-aws: ## real engines and SAM in Docker; reports what is missing; ARGS="-require" fails then

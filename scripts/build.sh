@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds each function as Lambda wants it: one static executable named bootstrap.
-# ARCH is the architecture to build for (arm64, amd64); unset means this machine's.
+# Builds each function as Lambda requires: one static executable named bootstrap.
+# ARCH is the architecture (arm64, amd64); unset means this machine's.
 set -eu
 cd "$(dirname "$0")/.."
 

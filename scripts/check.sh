@@ -1,13 +1,13 @@
 #!/bin/sh
-# Every check that is not a test. Each prints one line; all run, and one that
-# fails fails the whole.
+# Every check that is not a test. Each prints one line. All of them run; the exit
+# code is 1 when any failed.
 set -u
 cd "$(dirname "$0")/.." || exit
 trap 'rm -f "$report"' EXIT
 report=$(mktemp)
 failed=0
 
-# step NAME COMMAND… runs the command, and shows what it said when it failed.
+# step NAME COMMAND… runs the command, and prints its output when it failed.
 step() {
 	name=$1
 	shift
@@ -36,8 +36,8 @@ formatted() {
 	}
 }
 
-# vulnerabilities needs a database from the network. A finding (exit code 3) is
-# fatal; a database out of reach is told, loudly, and is not.
+# vulnerabilities needs a database from the network. A finding (exit code 3) fails
+# the check. A database out of reach is reported, and does not.
 vulnerabilities() {
 	build/tools/govulncheck ./... >"$report" 2>&1
 	case $? in
@@ -59,8 +59,8 @@ vulnerabilities() {
 	failed=1
 }
 
-# get_linter NAME puts a Python linter, pinned with all that it takes along, into
-# an environment of its own; one that is there already stays.
+# get_linter NAME installs a Python linter, pinned with its dependencies, in an
+# environment of its own, unless it is there.
 get_linter() {
 	pins=scripts/tools/template/$1.txt home=build/tools/$1
 	cmp -s "$pins" "$home/pins.txt" && return
@@ -70,8 +70,8 @@ get_linter() {
 		cp "$pins" "$home/pins.txt"
 }
 
-# linter NAME ARGUMENT… runs it. A machine without Python, or out of PyPI's
-# reach, is told, loudly, and passes: the Go test of the template is always run.
+# linter NAME ARGUMENT… runs it. Without Python, or with PyPI out of reach, it is
+# reported as not checked, and does not fail: the Go test of the template always runs.
 linter() {
 	name=$1
 	shift
@@ -79,11 +79,11 @@ linter() {
 		step "$name" "build/tools/$name/bin/$name" "$@"
 		return
 	fi
-	echo "NOT CHECKED  $name: it needs python3 with venv, and to get its packages from PyPI"
+	echo "NOT CHECKED  $name: it needs python3 with venv, and packages from PyPI"
 	sed 's/^/      /' "build/tools/$name.log" | tail -n 5
 }
 
-# Fetching takes longer than anything else here, once; it goes on beside the rest.
+# Installing the linters takes longest, once. It runs beside the other checks.
 mkdir -p build/tools
 for name in cfn-lint checkov; do
 	get_linter "$name" >"build/tools/$name.log" 2>&1

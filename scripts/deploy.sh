@@ -1,8 +1,8 @@
 #!/bin/sh
-# Builds the functions as SAM wants them and deploys the stack: asks for everything
-# the first time, and repeats its answers, in samconfig.toml, from then on. ARCH is
-# the architecture (arm64, x86_64); unset means that of the stack, or arm64.
-# Arguments go to sam deploy.
+# Builds the functions with SAM and deploys the stack. The first time it asks for
+# every parameter; later it uses the answers in samconfig.toml. ARCH is the
+# architecture (arm64, x86_64); unset means the stack's, or arm64. Arguments go to sam
+# deploy.
 set -eu
 cd "$(dirname "$0")/.."
 answers=samconfig.toml
@@ -12,7 +12,7 @@ stop() {
 	exit 1
 }
 
-# answer NAME prints what was answered to sam deploy --guided; nothing before that.
+# answer NAME prints an answer given to sam deploy --guided, if there is one.
 answer() {
 	[ ! -f "$answers" ] || sed -n "s/^$1 *= *\"\([^\"]*\)\".*/\1/p" "$answers" | head -n 1
 }
@@ -21,22 +21,22 @@ command -v sam >/dev/null || stop \
 	'make deploy needs SAM CLI; get it with: pipx install aws-sam-cli' \
 	'or see https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/install-sam-cli.html'
 command -v aws >/dev/null || stop \
-	'make deploy needs the AWS CLI, to show which account it is about to change; get it with: pipx install awscli' \
+	'make deploy needs the AWS CLI, to show the account that it changes; get it with: pipx install awscli' \
 	'or see https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html'
 
-# Where it goes is settled before anything is built, and handed to SAM in words.
+# Account and region are fixed before anything is built, and passed to SAM.
 profile=$(answer profile)
 export AWS_PROFILE="${AWS_PROFILE:-$profile}"
 [ -n "$AWS_PROFILE" ] || unset AWS_PROFILE
 before=$(answer region)
 region=${AWS_REGION:-${AWS_DEFAULT_REGION:-${before:-$(aws configure get region || true)}}}
-[ -n "$region" ] || stop 'no region is chosen; set AWS_REGION'
+[ -n "$region" ] || stop 'no region is set; set AWS_REGION'
 [ -z "$before" ] || [ "$before" = "$region" ] || stop \
-	"the stack was deployed to $before, and AWS_REGION says $region; unset it, or move $answers away for another stack"
+	"the stack was deployed to $before, and AWS_REGION is $region; unset it, or move $answers away to deploy another stack"
 identity=$(aws sts get-caller-identity --query '[Account, Arn]' --output text) || stop \
-	'AWS takes no credentials from here; sign in (aws sso login), or set AWS_PROFILE'
+	'AWS rejects the credentials; sign in (aws sso login), or set AWS_PROFILE'
 stack=$(answer stack_name)
-echo "stack   ${stack:-to be named}"
+echo "stack   ${stack:-not named yet}"
 printf 'account %s, as %s\n' $identity
 echo "region  $region"
 if [ -t 0 ]; then
@@ -44,16 +44,16 @@ if [ -t 0 ]; then
 	read -r agreed
 	case $agreed in
 	y | Y | yes) ;;
-	*) stop 'nothing has been done' ;;
+	*) stop 'nothing was changed' ;;
 	esac
 fi
 
-# What is deployed must be what was built for it.
+# The architecture of the build must be the stack's.
 [ ! -f "$answers" ] || deployed=$(sed -n 's/.*Architecture=\\*"\{0,1\}\([a-z0-9_]*\).*/\1/p' "$answers" | head -n 1)
 arch=${ARCH:-${deployed:-arm64}}
 [ "$arch" != amd64 ] || arch=x86_64
 [ -z "${deployed:-}" ] || [ "$deployed" = "$arch" ] || stop \
-	"the stack is of $deployed, and ARCH says $arch; change Architecture in $answers too"
+	"the stack has $deployed, and ARCH is $arch; change Architecture in $answers too"
 
 # As scripts/build.sh builds.
 CGO_ENABLED=0 GOFLAGS='-trimpath -buildvcs=false -tags=lambda.norpc "-ldflags=-s -w"' \
@@ -62,6 +62,6 @@ CGO_ENABLED=0 GOFLAGS='-trimpath -buildvcs=false -tags=lambda.norpc "-ldflags=-s
 if [ -f "$answers" ]; then
 	exec sam deploy --region "$region" "$@"
 fi
-echo 'Keep Architecture as it is shown, and the file samconfig.toml: it is what the next make deploy repeats.'
+echo 'Keep Architecture as shown, and keep samconfig.toml: the next make deploy uses its answers.'
 exec sam deploy --guided --region "$region" --stack-name tokenvend --capabilities CAPABILITY_IAM \
 	--parameter-overrides "Architecture=$arch" "$@"

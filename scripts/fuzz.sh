@@ -1,11 +1,11 @@
 #!/bin/sh
-# Fuzzes every parser of outside bytes, each for FUZZTIME (30s unless said
-# otherwise), one to a processor. What fails is written to the package's
-# testdata/fuzz, from where every later test run repeats it.
+# Fuzzes every parser of untrusted input for FUZZTIME (30s by default), one on each
+# processor. A failing input is written to the package's testdata/fuzz, and every
+# later test run repeats it.
 set -eu
 cd "$(dirname "$0")/.."
 
-# --one TARGET FOLDER is what it runs itself with.
+# --one TARGET FOLDER fuzzes one target. The script runs itself with it.
 if [ "${1-}" = --one ]; then
 	if report=$(go test -run '^$' -parallel 1 -fuzz "^$2\$" -fuzztime "${FUZZTIME:-30s}" "./$3" 2>&1); then
 		echo "ok    $2 $(echo "$report" | sed -n 's/.*execs: \([0-9]*\).*/\1 inputs/p' | tail -n 1)"

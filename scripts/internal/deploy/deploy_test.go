@@ -1,5 +1,5 @@
-// Package deploy_test runs deploy.sh on a copy of the tree's shape, with a sam and
-// an aws that write down what they are asked.
+// Package deploy_test runs deploy.sh in a copy of the tree's layout, with a sam and
+// an aws that record their arguments.
 package deploy_test
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The programs that stand in for the real ones. aws knows one account, and a
-// region where its configuration has one.
+// The programs in place of the real ones. aws has one account, and a region where the
+// test configures one.
 const (
 	sam = `#!/bin/sh
 echo "sam $* (GOFLAGS=${GOFLAGS:-} AWS_PROFILE=${AWS_PROFILE:-})" >>"$ASKED"
@@ -26,7 +26,7 @@ esac
 `
 )
 
-// answers is what SAM keeps of a guided deployment.
+// answers is what SAM stores after a guided deployment.
 const answers = `version = 0.1
 [default.deploy.parameters]
 stack_name = "tokens-eu"
@@ -35,8 +35,8 @@ profile = "work"
 parameter_overrides = "Architecture=\"x86_64\" SecretPrefix=\"tokenvend/\""
 `
 
-// run runs the script, and returns what sam was asked, what was printed, and
-// whether the script succeeded.
+// run runs the script, and returns sam's arguments, the output, and whether the
+// script succeeded.
 func run(t *testing.T, programs map[string]string, answers string, env ...string) (asked, said string, ok bool) {
 	t.Helper()
 	root := t.TempDir()
@@ -69,8 +69,8 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// tools is a folder with what the script needs of any machine, so that a sam
-// that happens to be here is not found.
+// tools is a folder with the tools that the script needs, so that it does not find an
+// installed sam.
 func tools(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -98,12 +98,12 @@ func TestDeploy(t *testing.T) {
 		{"the first time it is guided", "", []string{"AWS_REGION=eu-central-1"},
 			"sam build --parameter-overrides Architecture=arm64 (GOFLAGS=" + flags + " AWS_PROFILE=)\n" +
 				"sam deploy --guided --region eu-central-1 --stack-name tokenvend --capabilities CAPABILITY_IAM --parameter-overrides Architecture=arm64 --no-fail-on-empty-changeset (GOFLAGS= AWS_PROFILE=)\n",
-			"stack   to be named\naccount 111122223333, as arn:aws:iam::111122223333:user/me\nregion  eu-central-1\n"},
+			"stack   not named yet\naccount 111122223333, as arn:aws:iam::111122223333:user/me\nregion  eu-central-1\n"},
 		{"for another architecture, in the region that is configured", "", []string{"CONFIGURED=eu-north-1", "ARCH=amd64"},
 			"sam build --parameter-overrides Architecture=x86_64 (GOFLAGS=" + flags + " AWS_PROFILE=)\n" +
 				"sam deploy --guided --region eu-north-1 --stack-name tokenvend --capabilities CAPABILITY_IAM --parameter-overrides Architecture=x86_64 --no-fail-on-empty-changeset (GOFLAGS= AWS_PROFILE=)\n",
 			"region  eu-north-1\n"},
-		{"from then on it repeats what was answered", answers, nil,
+		{"later it uses the answers", answers, nil,
 			"sam build --parameter-overrides Architecture=x86_64 (GOFLAGS=" + flags + " AWS_PROFILE=work)\n" +
 				"sam deploy --region eu-west-1 --no-fail-on-empty-changeset (GOFLAGS= AWS_PROFILE=work)\n",
 			"stack   tokens-eu\naccount 111122223333, as arn:aws:iam::111122223333:user/me\nregion  eu-west-1\n"},
@@ -131,7 +131,7 @@ func TestRefuses(t *testing.T) {
 		{"without a region", both, "", nil, "set AWS_REGION"},
 		{"signed out", both, "", []string{"AWS_REGION=eu-west-1", "SIGNED_OUT=1"}, "aws sso login"},
 		{"another region than before", both, answers, []string{"AWS_REGION=eu-north-1"}, "was deployed to eu-west-1"},
-		{"another architecture than before", both, answers, []string{"ARCH=arm64"}, "the stack is of x86_64"},
+		{"another architecture than before", both, answers, []string{"ARCH=arm64"}, "the stack has x86_64"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			asked, said, ok := run(t, c.programs, c.answers, c.env...)
