@@ -25,10 +25,10 @@ func code(t *testing.T) *reach.Code {
 	return c
 }
 
-// commands remembers what was found about each function.
+// commands caches what was found about each function.
 var commands sync.Map
 
-// reached is what the code of a function can come to.
+// reached returns what the code of a function can reach.
 func reached(t *testing.T, uri string) reach.Reached {
 	t.Helper()
 	if known, ok := commands.Load(uri); ok {
@@ -48,13 +48,13 @@ const (
 	onSessions    = onTable + " if {ForAllValues:StringLike: {dynamodb:LeadingKeys: [session/*]}, Null: {dynamodb:LeadingKeys: false}}"
 	onConnections = " on !Sub arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${SecretPrefix}*"
 	onKeyset      = " on !Ref SealingKeyset"
-	// decrypt is there with a customer's key, and then only for the two services.
+	// decrypt is allowed with a customer's key only, and only for the two services.
 	decrypt = "kms:Decrypt on !Ref KmsKeyArn if {StringEquals: {kms:ViaService: " +
 		"[!Sub dynamodb.${AWS::Region}.amazonaws.com, !Sub secretsmanager.${AWS::Region}.amazonaws.com]}} when HasKey"
 )
 
-// permissions are all that each function may do. What Lambda does in a
-// function's name, logging and putting events aside, comes to it by platform.
+// permissions are all permissions of each function. Those that Lambda uses on a
+// function's behalf, for its log, are in platform.
 func permissions() map[string][]string {
 	return map[string][]string{
 		"functions/vend/": {
@@ -78,14 +78,14 @@ func permissions() map[string][]string {
 	}
 }
 
-// platform is what every role has besides: it writes its function's own log.
+// platform returns what every role has as well: writing its function's own log.
 func platform(f template.Function) []string {
 	log := strings.TrimSuffix(strings.TrimPrefix(template.Show(f.LoggingConfig), "{LogGroup: !Ref "), "}")
 	return []string{"logs:CreateLogStream on !GetAtt " + log + ".Arn", "logs:PutLogEvents on !GetAtt " + log + ".Arn", decrypt}
 }
 
-// accessProblems: what a function may do is what is written down above, and what
-// its code can come to call.
+// accessProblems: a function's permissions are those listed above, and what its code
+// can call.
 func accessProblems(t *testing.T, parsed template.Template, functions map[string]template.Function) (found []string) {
 	t.Helper()
 	roles := map[string]string{}
@@ -115,8 +115,8 @@ func accessProblems(t *testing.T, parsed template.Template, functions map[string
 	return found
 }
 
-// actions are those of permissions that code calls, sorted: DynamoDB's and
-// Secrets Manager's.
+// actions returns the actions that code calls, sorted: DynamoDB's and Secrets
+// Manager's.
 func actions(permissions []string) (all []string) {
 	for _, p := range permissions {
 		action, _, _ := strings.Cut(p, " ")
@@ -128,14 +128,13 @@ func actions(permissions []string) (all []string) {
 	return slices.Compact(all)
 }
 
-// environmentProblems: a function has the variables that its code asks config
-// for, and none besides.
+// environmentProblems: a function has exactly the variables that its code reads.
 func environmentProblems(t *testing.T, functions map[string]template.Function) (found []string) {
 	t.Helper()
 	for uri, f := range functions {
 		got, want := slices.Sorted(maps.Keys(f.Environment.Variables)), reached(t, uri).Constants(module+"pkg/config.Variable")
 		if !slices.Equal(got, want) {
-			found = append(found, fmt.Sprintf("§2.3 %s has the variables %q, and reads %q", uri, got, want))
+			found = append(found, fmt.Sprintf("environment %s has the variables %q, and reads %q", uri, got, want))
 		}
 	}
 	return found

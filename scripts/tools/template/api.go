@@ -29,8 +29,8 @@ type API struct {
 	GatewayResponses map[string]GatewayResponse `yaml:"GatewayResponses"`
 }
 
-// MethodSetting is what applies to one method, or with stars to all without one
-// of their own. What is not set is nil.
+// MethodSetting applies to one method, or with stars to all methods without their
+// own. Fields that are not set are nil.
 type MethodSetting struct {
 	ResourcePath     string    `yaml:"ResourcePath"`
 	HTTPMethod       string    `yaml:"HttpMethod"`
@@ -41,7 +41,7 @@ type MethodSetting struct {
 	Burst            yaml.Node `yaml:"ThrottlingBurstLimit"`
 }
 
-// GatewayResponse is what API Gateway answers by itself.
+// GatewayResponse is a response of API Gateway itself.
 type GatewayResponse struct {
 	StatusCode         int `yaml:"StatusCode"`
 	ResponseParameters struct {
@@ -50,7 +50,7 @@ type GatewayResponse struct {
 	ResponseTemplates map[string]string `yaml:"ResponseTemplates"`
 }
 
-// API is the stack's one REST API.
+// API returns the stack's REST API.
 func (t Template) API() (API, error) {
 	var found []API
 	for name, r := range t.Resources {
@@ -64,7 +64,7 @@ func (t Template) API() (API, error) {
 		found = append(found, api)
 	}
 	if len(found) != 1 {
-		return API{}, errors.New("the stack has not exactly one REST API")
+		return API{}, errors.New("the stack does not have exactly one REST API")
 	}
 	return found[0], nil
 }

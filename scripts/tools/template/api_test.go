@@ -15,7 +15,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/tools/template"
 )
 
-// methods are all that API Gateway knows, ANY being all of them.
+// methods are those of API Gateway; ANY means all of them.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 // routeProblems: API Gateway hands to each function the resources of
@@ -32,7 +32,7 @@ func routeProblems(functions map[string]template.Function) (found []string) {
 			}
 			paths = append(paths, e.Properties.Path)
 			if e.Properties.Method != "ANY" || e.Properties.RestAPIID != "Api" {
-				found = append(found, fmt.Sprintf("§2.2 %s event %s does not take every method of the API", uri, name))
+				found = append(found, fmt.Sprintf("routes %s event %s does not take every method of the API", uri, name))
 			}
 			if !e.Properties.Auth.IsZero() {
 				open = append(open, e.Properties.Path+" "+template.Show(e.Properties.Auth))
@@ -40,7 +40,7 @@ func routeProblems(functions map[string]template.Function) (found []string) {
 		}
 		slices.Sort(paths)
 		if want := routed[path.Base(uri)]; !slices.Equal(paths, want) {
-			found = append(found, fmt.Sprintf("§2.2 %s is given %q, and has routes for %q", uri, paths, want))
+			found = append(found, fmt.Sprintf("routes %s is given %q, and has routes for %q", uri, paths, want))
 		}
 		if !f.URL.IsZero() {
 			found = append(found, "AZ-11 "+uri+" can be called past the API")
@@ -77,16 +77,16 @@ var logged = []string{
 
 var contextVariable = regexp.MustCompile(`\$[\w.]+`)
 
-// apiProblems are about who gets in, how often, and what is written down of it.
+// apiProblems are about authorization, rates and logs.
 func apiProblems(api template.API) (found []string) {
 	if api.Auth.DefaultAuthorizer != "AWS_IAM" || api.Auth.InvokeRole != "NONE" || api.StageName != "v1" {
 		found = append(found, "AZ-11 AZ-08 the API is open, or calls functions with its callers' credentials")
 	}
 	if !api.Cors.IsZero() {
-		found = append(found, "AZ-14 pages of others may read tokens")
+		found = append(found, "AZ-14 the API allows CORS")
 	}
 	if !api.CacheClusterEnabled.IsZero() || !api.TracingEnabled.IsZero() || template.Show(api.DisableOwnName) != "!If [HasDomain, true, false]" {
-		found = append(found, "AZ-12 the API caches, traces, or keeps its own name beside another")
+		found = append(found, "AZ-12 the API caches, traces, or keeps its own host name beside another")
 	}
 	for _, v := range contextVariable.FindAllString(api.AccessLogSetting.Format, -1) {
 		if !slices.Contains(logged, strings.TrimPrefix(v, "$context.")) {
@@ -94,7 +94,7 @@ func apiProblems(api template.API) (found []string) {
 		}
 	}
 	if template.Show(api.AccessLogSetting.DestinationArn) != "!GetAtt AccessLog.Arn" || !json.Valid([]byte(api.AccessLogSetting.Format)) {
-		found = append(found, "AZ-12 there is no access log of JSON lines")
+		found = append(found, "AZ-12 there is no access log in JSON")
 	}
 	return append(found, throttleProblems(api.MethodSettings)...)
 }
@@ -116,15 +116,15 @@ func throttleProblems(settings []template.MethodSetting) (found []string) {
 		"POST /connections/{connection}/subjects/{subject}/authorization": "10 10",
 	}
 	if !maps.Equal(rates, want) {
-		found = append(found, fmt.Sprintf("AZ-15 requests a second and at once are %q, want %q", rates, want))
+		found = append(found, fmt.Sprintf("AZ-15 rates and bursts are %q, want %q", rates, want))
 	}
 	return found
 }
 
-// policyProblems: the resource policy allows the public pages, named exactly, and
-// denies; an Allow of it would be enough without IAM's.
+// policyProblems: the resource policy allows exactly the public pages, and otherwise
+// denies. An Allow in it is enough without one in IAM.
 func policyProblems(api template.API) (found []string) {
-	said, err := api.Policy()
+	statements, err := api.Policy()
 	if err != nil {
 		return []string{"AZ-09 " + err.Error()}
 	}
@@ -141,10 +141,10 @@ func policyProblems(api template.API) (found []string) {
 		{"Deny", "HasOrganization", "{StringNotEquals: {aws:PrincipalOrgID: !Ref OrganizationId}}", connections},
 		{"Deny", "IsPrivate", "{StringNotEquals: {aws:SourceVpce: !Ref VpcEndpointId}}", connections},
 	}
-	if len(said) != len(want) {
-		return []string{fmt.Sprintf("AZ-09 AZ-10 the resource policy says %d things, want %d", len(said), len(want))}
+	if len(statements) != len(want) {
+		return []string{fmt.Sprintf("AZ-09 AZ-10 the resource policy has %d statements, want %d", len(statements), len(want))}
 	}
-	for i, s := range said {
+	for i, s := range statements {
 		resources := slices.Sorted(slices.Values(s.Resources()))
 		slices.Sort(want[i].resources)
 		if s.Effect != want[i].effect || s.When != want[i].when || template.Show(s.Condition) != want[i].condition ||
@@ -155,8 +155,7 @@ func policyProblems(api template.API) (found []string) {
 	return found
 }
 
-// answers are the answers of API Gateway's own that a caller of ours can meet,
-// by the codes of the API.
+// answers maps API Gateway's own responses that a caller can get to the error codes.
 var answers = map[string]string{
 	"MISSING_AUTHENTICATION_TOKEN": "access_denied", "ACCESS_DENIED": "access_denied", "INVALID_SIGNATURE": "access_denied", "EXPIRED_TOKEN": "access_denied",
 	"RESOURCE_NOT_FOUND": "connection_not_found", "REQUEST_TOO_LARGE": "invalid_request", "UNSUPPORTED_MEDIA_TYPE": "invalid_request",
@@ -164,12 +163,12 @@ var answers = map[string]string{
 	"DEFAULT_4XX": "invalid_request", "DEFAULT_5XX": "internal_error",
 }
 
-// answerProblems: API Gateway's own answers are like the functions'.
+// answerProblems: API Gateway's own responses look like the functions'.
 func answerProblems(t *testing.T, api template.API) (found []string) {
 	t.Helper()
 	looks := code(t).Table(module+"pkg/gateway", "httpStatus")
 	if got, want := slices.Sorted(maps.Keys(api.GatewayResponses)), slices.Sorted(maps.Keys(answers)); !slices.Equal(got, want) {
-		found = append(found, fmt.Sprintf("AZ-13 API Gateway's own answers are %q, want %q", got, want))
+		found = append(found, fmt.Sprintf("AZ-13 API Gateway's own responses are %q, want %q", got, want))
 	}
 	for kind, r := range api.GatewayResponses {
 		if problem := answerProblem(r, answers[kind], looks[answers[kind]]); problem != "" {
@@ -179,8 +178,7 @@ func answerProblems(t *testing.T, api template.API) (found []string) {
 	return found
 }
 
-// answerProblem holds one answer against a code and how that looks over HTTP:
-// its status and title.
+// answerProblem compares one response with the status and title of an error code.
 func answerProblem(r template.GatewayResponse, code string, look []string) string {
 	headers := maps.Clone(r.ResponseParameters.Headers)
 	if _, waits := headers["Retry-After"]; waits != (r.StatusCode == 429) {
@@ -192,21 +190,21 @@ func answerProblem(r template.GatewayResponse, code string, look []string) strin
 	}
 	text, only := r.ResponseTemplates["application/json"]
 	if !only || len(r.ResponseTemplates) != 1 {
-		return "it has not the one template that is taken whatever the caller accepts"
+		return "it has more templates than the one for every Accept header"
 	}
 	if v := contextVariable.FindAllString(text, -1); !slices.Equal(v, []string{"$context.extendedRequestId"}) {
 		return fmt.Sprintf("it inserts %q unescaped", v)
 	}
 	var d map[string]any
 	if err := json.Unmarshal([]byte(text), &d); err != nil || len(look) != 2 {
-		return fmt.Sprintf("it is no problem document of a known code (%v)", err)
+		return fmt.Sprintf("it is not a problem document of a known code (%v)", err)
 	}
 	want := map[string]any{
 		"type": "urn:tokenvend:error:" + code, "title": look[1], "status": float64(r.StatusCode), "detail": d["detail"], "instance": "$context.extendedRequestId",
 		"error": code, "error_description": d["detail"], "retryable": code == "rate_limited" || code == "provider_timeout",
 	}
 	if !maps.Equal(d, want) || d["detail"] == "" {
-		return fmt.Sprintf("it says %v, want %v", d, want)
+		return fmt.Sprintf("it is %v, want %v", d, want)
 	}
 	if s := strconv.Itoa(r.StatusCode); s != look[0] && !(code == "invalid_request" && (s == "413" || s == "415")) {
 		return "its status is " + s

@@ -10,7 +10,7 @@ import (
 
 // Statement is one statement of a policy.
 type Statement struct {
-	// When is the stack's condition under which it is there at all.
+	// When is the stack's condition for the statement.
 	When      string
 	Effect    string    `yaml:"Effect"`
 	Principal yaml.Node `yaml:"Principal"`
@@ -19,11 +19,11 @@ type Statement struct {
 	Condition yaml.Node `yaml:"Condition"`
 }
 
-// Resources are what it is about.
+// Resources returns the statement's resources.
 func (s Statement) Resources() []string { return words(s.Resource) }
 
-// lines are what it says, each "action on resource" with what it depends on. One
-// that does not allow is shown with its effect.
+// lines returns the statement as lines of "action on resource" with its conditions;
+// a Deny shows its effect.
 func (s Statement) lines() (all []string) {
 	depends := ""
 	if !s.Condition.IsZero() {
@@ -40,14 +40,14 @@ func (s Statement) lines() (all []string) {
 	return all
 }
 
-// statements reads statements, those too that a condition of the stack's brings.
+// statements reads statements, also conditional ones.
 func statements(nodes []yaml.Node) ([]Statement, error) {
 	var all []Statement
 	for _, n := range nodes {
 		when := ""
 		if n.Tag == "!If" {
 			if len(n.Content) != 3 || Show(*n.Content[2]) != "!Ref AWS::NoValue" {
-				return nil, fmt.Errorf("line %d: a statement depends on a condition that is not read here", n.Line)
+				return nil, fmt.Errorf("line %d: a statement has a condition of an unknown form", n.Line)
 			}
 			when, n = n.Content[0].Value, *n.Content[1]
 		}
@@ -64,12 +64,12 @@ type document struct {
 	Statement []yaml.Node `yaml:"Statement"`
 }
 
-// Permissions are what a function's role allows, sorted, and who may take it on.
-// A function whose permissions stand anywhere else is an error.
+// Permissions returns what a function's role allows, sorted, and who may assume it.
+// Permissions anywhere else are an error.
 func (t Template) Permissions(f Function) (allowed, trusted []string, err error) {
 	name, ok := strings.CutSuffix(strings.TrimPrefix(Show(f.Role), "!GetAtt "), ".Arn")
 	if !ok || t.Resources[name].Type != roleType || !f.Policies.IsZero() {
-		return nil, nil, fmt.Errorf("%s has no role of the stack's, or policies beside it", f.CodeURI)
+		return nil, nil, fmt.Errorf("%s has no role in the stack, or policies besides", f.CodeURI)
 	}
 	var role struct {
 		AssumeRolePolicyDocument document  `yaml:"AssumeRolePolicyDocument"`
@@ -90,11 +90,11 @@ func (t Template) Permissions(f Function) (allowed, trusted []string, err error)
 		trusted = append(trusted, Show(s.Principal))
 	}
 	for _, policy := range role.Policies {
-		said, err := statements(policy.PolicyDocument.Statement)
+		parsed, err := statements(policy.PolicyDocument.Statement)
 		if err != nil {
 			return nil, nil, fmt.Errorf("role %s: %w", name, err)
 		}
-		for _, s := range said {
+		for _, s := range parsed {
 			allowed = append(allowed, s.lines()...)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/tools/template"
 )
 
-// problems are what is wrong with a template, each beginning with the rule that
-// it breaks.
+// problems returns what is wrong with a template; each begins with the rule that it
+// breaks: a requirement, or a word.
 func problems(t *testing.T, text []byte) (found []string) {
 	t.Helper()
 	parsed, err := template.Parse(text)
@@ -39,7 +39,7 @@ func problems(t *testing.T, text []byte) (found []string) {
 	)
 }
 
-// logProblems: each function has a log of its own, with an end to what is kept.
+// logProblems: each function has its own log, with a retention.
 func logProblems(parsed template.Template, functions map[string]template.Function) (found []string) {
 	owners := map[string]string{}
 	for uri, f := range functions {
@@ -53,7 +53,7 @@ func logProblems(parsed template.Template, functions map[string]template.Functio
 		r := parsed.Resources[config.LogGroup]
 		_ = r.Properties.Decode(&group)
 		if r.Type != "AWS::Logs::LogGroup" || group.RetentionInDays == "" || owners[config.LogGroup] != "" {
-			found = append(found, fmt.Sprintf("§2.3 %s has no log group of its own, with an end to what is kept", uri))
+			found = append(found, fmt.Sprintf("environment %s has no log group of its own with a retention", uri))
 		}
 		owners[config.LogGroup] = uri
 	}
@@ -63,24 +63,24 @@ func logProblems(parsed template.Template, functions map[string]template.Functio
 // renewProblems are about how the renewer is started.
 func renewProblems(f template.Function) (found []string) {
 	if template.Show(f.ReservedConcurrentExecutions) != "!If [ReservesRenewer, 1, !Ref AWS::NoValue]" || f.Timeout >= 60 || f.Timeout < 30 {
-		found = append(found, "CR-26 one renewer at a time, which ends before the next tick")
+		found = append(found, "CR-26 more than one renewer runs at a time, or one runs longer than a tick")
 	}
 	started := map[string]template.Event{}
 	for _, e := range f.Events {
 		started[e.Type] = e
 		if !bounded(e.Properties.RetryPolicy) || e.Properties.DeadLetterConfig.IsZero() {
-			found = append(found, "CR-26 an event is repeated for longer than a minute, or is lost unseen")
+			found = append(found, "CR-26 an event is repeated for longer than a minute, or has no dead-letter queue")
 		}
 	}
 	if !bounded(f.EventInvokeConfig) || f.DeadLetterQueue.IsZero() {
-		found = append(found, "CR-26 Lambda repeats an event for longer than a minute, or loses it unseen")
+		found = append(found, "CR-26 Lambda repeats an event for longer than a minute, or has no dead-letter queue")
 	}
 	if started["Schedule"].Properties.Schedule != "rate(1 minute)" {
-		found = append(found, "§3 the renewer has no tick every minute")
+		found = append(found, "schedule the renewer has no tick every minute")
 	}
 	const pattern = "{detail-type: [Secret Label Updated], detail: {labelUpdated: [AWSCURRENT], name: [{prefix: !Ref SecretPrefix}]}, source: [aws.secretsmanager]}"
 	if got := template.Show(started["EventBridgeRule"].Properties.Pattern); got != pattern {
-		found = append(found, "CR-21 the renewer is told of "+got+", want "+pattern)
+		found = append(found, "CR-21 the renewer gets the events "+got+", want "+pattern)
 	}
 	return found
 }
@@ -89,8 +89,7 @@ func bounded(r template.Retry) bool {
 	return r.MaximumRetryAttempts != nil && *r.MaximumRetryAttempts <= 1 && r.MaximumEventAgeInSeconds == 60
 }
 
-// keptProblems are about what a deleted stack must leave behind: the table, and
-// two keysets to read it with.
+// keptProblems: a deleted stack leaves behind the table and both keysets.
 func keptProblems(parsed template.Template) (found []string) {
 	secrets := 0
 	for name, r := range parsed.Resources {
@@ -98,7 +97,7 @@ func keptProblems(parsed template.Template) (found []string) {
 			continue
 		}
 		if r.DeletionPolicy != "Retain" || r.UpdateReplacePolicy != "Retain" {
-			found = append(found, "CR-16 "+name+" goes with the stack")
+			found = append(found, "CR-16 "+name+" is deleted with the stack")
 		}
 		if r.Type != "AWS::SecretsManager::Secret" {
 			continue
@@ -114,7 +113,7 @@ func keptProblems(parsed template.Template) (found []string) {
 		}
 		err := r.Properties.Decode(&secret)
 		if g := secret.Generate; err != nil || secret.Name != "" || g.Template != `{"primary":"k1"}` || g.Key != "k1" || g.Length < 43 {
-			found = append(found, "AZ-52 "+name+" is no keyset with a primary key of 256 bits, outside the connections")
+			found = append(found, "AZ-52 "+name+" is not a keyset with a primary key of 256 bits, outside the connections")
 		}
 	}
 	if secrets != 2 {
@@ -126,20 +125,20 @@ func keptProblems(parsed template.Template) (found []string) {
 // tableProblems compare the table with the store's definition of it, and check
 // the properties that the definition leaves to the template.
 func tableProblems(r template.Resource) (found []string) {
-	said := template.Show(r.Properties)
+	text := template.Show(r.Properties)
 	defined := awsdynamodb.TableDefinition("tokens")
 	expires := *awsdynamodb.TimeToLive("tokens").TimeToLiveSpecification
 	for _, want := range []struct{ rule, text string }{
-		{"§3 the table's attributes are not those of its definition", showAttributes(defined.AttributeDefinitions)},
-		{"§3 the table's keys are not those of its definition", ", " + showKeys(defined.KeySchema)},
-		{"§3 the table's indexes are not those of its definition", showIndexes(defined.GlobalSecondaryIndexes)},
-		{"§4 the table is not on demand", "BillingMode: " + string(defined.BillingMode)},
+		{"table the table's attributes are not those of its definition", showAttributes(defined.AttributeDefinitions)},
+		{"table the table's keys are not those of its definition", ", " + showKeys(defined.KeySchema)},
+		{"table the table's indexes are not those of its definition", showIndexes(defined.GlobalSecondaryIndexes)},
+		{"table it is not on demand", "BillingMode: " + string(defined.BillingMode)},
 		{"CR-16 items do not expire by ttl", fmt.Sprintf("TimeToLiveSpecification: {AttributeName: %s, Enabled: %t}", *expires.AttributeName, *expires.Enabled)},
 		{"CR-16 the table can be deleted", "DeletionProtectionEnabled: true"},
-		{"CR-16 the table cannot be brought back to an earlier time", "PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}"},
+		{"CR-16 the table has no point-in-time recovery", "PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}"},
 		{"AZ-51 the table is not under the key", "KMSMasterKeyId: !If [HasKey, !Ref KmsKeyArn, !Ref AWS::NoValue], SSEEnabled: true"},
 	} {
-		if !strings.Contains(said, want.text) {
+		if !strings.Contains(text, want.text) {
 			found = append(found, want.rule)
 		}
 	}
@@ -170,15 +169,15 @@ func showIndexes(all []types.GlobalSecondaryIndex) string {
 	return "GlobalSecondaryIndexes: [" + strings.Join(shown, ", ") + "]"
 }
 
-// readerProblems are about what somebody meets who deploys or reads the stack.
+// readerProblems are about what people who deploy or read the stack need.
 func readerProblems(parsed template.Template) (found []string) {
 	for _, name := range parsed.Unexplained {
-		found = append(found, "reader: nothing says what "+name+" is for")
+		found = append(found, "reader: "+name+" has no comment")
 	}
 	for name, p := range parsed.Parameters {
 		checked := len(p.AllowedValues) > 0 || p.MinValue != nil || p.AllowedPattern != "" && p.Constraint != ""
 		if p.Default.IsZero() || p.Description == "" || !checked && name != "SecretPrefix" {
-			found = append(found, "reader: parameter "+name+" lacks a default, a description, or a check that says what is wrong")
+			found = append(found, "reader: parameter "+name+" lacks a default, a description, or a check with a description")
 		}
 	}
 	return found
@@ -201,7 +200,7 @@ func TestStack(t *testing.T) {
 			rule, _, _ := strings.Cut(c.name, " ")
 			found := problems(t, []byte(changed))
 			if !slices.ContainsFunc(found, func(problem string) bool { return strings.HasPrefix(problem, rule) }) {
-				t.Errorf("it goes unnoticed; found %q", found)
+				t.Errorf("no check notices it; found %q", found)
 			}
 		})
 	}

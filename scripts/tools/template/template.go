@@ -1,6 +1,6 @@
-// Package template reads the stack's template far enough to compare it with the
-// tree. It stands in the tools' module because a YAML parser is nothing the
-// service should ship or depend on.
+// Package template reads the parts of the stack's template that are compared with the
+// code. It is in the module of the tools because the service must not depend on a YAML
+// parser.
 package template
 
 import (
@@ -29,8 +29,8 @@ type Template struct {
 	} `yaml:"Globals"`
 	Resources map[string]Resource `yaml:"Resources"`
 	Outputs   map[string]Output   `yaml:"Outputs"`
-	// Unexplained are the resources without a comment of their own, or of the one
-	// of the same type before them.
+	// Unexplained are the resources without a comment; a resource shares that of the
+	// preceding resource of the same type.
 	Unexplained []string `yaml:"-"`
 }
 
@@ -76,15 +76,15 @@ type Function struct {
 		Variables map[string]yaml.Node `yaml:"Variables"`
 	} `yaml:"Environment"`
 	ReservedConcurrentExecutions yaml.Node `yaml:"ReservedConcurrentExecutions"`
-	// EventInvokeConfig bounds what is repeated once Lambda has an event.
+	// EventInvokeConfig limits Lambda's retries of an event.
 	EventInvokeConfig Retry            `yaml:"EventInvokeConfig"`
 	DeadLetterQueue   yaml.Node        `yaml:"DeadLetterQueue"`
 	LoggingConfig     yaml.Node        `yaml:"LoggingConfig"`
 	Events            map[string]Event `yaml:"Events"`
 }
 
-// Retry bounds the repetition of an event. The zero value of the attempts is
-// not their default, so it is told apart.
+// Retry limits the retries of an event. Zero attempts are not the default, so nil
+// means unset.
 type Retry struct {
 	MaximumRetryAttempts     *int `yaml:"MaximumRetryAttempts"`
 	MaximumEventAgeInSeconds int  `yaml:"MaximumEventAgeInSeconds"`
@@ -105,7 +105,7 @@ type Event struct {
 	} `yaml:"Properties"`
 }
 
-// Parse reads a template. A key given twice is an error.
+// Parse reads a template. A repeated key is an error.
 func Parse(text []byte) (Template, error) {
 	var t Template
 	var whole struct {
@@ -135,7 +135,7 @@ func unexplained(pairs []*yaml.Node, resources map[string]Resource) (names []str
 	return names
 }
 
-// Functions are the functions by the folder they are built from.
+// Functions returns the functions by the folder that they are built from.
 func (t Template) Functions() (map[string]Function, error) {
 	functions := make(map[string]Function)
 	for _, name := range slices.Sorted(maps.Keys(t.Resources)) {
@@ -159,8 +159,8 @@ func (t Template) Functions() (map[string]Function, error) {
 	return functions, nil
 }
 
-// Show writes a value with CloudFormation's tags as they are written, and maps
-// with their keys in order, so that two can be compared as text.
+// Show writes a value with CloudFormation's tags and sorted keys, so that values can be
+// compared as text.
 func Show(n yaml.Node) string {
 	tag := ""
 	if !strings.HasPrefix(n.Tag, "!!") && n.Tag != "" {
@@ -185,7 +185,7 @@ func Show(n yaml.Node) string {
 	}
 }
 
-// words are the texts of one value or a list of them.
+// words returns the texts of a value or of a list of values.
 func words(n yaml.Node) []string {
 	if n.Kind != yaml.SequenceNode || !strings.HasPrefix(n.Tag, "!!") {
 		return []string{Show(n)}

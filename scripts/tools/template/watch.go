@@ -41,7 +41,7 @@ func (m Measure) String() string {
 	return Metric(m.MetricName, names)
 }
 
-// Metric writes a metric and its dimensions as all who are compared write them.
+// Metric writes a metric and its dimensions in the form that is compared.
 func Metric(name string, dimensions []string) string {
 	return name + "{" + strings.Join(slices.Sorted(slices.Values(dimensions)), ",") + "}"
 }
@@ -127,8 +127,8 @@ var (
 	inserted = regexp.MustCompile(`\$\{[\w:.]+\}`)
 )
 
-// Shown are the metrics of a namespace on the dashboard, and what the stack
-// names in it besides.
+// Shown returns the metrics of a namespace on the dashboard, and its references to
+// the stack's resources.
 func (t Template) Shown(namespace string) (measures, references []string, err error) {
 	var properties struct {
 		DashboardBody string `yaml:"DashboardBody"`

@@ -14,7 +14,7 @@ import (
 
 const namespace = "tokenvend"
 
-// published are the metrics that there are.
+// published returns the metrics that exist.
 func published(t *testing.T, parsed template.Template) map[string]bool {
 	t.Helper()
 	directives := code(t).Texts(module+"pkg/audit", "directive")
@@ -25,7 +25,7 @@ func published(t *testing.T, parsed template.Template) map[string]bool {
 	return all
 }
 
-// watched is what there must be an alarm about.
+// watched are the metrics that need an alarm.
 var watched = []string{
 	"tokenvend Faults{action}", "tokenvend RenewalsFailed{action}", "tokenvend Requests{action,outcome}", "tokenvend GrantsExpiringIn7Days{}",
 	"tokenvend GrantsExpiringIn1Day{}", "tokenvend RefreshTokensUnsaved{}", "tokenvend GrantsUnreadable{}", "tokenvend ThrottledRequests{}",
@@ -33,8 +33,8 @@ var watched = []string{
 	"AWS/DynamoDB WriteThrottleEvents{TableName}",
 }
 
-// alarmProblems: every alarm is about something that is published, is told to
-// whoever wants to know, and says how it takes silence.
+// alarmProblems: every alarm is about a published metric, has a description, an
+// action and TreatMissingData.
 func alarmProblems(t *testing.T, parsed template.Template) (found []string) {
 	t.Helper()
 	alarms, err := parsed.Alarms()
@@ -45,7 +45,7 @@ func alarmProblems(t *testing.T, parsed template.Template) (found []string) {
 	for name, a := range alarms {
 		for _, m := range a.Measures(namespace) {
 			if about[namespace+" "+m] = true; !exists[m] {
-				found = append(found, fmt.Sprintf("AZ-57 alarm %s is about %s, which nobody publishes", name, m))
+				found = append(found, fmt.Sprintf("AZ-57 alarm %s is about %s, which is not published", name, m))
 			}
 		}
 		for _, other := range []string{"AWS/SQS", "AWS/Lambda", "AWS/DynamoDB"} {
@@ -54,7 +54,7 @@ func alarmProblems(t *testing.T, parsed template.Template) (found []string) {
 			}
 		}
 		if a.Description == "" || a.TreatMissingData == "" || template.Show(a.AlarmActions) != "!If [HasAlarmTopic, [!Ref AlarmTopicArn], !Ref AWS::NoValue]" {
-			found = append(found, "AZ-57 alarm "+name+" tells nobody, or not what it is about")
+			found = append(found, "AZ-57 alarm "+name+" has no action, description or TreatMissingData")
 		}
 	}
 	for _, w := range watched {
@@ -75,7 +75,7 @@ func dashboardProblems(t *testing.T, parsed template.Template) (found []string) 
 	exists := published(t, parsed)
 	for _, m := range measures {
 		if !exists[m] {
-			found = append(found, "AZ-57 the dashboard shows "+m+", which nobody publishes")
+			found = append(found, "AZ-57 the dashboard shows "+m+", which is not published")
 		}
 	}
 	alarms, err := parsed.Alarms()

@@ -9,9 +9,9 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/tools/template"
 )
 
-// typeProblems: the stack is of these resources. Another one may be a second way
-// into a function, whose caller could invent who is asking, or a role's second
-// policy; whoever needs one says here that it is neither.
+// typeProblems: the stack has these resources. Another one could be a second way to
+// call a function, whose caller could forge an identity, or a role's second policy;
+// listing it here states that it is neither.
 func typeProblems(parsed template.Template) (found []string) {
 	got := map[string]int{}
 	for _, r := range parsed.Resources {
@@ -31,7 +31,7 @@ func typeProblems(parsed template.Template) (found []string) {
 	return found
 }
 
-// conditionProblems: a condition that is turned round takes away what hangs on it.
+// conditionProblems: an inverted condition would remove what depends on it.
 func conditionProblems(parsed template.Template) (found []string) {
 	given := func(parameter string) string { return `!Not [!Equals [!Ref ` + parameter + `, ]]` }
 	want := map[string]string{
@@ -50,8 +50,7 @@ func conditionProblems(parsed template.Template) (found []string) {
 	return found
 }
 
-// valueProblems: every variable has the value that is meant for it. The public
-// pages have a keyset of their own.
+// valueProblems: every variable has its value. The public pages have their own keyset.
 func valueProblems(functions map[string]template.Function) (found []string) {
 	want := map[string]string{
 		"TOKEN_TABLE": "!Ref Tokens", "LOG_LEVEL": "!Ref LogLevel", "SECRET_PREFIX": "!Ref SecretPrefix", "SEALING_SECRET_ID": "!Ref SealingKeyset",
@@ -64,74 +63,74 @@ func valueProblems(functions map[string]template.Function) (found []string) {
 				meant = "!Ref ConsentKeyset"
 			}
 			if got := template.Show(value); got != meant {
-				found = append(found, fmt.Sprintf("§2.3 %s has %s from %s, want %s", uri, name, got, meant))
+				found = append(found, fmt.Sprintf("environment %s has %s from %s, want %s", uri, name, got, meant))
 			}
 		}
 		if uri != "functions/renew/" && f.Timeout >= 29 {
-			found = append(found, "§2.3 "+uri+" may outlive API Gateway's patience of 29 s")
+			found = append(found, "environment "+uri+" may run longer than API Gateway waits, 29 s")
 		}
 	}
 	return found
 }
 
-// wiringProblems: what resources say of one another. A text is how Show writes it.
+// wiringProblems: references between resources, in the form that Show writes.
 func wiringProblems(parsed template.Template) (found []string) {
 	const bounded = "RetryPolicy: {MaximumEventAgeInSeconds: 60, MaximumRetryAttempts: 1}"
 	for _, want := range []struct{ rule, resource, text string }{
 		{"AZ-51 a keyset is not under the key", "SealingKeyset", "KmsKeyId: !If [HasKey, !Ref KmsKeyArn, !Ref AWS::NoValue]"},
 		{"AZ-51 a keyset is not under the key", "ConsentKeyset", "KmsKeyId: !If [HasKey, !Ref KmsKeyArn, !Ref AWS::NoValue]"},
 		{"AZ-09 a private API is not private", "Api", "EndpointConfiguration: {Type: !If [IsPrivate, PRIVATE, REGIONAL], VPCEndpointIds: !If [IsPrivate, [!Ref VpcEndpointId], !Ref AWS::NoValue]}"},
-		{"CR-26 there is no tick that is sent on", "Renew",
+		{"CR-26 the tick is missing or switched off", "Renew",
 			"Tick: {Properties: {DeadLetterConfig: {Arn: !GetAtt RenewFailures.Arn}, " + bounded + ", Schedule: rate(1 minute)}, Type: Schedule}"},
 		{"CR-26 Lambda's dead letters go elsewhere", "Renew", "DeadLetterQueue: {TargetArn: !GetAtt RenewFailures.Arn, Type: SQS}"},
-		{"CR-26 others than the two rules may write dead letters, or not both", "RenewFailuresPolicy",
+		{"CR-26 not exactly the two rules may write dead letters", "RenewFailuresPolicy",
 			"Statement: [{Action: sqs:SendMessage, Condition: {ArnEquals: {aws:SourceArn: [!GetAtt RenewTick.Arn, !GetAtt RenewSecretChanged.Arn]}}, " +
 				"Effect: Allow, Principal: {Service: events.amazonaws.com}, Resource: !GetAtt RenewFailures.Arn}]"},
-		{"AZ-50 the gateway's role is for others, or for more than logs", "GatewayLogs",
+		{"AZ-50 the gateway's role is for others or allows more than logs", "GatewayLogs",
 			"ManagedPolicyArns: [!Sub arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs]"},
-		{"AZ-50 the gateway's role is for others, or for more than logs", "GatewayLogs", "Statement: [{Action: sts:AssumeRole, Effect: Allow, Principal: {Service: apigateway.amazonaws.com}}]"},
-		{"AZ-12 access logs are kept for ever", "AccessLog", "RetentionInDays: !Ref LogRetentionDays"},
-		{"AZ-15 the firewall stops nobody", "Firewall", "Rules: [{Action: {Block: {}}, "},
-		{"AZ-15 the firewall stops everybody", "Firewall", "DefaultAction: {Allow: {}}"},
+		{"AZ-50 the gateway's role is for others or allows more than logs", "GatewayLogs", "Statement: [{Action: sts:AssumeRole, Effect: Allow, Principal: {Service: apigateway.amazonaws.com}}]"},
+		{"AZ-12 access logs are kept without end", "AccessLog", "RetentionInDays: !Ref LogRetentionDays"},
+		{"AZ-15 the firewall blocks nothing", "Firewall", "Rules: [{Action: {Block: {}}, "},
+		{"AZ-15 the firewall blocks everything", "Firewall", "DefaultAction: {Allow: {}}"},
 		{"AZ-12 the domain takes old TLS", "Domain", "SecurityPolicy: TLS_1_2"},
-		{"AZ-57 nothing counts what is throttled", "ThrottledRequests", `FilterPattern: { $.error = "THROTTLED" }`},
-		{"AZ-57 faults are not those of vending, above a share", "VendFaults", "ComparisonOperator: GreaterThanThreshold, DatapointsToAlarm: 3, Dimensions: [{Name: action, Value: vend}]"},
-		{"AZ-57 faults are not those of vending, above a share", "VendFaults", "Statistic: Average, Threshold: 0.05"},
-		{"AZ-57 silence of the renewer is no alarm", "RenewalStopped", "ComparisonOperator: LessThanThreshold"},
-		{"AZ-57 silence of the renewer is no alarm", "RenewalStopped", "Statistic: SampleCount, Threshold: 1, TreatMissingData: breaching"},
+		{"AZ-57 throttled requests are not counted", "ThrottledRequests", `FilterPattern: { $.error = "THROTTLED" }`},
+		{"AZ-57 faults are not those of vending above a share", "VendFaults", "ComparisonOperator: GreaterThanThreshold, DatapointsToAlarm: 3, Dimensions: [{Name: action, Value: vend}]"},
+		{"AZ-57 faults are not those of vending above a share", "VendFaults", "Statistic: Average, Threshold: 0.05"},
+		{"AZ-57 a silent renewer raises no alarm", "RenewalStopped", "ComparisonOperator: LessThanThreshold"},
+		{"AZ-57 a silent renewer raises no alarm", "RenewalStopped", "Statistic: SampleCount, Threshold: 1, TreatMissingData: breaching"},
 	} {
 		r := parsed.Resources[want.resource]
-		if said := template.Show(r.Properties); !strings.Contains(said, want.text) {
-			found = append(found, fmt.Sprintf("%s: %s does not say %s", want.rule, want.resource, want.text))
+		if text := template.Show(r.Properties); !strings.Contains(text, want.text) {
+			found = append(found, fmt.Sprintf("%s: %s lacks %s", want.rule, want.resource, want.text))
 		}
 	}
 	return found
 }
 
-// rewirings are ways to break what wiringProblems and those beside it are about.
+// rewirings are mutations for wiringProblems and its neighbours.
 func rewirings() []mutation {
 	const add = "  # Its permissions.\n"
 	return []mutation{
 		{"AZ-11 a function's address as a resource", add, "  # x\n  Hole:\n    Type: AWS::Lambda::Url\n    Properties: { AuthType: NONE, TargetFunctionArn: !Ref Vend }\n\n" + add},
-		{"AZ-11 anybody may call a function", add, "  # x\n  Hole:\n    Type: AWS::Lambda::Permission\n    Properties: { Action: lambda:InvokeFunction, Principal: \"*\", FunctionName: !Ref Vend }\n\n" + add},
+		{"AZ-11 anyone may call a function", add, "  # x\n  Hole:\n    Type: AWS::Lambda::Permission\n    Properties: { Action: lambda:InvokeFunction, Principal: \"*\", FunctionName: !Ref Vend }\n\n" + add},
 		{"AZ-11 a policy attached from outside", add, "  # x\n  Hole:\n    Type: AWS::IAM::Policy\n    Properties: { PolicyName: x, Roles: [!Ref ConsentRole], PolicyDocument: {} }\n\n" + add},
-		{"AZ-09 a condition turned round", "HasOrganization: !Not [!Equals [!Ref OrganizationId, \"\"]]", "HasOrganization: !Equals [!Ref OrganizationId, \"\"]"},
+		{"AZ-09 an inverted condition", "HasOrganization: !Not [!Equals [!Ref OrganizationId, \"\"]]", "HasOrganization: !Equals [!Ref OrganizationId, \"\"]"},
 		{"AZ-09 never private", "Type: !If [IsPrivate, PRIVATE, REGIONAL]", "Type: REGIONAL"},
-		{"§2.3 the public pages with the service's keyset", "          SEALING_SECRET_ID: !Ref ConsentKeyset", "          SEALING_SECRET_ID: !Ref SealingKeyset"},
-		{"§2.3 every network allowed", "PROVIDER_ALLOW_CIDRS: !Ref ProviderAllowCidrs", "PROVIDER_ALLOW_CIDRS: 0.0.0.0/0"},
-		{"§2.3 the gateway gives up first", "Timeout: 28", "Timeout: 60"},
-		{"§3 no sort key", "        - { AttributeName: sk, KeyType: RANGE }\n", ""},
+		{"environment the public pages with the service's keyset", "          SEALING_SECRET_ID: !Ref ConsentKeyset", "          SEALING_SECRET_ID: !Ref SealingKeyset"},
+		{"environment every network allowed", "PROVIDER_ALLOW_CIDRS: !Ref ProviderAllowCidrs", "PROVIDER_ALLOW_CIDRS: 0.0.0.0/0"},
+		{"environment a function that runs longer than the gateway waits", "Timeout: 28", "Timeout: 60"},
+		{"table no sort key", "        - { AttributeName: sk, KeyType: RANGE }\n", ""},
 		{"AZ-51 a keyset under AWS's key", "      KmsKeyId: !If [HasKey, !Ref KmsKeyArn, !Ref AWS::NoValue]\n", ""},
-		{"CR-26 a tick that is switched off", "            Schedule: rate(1 minute)\n", "            Schedule: rate(1 minute)\n            Enabled: false\n"},
+		{"CR-26 a tick that is off", "            Schedule: rate(1 minute)\n", "            Schedule: rate(1 minute)\n            Enabled: false\n"},
 		{"CR-26 dead letters elsewhere", "TargetArn: !GetAtt RenewFailures.Arn", "TargetArn: !GetAtt Tokens.Arn"},
-		{"CR-26 anybody's dead letters", "Principal: { Service: events.amazonaws.com }", "Principal: \"*\""},
-		{"AZ-50 the gateway's role for anybody", "Principal: { Service: apigateway.amazonaws.com }", "Principal: { AWS: \"*\" }"},
+		{"CR-26 dead letters from anyone", "Principal: { Service: events.amazonaws.com }", "Principal: \"*\""},
+		{"AZ-50 the gateway's role for anyone", "Principal: { Service: apigateway.amazonaws.com }", "Principal: { AWS: \"*\" }"},
 		{"AZ-50 the gateway's role for everything", "service-role/AmazonAPIGatewayPushToCloudWatchLogs", "AdministratorAccess"},
-		{"AZ-12 access logs without an end", "  AccessLog:\n    Type: AWS::Logs::LogGroup\n    Properties: { RetentionInDays: !Ref LogRetentionDays }", "  AccessLog:\n    Type: AWS::Logs::LogGroup"},
+		{"AZ-12 access logs without retention", "  AccessLog:\n    Type: AWS::Logs::LogGroup\n    Properties: { RetentionInDays: !Ref LogRetentionDays }", "  AccessLog:\n    Type: AWS::Logs::LogGroup"},
 		{"AZ-12 old TLS", "SecurityPolicy: TLS_1_2", "SecurityPolicy: TLS_1_0"},
 		{"AZ-15 a firewall that only counts", "Action: { Block: {} }", "Action: { Count: {} }"},
-		{"AZ-57 a threshold that no share reaches", "Threshold: 0.05", "Threshold: 5"},
-		{"AZ-57 silence counts as well", "TreatMissingData: breaching", "TreatMissingData: notBreaching"},
+		{"AZ-57 a threshold above 100 %", "Threshold: 0.05", "Threshold: 5"},
+		{"AZ-57 silence counts as good", "TreatMissingData: breaching", "TreatMissingData: notBreaching"},
 		{"AZ-57 throttling under another name", "$.error = \"THROTTLED\"", "$.error = \"THROTTLE\""},
 	}
 }

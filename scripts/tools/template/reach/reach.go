@@ -1,11 +1,10 @@
-// Package reach tells what the code of a command can come to do: which of AWS's
-// operations it can call, and which constants stand on its way there. What the
-// stack lets a function do is compared with it.
+// Package reach finds what the code of a command can do: which AWS operations it can
+// call, and which constants it mentions. The stack's permissions are compared with it.
 //
 // It follows references, not values: a function is reached when a reached one
 // mentions it, and the method of an interface leads to that method of each type
-// that a reached function mentions. So it may find too much, as where a branch
-// is never taken, and never too little.
+// that a reached function mentions. So it may find too much, for example in a branch
+// that is never taken, and never too little.
 package reach
 
 import (
@@ -27,18 +26,18 @@ const services = "github.com/aws/aws-sdk-go-v2/service/"
 type Code struct {
 	packages map[string]*packages.Package
 	bodies   map[*types.Func]body
-	// clients are AWS's clients: *T of each service that is imported.
+	// clients are the types of the imported AWS clients.
 	clients []types.Type
 }
 
-// body is a piece of code and what its identifiers mean.
+// body is a piece of code with the meaning of its identifiers.
 type body struct {
 	node ast.Node
 	info *types.Info
 }
 
-// Load reads the packages of the module in dir that the patterns name. What
-// they import of the same module must be among them.
+// Load reads the packages of the module in dir that the patterns name. Packages of
+// the module that they import must be among them.
 func Load(dir string, patterns ...string) (*Code, error) {
 	loaded, err := packages.Load(&packages.Config{Dir: dir, Mode: packages.LoadSyntax}, patterns...)
 	if err != nil {
@@ -82,7 +81,7 @@ func collectClients(p *types.Package, into map[string]types.Type) {
 	}
 }
 
-// Reached is what a command can come to.
+// Reached is what a command can reach.
 type Reached struct {
 	bodies []body
 	calls  map[string]bool
@@ -101,11 +100,11 @@ func (c *Code) From(command string) (Reached, error) {
 	return Reached{bodies: w.done, calls: w.calls}, nil
 }
 
-// Calls are AWS's operations, each as IAM names it, sorted.
+// Calls returns the AWS operations in IAM's notation, sorted.
 func (r Reached) Calls() []string { return slices.Sorted(maps.Keys(r.calls)) }
 
-// Constants are the values of the constants of the named type that are
-// mentioned outside the package that declares them, sorted.
+// Constants returns the values of the constants of the named type that are mentioned
+// outside their package, sorted.
 func (r Reached) Constants(of string) []string {
 	found := map[string]bool{}
 	for _, b := range r.bodies {
@@ -123,8 +122,8 @@ func (r Reached) Constants(of string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// Table are the rows of a package's variable that is a map literal, by their
-// constant keys: the constants that each row consists of, as text.
+// Table returns the rows of a package's variable that is a map literal: by key, the
+// constants of the row as text.
 func (c *Code) Table(path, name string) map[string][]string {
 	rows := map[string][]string{}
 	p, ok := c.packages[path]
@@ -142,7 +141,7 @@ func (c *Code) Table(path, name string) map[string][]string {
 	return rows
 }
 
-// Texts are the string constants of a package whose names begin with the prefix.
+// Texts returns the string constants of a package whose names begin with the prefix.
 func (c *Code) Texts(path, prefix string) []string {
 	var found []string
 	p, ok := c.packages[path]
@@ -179,7 +178,7 @@ func fill(rows map[string][]string, literal ast.Expr, info *types.Info) {
 	}
 }
 
-// text is a constant as it would be read: a string without its quotes.
+// text returns a constant as text, a string without its quotes.
 func text(v constant.Value) string {
 	if v == nil {
 		return ""
@@ -190,7 +189,7 @@ func text(v constant.Value) string {
 	return v.ExactString()
 }
 
-// typeName is a type's package and name; empty for a type without one.
+// typeName returns a type's package and name; empty for a type without a name.
 func typeName(t types.Type) string {
 	if named, ok := types.Unalias(t).(*types.Named); ok && named.Obj().Pkg() != nil {
 		return named.Obj().Pkg().Path() + "." + named.Obj().Name()

@@ -10,8 +10,8 @@ import (
 
 const module = "github.com/tokenvend/tokenvend/"
 
-// The tree is the sample: what is called through interfaces, and in one function
-// only, is found where it is and nowhere else.
+// TestFrom uses this tree as the sample: calls through interfaces are found in the
+// functions that have them, and in no other.
 func TestFrom(t *testing.T) {
 	code, err := reach.Load("../../../..", "./functions/...", "./pkg/...")
 	if err != nil {
@@ -26,7 +26,7 @@ func TestFrom(t *testing.T) {
 		{"AZ-50 called by the renewer", "functions/renew", "secretsmanager:ListSecrets", true},
 		{"AZ-50 linked but never called", "functions/vend", "secretsmanager:ListSecrets", false},
 		{"AZ-50 another method of a type in use", "functions/consent", "dynamodb:Query", false},
-		{"AZ-50 called by nobody", "functions/connections", "dynamodb:Scan", false},
+		{"AZ-50 never called", "functions/connections", "dynamodb:Scan", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, err := code.From(module + c.command)
@@ -34,7 +34,7 @@ func TestFrom(t *testing.T) {
 				t.Fatal(err)
 			}
 			if slices.Contains(r.Calls(), c.call) != c.want {
-				t.Errorf("%s calls %q; %s among them must be %v", c.command, r.Calls(), c.call, c.want)
+				t.Errorf("%s calls %q; want %s among them: %v", c.command, r.Calls(), c.call, c.want)
 			}
 		})
 	}
@@ -45,10 +45,10 @@ func TestFrom(t *testing.T) {
 	})
 	t.Run("tables and texts", func(t *testing.T) {
 		if row := code.Table(module+"pkg/gateway", "httpStatus")["rate_limited"]; !slices.Equal(row, []string{"429", "Too many requests"}) {
-			t.Errorf("rate_limited looks like %q", row)
+			t.Errorf("rate_limited is %q", row)
 		}
 		if code.Table(module+"pkg/other", "httpStatus")["rate_limited"] != nil || code.Texts(module+"pkg/other", "directive") != nil {
-			t.Error("a package that is not there has something")
+			t.Error("a missing package has tables or texts")
 		}
 	})
 }

@@ -13,18 +13,18 @@ import (
 // walk is the search from one command.
 type walk struct {
 	code *Code
-	// todo are pieces of code to look at, done those looked at.
+	// todo are the pieces of code to inspect, done the inspected ones.
 	todo, done []body
 	seen       map[*types.Func]bool
-	// live are the module's types that were mentioned, asked the interface
-	// methods that were called: each leads to every live type's.
+	// live are the module's types that are mentioned, asked the interface methods that
+	// are called: each leads to the method of every live type.
 	live  map[*types.Named]bool
 	asked map[*types.Func]bool
 	calls map[string]bool
 }
 
-// initialize takes in what runs before main: variables and init functions of
-// the package and of all that it imports.
+// initialize adds what runs before main: variables and init functions of the package
+// and its imports.
 func (w *walk) initialize(p *packages.Package, seen map[string]bool) {
 	if seen[p.PkgPath] {
 		return
@@ -51,7 +51,7 @@ func (w *walk) initialize(p *packages.Package, seen map[string]bool) {
 	}
 }
 
-// follow looks at all there is to look at; what it finds adds to it.
+// follow inspects all pieces of code, also those that it adds.
 func (w *walk) follow() {
 	for len(w.todo) > 0 {
 		b := w.todo[len(w.todo)-1]
@@ -66,7 +66,7 @@ func (w *walk) follow() {
 	}
 }
 
-// mention takes in what one identifier stands for.
+// mention adds what an identifier refers to.
 func (w *walk) mention(o types.Object) {
 	switch o := o.(type) {
 	case *types.Func:
@@ -95,8 +95,8 @@ func (w *walk) function(f *types.Func) {
 	}
 }
 
-// operation notes a function of an AWS service that is one of its operations, or
-// pages through one.
+// operation records a function of an AWS service that is an operation or its
+// paginator.
 func (w *walk) operation(f *types.Func) {
 	name := strings.TrimSuffix(strings.TrimPrefix(f.Name(), "New"), "Paginator")
 	if f.Pkg().Scope().Lookup(name+"Input") != nil {
@@ -104,7 +104,7 @@ func (w *walk) operation(f *types.Func) {
 	}
 }
 
-// ask leads a call of an interface's method to every type that may be behind it.
+// ask adds the method of every type that may implement the called interface.
 func (w *walk) ask(method *types.Func) {
 	if w.asked[method] {
 		return
@@ -118,8 +118,8 @@ func (w *walk) ask(method *types.Func) {
 	}
 }
 
-// enliven leads every call so far to a type that was not known to be there. A
-// type that Lambda's runtime may be given is called by it too.
+// enliven adds the methods of a type for every interface call so far. Lambda's runtime
+// calls Invoke.
 func (w *walk) enliven(t *types.Named) {
 	if w.live[t] || types.IsInterface(t) {
 		return
