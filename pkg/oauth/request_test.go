@@ -22,7 +22,7 @@ func TestRequestForm(t *testing.T) {
 	}{
 		{"OC-01 without scope", func(*oauth.Request) {},
 			"client_id=client-1&client_secret=s3cr3t-CANARY%2B%2FzQ9&grant_type=client_credentials"},
-		{"OC-03 scope as it is", func(r *oauth.Request) { r.Scope = "cfgateway offline_access" },
+		{"OC-03 scope unchanged", func(r *oauth.Request) { r.Scope = "cfgateway offline_access" },
 			"client_id=client-1&client_secret=s3cr3t-CANARY%2B%2FzQ9&grant_type=client_credentials&scope=cfgateway+offline_access"},
 		{"OC-01 UTF-8", func(r *oauth.Request) { r.ClientID = "é&=%" },
 			"client_id=%C3%A9%26%3D%25&client_secret=s3cr3t-CANARY%2B%2FzQ9&grant_type=client_credentials"},
@@ -54,10 +54,23 @@ func TestRequestForm(t *testing.T) {
 			}
 			got := server.received()
 			if len(got) != 1 || got[0].method != http.MethodPost || got[0].uri != "/oAuth/rest/v2/Token?tenant=a%2Fb" {
-				t.Fatalf("OC-05 received %+v, want one POST to the URL as it is", got)
+				t.Fatalf("OC-05 received %+v, want one POST to the unchanged URL", got)
 			}
 			if diff := cmp.Diff(tt.want, got[0].body); diff != "" {
 				t.Errorf("form (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestEveryClientAuth: the client supports each method that can be declared.
+func TestEveryClientAuth(t *testing.T) {
+	for _, method := range provider.ClientAuths() {
+		t.Run("OC-05 "+string(method), func(t *testing.T) {
+			r := request(newServer(t, says(200, plainToken)).URL)
+			r.Method, r.PrivateKey = method, edKey(t)
+			if _, err := oauth.New(config()).Token(t.Context(), r); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -137,16 +138,13 @@ func (r Client) client() (client, error) {
 	if !connectionName.MatchString(r.Connection) {
 		return c, errors.New("the name must be 1 to 64 lower-case letters, digits and inner hyphens")
 	}
-	switch r.ClientAuth {
-	case "":
-		c.auth = []provider.ClientAuth{provider.ClientSecretBasic}
-	case provider.ClientSecretPost, provider.ClientSecretBasic, provider.ClientSecretBasicRaw, provider.NoClientAuth:
-		c.auth = []provider.ClientAuth{r.ClientAuth}
-	case provider.PrivateKeyJWT:
-		c.auth = []provider.ClientAuth{r.ClientAuth}
+	method := cmp.Or(r.ClientAuth, provider.ClientSecretBasic)
+	if !slices.Contains(provider.ClientAuths(), method) {
+		return c, fmt.Errorf("client_auth must be one of %s", provider.ClientAuths())
+	}
+	c.auth = []provider.ClientAuth{method}
+	if method == provider.PrivateKeyJWT {
 		return c, c.takeKey(r.Key)
-	default:
-		return c, errors.New("client_auth must be client_secret_post, client_secret_basic, client_secret_basic_raw, private_key_jwt or none")
 	}
 	return c, nil
 }
@@ -195,5 +193,5 @@ func (s *Sandbox) lookup(connection string) (*client, error) {
 
 // usesSecret reports whether the client authenticates with a secret.
 func (c *client) usesSecret() bool {
-	return !slices.Contains(c.auth, provider.PrivateKeyJWT) && !slices.Contains(c.auth, provider.NoClientAuth)
+	return slices.ContainsFunc(c.auth, provider.ClientAuth.UsesSecret)
 }
