@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
@@ -12,33 +12,35 @@ import (
 // Reader reads items. A missing item is the zero Item with its Key set, not an
 // error. Errors are tokenstore.ErrUnavailable and tokenstore.ErrCorrupt.
 type Reader interface {
-	// Get reads one item, eventually consistent unless consistent is asked for.
+	// Get reads one item, eventually consistent unless consistent is set.
 	Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error)
 	// Subjects reads the items of a connection's named subjects in the order of
 	// their names, those after a name; next is empty on the last page. An item
-	// that cannot be read comes with its key alone.
+	// that cannot be read has only its key.
 	Subjects(ctx context.Context, connection string, limit int, after string) (items []tokenstore.Item, next string, err error)
 }
 
 // Leaser guards a refresh. Every method is one conditional write that recognises
-// its own effect when an answer was lost, and is safe for concurrent use.
+// its own effect when a response was lost, and is safe for concurrent use.
 type Leaser interface {
-	// Acquire takes the lease and returns the item as it stands under it, so
-	// that no second read is needed. tokenstore.ErrHeld comes with the item.
+	// Acquire takes the lease and returns the item as it is under it, so that no
+	// second read is needed. tokenstore.ErrHeld comes with the item.
 	Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error)
-	// Commit stores a token, forgets failure, rejection and RequiredSecretVersion, moves the
-	// version and ends the lease if it is still the owner's. The version alone
-	// fences it: tokenstore.ErrSuperseded when that has moved.
+	// Commit stores a token, clears failure, rejection and RequiredSecretVersion,
+	// moves the version and ends the lease if the owner still has it. Only the
+	// version fences it: tokenstore.ErrSuperseded when that has moved.
+	//
+	// A Commit with Consumed stores a grant's tokens, fenced by the refresh token
+	// that was used. When only that still matches, the grant alone is stored, and
+	// the item comes back with another token than the commit's.
 	Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error)
-	// Commit with Consumed stores a grant's tokens, fenced by the refresh token that
-	// was consumed: when only that still stands, the grant alone is stored, and the
-	// item comes back with another token than the commit's.
-	// StoreGrant stores the grant of a new consent over whatever was there. The version
-	// fences it: tokenstore.ErrSuperseded, with the item, when that has moved.
-	StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error)
-	// Fail remembers a failure and ends the lease; a lost lease makes it a no-op.
+	// StoreGrant stores the grant of a new consent over whatever was there. The
+	// version fences it: tokenstore.ErrSuperseded, with the item, when that has
+	// moved.
+	StoreGrant(ctx context.Context, g tokenstore.StoreGrant) (tokenstore.Item, error)
+	// Fail stores a failure and ends the lease; without the lease it does nothing.
 	Fail(ctx context.Context, f tokenstore.Fail) error
-	// Release ends the lease if it is still the owner's.
+	// Release ends the lease if the owner still has it.
 	Release(ctx context.Context, r tokenstore.Release) error
 }
 
@@ -48,53 +50,49 @@ type Editor interface {
 	// tokenstore.ErrSuperseded when version or token is another by now.
 	Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error)
 	// Drop forgets token, failure and rejection, and moves the version, also of
-	// an item that does not exist yet; it returns the item as it stood before.
+	// an item that does not exist yet. It returns the item as it was before.
 	Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error)
-	// MarkUsed notes that the token of that version was served; a version that
-	// has moved makes it a no-op.
+	// MarkUsed records that the token of that version was served. It does nothing
+	// when the version has moved.
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
-	// SetForcedRefreshes replaces the instants of forced refreshes; tokenstore.ErrSuperseded
-	// when they are not was any more.
+	// SetForcedRefreshes replaces the instants of forced refreshes;
+	// tokenstore.ErrSuperseded when they are not was any more.
 	SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error
-	// AddVariant notes on the connection's own item that a scope variant
-	// exists; repeating it changes nothing.
+	// AddVariant lists a scope variant on the connection's own item; repeating it
+	// changes nothing.
 	AddVariant(ctx context.Context, key tokenstore.Key, variant string) error
-	// RemoveVariant takes that note back; repeating it changes nothing.
+	// RemoveVariant removes it from the list; repeating it changes nothing.
 	RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error
 }
 
-// Store is everything the core asks of a store.
+// Store is everything the core needs of a store.
 type Store interface {
 	Reader
 	Leaser
 	Editor
 }
 
-// Secrets delivers connections' secrets. Errors are those of clientsecret.
-type Secrets interface {
-	// Load reads the version of the named secret that carries the stage. With
-	// fresh set it goes past every cache.
-	Load(ctx context.Context, name string, stage clientsecret.Stage, fresh bool) (clientsecret.Secret, error)
-}
+// Secrets reads connections' secrets. Errors are those of clientsecret.
+type Secrets = declaration.Secrets
 
 // Minter asks a provider for a token; *oauth.Client is one. Errors are *oauth.Error.
 type Minter interface {
 	Token(ctx context.Context, r oauth.Request) (oauth.Token, error)
 }
 
-// Revoker tells a provider that a token is no longer wanted; *oauth.Client is one.
+// Revoker revokes a token at a provider; *oauth.Client is one. Errors are *oauth.Error.
 type Revoker interface {
 	Revoke(ctx context.Context, r oauth.Revocation) error
 }
 
 // Sealer protects what is stored; *seal.Sealer is one.
 type Sealer interface {
-	// Prefetch makes sure that the keyset is at hand.
+	// Prefetch makes sure that the keyset is in memory.
 	Prefetch(ctx context.Context) error
 	// Seal encrypts plaintext, bound to what it belongs to.
 	Seal(ctx context.Context, plaintext []byte, ad ...string) ([]byte, error)
-	// Open is the inverse. It fails with seal.ErrCorrupt when the text is
-	// damaged or belongs elsewhere, seal.ErrUnavailable when the keyset cannot
-	// be had or lacks the key.
+	// Open is the inverse. It fails with seal.ErrCorrupt when the text is damaged
+	// or belongs elsewhere, and with seal.ErrUnavailable when the keyset cannot be
+	// read or lacks the key.
 	Open(ctx context.Context, sealed []byte, ad ...string) ([]byte, error)
 }

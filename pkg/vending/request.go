@@ -6,20 +6,24 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/digest"
+	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
-// Request asks for a token. Names have passed their rules.
+// Request asks for a token. Its names have been validated.
 type Request struct {
 	Connection connection.Name
 	// Subject is empty for the default one.
 	Subject connection.Subject
 	// Caller is the ARN of the IAM principal that asks.
 	Caller string
-	// MinTTL is the least life the caller needs; zero leaves it to the rule.
+	// MinTTL is the least remaining lifetime that the caller needs; zero leaves it
+	// to the rule.
 	MinTTL time.Duration
 	// Scope is chosen by the caller, normalised; empty means the connection's own.
 	Scope string
@@ -27,28 +31,28 @@ type Request struct {
 	RejectedTokenID string
 }
 
-// Authorization brings the grant of a consent (RFC 6749 §4.1.3).
+// Authorization is the result of a user's consent (RFC 6749 §4.1.3).
 type Authorization struct {
 	Connection connection.Connection
 	// Subject is empty for the default one.
 	Subject connection.Subject
 	// Code, Verifier and RedirectURI are those of the authorization response;
-	// Verifier is empty where the connection goes without PKCE.
+	// Verifier is empty where the connection does not use PKCE.
 	Code        redact.Secret
 	Verifier    redact.Secret
 	RedirectURI string
-	// Scope is what was asked for in the authorization request.
+	// Scope is the scope of the authorization request.
 	Scope string
 	// Consume is called once, when the code is about to be sent and its result can
-	// be stored; an error of it stops the adoption, and is returned.
+	// be stored. An error of it stops the exchange, and is returned.
 	Consume func(context.Context) error
 }
 
-// Import brings a grant made elsewhere.
+// Import is a grant that was issued elsewhere.
 type Import struct {
 	Request
 	RefreshToken redact.Secret
-	// Scope is what it was consented to; empty means the connection's own.
+	// Scope is what was consented to; empty means the connection's own.
 	Scope string
 	// ExpiresAt is the refresh token's end; zero is unknown.
 	ExpiresAt time.Time
@@ -67,7 +71,7 @@ const (
 	FromProvider = token.FromProvider
 )
 
-// Vended is a token handed to a caller.
+// Vended is a token served to a caller.
 type Vended struct {
 	Token
 	// Stale: a refresh failed and this still-valid token is served instead.
@@ -75,22 +79,47 @@ type Vended struct {
 	Source Source
 }
 
-// key names the item of a request. The default subject of a delegated
+// key identifies the item of a request. The default subject of a delegated
 // connection and a client_credentials connection share a key, so that the warm
 // path need not know the grant type.
 func (r Request) key() tokenstore.Key {
 	return tokenstore.Key{Connection: string(r.Connection), Subject: string(r.Subject), Variant: variant(r.Scope)}
 }
 
-func (r Request) access() rules.Access {
-	return rules.Access{Caller: r.Caller, Subject: r.Subject, Scope: r.Scope}
-}
-
-// variant is the digest that names a chosen scope in a key; 64 bits are ample
-// for the handful of variants that a connection has.
+// variant identifies a chosen scope in a key; 64 bits are ample for the few
+// variants of one connection.
 func variant(scope string) string {
 	if scope == "" {
 		return ""
 	}
 	return digest.Short(scope)
+}
+
+func (r Request) access() rules.Access {
+	return rules.Access{Caller: r.Caller, Subject: r.Subject, Scope: r.Scope}
+}
+
+// check decides whether a stored token may be served to r, however it got there.
+func (r Request) check(t Token) error {
+	if err := r.access().PermitToken(t); err != nil {
+		return err
+	}
+	return rules.CheckMinTTL(t, r.MinTTL)
+}
+
+// refresh is the refresh that r asks for.
+func (r Request) refresh(conn connection.Connection) lease.Refresh {
+	return lease.Refresh{Key: r.key(), Conn: conn, ForCaller: true,
+		Want: lease.Want{MinTTL: r.MinTTL, Scope: r.Scope, Not: [2]string{"", r.RejectedTokenID}}}
+}
+
+// deliver serves the result of a refresh.
+func (r Request) deliver(rec record.Record) (Vended, error) {
+	if rec.Token.ID == r.RejectedTokenID {
+		return Vended{}, problem.New(problem.ProviderMalformed, "the provider issued the rejected token again")
+	}
+	if err := r.check(rec.Token); err != nil {
+		return Vended{}, err
+	}
+	return Vended{Token: rec.Token, Source: rec.Source}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 	"github.com/tokenvend/tokenvend/pkg/wheel"
@@ -94,4 +95,19 @@ func staysAlive(g tokenstore.SealedGrant, next time.Time) bool {
 // lasts reports whether t stays usable until its next visit, even a late one.
 func lasts(t token.Token, next time.Time) bool {
 	return !next.IsZero() && t.Usable(next.Add(wheel.Slack), 0)
+}
+
+// OwnKey is the key of the item that lists the scope variants of key's connection.
+func OwnKey(key tokenstore.Key) tokenstore.Key {
+	return tokenstore.Key{Connection: key.Connection, Subject: key.Subject}
+}
+
+// Renewable reports whether the provider issues a new token for item now without
+// revoking the one that callers have.
+func Renewable(item tokenstore.Item, conn connection.Connection, t token.Token, now time.Time) bool {
+	if !conn.Delegated() {
+		return true
+	}
+	early := conn.EarlyRefresh && !conn.NewTokenRevokesOld
+	return declaration.GrantUsable(item.Grant, conn) && (early || !t.Valid(now))
 }

@@ -1,0 +1,103 @@
+package vending
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+)
+
+// Renewal is a token that should be replaced, as an inspection found.
+type Renewal struct {
+	// Key is the token's. Host is the provider's, and bounds how many tokens are
+	// asked for at once.
+	Key  tokenstore.Key
+	Host string
+
+	leases  *lease.Leases
+	refresh lease.Refresh
+}
+
+// Inspect looks at one token of the timing wheel. It returns nil when there is
+// nothing to do: the token was not used since its last renewal, or lasts until
+// its next visit, or is gone. next is when its slot is visited again; zero means
+// never, and the token is renewed now. Every error is a *problem.Error.
+func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (*Renewal, error) {
+	c.FlushPending(ctx)
+	rec, err := c.records.Get(ctx, key, false)
+	if err != nil {
+		return nil, problem.Of(rules.Unavailable(err))
+	}
+	if !rules.NeedsRenewal(rec.Item, rec.Token, c.clock.Now(), next) {
+		return nil, nil
+	}
+	name, err := connection.ParseName(key.Connection)
+	if err != nil {
+		return nil, problem.Of(err)
+	}
+	conn, err := c.declarations.Load(ctx, name, false)
+	if problem.Is(err, problem.ConnectionNotFound) {
+		_, err := c.records.Drop(ctx, tokenstore.Drop{Key: key})
+		return nil, err
+	}
+	if err != nil {
+		return nil, problem.Of(err)
+	}
+	if declaration.InBackoff(rec.Item, conn, c.clock.Now()) || !rules.Renewable(rec.Item, conn, rec.Token, c.clock.Now()) {
+		return nil, nil
+	}
+	return newRenewal(c.leases, conn, rec, rec.Token.ID), nil
+}
+
+// RegularSlot is the slot that the token of key returns to after a retry; empty
+// when it has none. Every error is a *problem.Error.
+func (c *Core) RegularSlot(ctx context.Context, key tokenstore.Key) (string, error) {
+	rec, err := c.records.Get(ctx, key, false)
+	if err != nil {
+		return "", problem.Of(rules.Unavailable(err))
+	}
+	return rules.RegularSlot(rec.Item, rec.Token), nil
+}
+
+// RetrySlot is the slot where the token of key waits for an attempt at an instant.
+func RetrySlot(key tokenstore.Key, at time.Time) string { return rules.RetrySlot(key, at) }
+
+// newRenewal plans to replace rec's token. not is the id of the token that will not
+// do; empty when any token of conn's current declaration will.
+func newRenewal(leases *lease.Leases, conn connection.Connection, rec record.Record, not string) *Renewal {
+	refresh := lease.Refresh{Key: rec.Item.Key, Conn: conn, Want: lease.Want{Not: [2]string{not}}}
+	if rec.Item.Key.Variant != "" {
+		refresh.Want.Scope = rec.Token.AskedScope
+	}
+	return &Renewal{Key: refresh.Key, Host: host(conn.TokenURL), leases: leases, refresh: refresh}
+}
+
+func host(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
+
+// Run renews. It reports false without an error when another process is doing so
+// already. Every error is a *problem.Error.
+func (r *Renewal) Run(ctx context.Context) (renewed bool, err error) {
+	rec, err := r.leases.Run(ctx, r.refresh)
+	if errors.Is(err, lease.ErrBusy) {
+		return false, nil
+	}
+	if err != nil {
+		return false, problem.Of(rules.Unavailable(err))
+	}
+	return rec.Source == FromProvider, nil
+}

@@ -1,0 +1,163 @@
+// Package issue makes token requests to the provider, and revocations.
+//
+// It is the place where a rotation of a client secret goes unnoticed, whichever
+// side rotates first: a refused secret is read again past every cache, and then
+// the previous version is tried once. The package stores nothing and holds no
+// lease; its caller has made sure that the result can be stored.
+package issue
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
+)
+
+// Budget bounds all calls to the provider in one refresh.
+const Budget = oauth.TotalTimeout
+
+// Minter asks a provider for a token; vending.Minter describes it.
+type Minter interface {
+	Token(ctx context.Context, r oauth.Request) (oauth.Token, error)
+}
+
+// Revoker revokes a token; vending.Revoker describes it.
+type Revoker interface {
+	Revoke(ctx context.Context, r oauth.Revocation) error
+}
+
+// Config is what an Issuer is made of.
+type Config struct {
+	Declarations declaration.Loader
+	Minter       Minter
+	Revoker      Revoker
+	Clock        rules.Clock
+}
+
+// Issuer asks providers for tokens. It is safe for concurrent use.
+type Issuer struct {
+	declarations declaration.Loader
+	minter       Minter
+	revoker      Revoker
+	clock        rules.Clock
+	fallback     secretFallback
+}
+
+// New returns an Issuer.
+func New(c Config) *Issuer {
+	return &Issuer{declarations: c.Declarations, minter: c.Minter, revoker: c.Revoker, clock: c.Clock}
+}
+
+// Issue asks the provider for a token of conn. It returns the declaration that
+// was asked for last, which is newer than conn when the secret was read again,
+// so that a refusal is remembered against it. An error is a *oauth.Error or a
+// *problem.Error.
+//
+// A refusal may mean that the secret is not, not yet or no longer the registered
+// one. Then the secret is read again past every cache, and the previous version
+// is tried once if only the client differs in it. A token issued with the
+// previous version counts as the current declaration's.
+func (i *Issuer) Issue(ctx context.Context, conn connection.Connection, r Request) (token.Issued, connection.Connection, error) {
+	ctx, cancel := context.WithTimeout(ctx, Budget)
+	defer cancel()
+	if previous, ok := i.knownFallback(ctx, conn); ok {
+		issued, err := i.ask(ctx, previous, conn, r)
+		if err == nil || !mayBeWrongSecret(err) {
+			audit.From(ctx).SecretFallback = err == nil
+			return issued, conn, err
+		}
+		i.fallback.forget(conn)
+		issued, err = i.ask(ctx, conn, conn, r)
+		return issued, conn, err
+	}
+	issued, err := i.ask(ctx, conn, conn, r)
+	if err == nil || !mayBeWrongSecret(err) {
+		return issued, conn, err
+	}
+	return i.askAgain(ctx, conn, r, err)
+}
+
+// askAgain follows a refusal that may be about conn's secret.
+func (i *Issuer) askAgain(ctx context.Context, conn connection.Connection, r Request, refusal error) (token.Issued, connection.Connection, error) {
+	refused := conn
+	current, err := i.declarations.Load(ctx, conn.Name, true)
+	if err != nil || !r.MayMove(refused, current) {
+		return token.Issued{}, refused, refusal
+	}
+	if current.ConfigHash != conn.ConfigHash {
+		refused = current
+		issued, err := i.ask(ctx, current, current, r)
+		if err == nil || !mayBeWrongSecret(err) {
+			return issued, refused, err
+		}
+		refusal = err
+	}
+	previous, ok := i.previous(ctx, current)
+	if !ok || sameClient(previous, conn) || !r.MayMove(refused, previous) {
+		return token.Issued{}, refused, refusal
+	}
+	issued, err := i.ask(ctx, previous, current, r)
+	if err == nil {
+		audit.From(ctx).SecretFallback = true
+		i.fallback.remember(current, i.clock.Now())
+		return issued, refused, nil
+	}
+	if p := rules.ProviderError(err); p.Ambiguous || !p.RefreshToken.IsZero() {
+		refusal = err // it may have used up the refresh token, or contains the next one
+	}
+	return token.Issued{}, refused, refusal
+}
+
+// ask makes one token request with the client of with, on behalf of the declaration of conn.
+func (i *Issuer) ask(ctx context.Context, with, conn connection.Connection, r Request) (token.Issued, error) {
+	scope, err := r.scope(conn)
+	if err != nil {
+		return token.Issued{}, &problem.Error{Code: problem.InvalidScope, Detail: err.Error(), Cause: err}
+	}
+	entry := audit.From(ctx)
+	entry.SecretVersion = with.SecretVersion
+	t, err := i.minter.Token(ctx, r.to(with, scope))
+	if err != nil {
+		refusal := rules.ProviderError(err)
+		note(&entry.Provider, refusal.Trace, string(rules.Code(refusal)))
+		entry.Provider.Code, entry.Provider.Description = refusal.Code, refusal.Description
+		entry.SetCause(refusal)
+		return token.Issued{}, refusal
+	}
+	note(&entry.Provider, t.Trace, "ok")
+	entry.Warn(t.Warnings...)
+	return token.Issued{
+		RefreshToken: t.RefreshToken, RefreshExpiresAt: t.RefreshTokenExpiresAt, ConsentedBy: t.Subject,
+		Token: token.Token{
+			AccessToken: t.AccessToken, ID: t.ID(), Scope: cmp.Or(t.Scope, scope), AskedScope: scope,
+			MintedAt: t.RequestedAt, ExpiresAt: t.ExpiresAt, ExpiresInAssumed: t.ExpiresInAssumed,
+			EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers,
+			ConfigHash: conn.ConfigHash, SecretVersion: conn.SecretVersion, SecretIncarnation: conn.SecretIncarnation,
+		},
+	}, nil
+}
+
+// note adds a request to what the audit entry says of the provider.
+func note(p *audit.Provider, t oauth.Trace, outcome string) {
+	p.Calls += t.Calls
+	p.Latency += t.Latency
+	p.Status, p.Outcome = t.Status, outcome
+}
+
+// mayBeWrongSecret reports whether a refusal may be about the client's secret:
+// invalid_client, or a 400 or 401 without an error code.
+func mayBeWrongSecret(err error) bool {
+	refusal := rules.ProviderError(err)
+	if refusal.Kind != oauth.Rejected {
+		return false
+	}
+	vague := refusal.Trace.Status == http.StatusBadRequest || refusal.Trace.Status == http.StatusUnauthorized
+	return refusal.Code == "invalid_client" || refusal.Code == "" && vague
+}

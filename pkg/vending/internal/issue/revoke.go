@@ -1,0 +1,63 @@
+package issue
+
+import (
+	"context"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+)
+
+// RevokeAccessToken revokes an access token (RFC 7009), where the provider has an
+// endpoint for that. Every error is a *problem.Error.
+func (i *Issuer) RevokeAccessToken(ctx context.Context, conn connection.Connection, accessToken redact.Secret) error {
+	if err := i.revoke(ctx, conn, accessToken, "access_token"); err != nil {
+		return refused(ctx, err)
+	}
+	return nil
+}
+
+// EndGrant revokes a refresh token, and with it the grant (RFC 7009 §2.1). While
+// the provider cannot be reached it returns a *problem.Error, so that the caller
+// tries again. A provider that refuses is only warned of.
+func (i *Issuer) EndGrant(ctx context.Context, conn connection.Connection, refreshToken redact.Secret) error {
+	err := i.revoke(ctx, conn, refreshToken, "refresh_token")
+	if err == nil {
+		return nil
+	}
+	p := refused(ctx, err)
+	if kind := rules.ProviderError(err).Kind; kind == oauth.Unavailable || kind == oauth.Timeout {
+		return p
+	}
+	audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
+	return nil
+}
+
+// RevokeOrphan revokes a refresh token that cannot be stored, so that it does not
+// stay valid without being known. A failure is only warned of.
+func (i *Issuer) RevokeOrphan(ctx context.Context, conn connection.Connection, refreshToken redact.Secret) {
+	if refreshToken.IsZero() {
+		return
+	}
+	if i.revoke(ctx, conn, refreshToken, "refresh_token") != nil {
+		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
+	}
+}
+
+// revoke does nothing where the provider has no endpoint for it.
+func (i *Issuer) revoke(ctx context.Context, conn connection.Connection, text redact.Secret, hint string) error {
+	if conn.RevocationURL == "" {
+		return nil
+	}
+	return i.revoker.Revoke(ctx, oauth.Revocation{RevocationURL: conn.RevocationURL,
+		Authentication: authentication(conn), Token: text, TokenTypeHint: hint})
+}
+
+// refused writes the failure of a revocation to the audit entry.
+func refused(ctx context.Context, err error) error {
+	refusal := rules.ProviderError(err)
+	note(&audit.From(ctx).Provider, refusal.Trace, string(rules.Code(refusal)))
+	return rules.ProviderProblem(refusal)
+}

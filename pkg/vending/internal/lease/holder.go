@@ -1,0 +1,134 @@
+package lease
+
+import (
+	"context"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+)
+
+// Holder has the lease of one item.
+type Holder struct {
+	leases *Leases
+	req    *Refresh
+	// rec is the item as it is under the lease; its token is opened by examine.
+	rec   record.Record
+	owner string
+	// ended: the lease has been ended, or it is up to the outcome to end it.
+	ended bool
+}
+
+// refresh asks the provider, unless, as of the read under the lease, the token is
+// already good or a recent failure forbids it.
+func (h *Holder) refresh(ctx context.Context) (record.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseTTL-record.SaveBudget)
+	defer cancel()
+	defer h.releaseUnlessEnded(ctx)
+	l, grantType := h.leases, h.req.Conn.GrantType
+	if err := h.examine(ctx); err != nil {
+		return record.Record{}, err
+	}
+	now := l.clock.Now()
+	if h.req.SatisfiedBy(h.rec.Token, now) {
+		return h.rec, nil
+	}
+	if h.req.Conn.GrantType != grantType {
+		return record.Record{}, tokenstore.ErrSuperseded // the lease was taken for another grant type
+	}
+	if err := h.req.backoff(h.rec.Item, now); err != nil {
+		return record.Record{}, err
+	}
+	if err := l.records.Prepare(ctx); err != nil {
+		return record.Record{}, err
+	}
+	return h.exchange(ctx, sourceOf(h.req.Conn))
+}
+
+// exchange asks the provider and stores what it issues, or the failure.
+func (h *Holder) exchange(ctx context.Context, s source) (record.Record, error) {
+	if err := s.ready(ctx, h); err != nil {
+		return record.Record{}, err
+	}
+	// From here on the write of the outcome ends the lease. To release it, even
+	// after a panic, would remove the mark of a refresh token that was sent.
+	h.ended = true
+	issued, conn, err := h.leases.issuer.Issue(ctx, h.req.Conn, s.request(*h.req))
+	h.req.Conn = conn
+	if err != nil {
+		return record.Record{}, s.failed(ctx, h, err)
+	}
+	return s.store(ctx, h, issued)
+}
+
+// examine opens the item and makes sure that the request's declaration is not
+// older than what is stored: a cached secret may be, and must then replace
+// neither a token nor a failure of a newer one. After a drop no cached copy
+// counts, not even of the version that the drop names, because drops can
+// overtake one another.
+func (h *Holder) examine(ctx context.Context) error {
+	if err := h.announceVariant(ctx); err != nil {
+		return err
+	}
+	rec, err := h.leases.records.Accept(ctx, h.rec.Item)
+	if err != nil {
+		return err
+	}
+	h.rec = rec
+	stale := rec.Item.RequiredSecretVersion != "" ||
+		rec.Token.ID != "" && rec.Token.ConfigHash != h.req.Conn.ConfigHash ||
+		rec.Item.Failure.NextAttemptAt.After(h.leases.clock.Now()) && rec.Item.Failure.Cause != declaration.FailureCause(rec.Item, h.req.Conn)
+	if !stale {
+		return nil
+	}
+	return h.reload(ctx)
+}
+
+// reload replaces the request's declaration by the one in force.
+func (h *Holder) reload(ctx context.Context) error {
+	conn, err := h.leases.declarations.Load(ctx, h.req.Conn.Name, true)
+	if err == nil {
+		h.req.Conn = conn
+	}
+	return err
+}
+
+func (h *Holder) releaseUnlessEnded(ctx context.Context) {
+	if !h.ended {
+		h.release(ctx)
+	}
+}
+
+// release gives the lease back without a result. A lease that cannot be released
+// ends by itself.
+func (h *Holder) release(ctx context.Context) {
+	h.ended = true
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), record.SaveBudget)
+	defer cancel()
+	release := tokenstore.Release{Key: h.req.Key, Owner: h.owner, OutcomeUnknown: rules.OutcomeUnknown(h.rec.Item)}
+	if h.leases.store.Release(ctx, release) != nil {
+		audit.From(ctx).Warn(audit.LeaseNotReleased)
+	}
+}
+
+// fail stores a failure, which ends the lease, and returns it for the caller.
+// The caller of fail sets Failure, RenewSlot and OutcomeUnknown.
+func (h *Holder) fail(ctx context.Context, f tokenstore.Fail, reason error) error {
+	h.ended = true
+	f.Key, f.Owner, f.Now = h.req.Key, h.owner, f.Failure.FailedAt
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), record.SaveBudget)
+	defer cancel()
+	if h.leases.store.Fail(detached, f) != nil {
+		audit.From(ctx).Warn(audit.FailureNotStored)
+	}
+	if h.rec.Token.Valid(f.Now) {
+		item := h.rec.Item
+		item.Failure, item.Lease = f.Failure, tokenstore.Lease{}
+		h.rec = h.leases.records.Update(h.rec, item)
+	}
+	p := rules.Remembered(f.Failure, f.Now)
+	p.Cause = reason
+	return p
+}

@@ -1,0 +1,221 @@
+package lease
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
+)
+
+// NewGrant is a grant to be stored: the code of a consent, or a refresh token
+// that was issued elsewhere.
+type NewGrant struct {
+	// Request exchanges the code, or proves that the refresh token is valid. Its
+	// scope is what was consented to.
+	Request issue.Request
+	// ExpiresAt is the end of an imported refresh token; zero is unknown.
+	ExpiresAt time.Time
+	// Consume is called once, when the code is about to be sent and its result can
+	// be stored; an error stops everything and is returned. Nil does nothing.
+	Consume func(context.Context) error
+}
+
+// imported: the grant was issued elsewhere. It may belong to the same token
+// family as the stored grant, and revoking one token of a family revokes all (RFC
+// 7009 §2.1), so an import leads to no revocation.
+func (g NewGrant) imported() bool { return g.Request.GrantType == issue.RefreshToken }
+
+// Authorize obtains a new grant and stores it over the one that may have been
+// there, which is revoked afterwards. The lease keeps refreshes of the former one
+// away meanwhile. Every error is a *problem.Error, or Consume's.
+func (l *Leases) Authorize(ctx context.Context, key tokenstore.Key, conn connection.Connection, g NewGrant) error {
+	l.FlushPending(ctx)
+	if err := l.records.Prepare(ctx); err != nil {
+		return err
+	}
+	r := &Refresh{Key: key, Conn: conn, ForCaller: true}
+	h, _, err := l.Hold(ctx, r, Wait{Until: l.clock.Now().Add(waitBudget), ReplacesGrant: true})
+	if err != nil {
+		return problem.Of(rules.Unavailable(err))
+	}
+	s := &authorizationCode{NewGrant: g}
+	defer h.releaseUnlessEnded(ctx)
+	if err := s.reload(ctx, h); err != nil {
+		return problem.Of(err)
+	}
+	if s.alreadyStored(h.rec.Item, r.Conn) {
+		h.release(ctx)
+		return rules.Problem(s.verifyStored(ctx, h))
+	}
+	_, err = h.exchange(ctx, s)
+	return err
+}
+
+// authorizationCode obtains a token and a new grant with a code (RFC 6749
+// §4.1.3), or with the refresh token of an import.
+type authorizationCode struct{ NewGrant }
+
+// reload takes the declaration in force, which may have changed while the lease
+// was waited for. A code or a refresh token is valid for one client only.
+func (s *authorizationCode) reload(ctx context.Context, h *Holder) error {
+	conn, err := s.declarationFor(ctx, h, h.req.Conn)
+	if err == nil {
+		h.req.Conn = conn
+	}
+	return err
+}
+
+func (s *authorizationCode) declarationFor(ctx context.Context, h *Holder, conn connection.Connection) (connection.Connection, error) {
+	current, err := h.leases.declarations.Load(ctx, conn.Name, true)
+	if err != nil {
+		return conn, err
+	}
+	if !s.Request.MayMove(conn, current) {
+		return conn, problem.New(problem.AuthorizationRequired, "connection "+string(conn.Name)+
+			" was declared for another client meanwhile; start again with POST …/authorization")
+	}
+	return current, nil
+}
+
+func (s *authorizationCode) ready(ctx context.Context, _ *Holder) error {
+	if s.Consume == nil {
+		return nil
+	}
+	return s.Consume(ctx)
+}
+
+func (s *authorizationCode) request(Refresh) issue.Request { return s.Request }
+
+func (*authorizationCode) withoutStore(_ context.Context, _ *Leases, _ Refresh, cause error) (record.Record, error) {
+	return record.Record{}, rules.Unavailable(cause)
+}
+
+func (s *authorizationCode) failed(ctx context.Context, h *Holder, err error) error {
+	h.release(ctx)
+	if !s.imported() {
+		h.leases.issuer.RevokeOrphan(ctx, h.req.Conn, rules.ProviderError(err).RefreshToken)
+	}
+	return rules.ProviderProblem(err)
+}
+
+func (s *authorizationCode) store(ctx context.Context, h *Holder, t token.Issued) (record.Record, error) {
+	if t.RefreshToken.IsZero() && !s.imported() {
+		return record.Record{}, rules.Problem(s.storeTokenOnly(ctx, h, t))
+	}
+	return record.Record{}, rules.Problem(s.storeGrant(ctx, h, t))
+}
+
+// storeGrant stores the new grant and its token, then revokes the grant that it
+// replaced.
+func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.Issued) error {
+	l, conn := h.leases, h.req.Conn
+	g, err := l.records.SealGrant(ctx, h.req.Key, s.grant(conn, t, l.clock.Now()))
+	if err != nil {
+		return err
+	}
+	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token)
+	if err != nil {
+		return err
+	}
+	write := tokenstore.StoreGrant{Key: h.req.Key, Owner: h.owner, Version: h.rec.Item.Version, SecretIncarnation: t.SecretIncarnation,
+		Token: sealed, Grant: g, RenewSlot: rules.GrantSlot(h.req.Key, conn, t.Token, g), Now: l.clock.Now()}
+	item, err := s.save(ctx, h, &write)
+	switch {
+	case errors.Is(err, tokenstore.ErrSuperseded) && rules.SameConsent(item.Grant, g):
+		_, _ = l.records.Accept(ctx, item) // it was stored, and refreshed before the response of the store came
+	case errors.Is(err, tokenstore.ErrSuperseded):
+		if !s.imported() {
+			l.issuer.RevokeOrphan(ctx, conn, t.RefreshToken)
+		}
+		return rules.InProgress("the grant was changed by others while it was being stored; consent again")
+	case err != nil:
+		return rules.Unavailable(err)
+	case write.Token.ID == "":
+		if err := l.records.DropToken(ctx, item, conn.SecretVersion); err != nil {
+			return err // the grant is stored; its next token waits for the table
+		}
+	default:
+		l.records.Issued(item, t.Token)
+	}
+	rules.WarnOfEnd(ctx, g, l.clock.Now())
+	if !s.imported() {
+		l.RevokeReplaced(ctx, conn, h.rec.Item, g)
+	}
+	return nil
+}
+
+// grant is the grant that t was issued with. Only the importer knows how old an
+// imported refresh token is.
+func (s *authorizationCode) grant(conn connection.Connection, t token.Issued, now time.Time) record.Grant {
+	g := newGrant(conn, t.ConsentedBy, now)
+	g.Scope = s.Request.Scope
+	if t.RefreshToken.IsZero() || t.RefreshToken == s.Request.RefreshToken {
+		g.RefreshToken, g.ExpiresAt = s.Request.RefreshToken, cmp.Or(t.RefreshExpiresAt, s.ExpiresAt)
+	} else {
+		g.RefreshToken, g.ExpiresAt = t.RefreshToken, rules.RefreshTokenEnd(conn, t)
+	}
+	return g
+}
+
+// save stores a new grant over what others may have made of the item meanwhile.
+// Once it may have been stored, a moved version may be its successor's: to write
+// it again could bring back a used refresh token, or a disconnected grant.
+//
+// Another consent that came meanwhile is the newer one, and a disconnection is
+// final. Where a drop requires another declaration, the grant is stored without
+// the token that the former declaration issued.
+func (s *authorizationCode) save(ctx context.Context, h *Holder, write *tokenstore.StoreGrant) (item tokenstore.Item, err error) {
+	conn, was := h.req.Conn, h.rec.Item.Grant
+	for range attempts + 1 {
+		item, err = h.leases.records.Save(ctx, record.Write{Grant: write, Imported: s.imported()})
+		unchanged := rules.SameConsent(item.Grant, was) || item.Grant.Fingerprint == "" && was.Fingerprint == ""
+		if !errors.Is(err, tokenstore.ErrSuperseded) || errors.Is(err, record.ErrUncertain) || !unchanged {
+			break
+		}
+		write.Version = item.Version
+		if item.RequiredSecretVersion == "" {
+			continue
+		}
+		minted := conn.ConfigHash
+		var declarationErr error
+		if conn, declarationErr = s.declarationFor(ctx, h, conn); declarationErr != nil {
+			break
+		}
+		if conn.ConfigHash != minted {
+			write.Token, write.RenewSlot = tokenstore.SealedToken{}, rules.KeepAliveSlot(h.req.Key, write.Grant)
+		}
+	}
+	return item, err
+}
+
+// storeTokenOnly stores the token of a consent that brought no refresh token. It
+// serves until it expires; then a user has to consent again. A stored grant stays.
+func (s *authorizationCode) storeTokenOnly(ctx context.Context, h *Holder, t token.Issued) error {
+	l := h.leases
+	audit.From(ctx).Warn(audit.NoRefreshToken)
+	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token)
+	if err != nil {
+		return err
+	}
+	item, err := l.records.Save(ctx, record.Write{Commit: &tokenstore.Commit{
+		Key: h.req.Key, Owner: h.owner, Version: h.rec.Item.Version, SecretIncarnation: t.SecretIncarnation, Token: sealed,
+		RenewSlot: rules.KeepAliveSlot(h.req.Key, h.rec.Item.Grant), Now: l.clock.Now()}})
+	switch {
+	case errors.Is(err, tokenstore.ErrSuperseded):
+		h.release(ctx)
+		return rules.InProgress("the connection's token was changed by others while this one was being stored; consent again")
+	case err != nil:
+		return rules.Unavailable(err)
+	}
+	l.records.Issued(item, t.Token)
+	return nil
+}

@@ -1,0 +1,88 @@
+package lease
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
+)
+
+// Want says which token will do.
+type Want struct {
+	MinTTL time.Duration
+	// Scope is the caller's choice; empty means the connection's own.
+	Scope string
+	// Not are the ids of tokens that will not do: the one to be replaced, and one
+	// that a caller reported dead, which an earlier refresh may still return.
+	Not [2]string
+}
+
+// SatisfiedBy reports whether t will do and conn's declaration minted it.
+func (w Want) SatisfiedBy(t token.Token, conn connection.Connection, now time.Time) bool {
+	// A MinTTL beyond half the lifetime is refused, not refreshed for again.
+	return t.Usable(now, min(w.MinTTL, t.MaxMinTTL())) && !slices.Contains(w.Not[:], t.ID) &&
+		t.ConfigHash == conn.ConfigHash && t.SecretIncarnation == conn.SecretIncarnation
+}
+
+// Refresh is one refresh: which token is wanted, under which declaration.
+type Refresh struct {
+	Key  tokenstore.Key
+	Conn connection.Connection
+	Want Want
+	// NoWait: there is a usable token, so another holder is not waited for.
+	NoWait bool
+	// ForCaller: a caller uses the result. The renewer leaves it unset; it does
+	// not wait either, and its token starts without the in-use mark.
+	ForCaller bool
+	// Rejected: a caller reported the current token dead, so it is not served in
+	// place of a new one.
+	Rejected bool
+	// RetryDeadGrant: try the refresh token once more although the provider
+	// reported invalid_grant (CR-28).
+	RetryDeadGrant bool
+	// StoreDown: the table did not answer a moment ago.
+	StoreDown bool
+}
+
+// SatisfiedBy reports whether t is what the refresh is for.
+func (r Refresh) SatisfiedBy(t token.Token, now time.Time) bool {
+	return r.Want.SatisfiedBy(t, r.Conn, now)
+}
+
+// MayRetry reports whether a remembered invalid_grant, or a deferral until the
+// token expires, may be ignored because a caller has just rejected the token.
+func (r Refresh) MayRetry(item tokenstore.Item) bool {
+	deferred := item.Token.ID != "" && item.Failure.NextAttemptAt.UnixMilli() == item.Token.ExpiresAt.UnixMilli()
+	return r.RetryDeadGrant && (deferred || item.Failure.Code == string(problem.AuthorizationRequired))
+}
+
+// backoff is the remembered failure that forbids asking the provider now, or nil.
+func (r Refresh) backoff(item tokenstore.Item, now time.Time) error {
+	if declaration.InBackoff(item, r.Conn, now) && !r.MayRetry(item) {
+		return rules.Remembered(item.Failure, now)
+	}
+	return nil
+}
+
+// result ends the wait for another holder: its token will do, or its failure is
+// this caller's too.
+func (r Refresh) result(rec record.Record, now time.Time) (done bool, err error) {
+	if r.SatisfiedBy(rec.Token, now) {
+		return true, nil
+	}
+	err = r.backoff(rec.Item, now)
+	return err != nil, err
+}
+
+// canServeStale reports whether rec's token may be served while its refresh has
+// to wait. It may not to the caller that reported it dead, nor when another
+// declaration minted it, which will have it dropped.
+func (r Refresh) canServeStale(rec record.Record, now time.Time) bool {
+	return rec.Token.Valid(now) && rec.Token.ConfigHash == r.Conn.ConfigHash && !r.Rejected
+}

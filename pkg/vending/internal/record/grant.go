@@ -1,0 +1,83 @@
+package record
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/seal"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
+)
+
+// Grant is a stored grant, opened.
+type Grant struct {
+	tokenstore.SealedGrant
+	RefreshToken redact.Secret
+	// Scope is the scope that was consented to.
+	Scope string
+}
+
+// sealedGrant is the sealed part of a grant.
+type sealedGrant struct {
+	RefreshToken string `json:"r"`
+	Scope        string `json:"s,omitempty"`
+}
+
+// grantIdentity binds a sealed refresh token to its item, attribute and secret.
+func grantIdentity(key tokenstore.Key, incarnation string) []string {
+	return []string{key.Connection, key.Subject, key.Variant, "grant", incarnation}
+}
+
+// OpenGrant opens the refresh token of an item. A damaged one is left as it is:
+// only a new consent replaces it (BI-72).
+func (r *Records) OpenGrant(ctx context.Context, item tokenstore.Item) (Grant, error) {
+	plain, err := r.sealer.Open(ctx, item.Grant.Sealed, grantIdentity(item.Key, item.Grant.SecretIncarnation)...)
+	if err != nil && !errors.Is(err, seal.ErrCorrupt) {
+		return Grant{}, rules.KeysetUnavailable(err)
+	}
+	var s sealedGrant
+	if err == nil {
+		err = json.Unmarshal(plain, &s)
+	}
+	g := Grant{SealedGrant: item.Grant, RefreshToken: redact.New(s.RefreshToken), Scope: s.Scope}
+	if err == nil && rules.Fingerprint(g.RefreshToken) != item.Grant.Fingerprint {
+		err = fmt.Errorf("the sealed refresh token does not match its fingerprint")
+	}
+	if err != nil {
+		return Grant{}, rules.CorruptGrant(ctx, item.Key, err)
+	}
+	return g, nil
+}
+
+// SealGrant makes the stored form of g: its refresh token and scope are sealed,
+// the fingerprint follows, the rest stays as it is.
+func (r *Records) SealGrant(ctx context.Context, key tokenstore.Key, g Grant) (tokenstore.SealedGrant, error) {
+	plain, err := json.Marshal(sealedGrant{RefreshToken: g.RefreshToken.Reveal(), Scope: g.Scope})
+	if err != nil {
+		return tokenstore.SealedGrant{}, fmt.Errorf("encode grant of %s: %w", key.Connection, err)
+	}
+	sealed := g.SealedGrant
+	sealed.Fingerprint = rules.Fingerprint(g.RefreshToken)
+	if sealed.Sealed, err = r.sealer.Seal(ctx, plain, grantIdentity(key, sealed.SecretIncarnation)...); err != nil {
+		return tokenstore.SealedGrant{}, fmt.Errorf("seal grant of %s: %w", key.Connection, err)
+	}
+	return sealed, nil
+}
+
+// Refreshed is g after a refresh of conn's item returned t. A server that sends no refresh
+// token keeps the old one in force (RFC 6749 §6), with its former end.
+func (g Grant) Refreshed(conn connection.Connection, t token.Issued) Grant {
+	g.RefreshedAt = t.MintedAt
+	switch {
+	case !t.RefreshToken.IsZero() && t.RefreshToken != g.RefreshToken:
+		g.RefreshToken, g.ExpiresAt = t.RefreshToken, rules.RefreshTokenEnd(conn, t)
+	case !t.RefreshExpiresAt.IsZero():
+		g.ExpiresAt = t.RefreshExpiresAt
+	}
+	return g
+}

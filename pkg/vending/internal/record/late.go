@@ -1,0 +1,43 @@
+package record
+
+import (
+	"context"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// storeLate tries from time to time to store a token that the table did not
+// accept before, over the version that it has now, and returns the record as it
+// is then. A token whose declaration has been replaced is forgotten instead.
+func (r *Records) storeLate(ctx context.Context, rec Record, version int64) Record {
+	if r.late.Try(rec.Item.Key, r.clock.Now()) > 0 {
+		return rec
+	}
+	conn, err := r.declaration(ctx, connection.Name(rec.Item.Key.Connection))
+	if problem.Is(err, problem.StoreUnavailable) {
+		return rec // the secret is temporarily unavailable; that does not make the token wrong
+	}
+	if err != nil || conn.ConfigHash != rec.Token.ConfigHash || conn.SecretIncarnation != rec.Token.SecretIncarnation {
+		forgotten := Record{Item: rec.Item, readAt: r.clock.Now()}
+		r.cache.put(forgotten)
+		return forgotten
+	}
+	stored, err := r.SealToken(ctx, rec.Item.Key, rec.Token)
+	if err != nil {
+		return rec
+	}
+	ctx, cancel := context.WithTimeout(ctx, staleReadBudget)
+	defer cancel()
+	item, err := r.store.Commit(ctx, tokenstore.Commit{Key: rec.Item.Key, Version: version, SecretIncarnation: rec.Token.SecretIncarnation,
+		Token: stored, Used: true, RenewSlot: rec.slot, Now: r.clock.Now()})
+	if err != nil {
+		audit.From(ctx).Warn(audit.TokenNotStored)
+		return rec
+	}
+	rec.Item, rec.unstored, rec.readAt = item, false, r.clock.Now()
+	r.cache.put(rec)
+	return rec
+}

@@ -1,0 +1,117 @@
+package record
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/seal"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
+)
+
+// cacheAge is how long a cached token is served without reading the table. It
+// bounds how long a rejection or a drop elsewhere goes unnoticed here.
+const cacheAge = 10 * time.Second
+
+// Record is an item with its token opened. The zero token means that there is
+// none.
+type Record struct {
+	Item   tokenstore.Item
+	Token  token.Token
+	Source token.Source
+
+	readAt time.Time
+	// unstored: the table has not accepted the token. Only this process has it,
+	// and the slot that it belongs to.
+	unstored bool
+	slot     string
+}
+
+// fresh is false for a record from the future: a clock that was set back makes
+// no record younger.
+func (r Record) fresh(now time.Time) bool {
+	age := now.Sub(r.readAt)
+	return age >= 0 && age < cacheAge
+}
+
+// newerThan reports whether a token that the table has not accepted is still the
+// newest: nothing was stored or dropped since it was minted. A scope variant's
+// is not kept beyond cacheAge, because no drop reaches one that is not listed.
+func (r Record) newerThan(found Record) bool {
+	return r.unstored && r.Item.Key.Variant == "" && found.Item.Version <= r.Item.Version
+}
+
+// sealedToken is the sealed part of a token. Names are short because items are
+// billed by size.
+type sealedToken struct {
+	AccessToken string             `json:"t"`
+	Scope       string             `json:"s,omitempty"`
+	AskedScope  string             `json:"q,omitempty"`
+	MintedAt    int64              `json:"m"` // epoch milliseconds, as ExpiresAt
+	ExpiresAt   int64              `json:"e"`
+	Assumed     bool               `json:"a,omitempty"`
+	NoEarly     bool               `json:"n,omitempty"`
+	Callers     connection.Callers `json:"c,omitempty"`
+}
+
+// Open opens the token of an item and remembers nothing. A token that is damaged
+// or sealed for another item is a miss. Without the keyset it is an error.
+func (r *Records) Open(ctx context.Context, item tokenstore.Item) (Record, error) {
+	rec := Record{Item: item, readAt: r.clock.Now(), Source: token.FromTable}
+	if len(item.Token.Sealed) == 0 {
+		return rec, nil
+	}
+	plain, err := r.sealer.Open(ctx, item.Token.Sealed, tokenIdentity(item.Key, item.SecretIncarnation)...)
+	if err == nil {
+		rec.Token, err = decodeToken(plain, item)
+	} else if !errors.Is(err, seal.ErrCorrupt) {
+		return Record{}, rules.KeysetUnavailable(err)
+	}
+	if err != nil {
+		audit.From(ctx).Warn(audit.SealedTokenCorrupt)
+	}
+	return rec, nil
+}
+
+// tokenIdentity binds a sealed token to its item, attribute and secret.
+func tokenIdentity(key tokenstore.Key, incarnation string) []string {
+	return []string{key.Connection, key.Subject, key.Variant, "token", incarnation}
+}
+
+func decodeToken(plain []byte, item tokenstore.Item) (token.Token, error) {
+	var s sealedToken
+	if err := json.Unmarshal(plain, &s); err != nil || s.AccessToken == "" {
+		return token.Token{}, fmt.Errorf("decode sealed token of %s", item.Key.Connection)
+	}
+	return token.Token{
+		AccessToken: redact.New(s.AccessToken), ID: item.Token.ID, Scope: s.Scope, AskedScope: s.AskedScope,
+		MintedAt: time.UnixMilli(s.MintedAt).UTC(), ExpiresAt: time.UnixMilli(s.ExpiresAt).UTC(),
+		ExpiresInAssumed: s.Assumed, EarlyRefresh: !s.NoEarly, Callers: s.Callers,
+		ConfigHash: item.Token.ConfigHash, SecretVersion: item.Token.SecretVersion, SecretIncarnation: item.SecretIncarnation,
+	}, nil
+}
+
+// SealToken turns a token into its stored form.
+func (r *Records) SealToken(ctx context.Context, key tokenstore.Key, t token.Token) (tokenstore.SealedToken, error) {
+	plain, err := json.Marshal(sealedToken{
+		AccessToken: t.AccessToken.Reveal(), Scope: t.Scope, AskedScope: t.AskedScope,
+		MintedAt: t.MintedAt.UnixMilli(), ExpiresAt: t.ExpiresAt.UnixMilli(),
+		Assumed: t.ExpiresInAssumed, NoEarly: !t.EarlyRefresh, Callers: t.Callers,
+	})
+	if err != nil {
+		return tokenstore.SealedToken{}, fmt.Errorf("encode token of %s: %w", key.Connection, err)
+	}
+	sealed, err := r.sealer.Seal(ctx, plain, tokenIdentity(key, t.SecretIncarnation)...)
+	if err != nil {
+		return tokenstore.SealedToken{}, fmt.Errorf("seal token of %s: %w", key.Connection, err)
+	}
+	return tokenstore.SealedToken{ID: t.ID, Sealed: sealed, MintedAt: t.MintedAt, ExpiresAt: t.ExpiresAt,
+		ConfigHash: t.ConfigHash, SecretVersion: t.SecretVersion}, nil
+}

@@ -1,0 +1,201 @@
+package vending
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+)
+
+// Vend returns a usable token. Every error is a *problem.Error.
+func (c *Core) Vend(ctx context.Context, r Request) (Vended, error) {
+	c.FlushPending(ctx)
+	var v Vended
+	var err error
+	if r.RejectedTokenID != "" {
+		v, err = c.vendRejected(ctx, r)
+	} else {
+		v, err = c.vend(ctx, r)
+	}
+	if err == nil && !v.Valid(c.clock.Now()) {
+		err = rules.InProgress("the token expired before it could be served")
+	}
+	if err != nil {
+		return Vended{}, problem.Of(err)
+	}
+	e := audit.From(ctx)
+	e.Source, e.Stale = string(v.Source), v.Stale
+	e.TokenID, e.ExpiresAt, e.SecretIncarnation = v.ID, v.ExpiresAt, v.SecretIncarnation
+	return v, nil
+}
+
+func (c *Core) vend(ctx context.Context, r Request) (Vended, error) {
+	rec, err := c.records.Lookup(ctx, r.key())
+	switch {
+	case errors.Is(err, tokenstore.ErrUnavailable):
+		return c.vendWithoutStore(ctx, r)
+	case err != nil:
+		return Vended{}, err
+	}
+	return c.vendFrom(ctx, r, rec)
+}
+
+// vendFrom serves rec's token when it may be served, and refreshes it otherwise.
+func (c *Core) vendFrom(ctx context.Context, r Request, rec record.Record) (Vended, error) {
+	if !rec.Token.Valid(c.clock.Now()) {
+		return c.refresh(ctx, r, rec, false)
+	}
+	if err := r.check(rec.Token); err != nil {
+		return Vended{}, err
+	}
+	// One caller replaces a token that is late in its life, or was reported dead,
+	// while the others are served with it.
+	replace := rec.Token.Due(c.clock.Now()) || rec.Item.RejectedID == rec.Token.ID
+	if rec.Token.Usable(c.clock.Now(), r.MinTTL) && !replace {
+		c.records.MarkUsed(ctx, rec)
+		return Vended{Token: rec.Token, Source: rec.Source}, nil
+	}
+	return c.refreshOrServe(ctx, r, rec)
+}
+
+// refreshOrServe refreshes and falls back to the valid token at hand.
+func (c *Core) refreshOrServe(ctx context.Context, r Request, rec record.Record) (Vended, error) {
+	usable := rec.Token.Usable(c.clock.Now(), r.MinTTL)
+	if usable && (c.leases.Busy(r.key()) || heldOff(rec.Item, c.clock.Now())) {
+		return Vended{Token: rec.Token, Source: rec.Source, Stale: rec.Item.Failure.Count > 0}, nil
+	}
+	v, err := c.refresh(ctx, r, rec, false)
+	if err == nil || !fallsBack(err) || !rec.Token.Valid(c.clock.Now()) {
+		return v, err
+	}
+	audit.From(ctx).SetCause(err)
+	return Vended{Token: rec.Token, Source: rec.Source, Stale: !problem.Is(err, problem.RefreshInProgress)}, nil
+}
+
+// heldOff reports whether another holder is refreshing, or a remembered failure
+// forbids it. The failure's cause is not compared: while the token is usable,
+// waiting for the next attempt costs nothing.
+func heldOff(item tokenstore.Item, now time.Time) bool {
+	return item.Lease.Owner != "" && item.Lease.Until.After(now) ||
+		item.Failure.Count > 0 && item.Failure.NextAttemptAt.After(now)
+}
+
+// fallsBack reports whether a valid token may be served after err: when
+// refreshing failed, and not when the caller may not have the token.
+func fallsBack(err error) bool {
+	switch problem.Of(err).Code {
+	case problem.AccessDenied, problem.InvalidScope, problem.InvalidRequest, problem.ConnectionNotFound:
+		return false
+	}
+	return true
+}
+
+// refresh gets a token that is newer than rec's. With retryDeadGrant a remembered
+// end of the grant is not believed once, because a caller has just reported the
+// token dead (CR-28).
+func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, retryDeadGrant bool) (Vended, error) {
+	conn, err := c.permitted(ctx, r)
+	if err != nil {
+		return Vended{}, err
+	}
+	rejected := r.RejectedTokenID != "" && rec.Token.ID == r.RejectedTokenID
+	usable := rec.Token.Usable(c.clock.Now(), r.MinTTL)
+	refresh := r.refresh(conn)
+	refresh.Rejected, refresh.RetryDeadGrant, refresh.NoWait = rejected, retryDeadGrant, usable && !rejected
+	if rejected || usable {
+		refresh.Want.Not[0] = rec.Token.ID
+	}
+	if rec, err = c.requireConsent(ctx, &refresh, rec); err != nil {
+		return Vended{}, err
+	}
+	if refresh.SatisfiedBy(rec.Token, c.clock.Now()) {
+		return r.deliver(rec)
+	}
+	if err := c.reconsider(ctx, &refresh, rec.Item); err != nil {
+		return Vended{}, err
+	}
+	return c.share(ctx, r, refresh)
+}
+
+// vendWithoutStore serves r while the table does not answer. A caller that has
+// left says nothing about the table.
+func (c *Core) vendWithoutStore(ctx context.Context, r Request) (Vended, error) {
+	if ctx.Err() != nil {
+		return Vended{}, rules.InProgress("the invocation ended before the refresh did")
+	}
+	conn, err := c.permitted(ctx, r)
+	if err != nil {
+		return Vended{}, err
+	}
+	refresh := r.refresh(conn)
+	refresh.StoreDown = true
+	return c.share(ctx, r, refresh)
+}
+
+func (c *Core) share(ctx context.Context, r Request, refresh lease.Refresh) (Vended, error) {
+	rec, err := c.leases.Do(ctx, refresh)
+	if err != nil {
+		return Vended{}, err
+	}
+	return r.deliver(rec)
+}
+
+// permitted loads the declaration of r's connection, if the caller may use it.
+func (c *Core) permitted(ctx context.Context, r Request) (connection.Connection, error) {
+	conn, err := c.declarations.Load(ctx, r.Connection, false)
+	if err == nil {
+		err = r.access().Permit(conn)
+	}
+	return conn, err
+}
+
+// requireConsent makes sure that there is a grant to refresh with. No caller is
+// sent to consent because a replica lags, and nothing is written for a
+// connection without a consent.
+func (c *Core) requireConsent(ctx context.Context, refresh *lease.Refresh, rec record.Record) (record.Record, error) {
+	if !refresh.Conn.Delegated() || rules.RequireConsent(rec.Item, refresh.Conn, c.clock.Now()) == nil || refresh.MayRetry(rec.Item) {
+		return rec, nil
+	}
+	rec, err := c.records.Get(ctx, refresh.Key, true)
+	if err != nil {
+		return record.Record{}, rules.Unavailable(err)
+	}
+	if rec.Item.Grant.Fingerprint != "" && !declaration.GrantUsable(rec.Item.Grant, refresh.Conn) {
+		conn, err := c.declarations.Load(ctx, refresh.Conn.Name, true) // a cached one may be older than the consent
+		if err != nil {
+			return rec, err
+		}
+		refresh.Conn = conn
+	}
+	if refresh.SatisfiedBy(rec.Token, c.clock.Now()) || refresh.MayRetry(rec.Item) {
+		return rec, nil
+	}
+	return rec, rules.RequireConsent(rec.Item, refresh.Conn, c.clock.Now())
+}
+
+// reconsider decides whether a remembered failure still applies. It does not when
+// the secret has changed, so from time to time that is read past the cache. The
+// error is the failure's.
+func (c *Core) reconsider(ctx context.Context, refresh *lease.Refresh, item tokenstore.Item) error {
+	if !declaration.InBackoff(item, refresh.Conn, c.clock.Now()) || refresh.MayRetry(item) {
+		return nil
+	}
+	name := refresh.Conn.Name
+	if c.looks.Try(tokenstore.Key{Connection: string(name)}, c.clock.Now()) == 0 {
+		if current, err := c.declarations.Load(ctx, name, true); err == nil {
+			refresh.Conn = current
+		}
+	}
+	if now := c.clock.Now(); declaration.InBackoff(item, refresh.Conn, now) {
+		return rules.Remembered(item.Failure, now)
+	}
+	return nil
+}
