@@ -12,12 +12,30 @@ var stores = []string{
 	"/pkg/clientsecret/awssecretsmanager", "/pkg/clientsecret/folder",
 }
 
+// core returns the paths of packages inside the core.
+func core(names ...string) []string {
+	paths := make([]string, len(names))
+	for i, name := range names {
+		paths[i] = "/pkg/vending/internal/" + name
+	}
+	return paths
+}
+
 // Rules are the rules of this module.
 var Rules = []Rule{
 	{Package: "pkg/connection", Never: []string{aws, "net/http"}},
 	{Package: "pkg/provider", Never: []string{aws}},
 	{Package: "pkg/oauth", Never: []string{aws}, NeverDirectly: []string{"os"}},
 	{Package: "pkg/vending", Never: append([]string{aws}, stores...), NeverDirectly: []string{"os"}},
+	// Inside the core each package imports only those before it: token, rules,
+	// record and issue side by side, lease, vending.
+	{Package: "pkg/vending/internal/token", Never: core("rules", "record", "issue", "lease")},
+	{Package: "pkg/vending/internal/rules", Never: core("record", "issue", "lease")},
+	{Package: "pkg/vending/internal/record", Never: core("issue", "lease")},
+	{Package: "pkg/vending/internal/issue", Never: core("record", "lease")},
+	// The directory and the core share declarations and nothing else.
+	{Package: "pkg/directory", Never: append([]string{aws, "/pkg/vending"}, stores...)},
+	{Package: "pkg/declaration", Never: append([]string{aws, "/pkg/vending", "/pkg/directory"}, stores...)},
 	{Package: "pkg/consent", Never: append([]string{aws}, stores...)},
 	{Package: "pkg/tokenstore", Never: []string{"/pkg/vending"}},
 	{Package: "pkg/clientsecret", Never: []string{"/pkg/vending"}},
