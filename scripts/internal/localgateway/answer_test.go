@@ -42,7 +42,7 @@ func TestAnswerHeaders(t *testing.T) {
 	api := newAPI(t, answering(answer), answering(answer), new(strings.Builder))
 	response, _ := call(t, api, "GET", "/v1/connections", "")
 	if diff := cmp.Diff([]string{"a=1", "b=2"}, response.Header.Values("Set-Cookie")); diff != "" {
-		t.Errorf("a header in both members: the list counts (-want +got):\n%s", diff)
+		t.Errorf("a header in both members: the list wins (-want +got):\n%s", diff)
 	}
 	if got := response.Header.Get("X-One"); got != "single" {
 		t.Errorf("x-one %q", got)
@@ -54,7 +54,7 @@ func TestNoAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		vend function
-		told string
+		logged string
 	}{
 		{"error", func(context.Context, []byte) ([]byte, error) { return nil, errors.New("boom") }, "boom"},
 		{"panic", func(context.Context, []byte) ([]byte, error) { panic(canary) }, "panicked with a string"},
@@ -70,8 +70,8 @@ func TestNoAnswer(t *testing.T) {
 			if response.StatusCode != 502 || !strings.Contains(text, `"detail":"Internal server error"`) {
 				t.Errorf("%d %s", response.StatusCode, text)
 			}
-			if told := log.String(); !strings.Contains(told, "vend: ") || !strings.Contains(told, c.told) || strings.Contains(told, canary) {
-				t.Errorf("log %q", told)
+			if logged := log.String(); !strings.Contains(logged, "vend: ") || !strings.Contains(logged, c.logged) || strings.Contains(logged, canary) {
+				t.Errorf("log %q", logged)
 			}
 			if id := response.Header.Get("X-Amzn-Requestid"); !strings.HasPrefix(log.String(), id) {
 				t.Errorf("log %q lacks the request id %s", log.String(), id)

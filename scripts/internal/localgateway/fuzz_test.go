@@ -13,7 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/localgateway"
 )
 
-// through is what text is after encoding/json wrote it.
+// through is text after encoding/json encoded and decoded it.
 func through(t *testing.T, text string) string {
 	t.Helper()
 	encoded, err := json.Marshal(text)
@@ -27,7 +27,7 @@ func through(t *testing.T, text string) string {
 	return decoded
 }
 
-// awkward are texts that an encoder may get wrong.
+// awkward are texts that an encoder may encode wrongly.
 func awkward() []string {
 	return []string{"", "plain", `a"b\c/d`, "\x00\x1f\n\t\r\b\f\x7f", "é€😀", "\xff\xfea\xc3", "\u2028\u2029\ufffd", "<&>", "\xed\xa0\x80"}
 }
@@ -92,7 +92,7 @@ func FuzzEvent(f *testing.F) {
 			t.Errorf("OC-71 body %v of %q", e.Body, body)
 		}
 		if strings.Contains(string(text), "hidden") || strings.Contains(string(text), "forged") {
-			t.Errorf("AZ-07 the signature, or a header that is the gateway's to set, came through: %s", text)
+			t.Errorf("AZ-07 the signature, or a header that only the gateway sets, was passed on: %s", text)
 		}
 	})
 }
@@ -130,7 +130,7 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// What nearly every answer is must not go the long way unnoticed.
+// The fast path must take the usual responses.
 func TestUsualAnswers(t *testing.T) {
 	for answer, want := range map[string]bool{
 		`{"statusCode":200,"headers":{"Content-Type":"application/json","Pragma":"no-cache"},"body":"{\"access_token\":\"a\\u003db\"}"}`: true,

@@ -25,17 +25,17 @@ import (
 
 var now = time.Date(2026, 1, 2, 15, 4, 5, 678e6, time.UTC)
 
-// function is a Function by a func.
+// function is a func that implements Function.
 type function func(ctx context.Context, event []byte) ([]byte, error)
 
 func (f function) Invoke(ctx context.Context, event []byte) ([]byte, error) { return f(ctx, event) }
 
-// answering is a function whose every answer is the same.
+// answering is a function with a constant response.
 func answering(answer string) function {
 	return func(context.Context, []byte) ([]byte, error) { return []byte(answer), nil }
 }
 
-// echo answers with its name and the event.
+// echo responds with its name and the event.
 func echo(name string) function {
 	return func(_ context.Context, event []byte) ([]byte, error) {
 		return json.Marshal(map[string]any{"statusCode": 200, "headers": map[string]string{"X-Function": name}, "body": string(event)})
@@ -68,7 +68,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// call sends one signed request and returns the response, its body read.
+// call sends one signed request and returns the response and its body.
 func call(t *testing.T, api http.Handler, method, target, body string, change ...func(*http.Request)) (*http.Response, string) {
 	t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))

@@ -14,7 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/sigv4"
 )
 
-// browse sends one request as a browser does: unsigned.
+// browse sends one unsigned request, as a browser does.
 func browse(t *testing.T, api http.Handler, method, target, body string, headers http.Header) (*http.Response, string) {
 	t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
@@ -29,7 +29,7 @@ func browse(t *testing.T, api http.Handler, method, target, body string, headers
 	return response, string(text)
 }
 
-// TestPublicRoutes: two resources have no authorizer, and no others.
+// TestPublicRoutes: exactly two resources have no authorizer.
 func TestPublicRoutes(t *testing.T) {
 	api := newAPI(t, echo("vend"), echo("connections"), new(strings.Builder))
 	for _, c := range []struct {
@@ -60,7 +60,7 @@ func TestPublicRoutes(t *testing.T) {
 	}
 }
 
-// TestBrowsersEvent: what a browser sends arrives, and no identity with it.
+// TestBrowsersEvent: the event has a browser's headers and no identity.
 func TestBrowsersEvent(t *testing.T) {
 	api := newAPI(t, echo("vend"), echo("connections"), new(strings.Builder))
 	_, text := browse(t, api, "POST", "/v1/consent/abc", "csrf=x", http.Header{
@@ -89,8 +89,7 @@ func TestBrowsersEvent(t *testing.T) {
 	}
 }
 
-// TestPageAnswer: a function's page, its cookie and where it sends the browser
-// come through as they are.
+// TestPageAnswer: a function's page, cookie and redirect are passed on unchanged.
 func TestPageAnswer(t *testing.T) {
 	page := `{"statusCode":303,"headers":{"Content-Type":"text/html; charset=utf-8","Location":"https://login.example.com/a?b=c&d=\"",` +
 		`"Set-Cookie":"__Host-a=b; Path=/; Secure","Content-Security-Policy":"default-src 'none'"},"body":"<!DOCTYPE html><p>\n\"é\""}`

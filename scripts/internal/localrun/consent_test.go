@@ -84,8 +84,8 @@ func TestManual(t *testing.T) {
 			r := start(t, "")
 			s, b := r.begin(""), newBrowser(t)
 			address := b.decides(s.authorizationURL, "", true)
-			if got := b.open(address, nil); got.status != http.StatusBadRequest || !strings.Contains(got.text, "by hand") {
-				t.Errorf("AZ-22 the callback page for a browser that came by hand: %d", got.status)
+			if got := b.open(address, nil); got.status != http.StatusBadRequest || !strings.Contains(got.text, "Copy the address of this page") {
+				t.Errorf("AZ-22 the callback page without the browser of the session: %d", got.status)
 			}
 			back, err := url.Parse(address)
 			if err != nil {
@@ -123,7 +123,7 @@ func TestDenial(t *testing.T) {
 	}
 	got := r.complete("local", s, wrongCode)
 	provider, _ := got.body["provider"].(map[string]any)
-	if got.status != http.StatusBadGateway || provider["error"] != "access_denied" || !strings.Contains(got.text("detail"), "started again") {
+	if got.status != http.StatusBadGateway || provider["error"] != "access_denied" || !strings.Contains(got.text("detail"), "start a new consent") {
 		t.Errorf("OC-02 completed after a denial: %d %v", got.status, got.body)
 	}
 	if r.requests(user) != 0 || r.grants() != 0 {
@@ -252,7 +252,7 @@ func TestTimesOfAConsent(t *testing.T) {
 			t.Errorf("%d %v", got.status, got.body)
 		}
 	})
-	t.Run("FI-44 the provider forgot the code", func(t *testing.T) {
+	t.Run("FI-44 the provider no longer knows the code", func(t *testing.T) {
 		r := start(t, "")
 		s := r.begin("")
 		code := r.received(s, "")
@@ -281,8 +281,8 @@ func TestTimesOfAConsent(t *testing.T) {
 	})
 }
 
-// TestMixedUp brings answers to where they do not belong.
-func TestMixedUp(t *testing.T) {
+// TestMixUp sends responses to the wrong callback.
+func TestMixUp(t *testing.T) {
 	t.Run("FI-47 another connection's callback", func(t *testing.T) {
 		r := start(t, "")
 		s, b := r.begin(""), newBrowser(t)
@@ -307,7 +307,7 @@ func TestMixedUp(t *testing.T) {
 		setMember(t, folder, user, "issuer", r.sandbox+"/creative-force")
 		r.consent("", "")
 	})
-	t.Run("BI-30 states that are none", func(t *testing.T) {
+	t.Run("BI-30 invalid states", func(t *testing.T) {
 		r := start(t, "")
 		s, b := r.begin(""), newBrowser(t)
 		back, _ := url.Parse(b.decides(b.leave(s), "", true))

@@ -145,7 +145,7 @@ func (j *journal) await(t *testing.T, msg string, n int) map[string]any {
 	}
 }
 
-// answer is a response, its JSON decoded.
+// answer is a response with decoded JSON.
 type answer struct {
 	status int
 	header http.Header
@@ -200,7 +200,7 @@ func send(request *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	got := answer{status: response.StatusCode, header: response.Header}
-	_ = json.Unmarshal(text, &got.body) // what is no JSON object has no members
+	_ = json.Unmarshal(text, &got.body) // a body that is not a JSON object has no members
 	return got, nil
 }
 

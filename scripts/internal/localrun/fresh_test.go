@@ -21,7 +21,7 @@ func count(summary map[string]any, member string) int {
 	return int(n)
 }
 
-func TestDeadTokenIsReplacedOnce(t *testing.T) {
+func TestRejectedTokenIsReplacedOnce(t *testing.T) {
 	for _, c := range []struct{ name, connection, control, body string }{
 		{"CR-23 revoked", "cliquify", "cliquify/revoke", ""},
 		{"CR-23 another user", "creative-force", "creative-force/user", `{"user":"someone.else@studio.example"}`},
@@ -63,7 +63,7 @@ func TestSecretRotatedAtTheProviderFirst(t *testing.T) {
 	}
 	r.pull(r.sandbox, "POST", "creative-force/rotate?update=true", "")
 	if summary := r.tick(); count(summary, "TokensReissued") != 1 {
-		t.Errorf("CR-21 the tick after the file was mended: %v", summary)
+		t.Errorf("CR-21 the tick after the file was corrected: %v", summary)
 	}
 	r.clock.advance(oldEnough)
 	if got := r.vend("creative-force"); !r.opens(r.sandbox, "creative-force", got) {

@@ -50,7 +50,7 @@ func TestDayOfAGrant(t *testing.T) {
 				}
 			}
 			used := r.refreshes()
-			// An hour's token turns each 45 minutes; whether it was used since decides.
+			// A token of one hour is visited every 45 minutes, and renewed if it was used since.
 			if want := hours * policy.used; used.granted < want-2 || used.granted > want*4/3+2 {
 				t.Errorf("CR-02 %d hours of use took %d refreshes, want %d or so", hours, used.granted, want)
 			}
@@ -281,7 +281,7 @@ func TestWarningsOfTheEnd(t *testing.T) {
 
 // After a lost response, the state of the refresh token is unknown: it is presented
 // once more, as late as possible.
-func TestLostAnswer(t *testing.T) {
+func TestLostResponse(t *testing.T) {
 	for _, c := range []struct {
 		name, policy string
 		want         int

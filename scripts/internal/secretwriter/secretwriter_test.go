@@ -37,7 +37,7 @@ func account(t *testing.T) (*awsfake.Services, secretwriter.Editor) {
 	return services, secretwriter.Editor{Client: aws.SecretsManager()}
 }
 
-// begin makes a secret and reads it.
+// begin creates a secret and reads it.
 func begin(t *testing.T, e secretwriter.Editor) secretwriter.Version {
 	t.Helper()
 	if err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("first")}); err != nil {
@@ -64,7 +64,7 @@ func TestReplace(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, e, "second")
-	t.Run("CR-20 the one before is the previous one, and no other label stays", func(t *testing.T) {
+	t.Run("CR-20 the former version is AWSPREVIOUS, and no other label stays", func(t *testing.T) {
 		var out struct {
 			VersionIDsToStages map[string][]string `json:"VersionIdsToStages"`
 		}
@@ -75,7 +75,7 @@ func TestReplace(t *testing.T) {
 			t.Errorf("labels %v", labels)
 		}
 	})
-	t.Run("somebody else was faster", func(t *testing.T) {
+	t.Run("a concurrent change", func(t *testing.T) {
 		if err := e.Replace(t.Context(), first, redact.New("third")); !errors.Is(err, secretwriter.ErrChanged) {
 			t.Errorf("error %v, want ErrChanged", err)
 		}
@@ -103,22 +103,22 @@ func TestCreateAndDelete(t *testing.T) {
 		t.Errorf("%v, %v", ends, err)
 	}
 	if err := e.Create(t.Context(), secretwriter.Creation{Name: "tokenvend/crm", Text: redact.New("x")}); !errors.Is(err, secretwriter.ErrExists) {
-		t.Errorf("error %v, want ErrExists of one that is being deleted", err)
+		t.Errorf("error %v, want ErrExists for a secret that is being deleted", err)
 	}
 	if _, err := e.Read(t.Context(), "tokenvend/erp"); !errors.Is(err, secretwriter.ErrNotFound) {
 		t.Errorf("error %v, want ErrNotFound", err)
 	}
 }
 
-// nobody is a service that does not answer.
-type nobody struct{ secretwriter.Client }
+// unreachable is a service that does not answer.
+type unreachable struct{ secretwriter.Client }
 
-func (nobody) GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
+func (unreachable) GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
 	return nil, errors.New("dial tcp: canary")
 }
 
 func TestErrorsHoldNothing(t *testing.T) {
-	_, err := secretwriter.Editor{Client: nobody{}}.Read(t.Context(), "x")
+	_, err := secretwriter.Editor{Client: unreachable{}}.Read(t.Context(), "x")
 	if err == nil || strings.Contains(err.Error(), "canary") {
 		t.Errorf("AZ-53: %v", err)
 	}

@@ -10,12 +10,10 @@ import (
 	"time"
 )
 
-// curl is the peer that shares no code with ours. Versions before 8.x sign the
-// target as it is typed instead of in canonical form, and so fail (here as
-// against AWS) for a query out of order, one with "+", "/", ":", "," or lower-case
-// escapes in it, a name without "=", an escaped path, and -G. The rows are
-// what every version signs rightly: parameters in order, other characters
-// escaped in upper case.
+// curl signs with an independent implementation. Versions before 8.x sign the target
+// as typed instead of in canonical form, so they fail, here as against AWS, for an
+// unsorted query, a query with "+", "/", ":", "," or lower-case escapes, a name without
+// "=", an escaped path, and -G. The rows are what every version signs correctly.
 func TestCurl(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
@@ -64,7 +62,7 @@ func run(t *testing.T, curl, target string, args ...string) string {
 	return string(out)
 }
 
-// acceptor answers with who signed, or with the kind of refusal.
+// acceptor responds with the signer, or with the type of the refusal.
 func acceptor(t *testing.T) http.Handler {
 	verifier := newVerifier(time.Now)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -23,7 +23,7 @@ import (
 
 var now = time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 
-// newVerifier knows a user's key and a session's.
+// newVerifier accepts the keys of a user and of a session.
 func newVerifier(clock func() time.Time) *sigv4.Verifier {
 	return sigv4.New(sigv4.Config{
 		Keys: []sigv4.Key{
@@ -39,7 +39,7 @@ var (
 	session = aws.Credentials{AccessKeyID: "session", SecretAccessKey: "session-secret", SessionToken: "session-token"}
 )
 
-// signing is a request as a client signs it.
+// signing is a request that a client signs.
 type signing struct {
 	method, target, body string
 	header               http.Header
@@ -48,7 +48,7 @@ type signing struct {
 	at                   time.Time
 }
 
-// sign returns the request as it would arrive at a server.
+// sign returns the request as a server receives it.
 func (s signing) sign(t *testing.T) *http.Request {
 	t.Helper()
 	r := httptest.NewRequest(s.method, "http://127.0.0.1:8080"+s.target, strings.NewReader(s.body))
@@ -92,7 +92,7 @@ func TestVerifyAccepts(t *testing.T) {
 	spaced := get("/")
 	spaced.header = http.Header{"X-Note": {"  two   words ", "and more"}}
 	agent := get("/")
-	agent.header = http.Header{"user-agent": {"spelt so that the SDK's list of exceptions misses it"}}
+	agent.header = http.Header{"user-agent": {"in lower case, so that the SDK signs it"}}
 	for name, s := range map[string]signing{
 		"plain":                         get("/v1/connections"),
 		"root":                          get("/"),
@@ -137,7 +137,7 @@ const (
 	unknownKey = "UnrecognizedClientException"
 )
 
-// refusals lists what is done to a signed request, and how it is then refused.
+// refusals are changes of a signed request, with the refusal that each causes.
 var refusals = []struct {
 	name    string
 	request signing
@@ -186,7 +186,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// refused checks that r is turned away in just this way.
+// refused checks that r is refused exactly so.
 func refused(t *testing.T, r *http.Request, status int, kind, message string) {
 	t.Helper()
 	_, err := verify(r)
