@@ -16,9 +16,12 @@ import (
 type event struct {
 	resource, path, method string
 	headers                headers
-	pathParameters         map[string]string
-	// query holds every value of each parameter.
+	// multiCookies are the Cookie headers of multiValueHeaders.
+	multiCookies   []string
+	pathParameters map[string]string
+	// query has every value of each parameter, singleQuery one.
 	query           map[string][]string
+	singleQuery     map[string]string
 	body            string
 	isBase64Encoded bool
 	requestID       string
@@ -48,55 +51,56 @@ var errNotRESTEvent = errors.New("expected an API Gateway REST API event, payloa
 func decodeEvent(payload []byte) (*event, error) {
 	e := new(event)
 	s := &scanner{text: payload}
-	var single map[string]string
-	var cookies []string
-	ok := s.object(func(name []byte) bool {
-		switch string(name) {
-		case "resource":
-			return s.string(&e.resource)
-		case "path":
-			return s.string(&e.path)
-		case "httpMethod":
-			return s.string(&e.method)
-		case "headers":
-			return s.headers(&e.headers)
-		case "multiValueHeaders":
-			return s.cookies(&cookies)
-		case "pathParameters":
-			return s.texts(&e.pathParameters)
-		case "queryStringParameters":
-			return s.texts(&single)
-		case "multiValueQueryStringParameters":
-			return s.lists(&e.query)
-		case "body":
-			return s.string(&e.body)
-		case "isBase64Encoded":
-			return s.bool(&e.isBase64Encoded)
-		case "requestContext":
-			return s.requestContext(e)
-		default:
-			return s.skip()
-		}
-	})
+	ok := s.object(func(name []byte) bool { return s.member(e, name) })
 	if !ok || !s.end() || e.resource == "" || e.method == "" || e.stage == "" {
 		return nil, errNotRESTEvent
 	}
-	e.addSingle(single)
-	if len(cookies) > 0 {
-		e.headers.cookies = cookies
+	e.addSingle()
+	if len(e.multiCookies) > 0 {
+		e.headers.cookies = e.multiCookies
 	}
 	return e, nil
 }
 
+// member reads one member of an event. Of several members with the same name the
+// last counts, as for encoding/json.
+func (s *scanner) member(e *event, name []byte) bool {
+	switch string(name) {
+	case "resource":
+		return s.string(&e.resource)
+	case "path":
+		return s.string(&e.path)
+	case "httpMethod":
+		return s.string(&e.method)
+	case "headers":
+		return s.headers(&e.headers)
+	case "multiValueHeaders":
+		return s.cookies(&e.multiCookies)
+	case "pathParameters":
+		return s.texts(&e.pathParameters)
+	case "queryStringParameters":
+		return s.texts(&e.singleQuery)
+	case "multiValueQueryStringParameters":
+		return s.lists(&e.query)
+	case "body":
+		return s.string(&e.body)
+	case "isBase64Encoded":
+		return s.bool(&e.isBase64Encoded)
+	case "requestContext":
+		return s.requestContext(e)
+	}
+	return s.skip()
+}
+
 // addSingle adds the parameters that only queryStringParameters has. API Gateway
 // sends both forms, a hand-written event possibly only this one.
-func (e *event) addSingle(single map[string]string) {
-	for name, value := range single {
+func (e *event) addSingle() {
+	for name, value := range e.singleQuery {
 		if _, known := e.query[name]; known {
 			continue
 		}
 		if e.query == nil {
-			e.query = make(map[string][]string, len(single))
+			e.query = make(map[string][]string, len(e.singleQuery))
 		}
 		e.query[name] = []string{value}
 	}

@@ -84,7 +84,7 @@ func TestEveryPage(t *testing.T) {
 		html := string(d.HTML)
 		t.Run("AZ-29 "+name+" loads nothing and runs nothing", func(t *testing.T) {
 			for _, pattern := range []string{`(?i)<script`, `(?i)<(img|link|iframe|object|embed|base)\b`, `(?i)\son[a-z]+=`, `(?i)\s(src|href|style|action)=`, `(?i)url\(`, `(?i)@import`} {
-				bare := strings.ReplaceAll(html, "onerror=y", "") // as text, which is told apart below
+				bare := strings.ReplaceAll(html, "onerror=y", "") // as text, which the next test checks
 				if found := regexp.MustCompile(pattern).FindString(strings.ReplaceAll(bare, "src=x", "")); found != "" {
 					t.Errorf("found %q", found)
 				}
