@@ -196,20 +196,20 @@ func (f Fault) send(w http.ResponseWriter, r *http.Request, normal response) {
 
 // literal is the literal response of the fault.
 func (f Fault) literal() response {
-	a := response{header: http.Header{}, body: []byte(f.Body)}
+	resp := response{header: http.Header{}, body: []byte(f.Body)}
 	if f.Redirect != "" {
-		a.header.Set("Location", f.Redirect)
-		a.status = cmp.Or(f.Status, http.StatusTemporaryRedirect)
-		return a
+		resp.header.Set("Location", f.Redirect)
+		resp.status = cmp.Or(f.Status, http.StatusTemporaryRedirect)
+		return resp
 	}
-	a.status = cmp.Or(f.Status, http.StatusOK)
+	resp.status = cmp.Or(f.Status, http.StatusOK)
 	if f.RetryAfter != "" {
-		a.header.Set("Retry-After", f.RetryAfter)
+		resp.header.Set("Retry-After", f.RetryAfter)
 	}
 	if f.ContentType != "" || f.Body != "" {
-		a.header.Set("Content-Type", cmp.Or(f.ContentType, "application/json"))
+		resp.header.Set("Content-Type", cmp.Or(f.ContentType, "application/json"))
 	}
-	return a
+	return resp
 }
 
 // hangAfter leaves a response unfinished.
@@ -223,10 +223,10 @@ func (f Fault) hangAfter(w http.ResponseWriter, r *http.Request) {
 
 // writeHalf sends the full Content-Length and half of the body; net/http then closes
 // the connection.
-func (a response) writeHalf(w http.ResponseWriter) {
-	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
-	a.body = a.body[:len(a.body)/2]
-	a.write(w)
+func (resp response) writeHalf(w http.ResponseWriter) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(resp.body)))
+	resp.body = resp.body[:len(resp.body)/2]
+	resp.write(w)
 }
 
 // abort ends the connection without a response: by a TCP reset if possible

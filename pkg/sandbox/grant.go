@@ -32,8 +32,8 @@ type code struct {
 	grant *grant
 }
 
-// refresh is a refresh token.
-type refresh struct {
+// issuedRefresh is a refresh token; it may have expired.
+type issuedRefresh struct {
 	text  string
 	grant *grant
 	// expiresAt is when it expires; zero is never.
@@ -41,7 +41,7 @@ type refresh struct {
 	// supersededAt is when a successor was first issued; zero is not yet.
 	supersededAt time.Time
 	// prior is the one that it replaced; nil for the first.
-	prior *refresh
+	prior *issuedRefresh
 	// successorHeld: the client has shown that it holds a successor.
 	successorHeld bool
 }
@@ -49,7 +49,7 @@ type refresh struct {
 // grants are the codes and refresh tokens of all servers, by their text.
 type grants struct {
 	codes         map[string]*code
-	refreshTokens map[string]*refresh
+	refreshTokens map[string]*issuedRefresh
 	// sweepAt is the size at which expired ones are removed.
 	sweepAt int
 }
@@ -65,25 +65,25 @@ func (g *grants) sweep(now time.Time) {
 			delete(g.codes, text)
 		}
 	}
-	for text, h := range g.refreshTokens {
-		if h.hasExpired(now) {
+	for text, rt := range g.refreshTokens {
+		if rt.hasExpired(now) {
 			delete(g.refreshTokens, text)
 		}
 	}
 	g.sweepAt = 2 * (len(g.codes) + len(g.refreshTokens))
 }
 
-func (h *refresh) hasExpired(now time.Time) bool {
-	return !h.expiresAt.IsZero() && !now.Before(h.expiresAt)
+func (rt *issuedRefresh) hasExpired(now time.Time) bool {
+	return !rt.expiresAt.IsZero() && !now.Before(rt.expiresAt)
 }
 
-// markHeld records that the client holds h, and so no longer needs those that h
+// markHeld records that the client holds rt, and so no longer needs those that rt
 // replaced.
-func (h *refresh) markHeld() {
-	if h == nil {
+func (rt *issuedRefresh) markHeld() {
+	if rt == nil {
 		return
 	}
-	for before := h.prior; before != nil && !before.successorHeld; before = before.prior {
+	for before := rt.prior; before != nil && !before.successorHeld; before = before.prior {
 		before.successorHeld = true
 	}
 }
@@ -101,15 +101,15 @@ func (s *Sandbox) grantCode(a authorization, user string) string {
 }
 
 // newRefreshToken makes a refresh token of a grant, which replaces prior, if any. s.mu is held.
-func (s *Sandbox) newRefreshToken(g *grant, prior *refresh) *refresh {
+func (s *Sandbox) newRefreshToken(g *grant, prior *issuedRefresh) *issuedRefresh {
 	now := s.clock()
 	s.grants.sweep(now)
-	h := &refresh{text: s.entropy.opaque(32), grant: g, prior: prior}
+	rt := &issuedRefresh{text: s.entropy.opaque(32), grant: g, prior: prior}
 	if life := cmp.Or(g.client.policy.Life, g.client.server.delegation.refreshLife); life > 0 {
-		h.expiresAt = now.Add(life)
+		rt.expiresAt = now.Add(life)
 	}
-	s.grants.refreshTokens[h.text] = h
-	return h
+	s.grants.refreshTokens[rt.text] = rt
+	return rt
 }
 
 // end ends a grant, if it is not nil, and revokes its access tokens. It reports

@@ -95,9 +95,9 @@ func (s *Sandbox) EndGrants(connection, user string) (ended int, err error) {
 func (s *Sandbox) ExpireRefreshTokens(connection string) (expired int, err error) {
 	err = s.updateDelegated(connection, func(c *client) error {
 		now := s.clock()
-		for _, h := range s.grants.refreshTokens {
-			if h.grant.client == c && !h.grant.ended && !h.hasExpired(now) {
-				h.expiresAt = now
+		for _, rt := range s.grants.refreshTokens {
+			if rt.grant.client == c && !rt.grant.ended && !rt.hasExpired(now) {
+				rt.expiresAt = now
 				expired++
 			}
 		}
@@ -129,10 +129,10 @@ func (s *Sandbox) ForgetCodes(connection string) (forgotten int, err error) {
 // such tokens. s.mu is held.
 func (s *Sandbox) activeGrants(c *client) map[*grant]int {
 	now, active := s.clock(), map[*grant]int{}
-	for _, h := range s.grants.refreshTokens {
-		replaced := !h.supersededAt.IsZero() && !now.Before(h.supersededAt.Add(c.policy.Grace))
-		if h.grant.client == c && !h.grant.ended && !h.hasExpired(now) && !replaced {
-			active[h.grant]++
+	for _, rt := range s.grants.refreshTokens {
+		replaced := !rt.supersededAt.IsZero() && !now.Before(rt.supersededAt.Add(c.policy.Grace))
+		if rt.grant.client == c && !rt.grant.ended && !rt.hasExpired(now) && !replaced {
+			active[rt.grant]++
 		}
 	}
 	return active

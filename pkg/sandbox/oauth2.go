@@ -52,12 +52,12 @@ func plainRefusal(r refusal, from credentials) response {
 	if r.code == invalidClient {
 		status = http.StatusUnauthorized
 	}
-	a := jsonResponse(r.statusOr(status), struct {
+	resp := jsonResponse(r.statusOr(status), struct {
 		Error            string `json:"error"`
 		ErrorDescription string `json:"error_description,omitempty"`
 	}{r.code, r.description}, r.code)
 	if r.code == invalidClient && from.method == provider.ClientSecretBasic {
-		a.header.Set("WWW-Authenticate", `Basic realm="sandbox"`)
+		resp.header.Set("WWW-Authenticate", `Basic realm="sandbox"`)
 	}
-	return a
+	return resp
 }

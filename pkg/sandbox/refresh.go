@@ -17,20 +17,20 @@ func (s *Sandbox) refresh(c *client, req tokenRequest) (issue, *refusal) {
 	if !req.reuse { // it may have been superseded during this request
 		s.detectReuse(c, text)
 	}
-	h := s.grants.refreshTokens[text]
-	if !s.isUsable(c, h) {
+	rt := s.grants.refreshTokens[text]
+	if !s.isUsable(c, rt) {
 		c.counters.Refresh.Refused++
 		return issue{}, unusable("refresh token")
 	}
-	scope, bad := refreshScope(c, h.grant, req.form)
+	scope, bad := refreshScope(c, rt.grant, req.form)
 	if bad != nil {
 		return issue{}, bad
 	}
 	c.counters.Refresh.Granted++
-	next := s.successor(h)
-	i := s.issueOf(h.grant, scope, next)
-	if next == h {
-		i.refreshToken = c.repeated(h)
+	next := s.successor(rt)
+	i := s.issueOf(rt.grant, scope, next)
+	if next == rt {
+		i.refreshToken = c.repeated(rt)
 	}
 	return i, nil
 }
@@ -38,16 +38,16 @@ func (s *Sandbox) refresh(c *client, req tokenRequest) (issue, *refusal) {
 // detectReuse reports whether the refresh token has a successor, and counts its use.
 // s.mu is held.
 func (s *Sandbox) detectReuse(c *client, text string) bool {
-	h := s.grants.refreshTokens[text]
-	if h == nil || h.grant.client != c {
+	rt := s.grants.refreshTokens[text]
+	if rt == nil || rt.grant.client != c {
 		return false
 	}
-	h.markHeld()
-	if h.supersededAt.IsZero() {
+	rt.markHeld()
+	if rt.supersededAt.IsZero() {
 		return false
 	}
 	c.counters.Refresh.Superseded++
-	if h.successorHeld {
+	if rt.successorHeld {
 		c.counters.Refresh.Reused++
 	}
 	return true
@@ -55,15 +55,15 @@ func (s *Sandbox) detectReuse(c *client, text string) bool {
 
 // isUsable reports whether a refresh token can be used now. Using a superseded one
 // after its grace period may end the grant. s.mu is held.
-func (s *Sandbox) isUsable(c *client, h *refresh) bool {
+func (s *Sandbox) isUsable(c *client, rt *issuedRefresh) bool {
 	now := s.clock()
-	if h == nil || h.grant.client != c || h.grant.ended || h.hasExpired(now) {
+	if rt == nil || rt.grant.client != c || rt.grant.ended || rt.hasExpired(now) {
 		return false
 	}
-	if h.supersededAt.IsZero() || now.Before(h.supersededAt.Add(c.policy.Grace)) {
+	if rt.supersededAt.IsZero() || now.Before(rt.supersededAt.Add(c.policy.Grace)) {
 		return true
 	}
-	if c.policy.Rotation == RotateAndDetect && s.end(h.grant) {
+	if c.policy.Rotation == RotateAndDetect && s.end(rt.grant) {
 		c.counters.Refresh.Detected++
 	}
 	return false
@@ -101,7 +101,7 @@ func sameScope(a, b string) bool {
 
 // firstRefreshToken is the refresh token of a new grant; nil if the scope does not
 // include one. s.mu is held.
-func (s *Sandbox) firstRefreshToken(g *grant) *refresh {
+func (s *Sandbox) firstRefreshToken(g *grant) *issuedRefresh {
 	asked, _ := scopeTokens(g.scope)
 	offline := g.client.server.delegation.offlineScope
 	if offline != "" && !slices.Contains(asked, offline) {
@@ -110,33 +110,33 @@ func (s *Sandbox) firstRefreshToken(g *grant) *refresh {
 	return s.newRefreshToken(g, nil)
 }
 
-// successor is the refresh token in the response to h: h itself without rotation.
+// successor is the refresh token in the response to rt: rt itself without rotation.
 // s.mu is held.
-func (s *Sandbox) successor(h *refresh) *refresh {
-	if h.grant.client.policy.Rotation == RotateNever {
-		return h
+func (s *Sandbox) successor(rt *issuedRefresh) *issuedRefresh {
+	if rt.grant.client.policy.Rotation == RotateNever {
+		return rt
 	}
-	if h.supersededAt.IsZero() {
-		h.supersededAt = s.clock()
+	if rt.supersededAt.IsZero() {
+		rt.supersededAt = s.clock()
 	}
-	return s.newRefreshToken(h.grant, h)
+	return s.newRefreshToken(rt.grant, rt)
 }
 
 // issueOf mints an access token of a grant and adds its refresh token. s.mu is held.
-func (s *Sandbox) issueOf(g *grant, scope string, h *refresh) issue {
-	i := s.mint(g.client, issued{scope: scope, user: g.user, grant: g, refresh: h})
-	if h == nil {
+func (s *Sandbox) issueOf(g *grant, scope string, rt *issuedRefresh) issue {
+	i := s.mint(g.client, issued{scope: scope, user: g.user, grant: g, refresh: rt})
+	if rt == nil {
 		return i
 	}
-	i.refreshToken = asJSON(h.text)
-	if g.client.policy.StateLife && !h.expiresAt.IsZero() {
-		i.refreshTokenExpiresIn = int64(h.expiresAt.Sub(s.clock()) / time.Second)
+	i.refreshToken = asJSON(rt.text)
+	if g.client.policy.StateLife && !rt.expiresAt.IsZero() {
+		i.refreshTokenExpiresIn = int64(rt.expiresAt.Sub(s.clock()) / time.Second)
 	}
 	return i
 }
 
 // repeated is the member refresh_token of a response that keeps the refresh token.
-func (c *client) repeated(h *refresh) json.RawMessage {
+func (c *client) repeated(rt *issuedRefresh) json.RawMessage {
 	switch c.policy.Repeat {
 	case RepeatOmit:
 		return nil
@@ -146,5 +146,5 @@ func (c *client) repeated(h *refresh) json.RawMessage {
 		return json.RawMessage("null")
 	case RepeatSame:
 	}
-	return asJSON(h.text)
+	return asJSON(rt.text)
 }

@@ -35,11 +35,11 @@ func (s *Sandbox) revoke(srv *server, c *client, req tokenRequest) response {
 		bad = s.revokeToken(c, token)
 	}
 	if bad != nil {
-		a := srv.refuse(*bad, req.credentials)
-		if a.status == http.StatusMethodNotAllowed {
-			a.header.Set("Allow", http.MethodPost)
+		resp := srv.refuse(*bad, req.credentials)
+		if resp.status == http.StatusMethodNotAllowed {
+			resp.header.Set("Allow", http.MethodPost)
 		}
-		return a
+		return resp
 	}
 	return response{status: http.StatusOK, header: http.Header{"Cache-Control": {"no-store"}}}
 }
@@ -48,11 +48,11 @@ func (s *Sandbox) revoke(srv *server, c *client, req tokenRequest) response {
 // (RFC 7009 §2.1). s.mu is held.
 func (s *Sandbox) revokeToken(c *client, token string) *refusal {
 	foreign := malformed("The token was issued to another client.")
-	if h := s.grants.refreshTokens[token]; h != nil {
-		if h.grant.client != c {
+	if rt := s.grants.refreshTokens[token]; rt != nil {
+		if rt.grant.client != c {
 			return foreign
 		}
-		s.end(h.grant)
+		s.end(rt.grant)
 		return nil
 	}
 	if i, ok := s.tokens.active[token]; ok {

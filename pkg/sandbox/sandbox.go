@@ -89,7 +89,7 @@ func New(c Config) *Sandbox {
 		clients: map[string]*client{},
 		byID:    map[clientKey]*client{},
 		tokens:  tokens{active: map[string]issued{}},
-		grants:  grants{codes: map[string]*code{}, refreshTokens: map[string]*refresh{}},
+		grants:  grants{codes: map[string]*code{}, refreshTokens: map[string]*issuedRefresh{}},
 		generic: plainOAuth2(),
 
 		localRedirects: c.LocalRedirects,

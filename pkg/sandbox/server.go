@@ -108,12 +108,12 @@ func jsonResponse(status int, body any, outcome string) response {
 	return response{status: status, header: header, body: text, outcome: outcome}
 }
 
-func (a response) write(w http.ResponseWriter) {
-	for name, values := range a.header {
+func (resp response) write(w http.ResponseWriter) {
+	for name, values := range resp.header {
 		w.Header()[name] = values
 	}
-	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // a client that has left needs no response
+	w.WriteHeader(resp.status)
+	_, _ = w.Write(resp.body) // a client that has left needs no response
 }
 
 // statusOr is the refusal's status if it has one, else the server's.

@@ -20,7 +20,7 @@ type issued struct {
 	grant *grant
 	// refresh is the refresh token in the same response, or the one that was kept; nil
 	// for none.
-	refresh *refresh
+	refresh *issuedRefresh
 }
 
 // tokens are the access tokens of all servers, by their text.
@@ -64,11 +64,11 @@ func (s *Sandbox) serveToken(srv *server, w http.ResponseWriter, r *http.Request
 	s.respondWith(w, r, fault, c, func() response {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		a := s.respond(srv, c, req)
+		resp := s.respond(srv, c, req)
 		if !fault.replaces() {
-			s.countersOf(c).count(a.outcome)
+			s.countersOf(c).count(resp.outcome)
 		}
-		return a
+		return resp
 	})
 }
 
@@ -95,11 +95,11 @@ func (s *Sandbox) receive(srv *server, req *tokenRequest) (*client, Fault) {
 func (s *Sandbox) respond(srv *server, c *client, req tokenRequest) response {
 	i, bad := s.issueToken(srv, c, req)
 	if bad != nil {
-		a := srv.refuse(*bad, req.credentials)
-		if a.status == http.StatusMethodNotAllowed {
-			a.header.Set("Allow", http.MethodPost)
+		resp := srv.refuse(*bad, req.credentials)
+		if resp.status == http.StatusMethodNotAllowed {
+			resp.header.Set("Allow", http.MethodPost)
 		}
-		return a
+		return resp
 	}
 	return jsonResponse(http.StatusOK, srv.success(i), outcomeIssued)
 }
