@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/renewals"
 	"github.com/tokenvend/tokenvend/scripts/internal/scorecard"
 )
@@ -28,7 +29,13 @@ func TestFigures(t *testing.T) {
 	}
 	var rows []scorecard.Row
 	t.Run("CR-25 CR-30 a day: one request for each 75 % of a lifetime, no write to the index, three for a renewal", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { rows = append(rows, renewals.RunDay(t.Context(), day).Rows()...) })
+		synctest.Test(t, func(t *testing.T) {
+			d := renewals.RunDay(t.Context(), day)
+			if d.Ratio() < 0.9 {
+				t.Errorf("%.3f requests for each 75 %% of a lifetime: too few to keep the tokens fresh", d.Ratio())
+			}
+			rows = append(rows, d.Rows()...)
+		})
 	})
 	t.Run("CR-25 a burst: tokens are renewed although others hang or are refused", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { rows = append(rows, renewals.RunBurst(t.Context(), burst).Row()) })
@@ -94,4 +101,21 @@ func TestBurst(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestMisses checks that the rows do not pass whatever happens.
+func TestMisses(t *testing.T) {
+	day := renewals.Day{DayConfig: renewals.DayConfig{Connections: 1, Lifetime: time.Hour, Span: time.Hour}, Calls: 5, Unserved: 1}
+	day.Usage.Index.Write, day.Usage.Items.Write = 1, 20
+	burst := renewals.Burst{BurstConfig: renewals.BurstConfig{Due: 2}, Run: audit.Run{Renewed: 1}}
+	rows := append(day.Rows(), burst.Row())
+	for _, o := range []renewals.Outage{{}, {Due: 1}, {Due: 1, Renewed: 1, Missed: []string{"x"}},
+		{Due: 1, Renewed: 1, Twice: []string{"x"}}, {Due: 1, Renewed: 1, Unserved: 1}} {
+		rows = append(rows, o.Row())
+	}
+	for _, row := range rows {
+		if row.Met {
+			t.Errorf("%s: %s passes, aim %s", row.What, row.Measured, row.Aim)
+		}
+	}
 }

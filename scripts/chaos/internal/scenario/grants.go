@@ -87,7 +87,7 @@ func grants() []Scenario {
 // killed kills the holder at a point of a refresh and returns its caller's answer.
 func (e *env) killed(ctx context.Context, name string, at point, holder *fleet.Process) (fleet.Answer, error) {
 	dead := make(chan struct{})
-	e.Gate.Once(at.step, at.phase, func(c fleet.Call) fleet.Decision {
+	e.Gate.Once(at.step, at.phase, func(fleet.Call) fleet.Decision {
 		holder.Kill()
 		close(dead)
 		return fleet.Cut
