@@ -26,7 +26,7 @@ type Request struct {
 	Resource string
 	// Query are the decoded parameters.
 	Query url.Values
-	// Header are the request's headers, beside Host and those of Forwarded.
+	// Header are the request's headers. Host and the X-Forwarded headers are added.
 	Header http.Header
 	// Body is sent as it is, without base64. An empty one is null in the event.
 	Body string
@@ -72,6 +72,9 @@ func (r Request) withDefaults() Request {
 		if *field == "" {
 			*field = value
 		}
+	}
+	if len(r.Query) == 0 {
+		r.Query = nil // null in the event
 	}
 	set(&r.Method, http.MethodGet)
 	set(&r.Resource, resourceOf(r.Path))
@@ -161,6 +164,9 @@ func match(resource, path string) (map[string]string, bool) {
 func last(all map[string][]string) map[string]string {
 	var single map[string]string
 	for name, values := range all {
+		if len(values) == 0 {
+			continue
+		}
 		if single == nil {
 			single = map[string]string{}
 		}

@@ -1,12 +1,14 @@
 package fleet
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
-	"strings"
+	"net/http"
+	"net/url"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
+	"github.com/tokenvend/tokenvend/pkg/gateway/restevent"
 )
 
 // App is the ARN of a caller: a session of a role.
@@ -33,61 +35,22 @@ func Rejecting(connection, tokenID string) Ask {
 
 type members = map[string]any
 
-// event is the request as API Gateway's REST API sends it (payload 1.0).
+// event is the request as API Gateway sends it.
 func (a Ask) event(now time.Time) []byte {
-	resource, parameters := a.resource()
-	headers := map[string]string{
-		"Accept": "*/*", "Host": "abcdefghij.execute-api.us-east-1.amazonaws.com", "User-Agent": "fleet",
-		"X-Forwarded-For": "192.0.2.10", "X-Forwarded-Port": "443", "X-Forwarded-Proto": "https",
-	}
+	header := http.Header{"Accept": {"*/*"}, "User-Agent": {"fleet"}}
 	if a.Body != "" {
-		headers["Content-Type"] = "application/json"
+		header.Set("Content-Type", "application/json")
 	}
-	caller := a.Caller
-	if caller == "" {
-		caller = App
+	query := url.Values{}
+	for name, value := range a.Query {
+		query.Set(name, value)
 	}
-	text, _ := json.Marshal(events.APIGatewayProxyRequest{ // strings and maps of them
-		Resource: resource, Path: a.Path, HTTPMethod: a.method(), Headers: headers, MultiValueHeaders: lists(headers),
-		QueryStringParameters: a.Query, MultiValueQueryStringParameters: lists(a.Query), PathParameters: parameters, Body: a.Body,
-		RequestContext: events.APIGatewayProxyRequestContext{
-			ResourcePath: resource, HTTPMethod: a.method(), RequestID: rand.Text(), RequestTimeEpoch: now.UnixMilli(), Stage: "v1",
-			DomainName: headers["Host"], Identity: events.APIGatewayRequestIdentity{
-				AccountID: "111122223333", Caller: "AROAEXAMPLEAPP:i-0123456789abcdef0", User: "AROAEXAMPLEAPP:i-0123456789abcdef0",
-				AccessKey: "ASIAEXAMPLE", UserArn: caller, SourceIP: "192.0.2.10", UserAgent: "fleet",
-			},
+	return restevent.Request{
+		Method: a.Method, Path: a.Path, Query: query, Header: header, Body: a.Body, ID: rand.Text(), ReceivedAt: now,
+		Identity: restevent.Identity{
+			ARN: cmp.Or(a.Caller, App), UniqueID: "AROAEXAMPLEAPP:i-0123456789abcdef0", AccountID: "111122223333", AccessKey: "ASIAEXAMPLE",
 		},
-	})
-	return text
-}
-
-func (a Ask) method() string {
-	if a.Method == "" {
-		return "GET"
-	}
-	return a.Method
-}
-
-// resource is the path with its parameters in braces, and the parameters.
-func (a Ask) resource() (string, map[string]string) {
-	parts := strings.Split(strings.TrimPrefix(a.Path, "/"), "/")
-	if len(parts) < 2 {
-		return a.Path, nil
-	}
-	parameters := map[string]string{"connection": parts[1]}
-	parts[1] = "{connection}"
-	return "/" + strings.Join(parts, "/"), parameters
-}
-
-func lists(single map[string]string) map[string][]string {
-	if single == nil {
-		return nil
-	}
-	all := make(map[string][]string, len(single))
-	for name, value := range single {
-		all[name] = []string{value}
-	}
-	return all
+	}.Encode()
 }
 
 // Tick is the renew function's scheduled event at that time.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/gateway"
+	"github.com/tokenvend/tokenvend/pkg/gateway/restevent"
 	"github.com/tokenvend/tokenvend/pkg/sandbox/browserclient"
 )
 
@@ -28,26 +29,18 @@ type request struct {
 	foreign bool
 }
 
-// event is the request as a function receives it.
-func (r request) event() map[string]any {
-	parameters, path := map[string]string{}, r.resource
-	for name, value := range map[string]string{"connection": r.connection, "subject": r.subject, "session": r.session} {
-		if strings.Contains(path, "{"+name+"}") {
-			parameters[name], path = value, strings.Replace(path, "{"+name+"}", value, 1)
-		}
-	}
-	caller := "AROAEXAMPLE:session"
+// event is the request as API Gateway sends it.
+func (r request) event() []byte {
+	path := strings.NewReplacer("{connection}", r.connection, "{subject}", r.subject, "{session}", r.session).Replace(r.resource)
+	caller := restevent.Identity{ARN: "arn:aws:iam::111122223333:role/app", UniqueID: "AROAEXAMPLE:session", AccountID: "111122223333"}
 	if r.foreign {
-		caller = "AROAFOREIGN:session"
+		caller.UniqueID = "AROAFOREIGN:session"
 	}
-	return map[string]any{
-		"resource": r.resource, "path": path, "httpMethod": r.method, "pathParameters": parameters,
-		"headers":                         map[string]string{"Content-Type": r.contentType},
-		"multiValueHeaders":               map[string][]string{"Cookie": {r.cookie}},
-		"multiValueQueryStringParameters": r.query, "body": r.body,
-		"requestContext": map[string]any{"requestId": "request", "stage": "v1", "identity": map[string]string{
-			"userArn": "arn:aws:iam::111122223333:role/app", "caller": caller, "accountId": "111122223333", "sourceIp": "192.0.2.1"}},
+	header := http.Header{"Content-Type": {r.contentType}}
+	if r.cookie != "" {
+		header.Set("Cookie", r.cookie)
 	}
+	return restevent.Request{Method: r.method, Resource: r.resource, Path: path, Query: r.query, Header: header, Body: r.body, Identity: caller}.Encode()
 }
 
 // expected is a secret that belongs in an answer, and how often it occurs there.
@@ -61,11 +54,7 @@ type expected struct {
 // belong there.
 func (e *env) deliver(f *gateway.Handler, r request, meant ...expected) reply {
 	e.t.Helper()
-	event, err := json.Marshal(r.event())
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	answer, err := f.Invoke(e.t.Context(), event)
+	answer, err := f.Invoke(e.t.Context(), r.event())
 	if err != nil {
 		e.t.Fatal(err)
 	}
