@@ -28,7 +28,7 @@ type hostQueue struct {
 
 type planned struct {
 	visit visit
-	plan  *vending.Renewal
+	plan  vending.Renewal
 }
 
 func newHostPool(ctx context.Context, r *Renewer, run *stats) *hostPool {
@@ -37,7 +37,7 @@ func newHostPool(ctx context.Context, r *Renewer, run *stats) *hostPool {
 
 // add queues a renewal, and starts a worker for its host unless the host has
 // maxPerHost of them.
-func (p *hostPool) add(v visit, plan *vending.Renewal) {
+func (p *hostPool) add(v visit, plan vending.Renewal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	queue, ok := p.byHost[plan.Host]

@@ -42,8 +42,8 @@ type Documents interface {
 
 // Core renews one token; *vending.Core implements it. Errors are *problem.Error.
 type Core interface {
-	// Inspect returns the renewal of a token, or nil if it needs none before next.
-	Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error)
+	// Inspect returns the renewal of a token, which is not due if it needs none before next.
+	Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (vending.Renewal, error)
 	// FlushPending writes what an earlier invocation could not store.
 	FlushPending(ctx context.Context)
 	// RegularSlot returns the slot a token returns to after a retry.

@@ -140,9 +140,9 @@ type broken struct {
 	fail func(tokenstore.Key) error
 }
 
-func (b broken) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (*vending.Renewal, error) {
+func (b broken) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (vending.Renewal, error) {
 	if err := b.fail(key); err != nil {
-		return nil, err
+		return vending.Renewal{}, err
 	}
 	return b.Core.Inspect(ctx, key, next)
 }

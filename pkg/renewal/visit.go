@@ -28,7 +28,7 @@ func (r *Renewer) visit(ctx context.Context, v visit, pool *hostPool, run *stats
 		return
 	}
 	entry := r.audit.Begin()
-	plan, err := recovered(func() (*vending.Renewal, error) { return r.core.Inspect(audit.With(ctx, entry), v.key, v.next) })
+	plan, err := recovered(func() (vending.Renewal, error) { return r.core.Inspect(audit.With(ctx, entry), v.key, v.next) })
 	if problem.Is(err, problem.InternalError) {
 		r.write(entry, v.key, err) // a corrupt grant, for example, which no caller may use for a long time
 	}
@@ -36,7 +36,7 @@ func (r *Renewer) visit(ctx context.Context, v visit, pool *hostPool, run *stats
 	case err != nil:
 		run.failed(err)
 		r.retry(ctx, v, err, run)
-	case plan == nil:
+	case !plan.Due():
 		run.skipped()
 		r.returnToRegularSlot(ctx, v, run)
 	default:

@@ -129,7 +129,7 @@ func (w *grantWorld) reject(p *processUnderTest, subject string) {
 func (w *grantWorld) renew(p *processUnderTest, subject string) {
 	w.begins(p, subject, "renews", func(ctx context.Context, op *operation) func() {
 		plan, err := p.core.Inspect(ctx, keyOf(subject), time.Time{})
-		if plan != nil {
+		if plan.Due() {
 			_, err = plan.Run(ctx)
 		}
 		return func() { w.ledger.answered(op, err) }

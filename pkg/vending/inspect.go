@@ -16,7 +16,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
-// Renewal is a token that should be replaced, as an inspection found.
+// Renewal is the result of an inspection: a token that should be replaced. The
+// zero Renewal is one that should not.
 type Renewal struct {
 	// Key is the token's. Host is the provider's, and bounds how many tokens are
 	// asked for at once.
@@ -27,33 +28,33 @@ type Renewal struct {
 	refresh lease.Refresh
 }
 
-// Inspect looks at one token of the timing wheel. It returns nil when there is
-// nothing to do: the token was not used since its last renewal, or lasts until
-// its next visit, or is gone. next is when its slot is visited again; zero means
-// never, and the token is renewed now. Every error is a *problem.Error.
-func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (*Renewal, error) {
+// Inspect looks at one token of the timing wheel. The renewal is not due when the
+// token was not used since its last one, or lasts until its next visit, or is
+// gone. next is when its slot is visited again; zero means never, and the token
+// is renewed now. Every error is a *problem.Error.
+func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (Renewal, error) {
 	c.FlushPending(ctx)
 	rec, err := c.records.Get(ctx, key, false)
 	if err != nil {
-		return nil, problem.Of(rules.Unavailable(err))
+		return Renewal{}, problem.Of(rules.Unavailable(err))
 	}
 	if !rules.NeedsRenewal(rec.Item, rec.Token, c.clock.Now(), next) {
-		return nil, nil
+		return Renewal{}, nil
 	}
 	name, err := connection.ParseName(key.Connection)
 	if err != nil {
-		return nil, problem.Of(err)
+		return Renewal{}, problem.Of(err)
 	}
 	conn, err := c.declarations.Load(ctx, name, false)
 	if problem.Is(err, problem.ConnectionNotFound) {
 		_, err := c.records.Drop(ctx, tokenstore.Drop{Key: key})
-		return nil, err
+		return Renewal{}, err
 	}
 	if err != nil {
-		return nil, problem.Of(err)
+		return Renewal{}, problem.Of(err)
 	}
 	if declaration.InBackoff(rec.Item, conn, c.clock.Now()) || !rules.Renewable(rec.Item, conn, rec.Token, c.clock.Now()) {
-		return nil, nil
+		return Renewal{}, nil
 	}
 	return newRenewal(c.leases, conn, rec, rec.Token.ID), nil
 }
@@ -73,12 +74,12 @@ func RetrySlot(key tokenstore.Key, at time.Time) string { return rules.RetrySlot
 
 // newRenewal plans to replace rec's token. not is the id of the token that will not
 // do; empty when any token of conn's current declaration will.
-func newRenewal(leases *lease.Leases, conn connection.Connection, rec record.Record, not string) *Renewal {
+func newRenewal(leases *lease.Leases, conn connection.Connection, rec record.Record, not string) Renewal {
 	refresh := lease.Refresh{Key: rec.Item.Key, Conn: conn, Want: lease.Want{Not: [2]string{not}}}
 	if rec.Item.Key.Variant != "" {
 		refresh.Want.Scope = rec.Token.AskedScope
 	}
-	return &Renewal{Key: refresh.Key, Host: host(conn.TokenURL), leases: leases, refresh: refresh}
+	return Renewal{Key: refresh.Key, Host: host(conn.TokenURL), leases: leases, refresh: refresh}
 }
 
 func host(rawURL string) string {
@@ -89,9 +90,12 @@ func host(rawURL string) string {
 	return strings.ToLower(u.Host)
 }
 
+// Due reports whether there is something to renew.
+func (r Renewal) Due() bool { return r.leases != nil }
+
 // Run renews. It reports false without an error when another process is doing so
 // already. Every error is a *problem.Error.
-func (r *Renewal) Run(ctx context.Context) (renewed bool, err error) {
+func (r Renewal) Run(ctx context.Context) (renewed bool, err error) {
 	rec, err := r.leases.Run(ctx, r.refresh)
 	if errors.Is(err, lease.ErrBusy) {
 		return false, nil

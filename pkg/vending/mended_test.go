@@ -296,7 +296,7 @@ func TestRenewalThatCannotBeStoredFailed(t *testing.T) {
 	f.vend(f.process(), crm())
 	f.clock.advance(50 * time.Minute)
 	plan, err := f.process().Inspect(t.Context(), tokenstore.Key{Connection: "crm"}, f.now().Add(45*time.Minute))
-	if err != nil || plan == nil {
+	if err != nil || !plan.Due() {
 		t.Fatalf("plan %v, %v", plan, err)
 	}
 	f.server.during = func() { f.store.setDown(true) }

@@ -1,6 +1,7 @@
 package vending_test
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -72,7 +73,7 @@ func (o *oracle) violated(invariant, format string, args ...any) {
 // acquired judges an acquisition: nobody else may hold the lease by the clocks
 // that the two of them went by.
 func (o *oracle) acquired(op *operation, a tokenstore.Acquire, before tokenstore.Item, err error) {
-	if err == tokenstore.ErrHeld && before.Lease.Owner == a.Owner {
+	if errors.Is(err, tokenstore.ErrHeld) && before.Lease.Owner == a.Owner {
 		o.violated("FI-29", "#%d is kept waiting by its own lease", op.id)
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -242,7 +243,7 @@ func (p *providerPort) Token(ctx context.Context, r oauth.Request) (oauth.Token,
 		p.w.oracle.answered(operationOf(ctx), t, err)
 		return t, err
 	}, errAnswerLost)
-	if err == errAnswerLost && asked {
+	if errors.Is(err, errAnswerLost) && asked {
 		p.w.oracle.faults++
 	}
 	return t, err

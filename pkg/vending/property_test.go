@@ -308,7 +308,7 @@ func (w *world) renew(op *operation, now bool) {
 	}
 	w.start(op, func(ctx context.Context) func() {
 		plan, err := op.process.core.Inspect(ctx, key, next)
-		if plan != nil {
+		if plan.Due() {
 			_, err = plan.Run(ctx)
 		}
 		return func() { w.oracle.finished(op, err) }

@@ -94,8 +94,9 @@ func fallsBack(err error) bool {
 	switch problem.Of(err).Code {
 	case problem.AccessDenied, problem.InvalidScope, problem.InvalidRequest, problem.ConnectionNotFound:
 		return false
+	default:
+		return true
 	}
-	return true
 }
 
 // refresh gets a token that is newer than rec's. With retryDeadGrant a remembered

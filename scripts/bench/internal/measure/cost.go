@@ -98,14 +98,14 @@ func vendFromTable(ctx context.Context, core *vending.Core, r vending.Request) e
 }
 
 func renew(ctx context.Context, core *vending.Core, key tokenstore.Key) error {
-	due, err := core.Inspect(ctx, key, time.Time{})
+	plan, err := core.Inspect(ctx, key, time.Time{})
 	if err != nil {
 		return err
 	}
-	if due == nil {
+	if !plan.Due() {
 		return errors.New("the token is not due for renewal")
 	}
-	renewed, err := due.Run(ctx)
+	renewed, err := plan.Run(ctx)
 	if err == nil && !renewed {
 		err = errors.New("the token was not renewed")
 	}
