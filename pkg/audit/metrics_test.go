@@ -112,7 +112,7 @@ func rows(t *testing.T, heading string, columns int) (table [][]string) {
 	return table
 }
 
-// published are unit and dimensions of every metric, from lines with everything in them.
+// published returns unit and dimensions of every metric.
 func published(t *testing.T) map[string]string {
 	t.Helper()
 	var out bytes.Buffer
@@ -141,6 +141,7 @@ func published(t *testing.T) map[string]string {
 	return all
 }
 
+// everything returns an entry whose line has every metric.
 func everything(w *audit.Writer) *audit.Entry {
 	e := w.Begin()
 	e.ExpiresAt, e.SecretFallback, e.Provider.Outcome = noon.Add(time.Hour), true, "ok"
