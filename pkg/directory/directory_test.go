@@ -71,23 +71,23 @@ func TestStatusOfSubjects(t *testing.T) {
 		return status, names
 	}
 	if s, names := states(100, ""); s.State != directory.AuthorizationRequired || len(names) != 0 {
-		t.Errorf("§2.2 before: %v %v", s.State, names)
+		t.Errorf("before: %v %v", s.State, names)
 	}
 	e.consent("user", "bob")
 	if s, names := states(100, ""); s.State != directory.Ready || len(names) != 1 || names[0] != "bob ready" {
-		t.Errorf("§2.2 one subject: %v %v", s.State, names)
+		t.Errorf("one subject: %v %v", s.State, names)
 	}
 	e.consent("user", "")
 	e.consent("user", "ann")
 	s, names := states(2, "")
 	if len(names) != 2 || names[0] != "default ready" || names[1] != "ann ready" || s.Next == "" {
-		t.Fatalf("§2.2 first page %v, next %q", names, s.Next)
+		t.Fatalf("first page %v, next %q", names, s.Next)
 	}
 	if s.Subjects[0].ConsentedBy != "user-7" || !s.Subjects[0].ConsentedAt.Equal(now) {
 		t.Errorf("AZ-24 consented by %q at %v", s.Subjects[0].ConsentedBy, s.Subjects[0].ConsentedAt)
 	}
 	if s, names = states(2, s.Next); len(names) != 1 || names[0] != "bob ready" || s.Next != "" {
-		t.Errorf("§2.2 second page %v, next %q", names, s.Next)
+		t.Errorf("second page %v, next %q", names, s.Next)
 	}
 	_, err := e.Status(t.Context(), "user", 2, "!")
 	wantCode(t, err, problem.InvalidRequest)
@@ -103,12 +103,12 @@ func TestStatusPageOfOne(t *testing.T) {
 	for next, first := "", true; first || next != ""; first = false {
 		status, err := e.Status(t.Context(), "user", 1, next)
 		if err != nil || len(status.Subjects) != 1 {
-			t.Fatalf("§2.2 %d subjects on a page of one, %v", len(status.Subjects), err)
+			t.Fatalf("%d subjects on a page of one, %v", len(status.Subjects), err)
 		}
 		names, next = append(names, status.Subjects[0].Subject), status.Next
 	}
 	if fmt.Sprint(names) != "[default bob eve]" {
-		t.Errorf("§2.2 pages of %v", names)
+		t.Errorf("pages of %v", names)
 	}
 }
 

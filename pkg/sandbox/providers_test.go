@@ -15,7 +15,7 @@ import (
 // Each subtest is a statement of the provider's document.
 
 func TestCreativeForceClientCredentials(t *testing.T) {
-	t.Run("§0.3 the response is the documented one", func(t *testing.T) {
+	t.Run("the response is the documented one", func(t *testing.T) {
 		g := newFixture(t)
 		got := g.ask("creative-force")
 		wantStatus(t, got, http.StatusOK)
@@ -29,7 +29,7 @@ func TestCreativeForceClientCredentials(t *testing.T) {
 			t.Errorf("Cache-Control %q", cc)
 		}
 	})
-	t.Run("§0.3 the access token expires after 1 hour", func(t *testing.T) {
+	t.Run("the access token expires after 1 hour", func(t *testing.T) {
 		g := newFixture(t)
 		token := g.mint("creative-force")
 		g.advance(time.Hour - time.Second)
@@ -54,7 +54,7 @@ func TestCreativeForceClientCredentials(t *testing.T) {
 			}
 		})
 	}
-	t.Run("§0.3 the access token expires after changing the on behalf user", func(t *testing.T) {
+	t.Run("the access token expires after changing the on behalf user", func(t *testing.T) {
 		g := newFixture(t)
 		token := g.mint("creative-force")
 		must(t, g.ChangeUser("creative-force", "b@studio.example"))
@@ -66,7 +66,7 @@ func TestCreativeForceClientCredentials(t *testing.T) {
 			t.Errorf("acts on behalf of %v", got["on_behalf_of"])
 		}
 	})
-	t.Run("§0.3 the same user again is no change", func(t *testing.T) {
+	t.Run("the same user again is no change", func(t *testing.T) {
 		g := newFixture(t)
 		must(t, g.ChangeUser("creative-force", "b@studio.example"))
 		token := g.mint("creative-force")
@@ -111,7 +111,7 @@ func TestCreativeForceClientCredentials(t *testing.T) {
 			t.Error("a challenge for an authentication that the server lacks")
 		}
 	})
-	t.Run("§0.3 a client for users may not use client_credentials", func(t *testing.T) {
+	t.Run("a client for users may not use client_credentials", func(t *testing.T) {
 		got := newFixture(t).ask("creative-force-user")
 		wantStatus(t, got, http.StatusBadRequest)
 		wantJSON(t, got, map[string]any{"error": "unauthorized_client"})
@@ -157,7 +157,7 @@ func TestAgileNowClientCredentials(t *testing.T) {
 		"* gives all the client's scopes":     {"*", "openid profile name email orders.read orders.write"},
 		"a list of scopes gives these scopes": {"orders.read openid", "orders.read openid"},
 	} {
-		t.Run("§0.3 scope: "+name, func(t *testing.T) {
+		t.Run("scope: "+name, func(t *testing.T) {
 			g := newFixture(t)
 			token := g.ask("agile-now", "scope", row.asked).json(t)["access_token"].(string)
 			if got := g.access("agile-now", token).json(t)["scope"]; got != row.granted {
@@ -181,7 +181,7 @@ func TestAgileNowClientCredentials(t *testing.T) {
 			wantJSON(t, got, map[string]any{"error_description": row.text, "messages": []any{row.text}})
 		})
 	}
-	t.Run("§0.3 a new secret does not affect tokens", func(t *testing.T) {
+	t.Run("a new secret does not affect tokens", func(t *testing.T) {
 		g := newFixture(t)
 		token := g.mint("agile-now")
 		must(t, g.Rotate("agile-now", sandbox.Rotation{}))
@@ -240,7 +240,7 @@ func TestCliquifyClientCredentials(t *testing.T) {
 		req.SetBasicAuth(d["client_id"], d["client_secret"])
 		wantStatus(t, g.send(req), http.StatusUnauthorized)
 	})
-	t.Run("§0.3 a token can be revoked", func(t *testing.T) {
+	t.Run("a token can be revoked", func(t *testing.T) {
 		g := newFixture(t)
 		one, two := g.mint("cliquify"), g.mint("cliquify")
 		n, err := g.Revoke("cliquify", redact.New(one))
@@ -338,7 +338,7 @@ func TestResourceRefusesByRFC6750(t *testing.T) {
 	t.Run("RFC 6750 §2.3 a token in the query is ignored", func(t *testing.T) {
 		wantStatus(t, g.send(g.request("GET", "/creative-force/resource?access_token="+token, "")), http.StatusUnauthorized)
 	})
-	t.Run("§0.3 the response says what the token is for", func(t *testing.T) {
+	t.Run("the response says what the token is for", func(t *testing.T) {
 		g.advance(1500 * time.Millisecond)
 		wantJSON(t, g.access("creative-force", token), map[string]any{
 			"connection": "creative-force", "scope": "cfgateway", "on_behalf_of": "integration@studio.example", "expires_in": 3598.0,

@@ -94,7 +94,7 @@ func TestServiceWithUsersOfEveryServer(t *testing.T) {
 		if c.GrantType != connection.AuthorizationCode {
 			continue
 		}
-		t.Run("§0.3 "+name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			first := g.consented(c, "grace@studio.example")
 			if want := map[bool]string{true: "grace@studio.example"}[c.Provider == "oauth2"]; first.Subject != want {
 				t.Errorf("OC-03 consented by %q, want %q", first.Subject, want)
@@ -137,7 +137,7 @@ func TestServiceGetsATokenFromEveryServer(t *testing.T) {
 		if name == "creative-force-user" {
 			continue
 		}
-		t.Run("§0.3 "+name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			c := g.parsed(name)
 			got, err := g.obtain(c)
 			must(t, err)
@@ -165,6 +165,6 @@ func TestDelegatedConnectionIsDeclaredCompletely(t *testing.T) {
 		g.url + "/creative-force/connect/revocation", "client_secret_post", "",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("§0.3 (-want +got):\n%s", diff)
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -137,7 +137,7 @@ func (e *env) completeManually(name string) {
 			{"session_id": state, "confirmation_code": code}, {code: state},
 		} {
 			if got := e.complete(s, body); got.status/100 != 4 {
-				e.t.Errorf("§2.2 completed by hand with %v: %d", slices.Sorted(maps.Keys(body)), got.status)
+				e.t.Errorf("completed by hand with %v: %d", slices.Sorted(maps.Keys(body)), got.status)
 			}
 		}
 		right := map[string]string{"redirect_url": s.back.String()}
@@ -146,7 +146,7 @@ func (e *env) completeManually(name string) {
 		}
 		for _, want := range []int{http.StatusOK, http.StatusGone} {
 			if got := e.complete(s, right); got.status != want {
-				e.t.Errorf("§2.2 by hand: %d %v, want %d", got.status, got.body["detail"], want)
+				e.t.Errorf("by hand: %d %v, want %d", got.status, got.body["detail"], want)
 			}
 		}
 	}
@@ -296,7 +296,7 @@ func (e *env) imports(name string) {
 		`{"refresh_token":"` + strings.Repeat(token, 300) + `"}`,
 	} {
 		if got := put(body); got/100 == 2 || got == http.StatusInternalServerError {
-			e.t.Errorf("§2.2 an import of what is none: %d", got)
+			e.t.Errorf("an import of what is none: %d", got)
 		}
 	}
 	for _, fault := range exchangeFaults(e, name) {
