@@ -67,7 +67,7 @@ func (s *Services) dynamoDB(endpoint string) (http.Handler, error) {
 }
 
 func (s *Services) serve(service http.Handler) (*fault.Line, error) {
-	line, err := fault.Listen("127.0.0.1:0")
+	line, err := fault.Listen()
 	if err != nil {
 		return nil, err
 	}

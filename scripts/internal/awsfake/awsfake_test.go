@@ -72,7 +72,7 @@ func TestAdaptersFromTheEnvironment(t *testing.T) {
 	if item, err := acquire(t.Context(), store, "me"); err != nil || item.Lease.Owner != "me" {
 		t.Errorf("lease %+v, %v", item.Lease, err)
 	}
-	if got := s.SecretsManager.Requests()["GetSecretValue"]; got != 2 {
+	if got := s.Gate.Calls("GetSecretValue"); got != 2 {
 		t.Errorf("%d requests for a secret, want 2", got)
 	}
 }
@@ -91,15 +91,17 @@ func TestLostAnswerIsRecognized(t *testing.T) {
 
 func TestTableUnreachable(t *testing.T) {
 	s, store, _ := clients(t)
-	s.DynamoDBLine.Down()
+	s.DynamoDBLine.Cut()
 	if _, err := store.Get(t.Context(), crm, true); !errors.Is(err, tokenstore.ErrUnavailable) {
 		t.Errorf("FI-27: %v, want ErrUnavailable", err)
 	}
-	if err := s.DynamoDBLine.Up(); err != nil {
-		t.Fatal(err)
-	}
+	s.DynamoDBLine.Restore()
 	if _, err := store.Get(t.Context(), crm, true); err != nil {
 		t.Errorf("FI-27 once it is reachable again: %v", err)
+	}
+	_ = s.Close()
+	if _, err := store.Get(t.Context(), crm, true); !errors.Is(err, tokenstore.ErrUnavailable) {
+		t.Errorf("FI-27 connection refused: %v, want ErrUnavailable", err)
 	}
 }
 

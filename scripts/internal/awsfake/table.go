@@ -24,8 +24,8 @@ type Table struct {
 
 func newTable() *Table {
 	t := &Table{}
-	t.Service = awsjson.New(awsjson.Config{
-		Target: "DynamoDB_20120810", Version: "1.0", ErrorPrefix: "com.amazonaws.dynamodb.v20120810#", MessageName: "message", Checksum: true,
+	t.Service = &awsjson.Service{
+		Target: "DynamoDB_20120810", Version: "1.0", ErrorPrefix: "com.amazonaws.dynamodb.v20120810#", MessageName: "message",
 		Operations: map[string]awsjson.Operation{
 			"CreateTable":   awsjson.Operate(t.create),
 			"DescribeTable": awsjson.Operate(t.describe),
@@ -34,7 +34,7 @@ func newTable() *Table {
 			"PutItem":       awsjson.Operate(t.put),
 			"Scan":          awsjson.Operate(t.scan),
 		},
-	})
+	}
 	return t
 }
 

@@ -162,7 +162,7 @@ func (f *Fleet) openLines(table http.Handler) error {
 		{&f.SecretsLine, f.Gate.Before(f.Secrets)},
 		{&f.ProviderLine, f.Token(f.Provider)},
 	} {
-		line, err := fault.Listen("127.0.0.1:0")
+		line, err := fault.Listen()
 		if err != nil {
 			return err
 		}
@@ -175,7 +175,7 @@ func (f *Fleet) openLines(table http.Handler) error {
 // Listen serves a handler on loopback until the fleet is closed, and returns its
 // URL.
 func (f *Fleet) Listen(h http.Handler) string {
-	on, err := fault.Listen("127.0.0.1:0")
+	on, err := fault.Listen()
 	if err != nil {
 		panic("fleet: no port is free on loopback: " + err.Error())
 	}

@@ -83,10 +83,8 @@ func frozenPastExpiry(ctx context.Context, e *env) error {
 		return err
 	}
 	e.pause(ctx, 2*life)
-	e.TableLine.Reset()
-	if err := e.TableLine.Up(); err != nil {
-		return err
-	}
+	e.TableLine.Cut()
+	e.TableLine.Restore()
 	other := e.ask(ctx, e.vend(1), fleet.TokenOf(crm))
 	e.expectOutcome(other, "200")
 	if err := sleeper.Thaw(); err != nil {

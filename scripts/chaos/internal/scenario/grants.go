@@ -245,14 +245,12 @@ func grantTableDown(ctx context.Context, e *env) error {
 		return err
 	}
 	e.resetCounts()
-	e.TableLine.Reset()
+	e.TableLine.Cut()
 	for _, a := range e.askAll(ctx, e.Vends(4), fleet.TokenOf(user)) {
 		e.expectOutcome(a, "503 store_unavailable")
 	}
 	e.expectCalls(0, 0)
-	if err := e.TableLine.Up(); err != nil {
-		return err
-	}
+	e.TableLine.Restore()
 	e.expectOutcome(e.ask(ctx, e.vend(5), fleet.TokenOf(user)), "200")
 	return nil
 }

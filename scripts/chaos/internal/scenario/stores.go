@@ -53,7 +53,7 @@ func readsFail(ctx context.Context, e *env) error {
 }
 
 func tableDown(ctx context.Context, e *env) error {
-	e.TableLine.Reset()
+	e.TableLine.Cut()
 	processes := e.Vends(4)
 	for range 2 { // the second time from the cache
 		for _, a := range e.askAll(ctx, processes, fleet.TokenOf(crm)) {
@@ -65,9 +65,7 @@ func tableDown(ctx context.Context, e *env) error {
 	a := e.ask(ctx, processes[0], fleet.TokenOf("creative-force-user"))
 	e.expectOutcome(a, "503 store_unavailable", "409 authorization_required")
 	e.expectCalls(0, 0)
-	if err := e.TableLine.Up(); err != nil {
-		return err
-	}
+	e.TableLine.Restore()
 	e.expectOutcome(e.ask(ctx, e.vend(5), fleet.TokenOf(crm)), "200")
 	return nil
 }

@@ -1,11 +1,9 @@
-// Package awsjson speaks the frame of AWS's JSON protocols: one POST per
-// operation, named by the header X-Amz-Target, JSON in and out, errors as an
-// object with a __type.
+// Package awsjson serves AWS's JSON protocols: one POST for each operation, named by
+// the header X-Amz-Target, JSON in and out, errors as an object with a __type.
 //
-// It accepts every signature, but not a request without one: that is a client
-// which would be refused in the cloud. A member that an operation does not
-// declare is refused too, and never ignored, so that a test cannot pass because
-// half of its request was not read.
+// It accepts any signature and refuses a request without one, as AWS does. It also
+// refuses members that an operation does not declare: a test must not pass because a
+// part of its request was ignored.
 package awsjson
 
 import (
@@ -13,49 +11,32 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"maps"
 	"net/http"
-	"strconv"
 	"strings"
-	"sync"
 )
 
-// maxBody is the largest request that DynamoDB takes, in bytes.
+// maxBody is the largest request, in bytes.
 const maxBody = 16 << 20
 
 // Operation answers one request: a value for JSON, or an [*Error].
 type Operation func(body []byte) (any, error)
 
-// Config describes a service. Every field but Checksum is required.
-type Config struct {
-	// Target is what stands before the dot in X-Amz-Target.
+// Service is an http.Handler. Every field but ErrorPrefix is required.
+type Service struct {
+	// Target is the part of X-Amz-Target before the dot.
 	Target string
 	// Version is the protocol's: "1.0" or "1.1".
 	Version string
-	// ErrorPrefix stands before an error's code in __type; it may be empty.
+	// ErrorPrefix precedes an error's code in __type.
 	ErrorPrefix string
-	// MessageName is the member an error's message stands in.
+	// MessageName is the member with an error's message.
 	MessageName string
-	// Checksum adds X-Amz-Crc32 to each answer.
-	Checksum bool
 	// Operations are the operations by name.
 	Operations map[string]Operation
 }
 
-// Service is an http.Handler and safe for concurrent use.
-type Service struct {
-	Config
-	mu       sync.Mutex
-	requests map[string]int
-	answers  int
-}
-
-// New returns a service.
-func New(c Config) *Service { return &Service{Config: c, requests: map[string]int{}} }
-
-// Operate makes an Operation of a function from its request to its answer.
+// Operate returns the Operation of a typed function.
 func Operate[In, Out any](f func(In) (Out, error)) Operation {
 	return func(body []byte) (any, error) {
 		var in In
@@ -71,16 +52,9 @@ func Operate[In, Out any](f func(In) (Out, error)) Operation {
 	}
 }
 
-// Requests tells how often each operation was asked for, refusals included.
-func (s *Service) Requests() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.requests)
-}
-
-// Call carries an operation out without the network: how a test arranges what
-// its subject then finds. in and out are the request and the answer as JSON; a
-// nil out drops the answer. It is not counted among the requests.
+// Call carries an operation out without the network, for tests that arrange or
+// inspect a service's state. in and out are encoded and decoded as JSON; a nil out
+// drops the answer.
 func (s *Service) Call(operation string, in, out any) error {
 	run, known := s.Operations[operation]
 	if !known {
@@ -111,7 +85,7 @@ func OperationOf(r *http.Request) string {
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := s.answer(w, r)
 	if err != nil {
-		s.WriteError(w, refusal(err))
+		s.writeError(w, refusal(err))
 		return
 	}
 	s.write(w, http.StatusOK, answer)
@@ -132,7 +106,7 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 	return operation(body)
 }
 
-// operation finds what is asked for, and counts it.
+// operation finds the operation of a request.
 func (s *Service) operation(r *http.Request) (Operation, error) {
 	target, name, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	operation, known := s.Operations[name]
@@ -144,35 +118,18 @@ func (s *Service) operation(r *http.Request) (Operation, error) {
 	case r.Header.Get("Content-Type") != s.contentType():
 		return nil, &Error{Code: "SerializationException", Message: "the content type is not " + s.contentType()}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.requests[name]++
 	return operation, nil
 }
 
 func (s *Service) contentType() string { return "application/x-amz-json-" + s.Version }
 
-// write sends an answer. Failing to is the client's loss alone.
+// write sends an answer. A client that has gone reads nothing.
 func (s *Service) write(w http.ResponseWriter, status int, answer any) {
 	body, err := json.Marshal(answer)
 	if err != nil {
 		status, body = http.StatusInternalServerError, []byte(`{"__type":"InternalServerError"}`)
 	}
-	header := w.Header()
-	header.Set("Content-Type", s.contentType())
-	header.Set("X-Amzn-RequestId", s.requestID())
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	if s.Checksum {
-		header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
-	}
+	w.Header().Set("Content-Type", s.contentType())
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
-}
-
-// requestID counts, so that runs can be compared.
-func (s *Service) requestID() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answers++
-	return fmt.Sprintf("00000000-0000-4000-8000-%012d", s.answers)
 }

@@ -23,10 +23,10 @@ type target struct {
 func newTarget() *target {
 	s := &target{}
 	run := awsjson.Operate(func(struct{}) (struct{}, error) { s.done.Add(1); return struct{}{}, nil })
-	s.Service = awsjson.New(awsjson.Config{
+	s.Service = &awsjson.Service{
 		Target: "T", Version: "1.0", ErrorPrefix: "p#", MessageName: "message",
 		Operations: map[string]awsjson.Operation{"Get": run, "Put": run},
-	})
+	}
 	return s
 }
 
@@ -175,7 +175,7 @@ func TestShareIsRepeatable(t *testing.T) {
 }
 
 func TestLine(t *testing.T) {
-	line, err := fault.Listen("127.0.0.1:0")
+	line, err := fault.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,43 +187,34 @@ func TestLine(t *testing.T) {
 		do   func()
 		want string
 	}{
-		{"up", func() {}, "ok"},
-		{"FI-27 down", line.Down, "cut"},
-		{"down twice", line.Down, "cut"},
-		{"up again at the same address", func() { up(t, line) }, "ok"},
-		{"FI-27 resetting", line.Reset, "cut"},
-		{"up after that", func() { up(t, line) }, "ok"},
+		{"not cut", func() {}, "ok"},
+		{"FI-27 cut", line.Cut, "cut"},
+		{"cut twice", line.Cut, "cut"},
+		{"restored at the same address", line.Restore, "ok"},
 	} {
 		step.do()
 		if got := outcome(t, line.URL(), "Get"); got != step.want {
 			t.Errorf("%s: %s, want %s", step.name, got, step.want)
 		}
 	}
-	line.Down()
+	line.Cut()
 	if err := server.Close(); err != nil {
-		t.Errorf("Close while down: %v", err)
+		t.Errorf("Close while cut: %v", err)
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		t.Errorf("the server ended with %v", err)
 	}
 }
 
-func up(t *testing.T, line *fault.Line) {
-	t.Helper()
-	if err := line.Up(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestDownCutsRequestsUnderWay(t *testing.T) {
-	line, err := fault.Listen("127.0.0.1:0")
+func TestCutEndsRequestsUnderWay(t *testing.T) {
+	line, err := fault.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // a server notices nothing before
-		line.Down()
+		line.Cut()
 		<-r.Context().Done()
 		close(ended)
 	})}
@@ -233,13 +224,4 @@ func TestDownCutsRequestsUnderWay(t *testing.T) {
 		t.Errorf("FI-27: %s", got)
 	}
 	<-ended
-}
-
-func TestOnlyLoopback(t *testing.T) {
-	for _, address := range []string{"0.0.0.0:0", ":0", "192.0.2.1:0", "localhost:0", "127.0.0.1", ""} {
-		if line, err := fault.Listen(address); err == nil {
-			_ = line.Close()
-			t.Errorf("%q is listened on", address)
-		}
-	}
 }

@@ -105,7 +105,7 @@ func (e *Engine) page(q search) (page []*secret, next string, err error) {
 func (q search) check() error {
 	for _, f := range q.filters {
 		if f.Key != "name" || len(f.Values) == 0 || len(f.Values) > 10 {
-			return awsjson.Invalid("not understood by this engine: a filter that is not on the name, with 1 to 10 values")
+			return awsjson.Invalid("not supported by this fake: a filter that is not on the name, with 1 to 10 values")
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ func New(c Config) *Engine {
 		c.Rand = rand.Reader
 	}
 	e := &Engine{now: c.Now, random: c.Rand, refused: map[string]*awsjson.Error{}}
-	e.Service = awsjson.New(awsjson.Config{
+	e.Service = &awsjson.Service{
 		Target:      "secretsmanager",
 		Version:     "1.1",
 		MessageName: "Message",
@@ -61,7 +61,7 @@ func New(c Config) *Engine {
 			"DeleteSecret":             operation(e, e.deleteSecret),
 			"RestoreSecret":            operation(e, e.restoreSecret),
 		},
-	})
+	}
 	return e
 }
 
