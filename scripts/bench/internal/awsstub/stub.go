@@ -4,13 +4,13 @@
 package awsstub
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/metered"
+	"github.com/tokenvend/tokenvend/scripts/internal/certificate"
 )
 
 // Table is the name of the one table.
@@ -56,11 +57,15 @@ func Start(c Config) (*Stub, error) {
 		}
 		s.items[*attributes["pk"].S+" "+*attributes["sk"].S] = answer
 	}
-	identity, authority, err := makeIdentity(time.Now())
+	authority, err := certificate.NewAuthority()
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	if err := os.WriteFile(s.bundle, authority, 0o600); err != nil {
+	identity, err := authority.Issue(nil)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	if err := authority.Write(s.bundle); err != nil {
 		return nil, fmt.Errorf("write the authority's certificate: %w", err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -69,7 +74,7 @@ func Start(c Config) (*Stub, error) {
 	}
 	s.url = "https://" + listener.Addr().String()
 	s.server = &http.Server{
-		Handler: s, TLSConfig: identity, ReadHeaderTimeout: 10 * time.Second,
+		Handler: s, TLSConfig: &tls.Config{Certificates: []tls.Certificate{identity}}, ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: log.New(io.Discard, "", 0), // a client that is killed resets its connection
 	}
 	go func() { _ = s.server.ServeTLS(listener, "", "") }()
