@@ -1,13 +1,14 @@
 package docker
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -43,7 +44,14 @@ func (e *Engine) Prepare(ctx context.Context, architecture string) (string, erro
 	if err != nil {
 		return "", errors.Join(unreachable, err)
 	}
-	_, err = e.Docker(ctx, tree, "import", "--platform", "linux/"+strings.Replace(architecture, "x86_64", "amd64", 1),
+	defer os.RemoveAll(tree)
+	archive := exec.CommandContext(ctx, "tar", "-C", tree, "-c", ".")
+	archive.Stderr = os.Stderr
+	content, err := archive.Output()
+	if err != nil {
+		return "", fmt.Errorf("pack the image's files: %w", err)
+	}
+	_, err = e.Docker(ctx, bytes.NewReader(content), "import", "--platform", "linux/"+strings.Replace(architecture, "x86_64", "amd64", 1),
 		"--change", "ENV PATH=/usr/local/bin:/usr/bin:/bin:/opt/bin LAMBDA_TASK_ROOT=/var/task LAMBDA_RUNTIME_DIR=/var/runtime",
 		"--change", "WORKDIR /var/task", "-", tag)
 	return tag + ", a substitute made of busybox: the image registry is out of reach", err
@@ -55,17 +63,20 @@ const (
 	certificates = "/etc/ssl/certs/ca-certificates.crt"
 )
 
-// substitute is the image's file tree as a tar archive.
-func substitute() (*bytes.Buffer, error) {
+// substitute writes the image's files into a folder.
+func substitute() (folder string, err error) {
 	program, err := os.ReadFile(busybox)
 	if err != nil || !isStatic(program) {
-		return nil, missing("a static busybox", "apt-get install busybox-static")
+		return "", missing("a static busybox", "apt-get install busybox-static")
 	}
 	roots, err := os.ReadFile(certificates)
 	if err != nil {
-		return nil, missing(certificates, "apt-get install ca-certificates")
+		return "", missing(certificates, "apt-get install ca-certificates")
 	}
-	return Tree(program, roots)
+	if folder, err = os.MkdirTemp("", "image-"); err != nil {
+		return "", fmt.Errorf("folder of the image: %w", err)
+	}
+	return folder, Fill(folder, program, roots)
 }
 
 func isStatic(program []byte) bool {
@@ -81,41 +92,27 @@ func isStatic(program []byte) bool {
 	return true
 }
 
-// applets are the programs that SAM runs when it adds its emulator, and a few
-// for looking into a container.
+// applets are the programs that SAM runs when it adds its emulator, and a few for
+// looking into a container.
 var applets = []string{"sh", "mv", "chmod", "cp", "rm", "mkdir", "cat", "ls", "env"}
 
-// Tree is an archive of a minimal root file system: busybox, and certificates
+// Fill writes a minimal root file system into a folder: busybox, and certificates
 // where Go and Amazon Linux look for them.
-func Tree(program, roots []byte) (*bytes.Buffer, error) {
-	var out bytes.Buffer
-	t := tar.NewWriter(&out)
-	add := func(h tar.Header, content []byte) error {
-		h.Size = int64(len(content))
-		err := t.WriteHeader(&h)
-		if err == nil {
-			_, err = t.Write(content)
-		}
-		return err
+func Fill(folder string, program, roots []byte) error {
+	var errs []error
+	for _, name := range []string{"bin", "etc/ssl/certs", "etc/pki/tls/certs", "opt", "tmp", "var/task", "var/runtime", "var/rapid"} {
+		errs = append(errs, os.MkdirAll(filepath.Join(folder, name), 0o755))
 	}
-	var err error
-	for _, folder := range []string{"bin", "etc", "etc/ssl", "etc/ssl/certs", "etc/pki", "etc/pki/tls", "etc/pki/tls/certs",
-		"opt", "var", "var/task", "var/runtime", "var/rapid"} {
-		err = errors.Join(err, add(tar.Header{Typeflag: tar.TypeDir, Name: folder + "/", Mode: 0o755}, nil))
-	}
-	err = errors.Join(err, add(tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}, nil))
-	err = errors.Join(err, add(tar.Header{Name: "bin/busybox", Mode: 0o755}, program))
+	errs = append(errs, os.Chmod(folder, 0o755), os.Chmod(filepath.Join(folder, "tmp"), 0o777|os.ModeSticky),
+		os.WriteFile(filepath.Join(folder, "bin/busybox"), program, 0o755))
 	for _, applet := range applets {
-		err = errors.Join(err, add(tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + applet, Linkname: "busybox", Mode: 0o777}, nil))
+		errs = append(errs, os.Symlink("busybox", filepath.Join(folder, "bin", applet)))
 	}
 	for name, content := range map[string]string{
 		"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n", "etc/nsswitch.conf": "hosts: files dns\n",
 		"etc/ssl/certs/ca-certificates.crt": string(roots), "etc/pki/tls/certs/ca-bundle.crt": string(roots),
 	} {
-		err = errors.Join(err, add(tar.Header{Name: name, Mode: 0o644}, []byte(content)))
+		errs = append(errs, os.WriteFile(filepath.Join(folder, name), []byte(content), 0o644))
 	}
-	if err = errors.Join(err, t.Close()); err != nil {
-		return nil, fmt.Errorf("pack the image's files: %w", err)
-	}
-	return &out, nil
+	return errors.Join(errs...)
 }
