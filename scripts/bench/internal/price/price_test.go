@@ -4,9 +4,7 @@ package price_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -22,25 +20,26 @@ import (
 // root is the folder of the tree.
 const root = "../../../.."
 
-// heading is where the table is shown, in one of documents.
-const heading = "What it costs"
-
-var documents = []string{"README.md", "functions/README.md"}
-
-func TestDocumentsHaveTheTable(t *testing.T) {
-	section := ""
-	for _, name := range documents {
-		text, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
-		}
-		if _, after, found := strings.Cut(string(text), "# "+heading+"\n"); found {
-			section, _, _ = strings.Cut(after, "\n#")
-		}
+// TestDocuments compares the table in the operator's documentation, and the figures
+// in the README, with the bill.
+func TestDocuments(t *testing.T) {
+	if want := "\n" + table() + "\n"; !strings.Contains(read(t, "functions/README.md"), want) {
+		t.Errorf("functions/README.md does not have this table:\n%s", want)
 	}
-	if want := table(); !strings.Contains(section, want) {
-		t.Errorf("%v: the table under %q is not this one:\n%s", documents, heading, want)
+	figures := fmt.Sprintf("about $%s a month for 10 connections, $%s for 1,000",
+		dollars(month(10, bundleMembers).together()), dollars(month(1000, bundleMembers).together()))
+	if !strings.Contains(read(t, "README.md"), figures) {
+		t.Errorf("README.md does not say %q", figures)
 	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // table is the Markdown table for three sizes of deployment.
