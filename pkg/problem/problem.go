@@ -13,24 +13,38 @@ import (
 // Code is an error code of the API: one of RFC 6749 where one fits.
 type Code string
 
-// The codes.
+// The codes. Package gateway gives each its HTTP status.
 const (
-	InvalidRequest          Code = "invalid_request"
-	InvalidScope            Code = "invalid_scope"
-	AccessDenied            Code = "access_denied"
-	ConnectionNotFound      Code = "connection_not_found"
-	MethodNotAllowed        Code = "method_not_allowed"
-	AuthorizationRequired   Code = "authorization_required"
-	SessionExpired          Code = "session_expired"
-	RateLimited             Code = "rate_limited"
+	InvalidRequest Code = "invalid_request"
+	// InvalidScope: the connection does not allow the scope.
+	InvalidScope Code = "invalid_scope"
+	// AccessDenied: the request has no identity, the connection does not admit the
+	// caller, or a consent belongs to another principal or got a wrong code.
+	AccessDenied Code = "access_denied"
+	// ConnectionNotFound: there is no such connection, or no such path.
+	ConnectionNotFound Code = "connection_not_found"
+	MethodNotAllowed   Code = "method_not_allowed"
+	// AuthorizationRequired: a user must consent. There is no grant, the provider has
+	// ended it, the declaration has changed since, or a consent is not finished.
+	AuthorizationRequired Code = "authorization_required"
+	// SessionExpired: the consent session is over.
+	SessionExpired Code = "session_expired"
+	// RateLimited: this service limits a forced refresh, a retry after a failure, or
+	// the number of pending consents.
+	RateLimited Code = "rate_limited"
+	// ConnectionMisconfigured: the declaration is invalid.
 	ConnectionMisconfigured Code = "connection_misconfigured"
 	InternalError           Code = "internal_error"
-	ProviderRejected        Code = "provider_rejected"
-	ProviderMalformed       Code = "provider_malformed"
-	ProviderUnavailable     Code = "provider_unavailable"
-	ProviderTimeout         Code = "provider_timeout"
-	StoreUnavailable        Code = "store_unavailable"
-	RefreshInProgress       Code = "refresh_in_progress"
+	// ProviderRejected: the provider returned an OAuth error.
+	ProviderRejected Code = "provider_rejected"
+	// ProviderMalformed: the provider's response is not a token response.
+	ProviderMalformed   Code = "provider_malformed"
+	ProviderUnavailable Code = "provider_unavailable"
+	ProviderTimeout     Code = "provider_timeout"
+	// StoreUnavailable: the table, a connection's secret or the keyset.
+	StoreUnavailable Code = "store_unavailable"
+	// RefreshInProgress: another instance is refreshing the token.
+	RefreshInProgress Code = "refresh_in_progress"
 )
 
 // Retryable reports whether the same request may succeed later without any change
