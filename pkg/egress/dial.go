@@ -15,17 +15,24 @@ import (
 // Test with errors.Is.
 var ErrRefused = errors.New("destination refused")
 
-// denied are the networks without public servers: private, loopback (the Lambda
-// runtime API), link-local (credentials and metadata), shared, reserved,
-// documentation, multicast, and IPv6 networks that embed IPv4 addresses, which
-// would bypass a check of IPv4 only.
-var denied = prefixes(
+// denied4 are the IPv4 networks without public servers: private, loopback (the
+// Lambda runtime API), link-local (credentials and metadata), shared, reserved,
+// documentation and multicast.
+var denied4 = prefixes(
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
 	"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
 	"198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
-	"::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:db8::/32",
-	"2002::/16", "3fff::/20", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
 )
+
+// global6 is the only IPv6 network from which public addresses are assigned. A
+// list of allowed space, unlike one of denied space, is right about ranges that
+// are registered later. Outside it are all forms that embed an IPv4 address
+// (mapped, translated, NAT64), unique local and link-local addresses.
+var global6 = netip.MustParsePrefix("2000::/3")
+
+// denied6 are the networks inside global6 without public servers: protocol
+// assignments (Teredo, ORCHID, benchmarks), documentation and 6to4.
+var denied6 = prefixes("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 
 var loopbacks = prefixes("127.0.0.0/8", "::1/128")
 
@@ -58,10 +65,19 @@ func (p Policy) checkAddr(addr netip.Addr, private bool) error {
 		return nil
 	case private:
 		return fmt.Errorf("%w: %s is outside PROVIDER_ALLOW_CIDRS", ErrRefused, addr)
-	case contains(denied, addr):
+	case !isPublic(addr):
 		return fmt.Errorf("%w: %s is not a public address; add its network to PROVIDER_ALLOW_CIDRS if it is intended", ErrRefused, addr)
 	}
 	return nil
+}
+
+// isPublic judges a mapped address as IPv6: no public server is dialled by that
+// form, so ::ffff:8.8.8.8 is refused like ::ffff:10.0.0.5.
+func isPublic(addr netip.Addr) bool {
+	if addr.Is4() {
+		return !contains(denied4, addr)
+	}
+	return global6.Contains(addr) && !contains(denied6, addr)
 }
 
 // allows reports whether Allow contains the address. An IPv4-mapped IPv6 address
