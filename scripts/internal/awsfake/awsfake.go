@@ -10,6 +10,8 @@ package awsfake
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -27,6 +29,8 @@ const headerTimeout = 10 * time.Second
 type Config struct {
 	// DynamoDB is the endpoint of an engine; empty serves a Table instead.
 	DynamoDB string
+	// Gate configures the gate. The zero value takes operations as steps.
+	Gate fault.Config
 }
 
 // Services are the running services. Close ends them.
@@ -34,7 +38,7 @@ type Services struct {
 	SecretsManager *secrets.Engine
 	// DynamoDB is nil in front of an engine.
 	DynamoDB *Table
-	// Gate stands before both. A step is the name of an operation.
+	// Gate stands before both.
 	Gate *fault.Gate
 	// The lines take a service away.
 	DynamoDBLine, SecretsManagerLine *fault.Line
@@ -44,7 +48,7 @@ type Services struct {
 
 // Start starts both services.
 func Start(c Config) (*Services, error) {
-	s := &Services{SecretsManager: secrets.New(secrets.Config{}), Gate: fault.NewGate(fault.Config{})}
+	s := &Services{SecretsManager: secrets.New(secrets.Config{}), Gate: fault.NewGate(c.Gate)}
 	dynamoDB, err := s.dynamoDB(c.DynamoDB)
 	if err != nil {
 		return nil, err
@@ -71,7 +75,8 @@ func (s *Services) serve(service http.Handler) (*fault.Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{Handler: s.Gate.Before(service), ReadHeaderTimeout: headerTimeout}
+	server := &http.Server{Handler: s.Gate.Before(service), ReadHeaderTimeout: headerTimeout,
+		ErrorLog: log.New(io.Discard, "", 0)} // a client that is killed resets its connection
 	s.servers = append(s.servers, server)
 	go func() { _ = server.Serve(line) }()
 	return line, nil

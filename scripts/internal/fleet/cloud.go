@@ -2,10 +2,8 @@ package fleet
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -13,10 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-
-	"github.com/tokenvend/tokenvend/scripts/internal/awsfake"
-	"github.com/tokenvend/tokenvend/scripts/internal/engine"
 )
 
 // The names in the functions' environment.
@@ -32,15 +26,6 @@ const secretKey = "test"
 var credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: "fleet", SecretAccessKey: secretKey}, nil
 })
-
-// openTable makes the table in the engine, and returns the engine.
-func (f *Fleet) openTable(ctx context.Context, endpoint string) (http.Handler, error) {
-	f.table, f.dynamo = "fleet-"+rand.Text(), engine.Client(endpoint)
-	if err := engine.CreateTable(ctx, f.dynamo, f.table); err != nil {
-		return nil, err
-	}
-	return awsfake.Proxy(endpoint)
-}
 
 // Item is a connection's own item as it is stored; nil when there is none. The
 // request does not pass the gate.
@@ -135,9 +120,9 @@ func raw(value types.AttributeValue) []byte {
 
 // PutSecret creates a connection's secret, or gives it a new version, which
 // becomes AWSCURRENT. Its secret members become canaries.
-func (f *Fleet) PutSecret(ctx context.Context, connection string, text []byte) error {
+func (f *Fleet) PutSecret(connection string, text []byte) error {
 	f.watchSecrets(text)
-	return f.putSecret(ctx, SecretPrefix+connection, string(text))
+	return f.aws.PutSecret(SecretPrefix+connection, string(text))
 }
 
 func (f *Fleet) watchSecrets(text []byte) {
@@ -152,26 +137,7 @@ func (f *Fleet) watchSecrets(text []byte) {
 	}
 }
 
-func (f *Fleet) putSecret(ctx context.Context, name, text string) error {
-	token := rand.Text() + rand.Text()
-	_, err := f.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: &text, ClientRequestToken: &token})
-	if err == nil {
-		return nil
-	}
-	_, err = f.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: &text, ClientRequestToken: &token})
-	if err != nil {
-		return fmt.Errorf("put secret %s: %w", name, err)
-	}
-	return nil
-}
-
 // DeleteSecret deletes a connection's secret at once.
-func (f *Fleet) DeleteSecret(ctx context.Context, connection string) error {
-	_, err := f.secrets.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{
-		SecretId: aws.String(SecretPrefix + connection), ForceDeleteWithoutRecovery: aws.Bool(true),
-	})
-	if err != nil {
-		return fmt.Errorf("delete secret %s: %w", connection, err)
-	}
-	return nil
+func (f *Fleet) DeleteSecret(connection string) error {
+	return f.Secrets.Call("DeleteSecret", map[string]any{"SecretId": SecretPrefix + connection, "ForceDeleteWithoutRecovery": true}, nil)
 }

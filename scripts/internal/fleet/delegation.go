@@ -28,7 +28,7 @@ func (f *Fleet) Delegate(ctx context.Context, name string, policy sandbox.Refres
 	if err := f.Provider.Register(client); err != nil {
 		return fmt.Errorf("register %s: %w", name, err)
 	}
-	if err := f.PutSecret(ctx, name, f.Provider.Connections()[name]); err != nil {
+	if err := f.PutSecret(name, f.Provider.Connections()[name]); err != nil {
 		return err
 	}
 	return f.Consent(ctx, name, ago)

@@ -19,16 +19,18 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
+	"github.com/tokenvend/tokenvend/scripts/internal/awsfake"
 	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/fault"
 	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/secrets"
+	"github.com/tokenvend/tokenvend/scripts/internal/engine"
 )
 
 // Config is what a Fleet is made of.
@@ -51,12 +53,12 @@ type Fleet struct {
 	Provider *sandbox.Sandbox
 	// Gate stands before the engines and the provider.
 	Gate *fault.Gate
-	// The lines lead to the table, to Secrets Manager and to the provider. A cut
-	// line makes its service unreachable.
-	TableLine, SecretsLine, ProviderLine *fault.Line
+	// TableLine leads to the table. A cut makes it unreachable.
+	TableLine *fault.Line
 	// Secrets is the Secrets Manager.
 	Secrets *secrets.Engine
 
+	aws     *awsfake.Services
 	config  Config
 	table   string
 	dynamo  *dynamodb.Client
@@ -80,30 +82,20 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 		c.Output = io.Discard
 	}
 	f := &Fleet{config: c, leaks: newLeaks(), processes: map[string]*Process{}, issued: issued{tokens: map[string]issue{}}}
-	f.Gate = fault.NewGate(fault.Config{Classify: classify, Observe: f.observe})
 	var err error
 	if f.guard, err = startGuard(); err != nil {
 		return f, err
 	}
-	table, err := f.openTable(ctx, c.DynamoDB)
-	if err != nil {
+	if err := f.openServices(ctx); err != nil {
 		return f, err
 	}
-	f.Secrets = secrets.New(secrets.Config{})
-	direct := f.Listen(f.Secrets)
-	f.secrets = secretsmanager.New(secretsmanager.Options{BaseEndpoint: &direct, Region: "us-east-1", Credentials: credentials})
-	f.Provider = sandbox.New(sandbox.Config{})
-	if err := f.openLines(table); err != nil {
-		return f, err
-	}
-	f.Provider.SetBaseURL(f.ProviderLine.URL())
 	f.env = append([]string{
-		"AWS_ENDPOINT_URL_DYNAMODB=" + f.TableLine.URL(), "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + f.SecretsLine.URL(),
+		"AWS_ENDPOINT_URL_DYNAMODB=" + f.TableLine.URL(), "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + f.aws.SecretsManagerLine.URL(),
 		"AWS_SECRET_ACCESS_KEY=" + secretKey, "TOKEN_TABLE=" + f.table,
 		"SEALING_SECRET_ID=" + SealingSecret, "LOG_LEVEL=debug", "PROVIDER_ALLOW_CIDRS=127.0.0.0/8",
 		"PUBLIC_BASE_URL=" + PublicBaseURL,
 	}, c.Environment...)
-	return f, f.fill(ctx)
+	return f, f.fill()
 }
 
 // observe sees every request to the table, to Secrets Manager and to the
@@ -125,12 +117,12 @@ func (f *Fleet) Holder() string {
 }
 
 // fill makes the keyset and the sandbox's connections.
-func (f *Fleet) fill(ctx context.Context) error {
-	if err := f.AddKey(ctx, "k1"); err != nil {
+func (f *Fleet) fill() error {
+	if err := f.AddKey("k1"); err != nil {
 		return err
 	}
 	for name, text := range f.Provider.Connections() {
-		if err := f.PutSecret(ctx, name, text); err != nil {
+		if err := f.PutSecret(name, text); err != nil {
 			return err
 		}
 	}
@@ -138,55 +130,47 @@ func (f *Fleet) fill(ctx context.Context) error {
 }
 
 // AddKey replaces the keyset by one with a single key of that name.
-func (f *Fleet) AddKey(ctx context.Context, id string) error {
+func (f *Fleet) AddKey(id string) error {
 	key := rand.Text() + rand.Text()
 	f.leaks.watch(key)
-	return f.putSecret(ctx, SealingSecret, fmt.Sprintf(`{"primary":%q,%q:%q}`, id, id, key))
+	return f.aws.PutSecret(SealingSecret, fmt.Sprintf(`{"primary":%q,%q:%q}`, id, id, key))
 }
 
 // Register adds a client to the sandbox's plain server, and its secret.
-func (f *Fleet) Register(ctx context.Context, connection string) error {
+func (f *Fleet) Register(connection string) error {
 	if err := f.Provider.Register(sandbox.Client{Connection: connection}); err != nil {
 		return err
 	}
-	return f.PutSecret(ctx, connection, f.Provider.Connections()[connection])
+	return f.PutSecret(connection, f.Provider.Connections()[connection])
 }
 
-// openLines lets the processes reach table, Secrets Manager and provider.
-func (f *Fleet) openLines(table http.Handler) error {
-	for _, end := range []struct {
-		line  **fault.Line
-		serve http.Handler
-	}{
-		{&f.TableLine, f.Gate.Before(table)},
-		{&f.SecretsLine, f.Gate.Before(f.Secrets)},
-		{&f.ProviderLine, f.Token(f.Provider)},
-	} {
-		line, err := fault.Listen()
-		if err != nil {
-			return err
-		}
-		*end.line = line
-		f.serve(line, end.serve)
+// openServices makes the table, and opens Secrets Manager and the provider.
+func (f *Fleet) openServices(ctx context.Context) (err error) {
+	f.table, f.dynamo = "fleet-"+rand.Text(), engine.Client(f.config.DynamoDB)
+	if err := engine.CreateTable(ctx, f.dynamo, f.table); err != nil {
+		return err
 	}
+	f.aws, err = awsfake.Start(awsfake.Config{DynamoDB: f.config.DynamoDB, Gate: fault.Config{Classify: classify, Observe: f.observe}})
+	if err != nil {
+		return err
+	}
+	f.closers = append(f.closers, func() { _ = f.aws.Close() })
+	f.Gate, f.TableLine, f.Secrets = f.aws.Gate, f.aws.DynamoDBLine, f.aws.SecretsManager
+	direct := f.Listen(f.Secrets)
+	f.secrets = secretsmanager.New(secretsmanager.Options{BaseEndpoint: &direct, Region: "us-east-1", Credentials: credentials})
+	f.Provider = sandbox.New(sandbox.Config{})
+	f.Provider.SetBaseURL(f.Listen(f.Token(f.Provider)))
 	return nil
 }
 
 // Listen serves a handler on loopback until the fleet is closed, and returns its
 // URL.
 func (f *Fleet) Listen(h http.Handler) string {
-	on, err := fault.Listen()
-	if err != nil {
-		panic("fleet: no port is free on loopback: " + err.Error())
-	}
-	f.serve(on, h)
-	return on.URL()
-}
-
-func (f *Fleet) serve(on net.Listener, h http.Handler) {
-	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(on) }() // it ends when the fleet closes
-	f.closers = append(f.closers, func() { _ = server.Close() })
+	server := httptest.NewUnstartedServer(h)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Start()
+	f.closers = append(f.closers, func() { _ = server.Config.Close() })
+	return server.URL
 }
 
 // Unserved is an address that refuses connections.

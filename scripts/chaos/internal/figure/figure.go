@@ -89,7 +89,7 @@ func (c Config) measure(ctx context.Context, what string, work func(context.Cont
 
 // register adds a cold connection whose provider misbehaves as the fault says.
 func (e env) register(ctx context.Context, name string, fault sandbox.Fault) error {
-	if err := e.Register(ctx, name); err != nil {
+	if err := e.Register(name); err != nil {
 		return err
 	}
 	return e.Provider.Fault(name, fault)

@@ -82,7 +82,7 @@ func listsStates(ctx context.Context, e *env) error {
 	}
 	e.ask(ctx, e.vend(0), fleet.TokenOf(crm))
 	e.ask(ctx, e.vend(0), fleet.TokenOf("agile-now"))
-	if err := e.PutSecret(ctx, "misspelt", []byte(`{"provider":"oauth2","client_idd":"x"}`)); err != nil {
+	if err := e.PutSecret("misspelt", []byte(`{"provider":"oauth2","client_idd":"x"}`)); err != nil {
 		return err
 	}
 	p := e.Process(fleet.Connections, 0)

@@ -21,7 +21,7 @@ func (e *env) declare(ctx context.Context, connection string, endpoint http.Hand
 
 // declareAt makes a connection to a token endpoint at an address.
 func (e *env) declareAt(ctx context.Context, connection, address string) error {
-	return e.PutSecret(ctx, connection, declaration(connection, address))
+	return e.PutSecret(connection, declaration(connection, address))
 }
 
 func declaration(connection, address string) []byte {

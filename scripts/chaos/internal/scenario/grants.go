@@ -283,7 +283,7 @@ func grantKeyMissing(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := e.AddKey(ctx, "k2"); err != nil {
+	if err := e.AddKey("k2"); err != nil {
 		return err
 	}
 	e.resetCounts()

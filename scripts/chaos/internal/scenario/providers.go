@@ -61,7 +61,7 @@ func failingServed(ctx context.Context, e *env) error {
 		{86 * time.Second, "200 stale"}, {93 * time.Second, "200 stale"}, {101 * time.Second, "503 provider_unavailable"},
 	} {
 		name := fmt.Sprintf("aged-%d", age.ago/time.Second)
-		if err := e.Register(ctx, name); err != nil {
+		if err := e.Register(name); err != nil {
 			return err
 		}
 		if err := e.Provider.SetLifetime(name, 100*time.Second); err != nil {
@@ -108,7 +108,7 @@ func (e *env) expectRecovery(ctx context.Context, connection string) error {
 	if e.config.Full {
 		e.served(ctx, e.vend(0), connection, 2*leaseTTL)
 	} else {
-		if err := e.PutSecret(ctx, connection, e.Provider.Connections()[connection]); err != nil {
+		if err := e.PutSecret(connection, e.Provider.Connections()[connection]); err != nil {
 			return err
 		}
 		e.expectOutcome(e.ask(ctx, e.vend(31), fleet.TokenOf(connection)), "200")

@@ -26,7 +26,7 @@ func number(n string) types.AttributeValue { return &types.AttributeValueMemberN
 // due registers connections whose tokens are in use and due.
 func (e *env) due(ctx context.Context, connections ...string) error {
 	for _, c := range connections {
-		if err := e.Register(ctx, c); err != nil {
+		if err := e.Register(c); err != nil {
 			return err
 		}
 	}

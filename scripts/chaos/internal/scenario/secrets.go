@@ -28,7 +28,7 @@ func secrets() []Scenario {
 }
 
 func rotatedAhead(ctx context.Context, e *env) error {
-	if err := e.Register(ctx, "rotated"); err != nil {
+	if err := e.Register("rotated"); err != nil {
 		return err
 	}
 	if err := e.Provider.Rotate("rotated", sandbox.Rotation{}); err != nil {
@@ -39,7 +39,7 @@ func rotatedAhead(ctx context.Context, e *env) error {
 	}
 	e.expectCalls(1, 2)
 	e.resetCounts()
-	if err := e.PutSecret(ctx, "rotated", e.Provider.Connections()["rotated"]); err != nil {
+	if err := e.PutSecret("rotated", e.Provider.Connections()["rotated"]); err != nil {
 		return err
 	}
 	e.expectOutcome(e.ask(ctx, e.vend(5), fleet.TokenOf("rotated")), "200") // cold: its cache is empty
@@ -48,7 +48,7 @@ func rotatedAhead(ctx context.Context, e *env) error {
 }
 
 func rotatedBehind(ctx context.Context, e *env) error {
-	if err := e.Register(ctx, "rotated"); err != nil {
+	if err := e.Register("rotated"); err != nil {
 		return err
 	}
 	var declared map[string]any
@@ -60,7 +60,7 @@ func rotatedBehind(ctx context.Context, e *env) error {
 	if err != nil {
 		return fmt.Errorf("write a declaration: %w", err)
 	}
-	if err := e.PutSecret(ctx, "rotated", next); err != nil {
+	if err := e.PutSecret("rotated", next); err != nil {
 		return err
 	}
 	for _, a := range e.askAll(ctx, e.Vends(4), fleet.TokenOf("rotated")) {
@@ -77,7 +77,7 @@ func rotatedHard(ctx context.Context, e *env) error {
 	if err := e.Provider.Rotate(crm, sandbox.Rotation{}); err != nil {
 		return err
 	}
-	if err := e.PutSecret(ctx, crm, e.Provider.Connections()[crm]); err != nil {
+	if err := e.PutSecret(crm, e.Provider.Connections()[crm]); err != nil {
 		return err
 	}
 	done, err := e.Process(fleet.Renew, 0).Send(ctx, fleet.SecretChanged(crm))
@@ -126,7 +126,7 @@ func keysetDenied(ctx context.Context, e *env) error {
 }
 
 func keyMissing(ctx context.Context, e *env) error {
-	return e.withoutKeyset(ctx, func() error { return e.AddKey(ctx, "k2") })
+	return e.withoutKeyset(ctx, func() error { return e.AddKey("k2") })
 }
 
 // withoutKeyset expects a process with a cached token to serve it, a cold one to
@@ -189,7 +189,7 @@ func deletedRemembered(ctx context.Context, e *env) error {
 }
 
 func (e *env) delete(ctx context.Context, connection string) error {
-	if err := e.DeleteSecret(ctx, connection); err != nil {
+	if err := e.DeleteSecret(connection); err != nil {
 		return err
 	}
 	_, err := e.Process(fleet.Renew, 0).Send(ctx, fleet.SecretChanged(connection))
