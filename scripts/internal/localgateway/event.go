@@ -62,8 +62,9 @@ const apiAccount = "000000000000"
 const eventSize = 2 << 10
 
 // event returns the input of a Lambda function for proxy integration, payload format
-// 1.0. Absent maps and bodies are null, as from API Gateway. It is encoded by hand,
-// because encoding/json took as long as the function itself.
+// 1.0. Absent maps and bodies are null, as from API Gateway. It is encoded by hand:
+// with encoding/json, as in package restevent, the local server answers a quarter
+// fewer requests per second, and misses its aim.
 func (a *API) event(x exchange) []byte {
 	headers := x.headers()
 	e := make(object, 0, eventSize+len(x.body)+2*len(x.r.URL.RawQuery))
