@@ -26,7 +26,7 @@ func TestConsent(t *testing.T) {
 			e.expectCompletion(t, s, e.open(t, looks.name, looks.Looks).allow(s))
 		})
 	}
-	for name, story := range map[string]func(*testing.T, *env){
+	for name, run := range map[string]func(*testing.T, *env){
 		"AZ-25 consent by keyboard alone":         byKeyboard,
 		"AZ-23 another principal cannot complete": byAnotherPrincipal,
 		"AZ-28 denial": denial,
@@ -39,7 +39,7 @@ func TestConsent(t *testing.T) {
 		"OC-09 consent that ends at another host":                            otherHost,
 		"AZ-25 a user without permission, who logs out":                      withoutPermission,
 	} {
-		t.Run(name, func(t *testing.T) { story(t, e) })
+		t.Run(name, func(t *testing.T) { run(t, e) })
 	}
 }
 

@@ -124,7 +124,7 @@ func (e *env) start(t *testing.T, connection string) localproc.Answer {
 // consent runs a consent from its start to the grant.
 func (e *env) consent(t *testing.T, connection string) {
 	t.Helper()
-	s, v := e.start(t, connection), newVisitor(t, "")
+	s, v := e.start(t, connection), newBrowserClient(t, "")
 	v.open(s.Text("consent_url"))
 	v.press(url.Values{})
 	v.decides("allow")
@@ -217,7 +217,7 @@ func (e *env) grantElsewhere(t *testing.T, connection string) string {
 	t.Helper()
 	callback, verifier := e.run.URL+"/callback/"+connection, strings.Repeat(rand.Text(), 2)
 	challenge := sha256.Sum256([]byte(verifier))
-	v := newVisitor(t, callback)
+	v := newBrowserClient(t, callback)
 	v.open(e.url + "/auth?" + url.Values{"response_type": {"code"}, "client_id": {connection}, "redirect_uri": {callback},
 		"scope": {"openid offline_access orders"}, "prompt": {"consent"}, "code_challenge_method": {"S256"},
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}}.Encode())
@@ -234,7 +234,7 @@ func (e *env) grantElsewhere(t *testing.T, connection string) string {
 
 func manual(t *testing.T, e *env) {
 	const connection = "user-post"
-	s, v := e.start(t, connection), newVisitor(t, e.run.URL+"/callback/")
+	s, v := e.start(t, connection), newBrowserClient(t, e.run.URL+"/callback/")
 	v.open(s.Text("authorization_url"))
 	v.decides("allow")
 	if v.at.Query().Get("iss") != e.url {
@@ -250,7 +250,7 @@ func manual(t *testing.T, e *env) {
 
 func denial(t *testing.T, e *env) {
 	const connection = "user-jwt"
-	s, v := e.start(t, connection), newVisitor(t, "")
+	s, v := e.start(t, connection), newBrowserClient(t, "")
 	v.open(s.Text("consent_url"))
 	v.press(url.Values{})
 	v.decides("deny")
@@ -270,7 +270,7 @@ func mixUp(t *testing.T, e *env) {
 	declared := e.clients[connection].connection(t, e.server)
 	declared["issuer"] = e.url + "/"
 	e.declare(t, connection, declared)
-	s, v := e.start(t, connection), newVisitor(t, "")
+	s, v := e.start(t, connection), newBrowserClient(t, "")
 	v.open(s.Text("consent_url"))
 	v.press(url.Values{})
 	v.decides("allow")

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// visitor is a user with a browser that runs no scripts.
-type visitor struct {
+// browserClient is a user with a browser that runs no scripts.
+type browserClient struct {
 	*testing.T
 	client *http.Client
 	// stop is the prefix of an address that is not opened.
@@ -22,13 +22,13 @@ type visitor struct {
 	page string
 }
 
-func newVisitor(t *testing.T, stop string) *visitor {
+func newBrowserClient(t *testing.T, stop string) *browserClient {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &visitor{T: t, stop: stop}
+	v := &browserClient{T: t, stop: stop}
 	v.client = &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if v.stop != "" && strings.HasPrefix(r.URL.String(), v.stop) {
 			v.at = r.URL
@@ -45,10 +45,10 @@ var (
 	codeElement = regexp.MustCompile(`id="confirmation-code">([^<]*)<`)
 )
 
-func (v *visitor) open(address string) { v.send(http.MethodGet, address, nil) }
+func (v *browserClient) open(address string) { v.send(http.MethodGet, address, nil) }
 
 // press sends the page's form, with the filled and the hidden fields.
-func (v *visitor) press(filled url.Values) {
+func (v *browserClient) press(filled url.Values) {
 	v.Helper()
 	form := formTag.FindString(v.page)
 	if form == "" {
@@ -60,7 +60,7 @@ func (v *visitor) press(filled url.Values) {
 	v.send(http.MethodPost, v.at.String(), filled)
 }
 
-func (v *visitor) send(method, address string, form url.Values) {
+func (v *browserClient) send(method, address string, form url.Values) {
 	v.Helper()
 	request, err := http.NewRequestWithContext(v.Context(), method, address, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -85,14 +85,14 @@ func (v *visitor) send(method, address string, form url.Values) {
 }
 
 // decides signs in at the foreign server and presses a button.
-func (v *visitor) decides(button string) {
+func (v *browserClient) decides(button string) {
 	v.Helper()
 	v.press(url.Values{"login": {"ada@studio.example"}})
 	v.press(url.Values{"press": {button}})
 }
 
 // code returns the confirmation code that the page shows.
-func (v *visitor) code() string {
+func (v *browserClient) code() string {
 	v.Helper()
 	found := codeElement.FindStringSubmatch(v.page)
 	if found == nil {
