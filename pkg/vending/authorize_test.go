@@ -32,7 +32,7 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
-func TestDisconnectWhileTheProviderIsAway(t *testing.T) {
+func TestDisconnectWhileTheProviderIsUnavailable(t *testing.T) {
 	d, core := consented(t, rotates)
 	d.idp.refuseRevocation = unavailable
 	if err := core.Disconnect(t.Context(), user()); !problem.Is(err, problem.ProviderUnavailable) {
@@ -83,7 +83,7 @@ func TestConsentAgain(t *testing.T) {
 	}
 }
 
-func TestConsentWithADeadCode(t *testing.T) {
+func TestConsentWithAnExpiredCode(t *testing.T) {
 	d, core := consented(t, rotates)
 	d.idp.after = func(oauth.Request) *oauth.Error { return invalidGrant() }
 	if err := d.tryConsent(core, user(), nil); !problem.Is(err, problem.AuthorizationRequired) {
@@ -92,7 +92,7 @@ func TestConsentWithADeadCode(t *testing.T) {
 	d.vend(core, user())
 }
 
-func TestConsentIsNotSpentWhileTheTableIsDown(t *testing.T) {
+func TestCodeIsNotSentWhileTheTableIsDown(t *testing.T) {
 	d := newDelegation(t, rotates)
 	core, asked := d.process(), false
 	d.store.setDown(true)
@@ -130,7 +130,7 @@ func TestImport(t *testing.T) {
 	}
 }
 
-func TestImportKeepsTheTokenItBrought(t *testing.T) {
+func TestImportKeepsItsRefreshToken(t *testing.T) {
 	d := newDelegation(t, keeps)
 	d.idp.knows("refresh_brought")
 	end := d.clock.Now().Add(3 * 24 * time.Hour)

@@ -194,18 +194,18 @@ func (s *secretSource) put(name, text string) {
 	})
 }
 
-func (s *secretSource) Load(_ context.Context, name string, stage clientsecret.Stage, fresh bool) (clientsecret.Secret, error) {
+func (s *secretSource) Load(_ context.Context, name string, scheduler clientsecret.Stage, fresh bool) (clientsecret.Secret, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads++
 	if s.fail != nil {
 		return clientsecret.Secret{}, s.fail
 	}
-	if cached, ok := s.stale[name]; ok && !fresh && stage == clientsecret.Current {
+	if cached, ok := s.stale[name]; ok && !fresh && scheduler == clientsecret.Current {
 		return cached, nil
 	}
 	back := 1
-	if stage == clientsecret.Previous {
+	if scheduler == clientsecret.Previous {
 		back = 2
 	}
 	versions := s.versions[name]

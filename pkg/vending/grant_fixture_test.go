@@ -235,8 +235,8 @@ func (s *flakyStore) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (t
 }
 
 // warned reports whether the audit line of an entry has the word.
-func warned(e *audit.Entry, word string) bool {
+func warned(e *audit.Entry, invalidGrantReport string) bool {
 	var line strings.Builder
 	audit.NewWriter(audit.Config{Output: &line}).Write(e)
-	return strings.Contains(line.String(), word)
+	return strings.Contains(line.String(), invalidGrantReport)
 }

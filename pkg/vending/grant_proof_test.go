@@ -54,9 +54,9 @@ func (d *delegation) put(r vending.Request, g tokenstore.SealedGrant) {
 	}
 }
 
-// diedSpending leaves the mark of a holder that died with r's refresh token in
+// diedRefreshing leaves the mark of a holder that died with r's refresh token in
 // its hands, and of its lease nothing.
-func (d *delegation) diedSpending(r vending.Request) {
+func (d *delegation) diedRefreshing(r vending.Request) {
 	d.t.Helper()
 	key := tokenstore.Key{Connection: string(r.Connection), Subject: string(r.Subject)}
 	_, err := d.store.Store.Acquire(d.t.Context(), tokenstore.Acquire{Key: key, Owner: "dead", Now: d.clock.Now(), TTL: 20 * time.Second, UsesRefreshToken: true})
@@ -76,7 +76,7 @@ func refusesClients(oauth.Request) *oauth.Error {
 	return &oauth.Error{Kind: oauth.Rejected, Reason: "error", Code: "invalid_client", Trace: oauth.Trace{Calls: 1, Status: 401}}
 }
 
-func TestGrantProofShownToItsClientOnly(t *testing.T) {
+func TestGrantProofSentByItsClientOnly(t *testing.T) {
 	other, app, renewed := declaredBy("other", "hush"), declaredBy("app", "hush"), declaredBy("app", "renewed")
 	for _, c := range []struct {
 		name string

@@ -11,28 +11,28 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// TestGrantPropertyNotices breaks one promise at a time of those that keep
+// TestGrantPropertyDetectsBrokenStores breaks one promise at a time of those that keep
 // refresh tokens. Each has to be noticed soon, at one policy or another.
-func TestGrantPropertyNotices(t *testing.T) {
+func TestGrantPropertyDetectsBrokenStores(t *testing.T) {
 	tests := []struct {
 		name   string
-		broken func(*grantWorld) vending.Store
+		broken func(*grantEnv) vending.Store
 	}{
-		{"CR-04 a lease taken without a condition", func(w *grantWorld) vending.Store { return unconditional{w.truth} }},
-		{"CR-04 a living lease judged as lapsed", func(w *grantWorld) vending.Store { return lapsedTooSoon{w.truth} }},
-		{"CR-08 no second look under the lease", func(w *grantWorld) vending.Store { return staleLook{w.truth, w} }},
-		{"CR-12 the refresh token is not stored with the access token", func(w *grantWorld) vending.Store { return torn{w.truth} }},
-		{"CR-12 an answer before the write", func(w *grantWorld) vending.Store { return hasty{w.truth} }},
-		{"CR-12 a spending that is not marked", func(w *grantWorld) vending.Store { return unmarked{w.truth} }},
-		{"CR-14 a failure that takes the mark away", func(w *grantWorld) vending.Store { return settlesAll{w.truth} }},
-		{"CR-07 a refresh token fenced by the version", func(w *grantWorld) vending.Store { return versionFenced{w.truth} }},
-		{"CR-07 a refresh token not fenced at all", func(w *grantWorld) vending.Store { return unfencedGrant{w.truth} }},
-		{"CR-28 an end that nobody remembers", func(w *grantWorld) vending.Store { return forgetsFailures{w.truth} }},
-		{"CR-16 a drop that takes the grant along", func(w *grantWorld) vending.Store { return dropsAll{w.truth} }},
-		{"FI-49 a disconnection that leaves the grant", func(w *grantWorld) vending.Store { return keepsAll{w.truth} }},
-		{"FI-31 an adoption not fenced by the version", func(w *grantWorld) vending.Store { return unfencedAdoption{w.truth} }},
-		{"CR-14 a provider's client that repeats itself", func(w *grantWorld) vending.Store { w.repeats = true; return w.truth }},
-		{"FI-03 a lapsed lease that is never taken over", func(w *grantWorld) vending.Store { return neverLapsing{w.truth} }},
+		{"CR-04 a lease taken without a condition", func(w *grantEnv) vending.Store { return unconditional{w.truth} }},
+		{"CR-04 a living lease judged as lapsed", func(w *grantEnv) vending.Store { return lapsedTooSoon{w.truth} }},
+		{"CR-08 no second look under the lease", func(w *grantEnv) vending.Store { return staleLook{w.truth, w} }},
+		{"CR-12 the refresh token is not stored with the access token", func(w *grantEnv) vending.Store { return storesTokenOnly{w.truth} }},
+		{"CR-12 an answer before the write", func(w *grantEnv) vending.Store { return claimsStored{w.truth} }},
+		{"CR-12 a spending that is not marked", func(w *grantEnv) vending.Store { return unmarked{w.truth} }},
+		{"CR-14 a failure that takes the mark away", func(w *grantEnv) vending.Store { return clearsMark{w.truth} }},
+		{"CR-07 a refresh token fenced by the version", func(w *grantEnv) vending.Store { return versionFenced{w.truth} }},
+		{"CR-07 a refresh token not fenced at all", func(w *grantEnv) vending.Store { return unfencedGrant{w.truth} }},
+		{"CR-28 an end that nobody remembers", func(w *grantEnv) vending.Store { return forgetsFailures{w.truth} }},
+		{"CR-16 a drop that takes the grant along", func(w *grantEnv) vending.Store { return dropsAll{w.truth} }},
+		{"FI-49 a disconnection that leaves the grant", func(w *grantEnv) vending.Store { return keepsAll{w.truth} }},
+		{"FI-31 an adoption not fenced by the version", func(w *grantEnv) vending.Store { return unfencedAdoption{w.truth} }},
+		{"CR-14 a provider's client that repeats itself", func(w *grantEnv) vending.Store { w.repeats = true; return w.truth }},
+		{"FI-03 a lapsed lease that is never taken over", func(w *grantEnv) vending.Store { return neverLapsing{w.truth} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestGrantPropertyNotices(t *testing.T) {
 // staleLook answers an acquisition with the item as it stood a while ago.
 type staleLook struct {
 	*memory.Store
-	w *grantWorld
+	w *grantEnv
 }
 
 func (s staleLook) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
@@ -64,20 +64,20 @@ func (s staleLook) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstor
 	return old, nil
 }
 
-// torn stores the access token alone.
-type torn struct{ *memory.Store }
+// storesTokenOnly stores the access token alone.
+type storesTokenOnly struct{ *memory.Store }
 
-func (s torn) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+func (s storesTokenOnly) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
 	if c.Version >= 0 {
 		c.Consumed = ""
 	}
 	return s.Store.Commit(ctx, c)
 }
 
-// hasty says that it has stored what it has not.
-type hasty struct{ *memory.Store }
+// claimsStored says that it has stored what it has not.
+type claimsStored struct{ *memory.Store }
 
-func (s hasty) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+func (s claimsStored) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
 	item, err := s.Get(ctx, c.Key, true)
 	item.Version, item.Token, item.Grant, item.Lease = item.Version+1, c.Token, c.Grant, tokenstore.Lease{}
 	return item, err
@@ -91,15 +91,15 @@ func (s unmarked) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore
 	return s.Store.Acquire(ctx, a)
 }
 
-// settlesAll takes every failure for the end of an attempt.
-type settlesAll struct{ *memory.Store }
+// clearsMark takes every failure for the end of an attempt.
+type clearsMark struct{ *memory.Store }
 
-func (s settlesAll) Fail(ctx context.Context, f tokenstore.Fail) error {
+func (s clearsMark) Fail(ctx context.Context, f tokenstore.Fail) error {
 	f.OutcomeUnknown = false
 	return s.Store.Fail(ctx, f)
 }
 
-func (s settlesAll) Release(ctx context.Context, r tokenstore.Release) error {
+func (s clearsMark) Release(ctx context.Context, r tokenstore.Release) error {
 	r.OutcomeUnknown = false
 	return s.Store.Release(ctx, r)
 }

@@ -48,11 +48,11 @@ type family struct {
 	lost string
 }
 
-// handle is one refresh token as the server, and the ledger, know it.
-type handle struct {
+// refreshTokenState is one refresh token as the server, and the ledger, know it.
+type refreshTokenState struct {
 	text     string
 	family   *family
-	parent   *handle
+	parent   *refreshTokenState
 	replaced time.Time // zero while it is the newest
 	outlived bool      // one that came after it was used
 	// holder got it, for op, at an instant; access is the token that came along.
@@ -74,20 +74,20 @@ type handle struct {
 
 // accessToken is one access token as the server knows it.
 type accessToken struct {
-	handle *handle
-	until  time.Time
+	refreshTokenState *refreshTokenState
+	until             time.Time
 }
 
 // familyServer is an authorization server of refresh tokens.
 type familyServer struct {
-	w        *grantWorld
+	w        *grantEnv
 	policy   policy
 	lifetime time.Duration
 	fault    trouble
 
 	serial  int
-	handles map[string]*handle // by text
-	prints  map[string]*handle // by fingerprint
+	handles map[string]*refreshTokenState // by text
+	prints  map[string]*refreshTokenState // by fingerprint
 	tokens  map[string]accessToken
 	codes   map[string]string // subjects
 }
@@ -102,9 +102,9 @@ const (
 	lying           // it says invalid_grant of what is alive, once
 )
 
-func newFamilyServer(w *grantWorld, p policy, lifetime time.Duration) *familyServer {
-	return &familyServer{w: w, policy: p, lifetime: lifetime, handles: map[string]*handle{},
-		prints: map[string]*handle{}, tokens: map[string]accessToken{}, codes: map[string]string{}}
+func newFamilyServer(w *grantEnv, p policy, lifetime time.Duration) *familyServer {
+	return &familyServer{w: w, policy: p, lifetime: lifetime, handles: map[string]*refreshTokenState{},
+		prints: map[string]*refreshTokenState{}, tokens: map[string]accessToken{}, codes: map[string]string{}}
 }
 
 // code is that of a new consent.
@@ -115,16 +115,16 @@ func (s *familyServer) code(subject string) string {
 	return code
 }
 
-// elsewhere is a refresh token that somebody got by another way.
-func (s *familyServer) elsewhere(subject string) string {
+// issuedElsewhere is a refresh token that somebody got by another way.
+func (s *familyServer) issuedElsewhere(subject string) string {
 	h := s.issue(nil, &family{subject: subject})
 	h.mishap = "never received"
 	return h.text
 }
 
-func (s *familyServer) issue(parent *handle, f *family) *handle {
+func (s *familyServer) issue(parent *refreshTokenState, f *family) *refreshTokenState {
 	s.serial++
-	h := &handle{text: fmt.Sprintf("refresh-token-%d", s.serial), family: f, parent: parent, at: s.w.time(), open: map[string]bool{}}
+	h := &refreshTokenState{text: fmt.Sprintf("refresh-token-%d", s.serial), family: f, parent: parent, at: s.w.time(), open: map[string]bool{}}
 	s.handles[h.text], s.prints[printOf(h.text)] = h, h
 	return h
 }
@@ -135,7 +135,7 @@ func printOf(text string) string {
 }
 
 // works reports whether a refresh token can be used.
-func (s *familyServer) works(h *handle) bool {
+func (s *familyServer) works(h *refreshTokenState) bool {
 	switch {
 	case h == nil || h.family.ended != "":
 		return false
@@ -148,12 +148,12 @@ func (s *familyServer) works(h *handle) bool {
 }
 
 // answer carries a request out; what it returns may never arrive.
-func (s *familyServer) answer(op *operation, r oauth.Request, at time.Time) (*handle, oauth.Token, *oauth.Error) {
+func (s *familyServer) answer(op *operation, r oauth.Request, at time.Time) (*refreshTokenState, oauth.Token, *oauth.Error) {
 	s.w.tick()
 	if s.fault == broken {
 		return nil, oauth.Token{}, unavailable
 	}
-	var h *handle
+	var h *refreshTokenState
 	if r.GrantType == "authorization_code" {
 		subject, fresh := s.codes[r.Code.Reveal()]
 		if delete(s.codes, r.Code.Reveal()); !fresh {
@@ -165,14 +165,14 @@ func (s *familyServer) answer(op *operation, r oauth.Request, at time.Time) (*ha
 		if refusal := s.judge(presented); refusal != nil {
 			return nil, oauth.Token{}, refusal
 		}
-		h = s.spend(presented)
+		h = s.successor(presented)
 	}
 	h.holder, h.op = op.process, op
-	return h, s.token(h, r, at), s.garble(h, r)
+	return h, s.token(h, r, at), s.makeUnusable(h, r)
 }
 
 // judge refuses a refresh token that does not work.
-func (s *familyServer) judge(h *handle) *oauth.Error {
+func (s *familyServer) judge(h *refreshTokenState) *oauth.Error {
 	if s.works(h) && s.fault == lying {
 		s.fault, h.family.deceived = none, true
 		return invalidGrant()
@@ -186,8 +186,8 @@ func (s *familyServer) judge(h *handle) *oauth.Error {
 	return invalidGrant()
 }
 
-// spend is the refresh token that goes with the answer to h.
-func (s *familyServer) spend(h *handle) *handle {
+// successor is the refresh token that goes with the answer to h.
+func (s *familyServer) successor(h *refreshTokenState) *refreshTokenState {
 	for p := h.parent; p != nil; p = p.parent {
 		p.outlived = true
 	}
@@ -200,7 +200,7 @@ func (s *familyServer) spend(h *handle) *handle {
 	return s.issue(h, h.family)
 }
 
-func (s *familyServer) token(h *handle, r oauth.Request, at time.Time) oauth.Token {
+func (s *familyServer) token(h *refreshTokenState, r oauth.Request, at time.Time) oauth.Token {
 	s.serial++
 	t := oauth.Token{AccessToken: redact.New(fmt.Sprintf("access-token-%d", s.serial)), TokenType: "Bearer", Scope: r.Scope,
 		RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200}}
@@ -208,12 +208,12 @@ func (s *familyServer) token(h *handle, r oauth.Request, at time.Time) oauth.Tok
 		t.RefreshToken = redact.New(h.text)
 	}
 	h.access = t.ID()
-	s.tokens[t.ID()] = accessToken{handle: h, until: s.w.time().Add(s.lifetime)}
+	s.tokens[t.ID()] = accessToken{refreshTokenState: h, until: s.w.time().Add(s.lifetime)}
 	return t
 }
 
-// garble makes the answer one that is of no use but for its refresh token.
-func (s *familyServer) garble(h *handle, r oauth.Request) *oauth.Error {
+// makeUnusable makes the answer one that is of no use but for its refresh token.
+func (s *familyServer) makeUnusable(h *refreshTokenState, r oauth.Request) *oauth.Error {
 	if s.fault != garbled {
 		return nil
 	}
@@ -226,7 +226,7 @@ func (s *familyServer) garble(h *handle, r oauth.Request) *oauth.Error {
 
 // familyPort is the server as one process reaches it.
 type familyPort struct {
-	w       *grantWorld
+	w       *grantEnv
 	process *processUnderTest
 }
 
@@ -244,7 +244,7 @@ func (p *familyPort) request(ctx context.Context, r oauth.Request) (oauth.Token,
 		return oauth.Token{}, notSent()
 	}
 	at := w.clock(p.process)
-	w.ledger.decided(op, r)
+	w.grantOracle.decided(op, r)
 	v := w.stop(ctx, "ask the provider", 0)
 	switch {
 	case v == refused || ctx.Err() != nil:
@@ -252,20 +252,20 @@ func (p *familyPort) request(ctx context.Context, r oauth.Request) (oauth.Token,
 	case v == outdated:
 		return oauth.Token{}, unanswered() // it went astray, and who sent it cannot know
 	}
-	w.ledger.arrived(op, r)
+	w.grantOracle.arrived(op, r)
 	h, t, refusal := w.idp.answer(op, r, at)
 	if h != nil {
-		h.late, h.leasedAt = w.ledger.isLate(op), w.ledger.holds[op].at
+		h.late, h.leasedAt = w.grantOracle.isLate(op), w.grantOracle.holds[op].at
 	}
 	w.note("%s #%d   the provider: %s", p.process.name, op.id, described(h, refusal))
-	if v == half {
+	if v == halfway {
 		v = w.stop(ctx, "ask the provider answer", 0)
 	}
 	if v == lost || v == refused || ctx.Err() != nil {
-		w.ledger.mislaid(h)
+		w.grantOracle.lostToken(h)
 		return oauth.Token{}, unanswered()
 	}
-	w.ledger.told(op, r)
+	w.grantOracle.outcomeReported(op, r)
 	if h != nil && refusal != nil && strings.HasPrefix(op.text, imports) && h.mishap == "" {
 		h.mishap = "import failed" // whoever brought it is told, and has it no more
 	}
@@ -277,7 +277,7 @@ func (p *familyPort) request(ctx context.Context, r oauth.Request) (oauth.Token,
 
 func notSent() *oauth.Error { return &oauth.Error{Kind: oauth.Unavailable, Reason: "dial"} }
 
-func described(h *handle, refusal *oauth.Error) string {
+func described(h *refreshTokenState, refusal *oauth.Error) string {
 	switch {
 	case h != nil:
 		return h.text
@@ -300,7 +300,7 @@ func (p *familyPort) Revoke(ctx context.Context, r oauth.Revocation) error {
 	}
 	if h.family.ended == "" {
 		h.family.ended = "it was revoked"
-		p.w.ledger.revoked(op, h)
+		p.w.grantOracle.revoked(op, h)
 	}
 	if v == lost {
 		return unanswered()

@@ -36,9 +36,9 @@ func TestGrantProperty(t *testing.T) {
 }
 
 // playGrant plays the script of a seed.
-func playGrant(t *testing.T, seed uint64, p policy, broken func(*grantWorld) vending.Store) (w *grantWorld) {
+func playGrant(t *testing.T, seed uint64, p policy, broken func(*grantEnv) vending.Store) (w *grantEnv) {
 	synctest.Test(t, func(*testing.T) {
-		w = newGrantWorld(seed, p, broken)
+		w = newGrantEnv(seed, p, broken)
 		defer w.end()
 		w.finish(w.consent(w.fleet[0], ""))
 		w.finish(w.consent(w.fleet[0], "ann"))
@@ -56,74 +56,74 @@ func playGrant(t *testing.T, seed uint64, p policy, broken func(*grantWorld) ven
 }
 
 // grantActions are what can happen, as often as they stand here.
-var grantActions = func() []func(*grantWorld) {
+var grantActions = func() []func(*grantEnv) {
 	weighed := []struct {
 		times int
-		act   func(*grantWorld)
+		act   func(*grantEnv)
 	}{
-		{12, func(w *grantWorld) { w.vend(w.anybody(), w.anyone(), "") }},
-		{16, func(w *grantWorld) { w.passes(whole) }},
-		{14, func(w *grantWorld) { w.comesTo() }},
-		{9, func(w *grantWorld) { w.passes(half) }},
-		{2, func(w *grantWorld) { w.passes(refused) }},
-		{3, func(w *grantWorld) { w.passes(lost) }},
-		{2, func(w *grantWorld) { w.passes(repeated) }},
-		{2, func(w *grantWorld) { w.passes(outdated) }},
-		{6, func(w *grantWorld) { w.finishes() }},
-		{9, func(w *grantWorld) { w.passTime() }},
-		{14, func(w *grantWorld) { w.kills() }},
-		{3, func(w *grantWorld) { w.freezes() }},
-		{3, func(w *grantWorld) { w.thaws() }},
-		{2, func(w *grantWorld) { w.reject(w.anybody(), w.anyone()) }},
-		{4, func(w *grantWorld) { w.renew(w.anybody(), w.anyone()) }},
-		{1, func(w *grantWorld) { w.forget(w.anybody(), w.anyone()) }},
-		{1, func(w *grantWorld) { w.disconnect(w.anybody(), w.anyone()) }},
-		{2, func(w *grantWorld) { w.consent(w.anybody(), w.anyone()) }},
-		{1, func(w *grantWorld) { w.carries(w.anybody(), w.anyone()) }},
-		{1, func(w *grantWorld) { w.reconcile(w.anybody()) }},
-		{1, func(w *grantWorld) { w.edit() }},
-		{2, func(w *grantWorld) { w.idp.fault = trouble(w.rand.IntN(4)) }},
-		{2, func(w *grantWorld) { w.idp.fault = none }},
+		{12, func(w *grantEnv) { w.vend(w.anyProcess(), w.anySubject(), "") }},
+		{16, func(w *grantEnv) { w.passes(completed) }},
+		{14, func(w *grantEnv) { w.runToRefresh() }},
+		{9, func(w *grantEnv) { w.passes(halfway) }},
+		{2, func(w *grantEnv) { w.passes(refused) }},
+		{3, func(w *grantEnv) { w.passes(lost) }},
+		{2, func(w *grantEnv) { w.passes(repeated) }},
+		{2, func(w *grantEnv) { w.passes(outdated) }},
+		{6, func(w *grantEnv) { w.finishes() }},
+		{9, func(w *grantEnv) { w.passTime() }},
+		{14, func(w *grantEnv) { w.kills() }},
+		{3, func(w *grantEnv) { w.freezes() }},
+		{3, func(w *grantEnv) { w.thaws() }},
+		{2, func(w *grantEnv) { w.reject(w.anyProcess(), w.anySubject()) }},
+		{4, func(w *grantEnv) { w.renew(w.anyProcess(), w.anySubject()) }},
+		{1, func(w *grantEnv) { w.forget(w.anyProcess(), w.anySubject()) }},
+		{1, func(w *grantEnv) { w.disconnect(w.anyProcess(), w.anySubject()) }},
+		{2, func(w *grantEnv) { w.consent(w.anyProcess(), w.anySubject()) }},
+		{1, func(w *grantEnv) { w.importsToken(w.anyProcess(), w.anySubject()) }},
+		{1, func(w *grantEnv) { w.reconcile(w.anyProcess()) }},
+		{1, func(w *grantEnv) { w.edit() }},
+		{2, func(w *grantEnv) { w.idp.fault = trouble(w.rand.IntN(4)) }},
+		{2, func(w *grantEnv) { w.idp.fault = none }},
 	}
-	var deck []func(*grantWorld)
+	var deck []func(*grantEnv)
 	for _, a := range weighed {
-		deck = append(deck, slices.Repeat([]func(*grantWorld){a.act}, a.times)...)
+		deck = append(deck, slices.Repeat([]func(*grantEnv){a.act}, a.times)...)
 	}
 	return deck
 }()
 
-func (w *grantWorld) step() {
+func (w *grantEnv) step() {
 	if w.rand.IntN(400) == 0 {
-		w.withdraw(w.anyone())
+		w.userRevokes(w.anySubject())
 		return
 	}
 	pick(w.rand, grantActions...)(w)
 }
 
-func (w *grantWorld) anybody() *processUnderTest { return pick(w.rand, w.fleet...) }
+func (w *grantEnv) anyProcess() *processUnderTest { return pick(w.rand, w.fleet...) }
 
-func (w *grantWorld) anyone() string { return pick(w.rand, "", "", "", "", "ann") }
+func (w *grantEnv) anySubject() string { return pick(w.rand, "", "", "", "", "ann") }
 
-func (w *grantWorld) anyGate() *gate {
+func (w *grantEnv) anyGate() *gate {
 	if gates := w.runnable(); len(gates) > 0 {
 		return pick(w.rand, gates...)
 	}
 	return nil
 }
 
-func (w *grantWorld) passes(v verdict) {
+func (w *grantEnv) passes(v outcome) {
 	if g := w.anyGate(); g != nil {
 		w.open(g, v)
 	}
 }
 
-func (w *grantWorld) finishes() {
+func (w *grantEnv) finishes() {
 	if g := w.anyGate(); g != nil {
 		w.finish(g.op)
 	}
 }
 
-func (w *grantWorld) passTime() {
+func (w *grantEnv) passTime() {
 	d := pick(w.rand, pauses[:]...)
 	w.note("time passes: %v", d)
 	w.advance(d)
@@ -136,12 +136,12 @@ func ofRefresh(g *gate) bool {
 	return slices.Contains([]string{"acquire", "ask", "commit", "adopt", "fail", "release", "wait"}, step)
 }
 
-// comesTo lets a request go on until it stands at a step of a refresh, most
-// often one under the lease.
-func (w *grantWorld) comesTo() {
+// runToRefresh lets a request go on until it stands at a step of a refresh, most
+// weights one under the lease.
+func (w *grantEnv) runToRefresh() {
 	first, beyond := w.anyGate(), w.rand.IntN(4) > 0
 	for g := first; g != nil && (!ofRefresh(g) || beyond && strings.HasPrefix(g.what, "acquire")); {
-		w.open(g, whole)
+		w.open(g, completed)
 		at := slices.IndexFunc(w.waiting, func(next *gate) bool { return next.op == first.op })
 		if at < 0 {
 			return
@@ -152,7 +152,7 @@ func (w *grantWorld) comesTo() {
 
 // kills ends a process at a step of a refresh; one that is frozen too. What it
 // was to be answered has been carried out, or not.
-func (w *grantWorld) kills() {
+func (w *grantEnv) kills() {
 	points := slices.DeleteFunc(slices.Clone(w.waiting), func(g *gate) bool { return !ofRefresh(g) })
 	if len(points) == 0 {
 		return
@@ -160,19 +160,19 @@ func (w *grantWorld) kills() {
 	at := pick(w.rand, points...)
 	p := at.op.process
 	w.note("%s is killed before: %s", p.name, at.what)
-	w.ledger.kills[strings.Replace(at.what, " user", "", 1)]++
-	w.ledger.killed(p)
+	w.grantOracle.kills[strings.Replace(at.what, " user", "", 1)]++
+	w.grantOracle.killed(p)
 	w.crash(p)
 }
 
-func (w *grantWorld) freezes() {
+func (w *grantEnv) freezes() {
 	if g := w.anyGate(); g != nil {
 		w.note("%s is frozen before: %s", g.op.process.name, g.what)
 		g.op.process.frozen = true
 	}
 }
 
-func (w *grantWorld) thaws() {
+func (w *grantEnv) thaws() {
 	for _, p := range w.fleet {
 		if p.frozen {
 			w.note("%s thaws", p.name)
@@ -192,11 +192,11 @@ func newGrantTally() *grantTally {
 	return &grantTally{places: map[string]int{}, lost: map[string]int{}}
 }
 
-func (t *grantTally) add(w *grantWorld) {
+func (t *grantTally) add(w *grantEnv) {
 	t.scripts++
-	t.presented += w.ledger.presented
-	t.reused += w.ledger.reused
-	for place, n := range w.ledger.kills {
+	t.presented += w.grantOracle.presented
+	t.reused += w.grantOracle.reused
+	for place, n := range w.grantOracle.kills {
 		t.places[place] += n
 		t.kills += n
 	}

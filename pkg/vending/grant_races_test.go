@@ -23,15 +23,15 @@ type scripted struct {
 
 func (s *scripted) Token(_ context.Context, r oauth.Request) (oauth.Token, error) { return s.token(r) }
 
-// talkingTo returns a process that asks another server than the delegation's.
-func (d *delegation) talkingTo(token func(oauth.Request) (oauth.Token, error)) *vending.Core {
+// processWithServer returns a process that asks another server than the delegation's.
+func (d *delegation) processWithServer(token func(oauth.Request) (oauth.Token, error)) *vending.Core {
 	return vending.New(vending.Config{Store: d.store, Secrets: d.secrets, Minter: &scripted{d.idp, token}, Revoker: d.idp,
 		Sealer: d.sealer, Now: d.now, Wait: d.wait})
 }
 
-// forgotten are the refresh tokens that live at the provider, and that nobody
+// orphans are the refresh tokens that live at the provider, and that nobody
 // stores or has revoked.
-func (d *delegation) forgotten() (left []string) {
+func (d *delegation) orphans() (left []string) {
 	for token := range d.idp.living {
 		revoked := false
 		for _, r := range d.idp.revoked {
@@ -49,18 +49,18 @@ func unusable(t oauth.Token) error {
 	return &oauth.Error{Kind: oauth.Malformed, Reason: "expires_in", RefreshToken: t.RefreshToken, Trace: oauth.Trace{Calls: 1, Status: 200}}
 }
 
-const onlyElse = `,"callers":[{"principal":"arn:aws:iam::111122223333:role/else"}]}`
+const onlyOtherCaller = `,"callers":[{"principal":"arn:aws:iam::111122223333:role/else"}]}`
 
-// forElse is the connection after its operator took it from the test's caller.
-func forElse() string {
-	return fmt.Sprintf(userConnection[:len(userConnection)-1]+onlyElse, "hush")
+// forOtherCaller is the connection after its operator took it from the test's caller.
+func forOtherCaller() string {
+	return fmt.Sprintf(userConnection[:len(userConnection)-1]+onlyOtherCaller, "hush")
 }
 
 var userChanged = vending.Changed{Secret: "user", Seen: true, Former: []string{"user"}}
 
 func TestDeclarationChangesDuringConsent(t *testing.T) {
 	for name, change := range map[string]func(*delegation){
-		"edited":  func(d *delegation) { d.declare("user", forElse()) },
+		"edited":  func(d *delegation) { d.declare("user", forOtherCaller()) },
 		"deleted": func(d *delegation) { delete(d.secrets.versions, "user") },
 	} {
 		t.Run("INV-1 while the code is exchanged, "+name, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestDeclarationChangesDuringConsent(t *testing.T) {
 	}
 }
 
-func TestLaterConsentStands(t *testing.T) {
+func TestLaterConsentWins(t *testing.T) {
 	d := newDelegation(t, rotates)
 	frozen := false
 	d.idp.after = func(oauth.Request) *oauth.Error {
@@ -120,7 +120,7 @@ func TestLaterConsentStands(t *testing.T) {
 	}
 }
 
-func TestFallbackWhoseOutcomeCounts(t *testing.T) {
+func TestFallbackWithAnUnknownOutcome(t *testing.T) {
 	refused := &oauth.Error{Kind: oauth.Rejected, Code: "invalid_client", Trace: oauth.Trace{Calls: 1, Status: 401}}
 	for name, answer := range map[string]func(oauth.Token) error{
 		"CR-14 ambiguous": func(oauth.Token) error { return unanswered() },
@@ -131,7 +131,7 @@ func TestFallbackWhoseOutcomeCounts(t *testing.T) {
 			d.declare("user", fmt.Sprintf(userConnection, "new"))
 			d.clock.advance(expired)
 			first := true
-			core := d.talkingTo(func(r oauth.Request) (oauth.Token, error) {
+			core := d.processWithServer(func(r oauth.Request) (oauth.Token, error) {
 				if r.ClientSecret.Reveal() == "new" {
 					return oauth.Token{}, refused
 				}
@@ -155,11 +155,11 @@ func TestFallbackWhoseOutcomeCounts(t *testing.T) {
 	}
 }
 
-func TestNamesakeGetsNothing(t *testing.T) {
+func TestRecreatedSecretGetsNoToken(t *testing.T) {
 	d, _ := consented(t, rotates)
 	d.clock.advance(expired)
 	asked := 0
-	core := d.talkingTo(func(r oauth.Request) (oauth.Token, error) {
+	core := d.processWithServer(func(r oauth.Request) (oauth.Token, error) {
 		if asked++; asked > 1 {
 			return d.idp.Token(t.Context(), r)
 		}
@@ -176,7 +176,7 @@ func TestNamesakeGetsNothing(t *testing.T) {
 func TestInvalidGrantIsNotBelievedUnderAnothersLease(t *testing.T) {
 	d, _ := consented(t, keeps)
 	d.clock.advance(expired)
-	core := d.talkingTo(func(oauth.Request) (oauth.Token, error) {
+	core := d.processWithServer(func(oauth.Request) (oauth.Token, error) {
 		d.clock.advance(25 * time.Second) // the lease is over, and somebody else has it
 		_, err := d.store.Store.Acquire(t.Context(), tokenstore.Acquire{Key: tokenstore.Key{Connection: "user"}, Owner: "b",
 			Now: d.clock.Now(), TTL: 20 * time.Second, UsesRefreshToken: true})
@@ -191,10 +191,10 @@ func TestInvalidGrantIsNotBelievedUnderAnothersLease(t *testing.T) {
 	}
 }
 
-func TestSuccessorThatCannotBeSavedLeavesTheMark(t *testing.T) {
+func TestUnstoredSuccessorLeavesTheMark(t *testing.T) {
 	d, _ := consented(t, rotates)
 	d.clock.advance(expired)
-	core := d.talkingTo(func(r oauth.Request) (oauth.Token, error) {
+	core := d.processWithServer(func(r oauth.Request) (oauth.Token, error) {
 		token, _ := d.idp.Token(t.Context(), r)
 		return oauth.Token{}, unusable(token)
 	})
@@ -205,8 +205,8 @@ func TestSuccessorThatCannotBeSavedLeavesTheMark(t *testing.T) {
 	}
 }
 
-// unsavedIn is a delegation and a process that could not store a refresh token.
-func unsavedIn(t *testing.T) (*delegation, *vending.Core) {
+// withPendingWrite is a delegation and a process that could not store a refresh token.
+func withPendingWrite(t *testing.T) (*delegation, *vending.Core) {
 	d, core := consented(t, rotates)
 	d.clock.advance(expired)
 	d.store.refuse("commit", true)
@@ -217,7 +217,7 @@ func unsavedIn(t *testing.T) (*delegation, *vending.Core) {
 	return d, core
 }
 
-func TestUnsavedIsSavedFirst(t *testing.T) {
+func TestPendingWriteIsFlushedFirst(t *testing.T) {
 	for name, invoke := range map[string]func(*vending.Core) error{
 		"vend of another": func(c *vending.Core) error {
 			_, _ = c.Vend(context.Background(), crm()) // which this server does not serve
@@ -233,7 +233,7 @@ func TestUnsavedIsSavedFirst(t *testing.T) {
 		"tick":               func(c *vending.Core) error { c.FlushPending(context.Background()); return nil },
 	} {
 		t.Run("CR-13 FI-31 "+name, func(t *testing.T) {
-			d, core := unsavedIn(t)
+			d, core := withPendingWrite(t)
 			before := d.grantOf(user()).Grant.Fingerprint
 			if err := invoke(core); err != nil {
 				t.Fatal(err)
@@ -245,7 +245,7 @@ func TestUnsavedIsSavedFirst(t *testing.T) {
 	}
 }
 
-func TestNothingLivesOnAfterDisconnecting(t *testing.T) {
+func TestDisconnectLeavesNoValidRefreshToken(t *testing.T) {
 	disconnect := func(t *testing.T, core *vending.Core) {
 		if err := core.Disconnect(t.Context(), user()); err != nil {
 			t.Error(err)
@@ -262,41 +262,41 @@ func TestNothingLivesOnAfterDisconnecting(t *testing.T) {
 			}
 		}
 		disconnect(t, core)
-		if left := d.forgotten(); len(left) > 0 {
+		if left := d.orphans(); len(left) > 0 {
 			t.Error(left)
 		}
 	})
 	t.Run("OC-14 one that was not stored yet", func(t *testing.T) {
-		d, core := unsavedIn(t)
+		d, core := withPendingWrite(t)
 		disconnect(t, core)
-		if left := d.forgotten(); len(left) > 0 {
+		if left := d.orphans(); len(left) > 0 {
 			t.Error(left)
 		}
 	})
 	t.Run("FI-49 one that another process still keeps", func(t *testing.T) {
-		d, core := unsavedIn(t)
+		d, core := withPendingWrite(t)
 		disconnect(t, d.process())
 		core.FlushPending(t.Context())
-		if left := d.forgotten(); len(left) > 0 {
+		if left := d.orphans(); len(left) > 0 {
 			t.Error(left)
 		}
 	})
 	t.Run("FI-49 one that came with an unusable answer", func(t *testing.T) {
 		d, _ := consented(t, rotates)
 		d.clock.advance(expired)
-		core := d.talkingTo(func(r oauth.Request) (oauth.Token, error) {
+		core := d.processWithServer(func(r oauth.Request) (oauth.Token, error) {
 			token, _ := d.idp.Token(t.Context(), r)
 			disconnect(t, d.process())
 			return oauth.Token{}, unusable(token)
 		})
 		_, _ = core.Vend(t.Context(), user())
-		if left := d.forgotten(); len(left) > 0 {
+		if left := d.orphans(); len(left) > 0 {
 			t.Error(left)
 		}
 	})
 }
 
-func TestUnsavedOfAFormerConsentIsRevoked(t *testing.T) {
+func TestPendingWriteOfAFormerConsentIsRevoked(t *testing.T) {
 	d, core := consented(t, rotates)
 	d.clock.advance(expired)
 	d.store.refuse("commit", true)
@@ -305,12 +305,12 @@ func TestUnsavedOfAFormerConsentIsRevoked(t *testing.T) {
 	d.consent(core, user())
 	d.store.refuse("commit", false)
 	d.vend(core, user())
-	if left := d.forgotten(); fmt.Sprint(left) != "[refresh_3]" {
+	if left := d.orphans(); fmt.Sprint(left) != "[refresh_3]" {
 		t.Errorf("AZ-30 %v live on; refresh_3 is stored", left)
 	}
 }
 
-func TestUnsavedImportIsNeverRevoked(t *testing.T) {
+func TestPendingImportIsNeverRevoked(t *testing.T) {
 	d := newDelegation(t, keeps)
 	d.idp.knows("brought")
 	core := d.process()
@@ -327,7 +327,7 @@ func TestUnsavedImportIsNeverRevoked(t *testing.T) {
 	}
 }
 
-func TestAmbiguityHoldsUpOnlyWhereATokenServes(t *testing.T) {
+func TestUnknownOutcomeDefersOnlyWhileATokenIsServed(t *testing.T) {
 	t.Run("INV-7 not when another declaration minted it", func(t *testing.T) {
 		d, core := consented(t, keeps)
 		d.vend(core, user())
@@ -368,7 +368,7 @@ func TestAmbiguityHoldsUpOnlyWhereATokenServes(t *testing.T) {
 
 // A process that has a copy of the former declaration looks again before it
 // denies a consent that was given to the present one.
-func TestConsentToADeclarationThatIsNotCached(t *testing.T) {
+func TestConsentUnderANewerDeclaration(t *testing.T) {
 	d, _ := consented(t, rotates)
 	old := d.secrets.versions["user"][0]
 	d.declare("user", strings.Replace(fmt.Sprintf(userConnection, "hush"), `"app"`, `"app2"`, 1))
@@ -381,7 +381,7 @@ func TestConsentToADeclarationThatIsNotCached(t *testing.T) {
 	d.vend(d.process(), user())
 }
 
-func TestImportEndsWhenTheServerSays(t *testing.T) {
+func TestImportTakesTheEndThatTheServerStates(t *testing.T) {
 	d := newDelegation(t, repeats)
 	d.idp.refreshLife = 10 * 24 * time.Hour
 	d.idp.knows("brought")
@@ -394,7 +394,7 @@ func TestImportEndsWhenTheServerSays(t *testing.T) {
 	}
 }
 
-func TestImportOfWhatIsStoredCorrectsItsEnd(t *testing.T) {
+func TestImportOfTheStoredGrantUpdatesItsEnd(t *testing.T) {
 	d := newDelegation(t, keeps)
 	d.idp.knows("brought")
 	i := vending.Import{Request: user(), RefreshToken: redact.New("brought")}

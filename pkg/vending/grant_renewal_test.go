@@ -119,7 +119,7 @@ func TestEndedGrantLeavesTheWheel(t *testing.T) {
 	}
 }
 
-func TestEndIsWarnedOf(t *testing.T) {
+func TestGrantExpiryWarnings(t *testing.T) {
 	for _, c := range []struct {
 		left time.Duration
 		want string
@@ -134,9 +134,9 @@ func TestEndIsWarnedOf(t *testing.T) {
 			if _, err := core.Vend(ctx, user()); err != nil {
 				t.Fatal(err)
 			}
-			for _, word := range []string{"grant_expires_7d", "grant_expires_1d"} {
-				if warned(entry, word) != (word == c.want) {
-					t.Errorf("warned of %s: %v", word, !(word == c.want))
+			for _, invalidGrantReport := range []string{"grant_expires_7d", "grant_expires_1d"} {
+				if warned(entry, invalidGrantReport) != (invalidGrantReport == c.want) {
+					t.Errorf("warned of %s: %v", invalidGrantReport, !(invalidGrantReport == c.want))
 				}
 			}
 		})

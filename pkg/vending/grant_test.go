@@ -17,7 +17,7 @@ import (
 // expired is past the life of an access token.
 const expired = time.Hour + time.Minute
 
-func TestNobodyHasConsented(t *testing.T) {
+func TestConsentRequired(t *testing.T) {
 	d := newDelegation(t, rotates)
 	core := d.process()
 	_, err := core.Vend(t.Context(), user())
@@ -77,7 +77,7 @@ func TestScopeIsRepeatedWhereTheProviderWantsIt(t *testing.T) {
 	}
 }
 
-func TestSubjectsAreKeptApart(t *testing.T) {
+func TestSubjectsAreSeparate(t *testing.T) {
 	d := newDelegation(t, rotates)
 	core := d.process()
 	d.consent(core, of("ann"))
@@ -91,7 +91,7 @@ func TestSubjectsAreKeptApart(t *testing.T) {
 	}
 }
 
-func TestRefreshTokenIsNotSpentWhileTheTableIsDown(t *testing.T) {
+func TestRefreshTokenIsNotSentWhileTheTableIsDown(t *testing.T) {
 	d, _ := consented(t, rotates)
 	d.clock.advance(expired)
 	d.store.setDown(true)
@@ -101,7 +101,7 @@ func TestRefreshTokenIsNotSpentWhileTheTableIsDown(t *testing.T) {
 	}
 }
 
-func TestKeysetGone(t *testing.T) {
+func TestKeysetUnavailable(t *testing.T) {
 	d, _ := consented(t, rotates)
 	d.clock.advance(expired)
 	before := d.grantOf(user())
@@ -117,7 +117,7 @@ func TestKeysetGone(t *testing.T) {
 	}
 }
 
-func TestGrantIsStoredBeforeItsTokenIsSeen(t *testing.T) {
+func TestGrantIsStoredBeforeItsTokenIsServed(t *testing.T) {
 	d, core := consented(t, rotates)
 	d.clock.advance(expired)
 	d.store.refuse("commit", true)
@@ -195,7 +195,7 @@ func TestEndedGrantIsTriedAgainOnRequest(t *testing.T) {
 	}
 }
 
-func TestRejectionDoubtsTheEnd(t *testing.T) {
+func TestRejectionRetriesADeadGrant(t *testing.T) {
 	d, core := consented(t, keeps)
 	v := d.vend(core, user())
 	d.clock.advance(55 * time.Minute) // due, and still valid
@@ -271,7 +271,7 @@ func TestHolderDied(t *testing.T) {
 
 // A holder that was stopped for longer than its lease has the living refresh
 // token; whoever came after it was refused.
-func TestStoppedHolderSavesTheLivingToken(t *testing.T) {
+func TestFrozenHolderStoresTheValidRefreshToken(t *testing.T) {
 	d, slow := consented(t, rotates)
 	d.clock.advance(expired)
 	quick, stopped := d.process(), false
@@ -293,7 +293,7 @@ func TestStoppedHolderSavesTheLivingToken(t *testing.T) {
 	}
 }
 
-func TestUnusableAnswerStillBringsTheRefreshToken(t *testing.T) {
+func TestRefreshTokenOfAnUnusableResponseIsStored(t *testing.T) {
 	d, core := consented(t, rotates)
 	d.clock.advance(expired)
 	d.idp.after = func(oauth.Request) *oauth.Error {

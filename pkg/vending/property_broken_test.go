@@ -13,25 +13,25 @@ import (
 // scriptsPerBug is the budget in which each broken promise has to be noticed.
 const scriptsPerBug = 1000
 
-// TestPropertyNotices breaks one promise of the store at a time. The property
+// TestPropertyDetectsBrokenStores breaks one promise of the store at a time. The property
 // is worth something only as long as it notices each of them, and by the
 // invariant that the promise is there for.
-func TestPropertyNotices(t *testing.T) {
+func TestPropertyDetectsBrokenStores(t *testing.T) {
 	tests := []struct {
 		name, invariant string
-		broken          func(*world) vending.Store
+		broken          func(*env) vending.Store
 	}{
-		{"CR-04 a lease taken without a condition", "INV-2", func(w *world) vending.Store { return unconditional{w.truth} }},
-		{"FI-07 a commit not fenced by the version", "FI-07", func(w *world) vending.Store { return unfenced{w.truth} }},
-		{"FI-03 a lapsed lease that is never taken over", "INV-7", func(w *world) vending.Store { return neverLapsing{w.truth} }},
-		{"CR-04 a living lease judged as lapsed", "INV-2", func(w *world) vending.Store { return lapsedTooSoon{w.truth} }},
-		{"CR-04 a release that ends whoever's lease", "INV-2", func(w *world) vending.Store { return releasesAll{w.truth} }},
-		{"CR-04 a commit that ends whoever's lease", "INV-2", func(w *world) vending.Store { return commitEndsAll{w.truth} }},
-		{"CR-08 no second look under the lease", "INV-2", func(w *world) vending.Store { return staleUnderLease{w.truth, w} }},
-		{"CR-18 a failure that is not shared", "CR-18", func(w *world) vending.Store { return forgetsFailures{w.truth} }},
-		{"FI-49 a drop that does not move the version", "FI-49", func(w *world) vending.Store { return quietDrop{w.truth} }},
-		{"FI-29 an acquisition of one's own not recognised", "FI-29", func(w *world) vending.Store { return strangerToItself{w.truth} }},
-		{"CR-22 a drop that does not say what to load", "INV-1", func(w *world) vending.Store { return muteDrop{w.truth} }},
+		{"CR-04 a lease taken without a condition", "INV-2", func(w *env) vending.Store { return unconditional{w.truth} }},
+		{"FI-07 a commit not fenced by the version", "FI-07", func(w *env) vending.Store { return unfenced{w.truth} }},
+		{"FI-03 a lapsed lease that is never taken over", "INV-7", func(w *env) vending.Store { return neverLapsing{w.truth} }},
+		{"CR-04 a living lease judged as lapsed", "INV-2", func(w *env) vending.Store { return lapsedTooSoon{w.truth} }},
+		{"CR-04 a release that ends whoever's lease", "INV-2", func(w *env) vending.Store { return releasesAll{w.truth} }},
+		{"CR-04 a commit that ends whoever's lease", "INV-2", func(w *env) vending.Store { return commitEndsAll{w.truth} }},
+		{"CR-08 no second look under the lease", "INV-2", func(w *env) vending.Store { return staleUnderLease{w.truth, w} }},
+		{"CR-18 a failure that is not shared", "CR-18", func(w *env) vending.Store { return forgetsFailures{w.truth} }},
+		{"FI-49 a drop that does not move the version", "FI-49", func(w *env) vending.Store { return dropKeepingVersion{w.truth} }},
+		{"FI-29 an acquisition of one's own not recognised", "FI-29", func(w *env) vending.Store { return ownLeaseNotRecognised{w.truth} }},
+		{"CR-22 a drop that does not say what to load", "INV-1", func(w *env) vending.Store { return dropWithoutVersion{w.truth} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -128,7 +128,7 @@ func (s commitEndsAll) Commit(ctx context.Context, c tokenstore.Commit) (tokenst
 // staleUnderLease answers an acquisition with the item as it stood a while ago.
 type staleUnderLease struct {
 	*memory.Store
-	w *world
+	w *env
 }
 
 func (s staleUnderLease) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
@@ -148,17 +148,17 @@ func (s forgetsFailures) Fail(ctx context.Context, f tokenstore.Fail) error {
 	return s.Release(ctx, tokenstore.Release{Key: f.Key, Owner: f.Owner})
 }
 
-// quietDrop forgets a token without moving the version.
-type quietDrop struct{ *memory.Store }
+// dropKeepingVersion forgets a token without moving the version.
+type dropKeepingVersion struct{ *memory.Store }
 
-func (s quietDrop) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+func (s dropKeepingVersion) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
 	return s.Get(ctx, d.Key, true)
 }
 
-// strangerToItself takes a repeated acquisition for somebody else's.
-type strangerToItself struct{ *memory.Store }
+// ownLeaseNotRecognised takes a repeated acquisition for somebody else's.
+type ownLeaseNotRecognised struct{ *memory.Store }
 
-func (s strangerToItself) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+func (s ownLeaseNotRecognised) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
 	item, err := s.Get(ctx, a.Key, true)
 	if err == nil && item.Lease.Owner == a.Owner {
 		err = tokenstore.ErrHeld
@@ -169,10 +169,10 @@ func (s strangerToItself) Acquire(ctx context.Context, a tokenstore.Acquire) (to
 	return s.Store.Acquire(ctx, a)
 }
 
-// muteDrop does not note which version to load.
-type muteDrop struct{ *memory.Store }
+// dropWithoutVersion does not note which version to load.
+type dropWithoutVersion struct{ *memory.Store }
 
-func (s muteDrop) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+func (s dropWithoutVersion) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
 	d.RequiredSecretVersion = ""
 	return s.Store.Drop(ctx, d)
 }

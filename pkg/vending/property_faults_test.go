@@ -42,7 +42,7 @@ func reconciled(t *testing.T, core *vending.Core, name string) vending.Change {
 	return change
 }
 
-func TestPropertyNoCopyOutlivesAChange(t *testing.T) {
+func TestPropertyCachedSecretsEndWithAChange(t *testing.T) {
 	t.Run("INV-1 a cold connection that was reconciled is not minted for with a cached copy", func(t *testing.T) {
 		f := newFleet(t)
 		f.cached("crm")
@@ -172,7 +172,7 @@ func TestPropertyFailuresAreSharedAcrossVersions(t *testing.T) {
 	})
 }
 
-func TestPropertyOnlyWhatMayBeServed(t *testing.T) {
+func TestPropertyOnlyValidTokensAreServed(t *testing.T) {
 	t.Run("INV-1 a token that expires on its way is not handed out", func(t *testing.T) {
 		f := newFleet(t)
 		f.server.lifetime = 2 * time.Second

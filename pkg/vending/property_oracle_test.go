@@ -14,13 +14,13 @@ import (
 // oracle knows the truth and judges every step against the invariants. It keeps
 // the first violation; nothing after that means anything.
 type oracle struct {
-	w *world
+	w *env
 
-	holds    map[string]*holding             // by owner
-	failures map[tokenstore.Key]*failureSeen // as the fleet remembers them
-	drops    map[tokenstore.Key]int          // turns
-	ends     map[string]time.Time            // when the table ceased to hold a token, by id
-	looks    []look
+	holds           map[string]*holding             // by owner
+	failures        map[tokenstore.Key]*failureSeen // as the fleet remembers them
+	drops           map[tokenstore.Key]int          // turns
+	ends            map[string]time.Time            // when the table ceased to hold a token, by id
+	reconciliations []reconciliation
 	// Provider calls, and what each may be owed to besides a window of validity.
 	refusals, faults, crashes, moved, takeovers, commits int
 }
@@ -44,24 +44,24 @@ type failureSeen struct {
 	version int
 }
 
-// look is one reconciliation that went through.
-type look struct {
+// reconciliation is one reconciliation that went through.
+type reconciliation struct {
 	name      string
 	begunTurn int
 	end       time.Time
 }
 
 const (
-	leaseTTL    = 20 * time.Second
-	absurdAfter = time.Minute
-	mostAsks    = 3 // in one refresh: the current client, read anew, the previous one
-	mostSkew    = 5 * time.Second
+	leaseTTL      = 20 * time.Second
+	believableFor = time.Minute
+	maxAsks       = 3 // in one refresh: the current client, read anew, the previous one
+	maxSkew       = 5 * time.Second
 	// beliefLimit is how long a process may go by what it read: ten seconds of
 	// memory, a clock set back by twice the skew meanwhile, and a lagging replica.
-	beliefLimit = 10*time.Second + 2*mostSkew + replicaLag + time.Second
+	beliefLimit = 10*time.Second + 2*maxSkew + replicaLag + time.Second
 )
 
-func newOracle(w *world) *oracle {
+func newOracle(w *env) *oracle {
 	return &oracle{w: w, holds: map[string]*holding{}, failures: map[tokenstore.Key]*failureSeen{},
 		drops: map[tokenstore.Key]int{}, ends: map[string]time.Time{}}
 }
@@ -84,7 +84,7 @@ func (o *oracle) acquired(op *operation, a tokenstore.Acquire, before tokenstore
 			continue
 		}
 		until := h.clock.Add(leaseTTL)
-		if a.Now.After(until) || until.After(a.Now.Add(leaseTTL+absurdAfter)) {
+		if a.Now.After(until) || until.After(a.Now.Add(leaseTTL+believableFor)) {
 			h.lapsed = true
 			o.takeovers++
 			continue
@@ -151,7 +151,7 @@ func (o *oracle) dropped(d tokenstore.Drop, _ tokenstore.Item) {
 	delete(o.failures, d.Key)
 }
 
-func (o *oracle) unreached(*operation) { o.faults++ }
+func (o *oracle) callFailed(*operation) { o.faults++ }
 
 // changed judges any call by what it left behind.
 func (o *oracle) changed(what string, before, after tokenstore.Item) {
@@ -167,33 +167,33 @@ func (o *oracle) changed(what string, before, after tokenstore.Item) {
 func (o *oracle) asked(op *operation, r oauth.Request, sentAt time.Time) {
 	h := op.hold
 	if h == nil || h.done {
-		o.askedAlone(op, r.ClientID+" "+r.Scope, sentAt)
+		o.askedWithoutLease(op, r.ClientID+" "+r.Scope, sentAt)
 		return
 	}
-	h.asked = max(h.asked, o.w.vault.number(r))
-	if h.asks++; h.asks > mostAsks {
+	h.asked = max(h.asked, o.w.secretHistory.number(r))
+	if h.asks++; h.asks > maxAsks {
 		o.violated("INV-2", "#%d asks %d times under one lease", op.id, h.asks)
 	}
 	if h.asks == 1 {
 		o.judgeNeed(h)
-		o.judgePatience(h)
+		o.judgeBackoff(h)
 	}
 }
 
-// askedAlone judges a call without a lease: only while the table does not
+// askedWithoutLease judges a call without a lease: only while the table does not
 // answer, and rarely.
-func (o *oracle) askedAlone(op *operation, what string, now time.Time) {
+func (o *oracle) askedWithoutLease(op *operation, what string, now time.Time) {
 	if !op.storeFailed {
 		o.violated("INV-2", "#%d asks the provider without a lease", op.id)
 	}
-	if op.asks++; op.asks > mostAsks {
+	if op.asks++; op.asks > maxAsks {
 		o.violated("INV-2", "#%d asks %d times without a lease", op.id, op.asks)
 	}
-	if last, known := op.process.aloneAt[what]; known && op.asks == 1 && !op.stepped && now.Sub(last) >= 0 && now.Sub(last) < 30*time.Second {
+	if last, known := op.process.withoutLeaseAt[what]; known && op.asks == 1 && !op.stepped && now.Sub(last) >= 0 && now.Sub(last) < 30*time.Second {
 		o.violated("CR-32", "#%d asks without a lease %v after the process did so before", op.id, now.Sub(last))
 	}
 	if op.asks == 1 {
-		op.process.aloneAt[what] = op.failedAt // or later: there is no telling
+		op.process.withoutLeaseAt[what] = op.failedAt // or later: there is no telling
 		o.faults++
 	}
 }
@@ -202,25 +202,25 @@ func (o *oracle) askedAlone(op *operation, what string, now time.Time) {
 func (o *oracle) judgeNeed(h *holding) {
 	op, item := h.op, h.item
 	token := item.Token
-	switch version := o.w.vault.byID[token.SecretVersion]; {
+	switch version := o.w.secretHistory.byID[token.SecretVersion]; {
 	case token.ID == "", item.RejectedID == token.ID, version.number != op.loaded,
 		op.replacing && token.ID == op.read, op.stepped:
 		return
 	}
 	now, life := o.w.clock(op.process), token.ExpiresAt.Sub(token.MintedAt)
-	if token.MintedAt.After(now.Add(2 * mostSkew)) {
+	if token.MintedAt.After(now.Add(2 * maxSkew)) {
 		return // by a clock that runs ahead: its expiry cannot be believed
 	}
 	left := token.ExpiresAt.Sub(now)
-	late := life-left > life*85/100-2*mostSkew
-	if !late && left > max(op.request.MinTTL, time.Minute)+2*mostSkew {
+	late := life-left > life*85/100-2*maxSkew
+	if !late && left > max(op.request.MinTTL, time.Minute)+2*maxSkew {
 		o.violated("INV-2", "#%d asks the provider although %s has a good token", op.id, keyText(h.key))
 	}
 }
 
 // judgePatience: nobody asks before the next attempt is due, unless with a
 // newer version of the secret than the one that failed. A store keeps milliseconds.
-func (o *oracle) judgePatience(h *holding) {
+func (o *oracle) judgeBackoff(h *holding) {
 	f, now := o.failures[h.key], o.w.clock(h.op.process)
 	if f == nil || h.lapsed || h.op.stepped || h.op.loaded > f.version || !f.NextAttemptAt.After(now.Add(time.Millisecond)) {
 		return
@@ -234,7 +234,7 @@ func (o *oracle) answered(op *operation, t oauth.Token, err error) {
 		return
 	}
 	if op.hold == nil || op.asks > 0 {
-		o.w.idp.issued[t.ID()].alone = true
+		o.w.idp.issued[t.ID()].withoutLease = true
 	}
 }
 
@@ -257,31 +257,31 @@ func (o *oracle) served(op *operation, v vending.Vended, err error) {
 		o.violated("CR-23", "#%d got back the token it rejected", op.id)
 	}
 	now, clock := o.w.time(), o.w.clock(op.process)
-	if now.After(token.until.Add(2*mostSkew+2*time.Second)) || !v.ExpiresAt.After(clock.Add(-2*time.Second)) {
+	if now.After(token.until.Add(2*maxSkew+2*time.Second)) || !v.ExpiresAt.After(clock.Add(-2*time.Second)) {
 		o.violated("INV-1", "#%d got an expired token", op.id)
 	}
-	o.judgeBelief(op, v, token)
+	o.judgeStaleness(op, v, token)
 }
 
 // judgeBelief: a process may go by what it knows for a while only, unless it
 // cannot learn better.
-func (o *oracle) judgeBelief(op *operation, v vending.Vended, token *issue) {
+func (o *oracle) judgeStaleness(op *operation, v vending.Vended, token *issue) {
 	if op.storeFailed || op.left {
 		return
 	}
 	since := op.process.laggedAt
-	if !token.stored || token.alone {
+	if !token.stored || token.withoutLease {
 		since = later(since, token.at)
 	}
 	now, limit := o.w.time(), beliefLimit+o.w.stalled(op)
 	if ended, gone := o.ends[v.ID]; gone && now.Sub(later(since, ended)) > limit {
 		o.violated("INV-1", "#%d got a token that was replaced or dropped %v ago", op.id, now.Sub(ended))
 	}
-	version := o.w.vault.byID[v.SecretVersion]
+	version := o.w.secretHistory.byID[v.SecretVersion]
 	if fmt.Sprint(version.edition) != token.edition {
 		o.violated("INV-1", "#%d got a token of another declaration than it says", op.id)
 	}
-	for _, l := range o.looks {
+	for _, l := range o.reconciliations {
 		if l.name == token.connection && version.replacedTurn > 0 && l.begunTurn > version.replacedTurn &&
 			now.Sub(later(since, l.end)) > limit {
 			o.violated("INV-1", "#%d got a token of %s, replaced %v ago and reconciled since", op.id, v.SecretVersion, now.Sub(version.replacedAt))
@@ -315,7 +315,7 @@ func (o *oracle) reconciled(op *operation, name string, err error) {
 		return
 	}
 	o.w.note("%s #%d   => reconciled", op.process.name, op.id)
-	o.looks = append(o.looks, look{name: name, begunTurn: op.begunTurn, end: o.w.time()})
+	o.reconciliations = append(o.reconciliations, reconciliation{name: name, begunTurn: op.begunTurn, end: o.w.time()})
 }
 
 // judgeCalls is INV-2 over all: each call to the provider made a token that was

@@ -19,9 +19,9 @@ import (
 // connections are those of the world; almost all happens to the first.
 var connections = []string{"crm", "erp"}
 
-// vault holds the connections' secrets, every version of them.
-type vault struct {
-	w        *world
+// secretHistory holds the connections' secrets, every version of them.
+type secretHistory struct {
+	w        *env
 	versions map[string][]*version // by connection, oldest first
 	byID     map[string]*version
 	serial   int
@@ -39,12 +39,12 @@ type version struct {
 	replacedTurn int
 }
 
-func newVault(w *world) *vault {
-	return &vault{w: w, versions: map[string][]*version{}, byID: map[string]*version{}}
+func newSecretHistory(w *env) *secretHistory {
+	return &secretHistory{w: w, versions: map[string][]*version{}, byID: map[string]*version{}}
 }
 
 // put declares a connection for the first time, or anew after a deletion.
-func (v *vault) put(name string, early bool) {
+func (v *secretHistory) put(name string, early bool) {
 	v.serial++
 	v.add(name, version{number: v.serial, edition: v.serial, secret: fmt.Sprintf("s%d", v.serial)},
 		fmt.Sprintf("arn:test:%s:%d", name, v.serial), early)
@@ -52,7 +52,7 @@ func (v *vault) put(name string, early bool) {
 
 // edit makes a new version of a secret: with another client secret, or with
 // something else changed.
-func (v *vault) edit(name string, rotate, early bool) {
+func (v *secretHistory) edit(name string, rotate, early bool) {
 	v.serial++
 	last := v.last(name)
 	next := version{number: v.serial, edition: last.edition, secret: last.secret}
@@ -64,7 +64,7 @@ func (v *vault) edit(name string, rotate, early bool) {
 	v.add(name, next, last.ARN, early)
 }
 
-func (v *vault) add(name string, next version, arn string, early bool) {
+func (v *secretHistory) add(name string, next version, arn string, early bool) {
 	text := fmt.Sprintf(`{"provider":"oauth2","client_id":%q,"client_secret":%q,"token_url":"https://idp.example.com/token",
 		"scope":"all","allowed_scopes":["read"],"early_refresh":%v,"token_params":{"edition":"%d"}}`,
 		name, next.secret, early, next.edition)
@@ -75,19 +75,19 @@ func (v *vault) add(name string, next version, arn string, early bool) {
 	v.byID[next.VersionID] = &next
 }
 
-func (v *vault) remove(name string) {
+func (v *secretHistory) remove(name string) {
 	v.replace(name)
 	v.last(name).deleted = true
 }
 
-func (v *vault) replace(name string) {
+func (v *secretHistory) replace(name string) {
 	if last := v.last(name); last != nil && last.replacedAt.IsZero() {
 		last.replacedAt, last.replacedTurn = v.w.time(), v.w.turn
 	}
 }
 
 // last is the latest version of a secret; nil when there never was one.
-func (v *vault) last(name string) *version {
+func (v *secretHistory) last(name string) *version {
 	versions := v.versions[name]
 	if len(versions) == 0 {
 		return nil
@@ -96,12 +96,12 @@ func (v *vault) last(name string) *version {
 }
 
 // read is what the source answers.
-func (v *vault) read(name string, stage clientsecret.Stage) (clientsecret.Secret, error) {
+func (v *secretHistory) read(name string, scheduler clientsecret.Stage) (clientsecret.Secret, error) {
 	last := v.last(name)
 	if last == nil || last.deleted {
 		return clientsecret.Secret{}, clientsecret.ErrNotFound
 	}
-	if stage == clientsecret.Current {
+	if scheduler == clientsecret.Current {
 		return last.Secret, nil
 	}
 	versions := v.versions[name]
@@ -112,7 +112,7 @@ func (v *vault) read(name string, stage clientsecret.Stage) (clientsecret.Secret
 }
 
 // number is that of the version with which a request was made.
-func (v *vault) number(r oauth.Request) int {
+func (v *secretHistory) number(r oauth.Request) int {
 	for _, version := range v.versions[r.ClientID] {
 		if version.secret == r.ClientSecret.Reveal() && strconv.Itoa(version.edition) == r.Params.Get("edition") {
 			return version.number
@@ -121,32 +121,32 @@ func (v *vault) number(r oauth.Request) int {
 	return 0
 }
 
-// vaultPort is the source of secrets, as a process's cache reaches it.
-type vaultPort struct{ w *world }
+// sourcePort is the source of secrets, as a process's cache reaches it.
+type sourcePort struct{ w *env }
 
-func (p *vaultPort) Load(ctx context.Context, name string, stage clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
-	return call(ctx, p.w.stage, fmt.Sprintf("load %s %s", name, stage), func(verdict) (clientsecret.Secret, error) {
-		return p.w.vault.read(name, stage)
+func (p *sourcePort) Load(ctx context.Context, name string, scheduler clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
+	return call(ctx, p.w.scheduler, fmt.Sprintf("load %s %s", name, scheduler), func(outcome) (clientsecret.Secret, error) {
+		return p.w.secretHistory.read(name, scheduler)
 	}, clientsecret.ErrUnavailable)
 }
 
 // secretPort is the cache in front of it, with the core's view of it noted.
 type secretPort struct {
-	w     *world
+	w     *env
 	cache *clientsecret.Cache
 }
 
-func (p *secretPort) Load(ctx context.Context, name string, stage clientsecret.Stage, fresh bool) (clientsecret.Secret, error) {
-	s, err := p.cache.Load(ctx, name, stage, fresh)
-	if err == nil && stage == clientsecret.Current {
-		operationOf(ctx).loaded = p.w.vault.byID[s.VersionID].number
+func (p *secretPort) Load(ctx context.Context, name string, scheduler clientsecret.Stage, fresh bool) (clientsecret.Secret, error) {
+	s, err := p.cache.Load(ctx, name, scheduler, fresh)
+	if err == nil && scheduler == clientsecret.Current {
+		operationOf(ctx).loaded = p.w.secretHistory.byID[s.VersionID].number
 	}
 	return s, err
 }
 
 // provider is the authorization server of every connection.
 type provider struct {
-	w        *world
+	w        *env
 	lifetime time.Duration
 	fault    *oauth.Error
 	accepted map[string]bool // client secrets
@@ -159,10 +159,10 @@ type issue struct {
 	id, connection, scope, secret, edition string
 	at, until                              time.Time
 	turn                                   int
-	stored, alone                          bool
+	stored, withoutLease                   bool
 }
 
-func newProvider(w *world, lifetime time.Duration) *provider {
+func newProvider(w *env, lifetime time.Duration) *provider {
 	return &provider{w: w, lifetime: lifetime, accepted: map[string]bool{}, issued: map[string]*issue{}}
 }
 
@@ -201,7 +201,7 @@ func (p *provider) answer(r oauth.Request, requestedAt time.Time) (oauth.Token, 
 // believes makes the provider accept the latest secret, the one before, or both.
 func (p *provider) believes(current, previous bool) {
 	p.accepted = map[string]bool{}
-	for name := range maps.Keys(p.w.vault.versions) {
+	for name := range maps.Keys(p.w.secretHistory.versions) {
 		secrets := p.secrets(name)
 		if current {
 			p.accepted[secrets[0]] = true
@@ -215,7 +215,7 @@ func (p *provider) believes(current, previous bool) {
 // secrets are a connection's client secrets, each once, latest first.
 func (p *provider) secrets(name string) []string {
 	var secrets []string
-	for _, v := range p.w.vault.versions[name] {
+	for _, v := range p.w.secretHistory.versions[name] {
 		secrets = append(secrets, v.secret)
 	}
 	slices.Reverse(secrets)
@@ -224,14 +224,14 @@ func (p *provider) secrets(name string) []string {
 
 // providerPort is the provider as a process reaches it.
 type providerPort struct {
-	w     *world
+	w     *env
 	clock func() time.Time
 }
 
 func (p *providerPort) Token(ctx context.Context, r oauth.Request) (oauth.Token, error) {
 	requestedAt := p.clock()
 	asked := false
-	t, err := call(ctx, p.w.stage, "ask the provider", func(v verdict) (oauth.Token, error) {
+	t, err := call(ctx, p.w.scheduler, "ask the provider", func(v outcome) (oauth.Token, error) {
 		if asked {
 			p.w.oracle.faults++ // the client's own retry
 		}
@@ -250,6 +250,6 @@ func (p *providerPort) Token(ctx context.Context, r oauth.Request) (oauth.Token,
 }
 
 func (p *providerPort) Revoke(ctx context.Context, _ oauth.Revocation) error {
-	_, err := call(ctx, p.w.stage, "revoke", func(verdict) (struct{}, error) { return struct{}{}, nil }, error(faults[1]))
+	_, err := call(ctx, p.w.scheduler, "revoke", func(outcome) (struct{}, error) { return struct{}{}, nil }, error(faults[1]))
 	return err
 }

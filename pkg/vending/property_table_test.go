@@ -15,19 +15,19 @@ import (
 
 // table is the table that processes share on a stage, and who watches it.
 type table struct {
-	*stage
-	store vending.Store // what processes are given: the truth, or a broken promise
-	truth *memory.Store // what is stored
-	past  *replicas     // what replicas may still answer
-	see   witness
+	*scheduler
+	store    vending.Store // what processes are given: the truth, or a broken promise
+	truth    *memory.Store // what is stored
+	past     *replicas     // what replicas may still answer
+	observer observer
 	// oldest, when set, is the age at which an acquisition is refused that was held
 	// up on its way. A store judges by the asker's clock reading whether a lease is
 	// absurdly far ahead, so one older than ten minutes takes over a living lease.
 	oldest time.Duration
 }
 
-// witness judges what reaches the table. An error is what the table answered.
-type witness interface {
+// observer judges what reaches the table. An error is what the table answered.
+type observer interface {
 	acquired(op *operation, a tokenstore.Acquire, before tokenstore.Item, err error)
 	committed(c tokenstore.Commit, before tokenstore.Item, err error)
 	adopted(a tokenstore.StoreGrant, before tokenstore.Item, err error)
@@ -38,17 +38,17 @@ type witness interface {
 	// changed hears of every call, with the item before and after it.
 	changed(what string, before, after tokenstore.Item)
 	// unreached: a caller does not know what became of its call.
-	unreached(op *operation)
+	callFailed(op *operation)
 }
 
-func newTable(s *stage) *table {
-	t := &table{stage: s, truth: memory.New()}
+func newTable(s *scheduler) *table {
+	t := &table{scheduler: s, truth: memory.New()}
 	t.store, t.past = t.truth, &replicas{t: t, past: map[tokenstore.Key][]snapshot{}}
 	return t
 }
 
-// stands is the item as it is stored.
-func (t *table) stands(key tokenstore.Key) tokenstore.Item {
+// stored is the item as it is stored.
+func (t *table) stored(key tokenstore.Key) tokenstore.Item {
 	item, err := t.truth.Get(context.Background(), key, true)
 	if err != nil {
 		panic(err) // the memory store fails for an ended context only
@@ -64,7 +64,7 @@ func (p *tablePort) Get(ctx context.Context, key tokenstore.Key, consistent bool
 	if consistent {
 		what = "read consistently"
 	}
-	item, err := tableCall(ctx, p.table, what, key, func(v verdict) (tokenstore.Item, error) {
+	item, err := tableCall(ctx, p.table, what, key, func(v outcome) (tokenstore.Item, error) {
 		if v == outdated && !consistent {
 			return p.past.oldest(key), nil
 		}
@@ -78,13 +78,13 @@ func (p *tablePort) Get(ctx context.Context, key tokenstore.Key, consistent bool
 
 func (p *tablePort) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
 	began := p.time()
-	item, err := tableCall(ctx, p.table, "acquire", a.Key, func(verdict) (tokenstore.Item, error) {
+	item, err := tableCall(ctx, p.table, "acquire", a.Key, func(outcome) (tokenstore.Item, error) {
 		if p.oldest > 0 && p.time().Sub(began) > p.oldest {
 			return tokenstore.Item{Key: a.Key}, tokenstore.ErrUnavailable
 		}
-		before := p.stands(a.Key)
-		item, err := p.store.Acquire(unending(ctx), a)
-		p.see.acquired(operationOf(ctx), a, before, err)
+		before := p.stored(a.Key)
+		item, err := p.store.Acquire(detached(ctx), a)
+		p.observer.acquired(operationOf(ctx), a, before, err)
 		return item, err
 	})
 	if op := operationOf(ctx); err != nil && op.hold != nil && op.hold.owner == a.Owner {
@@ -94,49 +94,49 @@ func (p *tablePort) Acquire(ctx context.Context, a tokenstore.Acquire) (tokensto
 }
 
 func (p *tablePort) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
-	return tableCall(ctx, p.table, "commit", c.Key, func(verdict) (tokenstore.Item, error) {
-		before := p.stands(c.Key)
-		item, err := p.store.Commit(unending(ctx), c)
-		p.see.committed(c, before, err)
+	return tableCall(ctx, p.table, "commit", c.Key, func(outcome) (tokenstore.Item, error) {
+		before := p.stored(c.Key)
+		item, err := p.store.Commit(detached(ctx), c)
+		p.observer.committed(c, before, err)
 		return item, err
 	})
 }
 
 func (p *tablePort) Fail(ctx context.Context, f tokenstore.Fail) error {
 	return p.write(ctx, "fail", f.Key, func() error {
-		p.see.failed(f)
-		return p.store.Fail(unending(ctx), f)
+		p.observer.failed(f)
+		return p.store.Fail(detached(ctx), f)
 	})
 }
 
 func (p *tablePort) Release(ctx context.Context, r tokenstore.Release) error {
 	return p.write(ctx, "release", r.Key, func() error {
-		p.see.released(r)
-		return p.store.Release(unending(ctx), r)
+		p.observer.released(r)
+		return p.store.Release(detached(ctx), r)
 	})
 }
 
 func (p *tablePort) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error) {
-	return tableCall(ctx, p.table, "reject", r.Key, func(verdict) (tokenstore.Item, error) {
-		p.see.rejected()
-		return p.store.Reject(unending(ctx), r)
+	return tableCall(ctx, p.table, "reject", r.Key, func(outcome) (tokenstore.Item, error) {
+		p.observer.rejected()
+		return p.store.Reject(detached(ctx), r)
 	})
 }
 
 func (p *tablePort) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
-	return tableCall(ctx, p.table, "drop", d.Key, func(verdict) (tokenstore.Item, error) {
-		before := p.stands(d.Key)
-		was, err := p.store.Drop(unending(ctx), d)
-		p.see.dropped(d, before)
+	return tableCall(ctx, p.table, "drop", d.Key, func(outcome) (tokenstore.Item, error) {
+		before := p.stored(d.Key)
+		was, err := p.store.Drop(detached(ctx), d)
+		p.observer.dropped(d, before)
 		return was, err
 	})
 }
 
 func (p *tablePort) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
-	return tableCall(ctx, p.table, "adopt", a.Key, func(verdict) (tokenstore.Item, error) {
-		before := p.stands(a.Key)
-		item, err := p.store.StoreGrant(unending(ctx), a)
-		p.see.adopted(a, before, err)
+	return tableCall(ctx, p.table, "adopt", a.Key, func(outcome) (tokenstore.Item, error) {
+		before := p.stored(a.Key)
+		item, err := p.store.StoreGrant(detached(ctx), a)
+		p.observer.adopted(a, before, err)
 		return item, err
 	})
 }
@@ -146,45 +146,45 @@ func (p *tablePort) Subjects(ctx context.Context, connection string, limit int, 
 }
 
 func (p *tablePort) MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error {
-	return p.write(ctx, "mark used", key, func() error { return p.store.MarkUsed(unending(ctx), key, version) })
+	return p.write(ctx, "mark used", key, func() error { return p.store.MarkUsed(detached(ctx), key, version) })
 }
 
 func (p *tablePort) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
-	return p.write(ctx, "add variant", key, func() error { return p.store.AddVariant(unending(ctx), key, variant) })
+	return p.write(ctx, "add variant", key, func() error { return p.store.AddVariant(detached(ctx), key, variant) })
 }
 
 func (p *tablePort) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
-	return p.write(ctx, "set forced", key, func() error { return p.store.SetForcedRefreshes(unending(ctx), key, was, forced) })
+	return p.write(ctx, "set forced", key, func() error { return p.store.SetForcedRefreshes(detached(ctx), key, was, forced) })
 }
 
 func (p *tablePort) RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error {
-	return p.write(ctx, "remove variant", key, func() error { return p.store.RemoveVariant(unending(ctx), key, variant) })
+	return p.write(ctx, "remove variant", key, func() error { return p.store.RemoveVariant(detached(ctx), key, variant) })
 }
 
 func (p *tablePort) write(ctx context.Context, what string, key tokenstore.Key, carryOut func() error) error {
-	_, err := tableCall(ctx, p.table, what, key, func(verdict) (struct{}, error) { return struct{}{}, carryOut() })
+	_, err := tableCall(ctx, p.table, what, key, func(outcome) (struct{}, error) { return struct{}{}, carryOut() })
 	return err
 }
 
 // tableCall is a call to the table, with the item looked at before and after.
-func tableCall[T any](ctx context.Context, t *table, what string, key tokenstore.Key, carryOut func(verdict) (T, error)) (T, error) {
-	result, err := call(ctx, t.stage, what+" "+keyText(key), func(v verdict) (T, error) {
-		before := t.stands(key)
+func tableCall[T any](ctx context.Context, t *table, what string, key tokenstore.Key, carryOut func(outcome) (T, error)) (T, error) {
+	result, err := call(ctx, t.scheduler, what+" "+keyText(key), func(v outcome) (T, error) {
+		before := t.stored(key)
 		result, err := carryOut(v)
 		t.past.remember(key)
-		t.see.changed(what, before, t.stands(key))
+		t.observer.changed(what, before, t.stored(key))
 		return result, err
 	}, tokenstore.ErrUnavailable)
 	if errors.Is(err, tokenstore.ErrUnavailable) {
 		op := operationOf(ctx)
 		op.storeFailed, op.failedAt = true, t.clock(op.process)
-		t.see.unreached(op)
+		t.observer.callFailed(op)
 	}
 	return result, err
 }
 
-// unending lets a write land although its sender has long given up on it.
-func unending(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+// detached lets a write land although its sender has long given up on it.
+func detached(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
 func operationOf(ctx context.Context) *operation { return ctx.Value(operationKey{}).(*operation) }
 
@@ -218,7 +218,7 @@ func (r *replicas) remember(key tokenstore.Key) {
 	} else {
 		list = append(list, snapshot{item: tokenstore.Item{Key: key}, until: now})
 	}
-	r.past[key] = append(list, snapshot{item: r.t.stands(key)})
+	r.past[key] = append(list, snapshot{item: r.t.stored(key)})
 }
 
 // keys are those that were ever called about, in a stable order.

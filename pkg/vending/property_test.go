@@ -74,9 +74,9 @@ const (
 	actions
 )
 
-// often weighs the actions. A script keeps to one of these moods, for some bugs
+// weights weighs the actions. A script keeps to one of these moods, for some bugs
 // need many steps of few kinds.
-var often = [...][actions]int{
+var weights = [...][actions]int{
 	{ // anything
 		vend: 12, finish: 10, next: 14, nextHalf: 5, nextRefused: 2, nextLost: 2, nextRepeated: 2, nextOutdated: 3,
 		advance: 10, crash: 2, freeze: 1, thaw: 1, reject: 3, renew: 3, forget: 2, reconcile: 3, edit: 4, fail: 4, setClock: 1, leave: 1,
@@ -90,19 +90,19 @@ var often = [...][actions]int{
 }
 
 func scripts() *rapid.Generator[script] {
-	moods := make([]*rapid.Generator[step], len(often))
-	for i, weights := range often {
+	mixes := make([]*rapid.Generator[step], len(weights))
+	for i, weights := range weights {
 		var deck []action
 		for act, n := range weights {
 			deck = append(deck, slices.Repeat([]action{action(act)}, n)...)
 		}
-		moods[i] = rapid.Custom(func(t *rapid.T) step {
+		mixes[i] = rapid.Custom(func(t *rapid.T) step {
 			return step{rapid.SampledFrom(deck).Draw(t, "act"), rapid.IntRange(0, 5).Draw(t, "who"), rapid.IntRange(0, 11).Draw(t, "arg")}
 		})
 	}
 	offset := rapid.Map(rapid.IntRange(-5, 5), func(s int) time.Duration { return time.Duration(s) * time.Second })
 	return rapid.Custom(func(t *rapid.T) script {
-		steps := rapid.SampledFrom(moods).Draw(t, "mood")
+		steps := rapid.SampledFrom(mixes).Draw(t, "mood")
 		return script{
 			setting: setting{
 				lifetime: rapid.SampledFrom([]time.Duration{2 * time.Minute, 10 * time.Minute, time.Hour}).Draw(t, "lifetime"),
@@ -116,9 +116,9 @@ func scripts() *rapid.Generator[script] {
 }
 
 // play runs one script and returns what it violated, and the trace.
-func play(t *testing.T, s script, broken func(*world) vending.Store) (found string, trace []string) {
+func play(t *testing.T, s script, broken func(*env) vending.Store) (found string, trace []string) {
 	synctest.Test(t, func(*testing.T) {
-		w := newWorld(s.setting, broken)
+		w := newEnv(s.setting, broken)
 		defer w.end()
 		for _, st := range slices.Concat(s.bursts...) {
 			if w.found != "" {
@@ -133,14 +133,14 @@ func play(t *testing.T, s script, broken func(*world) vending.Store) (found stri
 }
 
 // step does one thing, or nothing where there is nothing to do it to.
-func (w *world) step(s setting, st step) {
+func (w *env) step(s setting, st step) {
 	p := w.fleet[st.who%len(w.fleet)]
 	switch st.act {
 	case vend, reject, renew, forget, reconcile:
 		w.request(p, st)
 	case next, nextHalf, nextRefused, nextLost, nextRepeated, nextOutdated:
 		if gates := w.runnable(); len(gates) > 0 {
-			w.open(gates[st.who%len(gates)], verdict(st.act-next))
+			w.open(gates[st.who%len(gates)], outcome(st.act-next))
 		}
 	case finish:
 		if gates := w.runnable(); len(gates) > 0 {
@@ -165,11 +165,11 @@ var pauses = [...]time.Duration{
 }
 
 // trouble is what happens to processes.
-func (w *world) trouble(p *processUnderTest, st step) {
+func (w *env) trouble(p *processUnderTest, st step) {
 	switch st.act {
 	case crash:
 		w.note("%s crashes", p.name)
-		w.oracle.crashes += w.doing(p)
+		w.oracle.crashes += w.runningCalls(p)
 		w.crash(p)
 	case freeze:
 		w.note("%s is frozen", p.name)
@@ -191,8 +191,8 @@ func (w *world) trouble(p *processUnderTest, st step) {
 	}
 }
 
-// doing counts what a process has under way, and would lose.
-func (w *world) doing(p *processUnderTest) int {
+// runningCalls counts what a process has under way, and would lose.
+func (w *env) runningCalls(p *processUnderTest) int {
 	n := 0
 	for _, g := range w.waiting {
 		if g.op.process == p {
@@ -202,7 +202,7 @@ func (w *world) doing(p *processUnderTest) int {
 	return n
 }
 
-func (w *world) set(p *processUnderTest, offset time.Duration) {
+func (w *env) set(p *processUnderTest, offset time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p.offset = offset
@@ -212,22 +212,22 @@ func (w *world) set(p *processUnderTest, offset time.Duration) {
 }
 
 // edit changes secrets, and what the provider makes of them.
-func (w *world) edit(s setting, st step) {
-	name, last := connections[0], w.vault.last(connections[0])
+func (w *env) edit(s setting, st step) {
+	name, last := connections[0], w.secretHistory.last(connections[0])
 	switch {
 	case last.deleted:
-		w.vault.put(name, s.early)
+		w.secretHistory.put(name, s.early)
 		w.idp.accepted = nil
 		w.note("%s is declared again", name)
 	case st.arg < 5: // rotated: the provider lags behind, or is ahead, or takes both
-		w.vault.edit(name, true, s.early)
+		w.secretHistory.edit(name, true, s.early)
 		w.idp.believes(st.arg != 1, st.arg != 2)
 		w.note("the client secret of %s is rotated; the provider takes %v", name, w.idp.accepted)
 	case st.arg < 8:
-		w.vault.edit(name, false, s.early)
+		w.secretHistory.edit(name, false, s.early)
 		w.note("the declaration of %s is edited", name)
 	case st.arg == 8:
-		w.vault.remove(name)
+		w.secretHistory.remove(name)
 		w.note("%s is deleted", name)
 	default:
 		w.idp.believes(true, false)
@@ -236,7 +236,7 @@ func (w *world) edit(s setting, st step) {
 }
 
 // fail chooses how the provider fails; half of the choices end it.
-func (w *world) fail(st step) {
+func (w *env) fail(st step) {
 	w.idp.fault = nil
 	if st.arg < len(faults) {
 		w.idp.fault = faults[st.arg]
@@ -245,7 +245,7 @@ func (w *world) fail(st step) {
 }
 
 // request starts an operation; one process has at most two on one key.
-func (w *world) request(p *processUnderTest, st step) {
+func (w *env) request(p *processUnderTest, st step) {
 	r := requests[st.arg]
 	op := &operation{process: p, request: r, key: string(r.Connection) + r.Scope}
 	if p.frozen || w.busy(p, op.key) >= 2 {
@@ -284,7 +284,7 @@ var requests = [12]vending.Request{
 	11: crm(),
 }
 
-func (w *world) vend(op *operation, rejecting bool) {
+func (w *env) vend(op *operation, rejecting bool) {
 	op.text = "vends " + op.key
 	if rejecting {
 		op.request.RejectedTokenID = w.current(op.request).Token.ID
@@ -299,7 +299,7 @@ func (w *world) vend(op *operation, rejecting bool) {
 	})
 }
 
-func (w *world) renew(op *operation, now bool) {
+func (w *env) renew(op *operation, now bool) {
 	op.text, op.replacing = "renews "+op.key, true
 	key := w.current(op.request).Key
 	var next time.Time
@@ -316,31 +316,31 @@ func (w *world) renew(op *operation, now bool) {
 }
 
 // current is the item of a request as it is stored.
-func (w *world) current(r vending.Request) tokenstore.Item {
-	item := w.stands(tokenstore.Key{Connection: string(r.Connection)})
+func (w *env) current(r vending.Request) tokenstore.Item {
+	item := w.stored(tokenstore.Key{Connection: string(r.Connection)})
 	if r.Scope == "" {
 		return item
 	}
 	if len(item.Variants) == 0 {
 		return tokenstore.Item{Key: item.Key}
 	}
-	return w.stands(tokenstore.Key{Connection: string(r.Connection), Variant: item.Variants[0]})
+	return w.stored(tokenstore.Key{Connection: string(r.Connection), Variant: item.Variants[0]})
 }
 
 // converge is INV-7: when nothing fails any more, everybody gets a token within
 // one lease of the next attempt's time, whatever was left lying about; also
 // after those have come back who were frozen all the while.
-func (w *world) converge(s setting) {
+func (w *env) converge(s setting) {
 	w.heal(s)
 	w.drain()
-	w.advance(w.patience())
-	w.everybodyVends("INV-7")
+	w.advance(w.longestWait())
+	w.everyProcessVends("INV-7")
 	for _, p := range w.fleet {
 		p.frozen = false
 	}
 	w.drain()
-	w.advance(w.patience())
-	w.everybodyVends("INV-7")
+	w.advance(w.longestWait())
+	w.everyProcessVends("INV-7")
 	w.catchUp()
 	if w.found == "" {
 		w.oracle.judgeCalls()
@@ -348,33 +348,33 @@ func (w *world) converge(s setting) {
 }
 
 // drain lets everything that is under way come to its end.
-func (w *world) drain() {
+func (w *env) drain() {
 	for gates := w.runnable(); len(gates) > 0 && w.found == ""; gates = w.runnable() {
 		w.finish(gates[0].op)
 	}
 }
 
 // heal ends every fault.
-func (w *world) heal(s setting) {
+func (w *env) heal(s setting) {
 	w.idp.fault = nil
-	if w.vault.last(connections[0]).deleted {
-		w.vault.put(connections[0], s.early)
+	if w.secretHistory.last(connections[0]).deleted {
+		w.secretHistory.put(connections[0], s.early)
 	}
 	w.idp.believes(true, true)
 	w.note("every fault ends")
 }
 
-// patience is how long a new request may have to wait.
-func (w *world) patience() time.Duration {
+// longestWait is how long a new request may have to wait.
+func (w *env) longestWait() time.Duration {
 	until := w.time()
 	for _, key := range w.past.keys() {
-		until = later(until, w.stands(key).Failure.NextAttemptAt)
+		until = later(until, w.stored(key).Failure.NextAttemptAt)
 	}
-	return until.Sub(w.time()) + leaseTTL + 2*mostSkew
+	return until.Sub(w.time()) + leaseTTL + 2*maxSkew
 }
 
-// everybodyVends asks each process, and one that is new.
-func (w *world) everybodyVends(invariant string) {
+// everyProcessVends asks each process, and one that is new.
+func (w *env) everyProcessVends(invariant string) {
 	w.boot(0)
 	for _, p := range w.fleet {
 		if p.frozen || w.found != "" {
@@ -400,12 +400,12 @@ func (w *world) everybodyVends(invariant string) {
 
 // catchUp is CR-21: after a reconciliation and a while, everybody has a token
 // of the declaration that is current.
-func (w *world) catchUp() {
+func (w *env) catchUp() {
 	if w.found != "" {
 		return
 	}
 	w.request(w.fleet[len(w.fleet)-1], step{act: reconcile})
 	w.finish(w.ops[len(w.ops)-1])
 	w.advance(beliefLimit + time.Second)
-	w.everybodyVends("CR-21")
+	w.everyProcessVends("CR-21")
 }

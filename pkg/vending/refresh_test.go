@@ -249,7 +249,7 @@ func TestTableDown(t *testing.T) {
 	})
 }
 
-func TestUsableTokenIsNotKeptWaiting(t *testing.T) {
+func TestUsableTokenIsServedAtOnce(t *testing.T) {
 	late := func(t *testing.T) (*fleet, *vending.Core) {
 		f := newFleet(t)
 		core := f.process()

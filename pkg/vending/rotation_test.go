@@ -96,7 +96,7 @@ func TestSecretRotation(t *testing.T) {
 	})
 }
 
-func TestMendedSecretsCountSoon(t *testing.T) {
+func TestCorrectedSecretIsUsedSoon(t *testing.T) {
 	const mended = `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://idp.example.com/token"}`
 	t.Run("CR-19 although a cached copy still names the version that failed", func(t *testing.T) {
 		f := newFleet(t)

@@ -227,7 +227,7 @@ func TestStaleIfError(t *testing.T) {
 	}
 }
 
-func TestLateInLifeOneRefreshesAndOthersAreServed(t *testing.T) {
+func TestOneCallerRefreshesALateTokenWhileOthersAreServed(t *testing.T) {
 	f := newFleet(t)
 	core := f.process()
 	f.vend(core, crm())

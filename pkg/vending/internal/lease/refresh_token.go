@@ -176,7 +176,7 @@ func (s *refreshToken) saveSuccessor(ctx context.Context, h *Holder, refusal *oa
 
 const (
 	// confirmReads and confirmEvery bound how long a changed refresh token is
-	// looked for: a former holder may be about to store the successor of ours.
+	// looked for: a former holder may be about to store its successor.
 	confirmReads = 4
 	confirmEvery = 500 * time.Millisecond
 )

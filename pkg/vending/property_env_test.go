@@ -11,29 +11,29 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// world is a stage on which processes refresh client_credentials tokens.
-type world struct {
+// env is a stage on which processes refresh client_credentials tokens.
+type env struct {
 	*table
-	vault  *vault    // secrets, by version
-	idp    *provider // the provider
-	oracle *oracle   // judges everything that happens
+	secretHistory *secretHistory // secrets, by version
+	idp           *provider      // the provider
+	oracle        *oracle        // judges everything that happens
 	// answers are what callers got: a token's text, or the code of an error.
 	answers map[*operation]string
 	seed    uint64
 }
 
-func newWorld(s setting, broken func(*world) vending.Store) *world {
-	w := &world{table: newTable(newStage()), seed: s.seed, answers: map[*operation]string{}}
-	w.vault = newVault(w)
+func newEnv(s setting, broken func(*env) vending.Store) *env {
+	w := &env{table: newTable(newScheduler()), seed: s.seed, answers: map[*operation]string{}}
+	w.secretHistory = newSecretHistory(w)
 	w.idp = newProvider(w, s.lifetime)
 	w.oracle = newOracle(w)
-	w.see = w.oracle
+	w.observer = w.oracle
 	w.newCore = w.core
 	if broken != nil {
 		w.store = broken(w)
 	}
 	for _, name := range connections {
-		w.vault.put(name, s.early)
+		w.secretHistory.put(name, s.early)
 	}
 	for _, offset := range s.offsets {
 		w.boot(offset)
@@ -41,12 +41,12 @@ func newWorld(s setting, broken func(*world) vending.Store) *world {
 	return w
 }
 
-func (w *world) core(p *processUnderTest) *vending.Core {
+func (w *env) core(p *processUnderTest) *vending.Core {
 	clock := func() time.Time { return w.clock(p) }
 	w.seed++
 	return vending.New(vending.Config{
 		Store:   &tablePort{w.table},
-		Secrets: &secretPort{w: w, cache: clientsecret.NewCache(clientsecret.CacheConfig{Source: &vaultPort{w: w}, Now: clock})},
+		Secrets: &secretPort{w: w, cache: clientsecret.NewCache(clientsecret.CacheConfig{Source: &sourcePort{w: w}, Now: clock})},
 		Minter:  &providerPort{w: w, clock: clock}, Revoker: &providerPort{w: w, clock: clock},
 		Sealer: seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
 			return redact.New(`{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`), nil

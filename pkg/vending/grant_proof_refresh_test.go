@@ -21,7 +21,7 @@ import (
 
 // The holder whose lease ran out is about to store the refresh token that
 // replaced the one which somebody else is told is dead.
-func TestGrantProofLateHolderIsLookedFor(t *testing.T) {
+func TestGrantProofInvalidGrantIsConfirmed(t *testing.T) {
 	t.Run("CR-15 the refresh token changes between two looks", func(t *testing.T) {
 		d, slow := consented(t, rotates)
 		d.clock.advance(expired)
@@ -29,7 +29,7 @@ func TestGrantProofLateHolderIsLookedFor(t *testing.T) {
 		answer := sync.OnceFunc(func() { close(answered) })
 		defer answer()
 		d.idp.after = func(oauth.Request) *oauth.Error {
-			d.idp.hear(nil)
+			d.idp.onResponse(nil)
 			close(asked)
 			<-answered
 			return nil
@@ -56,19 +56,19 @@ func TestGrantProofLateHolderIsLookedFor(t *testing.T) {
 	})
 }
 
-// hear replaces what happens before an answer arrives.
-func (s *consentServer) hear(after func(oauth.Request) *oauth.Error) {
+// onResponse replaces what happens before an answer arrives.
+func (s *consentServer) onResponse(after func(oauth.Request) *oauth.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.after = after
 }
 
-func TestGrantProofRejectionSpendsWhatIsUncertain(t *testing.T) {
+func TestGrantProofRejectionRefreshesInSpiteOfAnUnknownOutcome(t *testing.T) {
 	t.Run("CR-14 a token reported dead is nothing to wait for", func(t *testing.T) {
 		d, core := consented(t, rotatesSoft)
 		first := d.vend(core, user())
 		d.clock.advance(10 * time.Minute)
-		d.diedSpending(user())
+		d.diedRefreshing(user())
 		r := user()
 		r.RejectedTokenID = first.ID
 		v, err := d.process().Vend(t.Context(), r)
@@ -80,13 +80,13 @@ func TestGrantProofRejectionSpendsWhatIsUncertain(t *testing.T) {
 
 // A rejecter is told that the grant has ended, by the word of a server whose
 // answer with the successor has not arrived yet.
-func TestGrantProofEndIsOfOneRefreshToken(t *testing.T) {
+func TestGrantProofInvalidGrantCountsForOneRefreshToken(t *testing.T) {
 	t.Run("FI-24 FI-25 the end of a refresh token says nothing of the next", func(t *testing.T) {
 		d, slow := consented(t, rotates)
 		first := d.vend(slow, user())
 		d.clock.advance(52 * time.Minute)
 		d.idp.after = func(oauth.Request) *oauth.Error {
-			d.idp.hear(nil)
+			d.idp.onResponse(nil)
 			d.clock.advance(21 * time.Second)
 			r := user()
 			r.RejectedTokenID = first.ID
@@ -104,7 +104,7 @@ func TestGrantProofEndIsOfOneRefreshToken(t *testing.T) {
 	})
 }
 
-func TestGrantProofCodeIsNotSpentInVain(t *testing.T) {
+func TestGrantProofCodeIsSentOnlyWhenItCanBeStored(t *testing.T) {
 	t.Run("FI-36 without the keyset", func(t *testing.T) {
 		d := newDelegation(t, rotates)
 		d.sealer = seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
@@ -134,7 +134,7 @@ func (d *delegation) refusesConsent(ctx context.Context, want problem.Code) {
 	}
 }
 
-func TestGrantProofUnsaved(t *testing.T) {
+func TestGrantProofPendingWrite(t *testing.T) {
 	// unsaved is a process with a refresh token that the table did not take.
 	unsaved := func(t *testing.T) (*delegation, *vending.Core) {
 		d, core := consented(t, rotates)
@@ -178,7 +178,7 @@ func TestGrantProofUnsaved(t *testing.T) {
 	})
 }
 
-func TestGrantProofEndAfterConsent(t *testing.T) {
+func TestGrantProofLifetimeCountsFromConsent(t *testing.T) {
 	t.Run("CR-27 the documented life counts from the consent", func(t *testing.T) {
 		d := newDelegation(t, rotates)
 		d.declare("user", `{"provider":"creative-force","grant_type":"authorization_code","client_id":"app","client_secret":"hush"}`)
@@ -189,13 +189,13 @@ func TestGrantProofEndAfterConsent(t *testing.T) {
 	})
 }
 
-// interposed lets something happen before the first drop.
-type interposed struct {
+// beforeDrop lets something happen before the first drop.
+type beforeDrop struct {
 	*flakyStore
 	first func()
 }
 
-func (s *interposed) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
+func (s *beforeDrop) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
 	if first := s.first; first != nil {
 		s.first = nil
 		first()
@@ -206,7 +206,7 @@ func (s *interposed) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.It
 func TestGrantProofStaysOnTheWheel(t *testing.T) {
 	t.Run("CR-27 a consent that comes while the token is being dropped", func(t *testing.T) {
 		d := newDelegation(t, rotates)
-		core := d.processWith(proofSetup{store: &interposed{d.store, func() { d.consent(d.process(), user()) }}})
+		core := d.processWith(proofSetup{store: &beforeDrop{d.store, func() { d.consent(d.process(), user()) }}})
 		if err := core.Forget(t.Context(), user(), false); err != nil {
 			t.Fatal(err)
 		}
@@ -231,10 +231,10 @@ func TestGrantProofStaysOnTheWheel(t *testing.T) {
 	})
 }
 
-// uninformed is a table whose replicas know nothing yet.
-type uninformed struct{ *flakyStore }
+// emptyReplica is a table whose replicas know nothing yet.
+type emptyReplica struct{ *flakyStore }
 
-func (s uninformed) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
+func (s emptyReplica) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
 	if !consistent {
 		return tokenstore.Item{Key: key}, nil
 	}
@@ -269,25 +269,25 @@ func TestGrantProofLaggingReplica(t *testing.T) {
 	t.Run("CR-08 the token of a consent that a replica has not heard of is served without a lease", func(t *testing.T) {
 		d, core := consented(t, rotates)
 		first, leases := d.vend(core, user()), d.store.count("acquire")
-		v := d.vend(d.processWith(proofSetup{store: uninformed{d.store}}), user())
+		v := d.vend(d.processWith(proofSetup{store: emptyReplica{d.store}}), user())
 		if n := d.store.count("acquire") - leases; v.ID != first.ID || n != 0 {
 			t.Errorf("%d leases taken, the same token: %v", n, v.ID == first.ID)
 		}
 	})
 }
 
-// unready seals and opens, and cannot promise that it will.
-type unready struct{ vending.Sealer }
+// noKeyset seals and opens, and cannot promise that it will.
+type noKeyset struct{ vending.Sealer }
 
-func (unready) Prefetch(context.Context) error { return seal.ErrUnavailable }
+func (noKeyset) Prefetch(context.Context) error { return seal.ErrUnavailable }
 
 func TestGrantProofMarkStays(t *testing.T) {
 	t.Run("CR-14 who gives the lease back unused leaves the mark of who died with it", func(t *testing.T) {
 		d, core := consented(t, rotates)
 		first := d.vend(core, user())
 		d.clock.advance(52 * time.Minute)
-		d.diedSpending(user())
-		if v := d.vend(d.processWith(proofSetup{sealer: unready{d.sealer}}), user()); v.ID != first.ID {
+		d.diedRefreshing(user())
+		if v := d.vend(d.processWith(proofSetup{sealer: noKeyset{d.sealer}}), user()); v.ID != first.ID {
 			t.Fatal("it was refreshed without the keyset")
 		}
 		if v := d.vend(d.process(), user()); v.ID != first.ID || d.idp.calls() != 1 {

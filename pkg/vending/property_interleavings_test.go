@@ -10,18 +10,18 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// story is a script written by hand: the catalogue's faults, one by one, in the
-// world that the property plays in.
-type story struct {
-	*world
+// interleaving is a script written by hand: the catalogue's faults, one by one, in the
+// env that the property plays in.
+type interleaving struct {
+	*env
 	t *testing.T
 }
 
 // request starts one and returns it; nothing of it has happened yet.
-func (s *story) request(p int, act action, arg int) *operation {
+func (s *interleaving) request(p int, act action, arg int) *operation {
 	s.t.Helper()
 	before := len(s.ops)
-	s.world.request(s.fleet[p], step{act: act, arg: arg})
+	s.env.request(s.fleet[p], step{act: act, arg: arg})
 	if len(s.ops) == before {
 		s.t.Fatal("the world refuses that request")
 	}
@@ -29,7 +29,7 @@ func (s *story) request(p int, act action, arg int) *operation {
 }
 
 // does carries a whole request out.
-func (s *story) does(p int, act action, arg int) *operation {
+func (s *interleaving) does(p int, act action, arg int) *operation {
 	s.t.Helper()
 	op := s.request(p, act, arg)
 	s.finish(op)
@@ -37,7 +37,7 @@ func (s *story) does(p int, act action, arg int) *operation {
 }
 
 // until lets an operation go on until it stands before a call.
-func (s *story) until(op *operation, call string) {
+func (s *interleaving) until(op *operation, call string) {
 	s.t.Helper()
 	for range gatesPerOperation {
 		at := slices.IndexFunc(s.waiting, func(g *gate) bool { return g.op == op })
@@ -47,13 +47,13 @@ func (s *story) until(op *operation, call string) {
 		if strings.HasPrefix(s.waiting[at].what, call) {
 			return
 		}
-		s.open(s.waiting[at], whole)
+		s.open(s.waiting[at], completed)
 	}
 	s.t.Fatalf("#%d never comes to %s", op.id, call)
 }
 
 // next opens the gate that an operation stands at.
-func (s *story) next(op *operation, v verdict) {
+func (s *interleaving) next(op *operation, v outcome) {
 	s.t.Helper()
 	at := slices.IndexFunc(s.waiting, func(g *gate) bool { return g.op == op })
 	if at < 0 {
@@ -63,7 +63,7 @@ func (s *story) next(op *operation, v verdict) {
 }
 
 // lag leaves a replica of the plain connection where its nth token was current.
-func (s *story) lag(n int) {
+func (s *interleaving) lag(n int) {
 	key := s.current(crm()).Key
 	past := slices.DeleteFunc(s.past.past[key], func(was snapshot) bool { return was.item.Token.ID == "" })
 	past[n].until = s.time()
@@ -72,43 +72,43 @@ func (s *story) lag(n int) {
 
 // got fails the story unless an operation was answered with a token, or with an
 // error, of that name.
-func (s *story) got(op *operation, want string) {
+func (s *interleaving) got(op *operation, want string) {
 	s.t.Helper()
 	if got := s.answers[op]; got != want {
 		s.t.Errorf("#%d got %q, want %q", op.id, got, want)
 	}
 }
 
-func TestPropertyStories(t *testing.T) {
+func TestPropertyInterleavings(t *testing.T) {
 	const one, other = 0, 1 // processes
 	const plain, patient = 0, 6
 	tests := []struct {
 		name  string
 		calls int // to the provider, until everything is well again
-		tell  func(*story)
+		tell  func(*interleaving)
 	}{
-		{"FI-03 a holder dies before the provider is called", 1, func(s *story) {
+		{"FI-03 a holder dies before the provider is called", 1, func(s *interleaving) {
 			s.until(s.request(one, vend, plain), "ask")
 			s.crash(s.fleet[one])
 			s.got(s.does(other, vend, plain), string(problem.RefreshInProgress))
 			s.advance(leaseTTL)
 			s.got(s.does(other, vend, plain), "token_1")
 		}},
-		{"FI-04 a holder dies between the answer and the commit", 2, func(s *story) {
+		{"FI-04 a holder dies between the answer and the commit", 2, func(s *interleaving) {
 			s.until(s.request(one, vend, plain), "commit")
 			s.crash(s.fleet[one])
 			s.advance(leaseTTL + time.Second)
 			s.got(s.does(other, vend, plain), "token_2")
 			s.got(s.does(one, vend, plain), "token_2")
 		}},
-		{"FI-04 a holder dies after the commit", 1, func(s *story) {
+		{"FI-04 a holder dies after the commit", 1, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "commit")
-			s.next(op, half)
+			s.next(op, halfway)
 			s.crash(s.fleet[one])
 			s.got(s.does(other, vend, plain), "token_1")
 		}},
-		{"FI-07 a holder is frozen for two leases", 2, func(s *story) {
+		{"FI-07 a holder is frozen for two leases", 2, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "commit")
 			s.advance(2 * leaseTTL)
@@ -116,21 +116,21 @@ func TestPropertyStories(t *testing.T) {
 			s.finish(op)
 			s.got(op, "token_2")
 		}},
-		{"CR-08 what was refreshed while the lease was waited for is not refreshed again", 1, func(s *story) {
+		{"CR-08 what was refreshed while the lease was waited for is not refreshed again", 1, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "acquire")
 			s.does(other, vend, plain)
 			s.finish(op)
 			s.got(op, "token_1")
 		}},
-		{"FI-29 CR-36 the answer to an acquisition is lost, and it is repeated", 1, func(s *story) {
+		{"FI-29 CR-36 the answer to an acquisition is lost, and it is repeated", 1, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "acquire")
 			s.next(op, repeated)
 			s.finish(op)
 			s.got(op, "token_1")
 		}},
-		{"FI-30 CR-36 the answer to a commit is lost, and it is repeated", 1, func(s *story) {
+		{"FI-30 CR-36 the answer to a commit is lost, and it is repeated", 1, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "commit")
 			s.next(op, lost)
@@ -141,7 +141,7 @@ func TestPropertyStories(t *testing.T) {
 				s.t.Errorf("version %d, want 1", version)
 			}
 		}},
-		{"FI-32 CR-29 a lagging replica answers after a rejection", 2, func(s *story) {
+		{"FI-32 CR-29 a lagging replica answers after a rejection", 2, func(s *interleaving) {
 			s.does(one, vend, plain)
 			s.advance(31 * time.Second)
 			s.got(s.does(one, reject, plain), "token_2")
@@ -152,19 +152,19 @@ func TestPropertyStories(t *testing.T) {
 			s.finish(op)
 			s.got(op, "token_2")
 		}},
-		{"CR-23 an older refresh does not bring the rejected token back", 2, func(s *story) {
+		{"CR-23 an older refresh does not bring the rejected token back", 2, func(s *interleaving) {
 			older := s.request(one, vend, plain)
 			s.until(older, "acquire")
 			s.does(other, vend, plain)
 			s.until(older, "release")
 			rejecter := s.request(one, reject, plain)
 			s.does(other, forget, plain)
-			s.next(rejecter, whole) // it finds no token, and shares the older refresh
+			s.next(rejecter, completed) // it finds no token, and shares the older refresh
 			s.finish(older)
 			s.finish(rejecter)
 			s.got(rejecter, "token_2")
 		}},
-		{"FI-37 an environment's clock is ten minutes ahead: what it mints is believed by nobody else", 3, func(s *story) {
+		{"FI-37 an environment's clock is ten minutes ahead: what it mints is believed by nobody else", 3, func(s *interleaving) {
 			s.does(one, vend, plain)
 			s.set(s.fleet[other], 10*time.Minute)
 			s.advance(51 * time.Minute) // an hour's life, by its clock
@@ -173,7 +173,7 @@ func TestPropertyStories(t *testing.T) {
 			s.advance(11 * time.Second)
 			s.got(s.does(other, vend, plain), "token_3")
 		}},
-		{"FI-37 an environment's clock is ten minutes behind, a step while it holds the lease", 2, func(s *story) {
+		{"FI-37 an environment's clock is ten minutes behind, a step while it holds the lease", 2, func(s *interleaving) {
 			s.set(s.fleet[one], -10*time.Minute)
 			op := s.request(one, vend, plain)
 			s.until(op, "ask")
@@ -182,14 +182,14 @@ func TestPropertyStories(t *testing.T) {
 			s.finish(op)
 			s.got(op, "token_1")
 		}},
-		{"FI-38 an environment is frozen for two hours with a token in memory", 2, func(s *story) {
+		{"FI-38 an environment is frozen for two hours with a token in memory", 2, func(s *interleaving) {
 			s.does(one, vend, plain)
 			s.advance(2 * time.Hour)
 			s.got(s.does(one, vend, plain), "token_2")
 		}},
-		{"CR-10 two environments are ten seconds apart", 1, func(s *story) {
-			s.set(s.fleet[one], -mostSkew)
-			s.set(s.fleet[other], mostSkew)
+		{"CR-10 two environments are ten seconds apart", 1, func(s *interleaving) {
+			s.set(s.fleet[one], -maxSkew)
+			s.set(s.fleet[other], maxSkew)
 			op := s.request(one, vend, plain)
 			s.until(op, "ask")
 			s.advance(9 * time.Second)
@@ -200,10 +200,10 @@ func TestPropertyStories(t *testing.T) {
 			s.got(op, "token_1")
 			s.got(waiter, "token_1")
 		}},
-		{"FI-49 a connection is deleted while its token is minted", 1, func(s *story) {
+		{"FI-49 a connection is deleted while its token is minted", 1, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "commit")
-			s.vault.remove("crm")
+			s.secretHistory.remove("crm")
 			s.does(other, reconcile, plain)
 			s.finish(op)
 			s.got(op, string(problem.ConnectionNotFound))
@@ -211,7 +211,7 @@ func TestPropertyStories(t *testing.T) {
 				s.t.Errorf("token %q and lease of %q are left", item.Token.ID, item.Lease.Owner)
 			}
 		}},
-		{"FI-17 the provider hangs: its failure is told and the lease is free", 1, func(s *story) {
+		{"FI-17 the provider hangs: its failure is told and the lease is free", 1, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "ask")
 			s.next(op, lost)
@@ -225,9 +225,9 @@ func TestPropertyStories(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(setting{lifetime: time.Hour, early: true, offsets: make([]time.Duration, 2)}, nil)
+				w := newEnv(setting{lifetime: time.Hour, early: true, offsets: make([]time.Duration, 2)}, nil)
 				defer w.end()
-				tt.tell(&story{w, t})
+				tt.tell(&interleaving{w, t})
 				if w.found != "" || w.idp.calls != tt.calls {
 					t.Errorf("%d calls, want %d; %s", w.idp.calls, tt.calls, w.found)
 				}

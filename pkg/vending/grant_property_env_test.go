@@ -14,14 +14,14 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// grantWorld is a stage on which processes refresh on behalf of users.
-type grantWorld struct {
+// grantEnv is a stage on which processes refresh on behalf of users.
+type grantEnv struct {
 	*table
 	grantSetting
-	rand    *rand.Rand
-	secrets *secretSource
-	idp     *familyServer
-	ledger  *ledger
+	rand        *rand.Rand
+	secrets     *secretSource
+	idp         *familyServer
+	grantOracle *grantOracle
 	// editedAt is when the secret last changed.
 	editedAt time.Time
 	// repeats breaks the provider's client: what it got no answer to, it sends again.
@@ -38,30 +38,30 @@ type grantSetting struct {
 // subjects of the world's connection; almost all happens to the default one.
 var subjects = []string{"", "ann"}
 
-// newGrantWorld sets everything by the seed alone.
-func newGrantWorld(seed uint64, p policy, broken func(*grantWorld) vending.Store) *grantWorld {
+// newGrantEnv sets everything by the seed alone.
+func newGrantEnv(seed uint64, p policy, broken func(*grantEnv) vending.Store) *grantEnv {
 	r := rand.New(rand.NewPCG(seed, uint64(p)))
-	w := &grantWorld{
-		table: newTable(newStage()), rand: r, secrets: &secretSource{versions: map[string][]clientsecret.Secret{}},
+	w := &grantEnv{
+		table: newTable(newScheduler()), rand: r, secrets: &secretSource{versions: map[string][]clientsecret.Secret{}},
 		grantSetting: grantSetting{policy: p, seed: seed, lifetime: pick(r, 2*time.Minute, 10*time.Minute, 10*time.Minute, time.Hour)},
 	}
 	w.limit = pick(r, 0, 28*time.Second)
 	w.idp = newFamilyServer(w, p, w.lifetime)
-	w.ledger = newLedger(w)
-	w.see, w.oldest = w.ledger, 10*absurdAfter
+	w.grantOracle = newGrantOracle(w)
+	w.observer, w.oldest = w.grantOracle, 10*believableFor
 	w.newCore = w.core
 	if broken != nil {
 		w.store = broken(w)
 	}
 	w.edit()
 	for range 3 {
-		w.boot(time.Duration(r.IntN(2*int(mostSkew/time.Second)+1))*time.Second - mostSkew)
+		w.boot(time.Duration(r.IntN(2*int(maxSkew/time.Second)+1))*time.Second - maxSkew)
 	}
 	return w
 }
 
 // tick lets a millisecond pass, so that no two answers are of one instant.
-func (w *grantWorld) tick() {
+func (w *grantEnv) tick() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now = w.now.Add(time.Millisecond)
@@ -70,13 +70,13 @@ func (w *grantWorld) tick() {
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 // edit gives the connection another client secret.
-func (w *grantWorld) edit() {
+func (w *grantEnv) edit() {
 	w.secrets.put("user", fmt.Sprintf(userConnection, "hush"))
 	w.editedAt = w.time()
 	w.note("the secret has another version")
 }
 
-func (w *grantWorld) core(p *processUnderTest) *vending.Core {
+func (w *grantEnv) core(p *processUnderTest) *vending.Core {
 	clock := func() time.Time { return w.clock(p) }
 	var seed [32]byte
 	for i := range seed {
@@ -99,7 +99,7 @@ func keyOf(subject string) tokenstore.Key {
 
 // begins starts a request to a process, unless it is frozen, or has two of the
 // subject under way.
-func (w *grantWorld) begins(p *processUnderTest, subject, text string, work func(context.Context, *operation) (judge func())) *operation {
+func (w *grantEnv) begins(p *processUnderTest, subject, text string, work func(context.Context, *operation) (judge func())) *operation {
 	op := &operation{process: p, key: subject, request: of(subject), text: text + " " + subject}
 	if p.frozen || w.busy(p, subject) >= 2 {
 		return nil
@@ -108,7 +108,7 @@ func (w *grantWorld) begins(p *processUnderTest, subject, text string, work func
 	return op
 }
 
-func (w *grantWorld) vend(p *processUnderTest, subject, rejecting string) *operation {
+func (w *grantEnv) vend(p *processUnderTest, subject, rejecting string) *operation {
 	text := "vends"
 	if rejecting != "" {
 		text = "rejects"
@@ -116,51 +116,51 @@ func (w *grantWorld) vend(p *processUnderTest, subject, rejecting string) *opera
 	return w.begins(p, subject, text, func(ctx context.Context, op *operation) func() {
 		op.request.RejectedTokenID = rejecting
 		v, err := p.core.Vend(ctx, op.request)
-		return func() { w.ledger.served(op, v, err) }
+		return func() { w.grantOracle.served(op, v, err) }
 	})
 }
 
-func (w *grantWorld) reject(p *processUnderTest, subject string) {
-	if id := w.stands(keyOf(subject)).Token.ID; id != "" {
+func (w *grantEnv) reject(p *processUnderTest, subject string) {
+	if id := w.stored(keyOf(subject)).Token.ID; id != "" {
 		w.vend(p, subject, id)
 	}
 }
 
-func (w *grantWorld) renew(p *processUnderTest, subject string) {
+func (w *grantEnv) renew(p *processUnderTest, subject string) {
 	w.begins(p, subject, "renews", func(ctx context.Context, op *operation) func() {
 		plan, err := p.core.Inspect(ctx, keyOf(subject), time.Time{})
 		if plan.Due() {
 			_, err = plan.Run(ctx)
 		}
-		return func() { w.ledger.answered(op, err) }
+		return func() { w.grantOracle.answered(op, err) }
 	})
 }
 
-func (w *grantWorld) forget(p *processUnderTest, subject string) {
+func (w *grantEnv) forget(p *processUnderTest, subject string) {
 	w.begins(p, subject, "forgets", func(ctx context.Context, op *operation) func() {
 		err := p.core.Forget(ctx, of(subject), false)
-		return func() { w.ledger.answered(op, err) }
+		return func() { w.grantOracle.answered(op, err) }
 	})
 }
 
-func (w *grantWorld) reconcile(p *processUnderTest) {
+func (w *grantEnv) reconcile(p *processUnderTest) {
 	w.begins(p, "", "reconciles", func(ctx context.Context, op *operation) func() {
 		_, err := p.core.Reconcile(ctx, vending.Changed{Secret: "user", Seen: true, Former: []string{"user"}})
-		return func() { w.ledger.answered(op, err) }
+		return func() { w.grantOracle.answered(op, err) }
 	})
 }
 
-func (w *grantWorld) disconnect(p *processUnderTest, subject string) {
+func (w *grantEnv) disconnect(p *processUnderTest, subject string) {
 	w.begins(p, subject, disconnects, func(ctx context.Context, op *operation) func() {
 		err := p.core.Disconnect(ctx, of(subject))
-		return func() { w.ledger.answered(op, err) }
+		return func() { w.grantOracle.answered(op, err) }
 	})
 }
 
 // The requests that are judged by other rules than a vend.
 const disconnects, imports = "disconnects", "imports"
 
-func (w *grantWorld) consent(p *processUnderTest, subject string) *operation {
+func (w *grantEnv) consent(p *processUnderTest, subject string) *operation {
 	code := w.idp.code(subject)
 	return w.begins(p, subject, "consents", func(ctx context.Context, op *operation) func() {
 		conn, err := p.core.Delegated(ctx, of(subject))
@@ -168,26 +168,26 @@ func (w *grantWorld) consent(p *processUnderTest, subject string) *operation {
 			err = p.core.Authorize(ctx, vending.Authorization{Connection: conn, Subject: connection.Subject(subject), Code: redact.New(code),
 				Verifier: redact.New("verifier"), RedirectURI: "https://example.com/callback/user", Scope: conn.Scope})
 		}
-		return func() { w.ledger.consented(op, err) }
+		return func() { w.grantOracle.consented(op, err) }
 	})
 }
 
-// carries brings a refresh token that was made elsewhere, or once more the one
+// importsToken brings a refresh token that was made elsewhere, or once more the one
 // that is stored.
-func (w *grantWorld) carries(p *processUnderTest, subject string) {
-	token := w.idp.elsewhere(subject)
-	if h := w.idp.prints[w.stands(keyOf(subject)).Grant.Fingerprint]; h != nil && w.rand.IntN(3) == 0 && w.busy(p, subject) == 0 {
+func (w *grantEnv) importsToken(p *processUnderTest, subject string) {
+	token := w.idp.issuedElsewhere(subject)
+	if h := w.idp.prints[w.stored(keyOf(subject)).Grant.Fingerprint]; h != nil && w.rand.IntN(3) == 0 && w.busy(p, subject) == 0 {
 		token = h.text
 	}
 	w.begins(p, subject, imports+" "+token, func(ctx context.Context, op *operation) func() {
 		err := p.core.Import(ctx, vending.Import{Request: of(subject), RefreshToken: redact.New(token)})
-		return func() { w.ledger.consented(op, err) }
+		return func() { w.grantOracle.consented(op, err) }
 	})
 }
 
-// withdraw has a user end a consent at the provider.
-func (w *grantWorld) withdraw(subject string) {
-	if h := w.idp.prints[w.stands(keyOf(subject)).Grant.Fingerprint]; h != nil && h.family.ended == "" {
+// userRevokes has a user end a consent at the provider.
+func (w *grantEnv) userRevokes(subject string) {
+	if h := w.idp.prints[w.stored(keyOf(subject)).Grant.Fingerprint]; h != nil && h.family.ended == "" {
 		h.family.ended, h.family.released = "its user withdrew it", true
 		w.note("the user %s withdraws consent", subject)
 	}
@@ -196,42 +196,42 @@ func (w *grantWorld) withdraw(subject string) {
 // converge is INV-7: when nothing fails any more, everybody gets a token within
 // one lease of the next attempt's time, or learns that somebody has to consent;
 // also after those have come back who were frozen all the while.
-func (w *grantWorld) converge() {
+func (w *grantEnv) converge() {
 	w.idp.fault = none
 	w.note("every fault ends")
 	w.drain()
-	w.advance(w.patience())
+	w.advance(w.longestWait())
 	w.boot(0)
 	w.vendAll(w.fleet[len(w.fleet)-1:])
 	for _, p := range w.fleet {
 		p.frozen = false
 	}
 	w.drain()
-	w.advance(w.patience())
+	w.advance(w.longestWait())
 	w.vendAll(w.fleet)
-	w.ledger.close()
+	w.grantOracle.close()
 }
 
-func (w *grantWorld) drain() {
+func (w *grantEnv) drain() {
 	for gates := w.runnable(); len(gates) > 0 && w.found == ""; gates = w.runnable() {
 		w.finish(gates[0].op)
 	}
 }
 
-// patience is how long a new request may have to wait. What has ended is tried
+// longestWait is how long a new request may have to wait. What has ended is tried
 // again by nobody, however long they wait.
-func (w *grantWorld) patience() time.Duration {
+func (w *grantEnv) longestWait() time.Duration {
 	until := w.time()
 	for _, subject := range subjects {
-		if f := w.stands(keyOf(subject)).Failure; f.NextAttemptAt.Year() < 9999 {
+		if f := w.stored(keyOf(subject)).Failure; f.NextAttemptAt.Year() < 9999 {
 			until = later(until, f.NextAttemptAt)
 		}
 	}
-	return until.Sub(w.time()) + leaseTTL + 2*mostSkew
+	return until.Sub(w.time()) + leaseTTL + 2*maxSkew
 }
 
 // vendAll asks each of the processes.
-func (w *grantWorld) vendAll(processes []*processUnderTest) {
+func (w *grantEnv) vendAll(processes []*processUnderTest) {
 	for _, p := range processes {
 		for _, subject := range subjects {
 			if w.found != "" {
@@ -239,7 +239,7 @@ func (w *grantWorld) vendAll(processes []*processUnderTest) {
 			}
 			op := w.begins(p, subject, "vends at last", func(ctx context.Context, op *operation) func() {
 				v, err := p.core.Vend(ctx, op.request)
-				return func() { w.ledger.servedAtLast(op, v, err) }
+				return func() { w.grantOracle.servedInTheEnd(op, v, err) }
 			})
 			if op != nil {
 				w.finish(op)

@@ -10,56 +10,56 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// ledger follows every refresh token from the server into the table and judges
+// grantOracle follows every refresh token from the server into the table and judges
 // each step against the invariants.
-type ledger struct {
-	w     *grantWorld
-	takes map[string]*taking     // by owner of the lease
-	holds map[*operation]*taking // the latest of each
-	dead  map[string]word        // by fingerprint
-	kills map[string]int         // by what stood before it
+type grantOracle struct {
+	w     *grantEnv
+	takes map[string]*acquisition       // by owner of the lease
+	holds map[*operation]*acquisition   // the latest of each
+	dead  map[string]invalidGrantReport // by fingerprint
+	kills map[string]int                // by what stood before it
 
 	presented, reused int
 }
 
-// word is the server's, that a refresh token is dead.
-type word struct {
+// invalidGrantReport is the server's, that a refresh token is dead.
+type invalidGrantReport struct {
 	// turn is when it was shared, at when the request began that it was given to.
 	turn int
 	at   time.Time
 }
 
-// taking is one acquisition of a lease.
-type taking struct {
+// acquisition is one acquisition of a lease.
+type acquisition struct {
 	op    *operation
 	at    time.Time // by its own clock, when it asked
 	owner string
 	turn  int
-	spent *handle
+	spent *refreshTokenState
 	calls int
 }
 
-func newLedger(w *grantWorld) *ledger {
-	return &ledger{w: w, takes: map[string]*taking{}, holds: map[*operation]*taking{}, dead: map[string]word{}, kills: map[string]int{}}
+func newGrantOracle(w *grantEnv) *grantOracle {
+	return &grantOracle{w: w, takes: map[string]*acquisition{}, holds: map[*operation]*acquisition{}, dead: map[string]invalidGrantReport{}, kills: map[string]int{}}
 }
 
-func (l *ledger) acquired(op *operation, a tokenstore.Acquire, _ tokenstore.Item, err error) {
+func (l *grantOracle) acquired(op *operation, a tokenstore.Acquire, _ tokenstore.Item, err error) {
 	if err != nil || l.takes[a.Owner] != nil {
 		return
 	}
-	l.takes[a.Owner] = &taking{op: op, at: a.Now.Add(-op.process.offset), owner: a.Owner, turn: l.w.turn}
+	l.takes[a.Owner] = &acquisition{op: op, at: a.Now.Add(-op.process.offset), owner: a.Owner, turn: l.w.turn}
 	l.holds[op] = l.takes[a.Owner]
 }
 
 // decided judges that a process is about to present a refresh token, by what
 // the table held at that time: no newer one, no word that it is dead, and no
 // attempt whose end is unknown while the old access token still serves.
-func (l *ledger) decided(op *operation, r oauth.Request) {
+func (l *grantOracle) decided(op *operation, r oauth.Request) {
 	t, h := l.holds[op], l.w.idp.handles[r.RefreshToken.Reveal()]
 	if h == nil {
 		return
 	}
-	item := l.w.stands(keyOf(op.key))
+	item := l.w.stored(keyOf(op.key))
 	doubting := op.request.RejectedTokenID != "" || strings.HasPrefix(op.text, imports)
 	importing := strings.HasPrefix(op.text, imports) && item.Grant.Fingerprint != printOf(h.text)
 	switch {
@@ -72,7 +72,7 @@ func (l *ledger) decided(op *operation, r oauth.Request) {
 		l.w.violated("INV-3", "#%d presents %s although a newer one is stored", op.id, h.text)
 	case doubting:
 		delete(l.dead, printOf(h.text))
-	case l.saidDead(h, t):
+	case l.reportedDead(h, t):
 		l.w.violated("CR-28", "#%d presents %s, which was said to be dead", op.id, h.text)
 	}
 	if t.calls++; t.calls > 1 {
@@ -81,25 +81,25 @@ func (l *ledger) decided(op *operation, r oauth.Request) {
 	if importing {
 		return // whose token it is, nobody here knows
 	}
-	l.judgePatience(op, t, h, item)
+	l.judgeBackoff(op, t, h, item)
 	t.spent, h.open[t.owner] = h, true
 }
 
-func (l *ledger) familyOf(item tokenstore.Item) *family {
+func (l *grantOracle) familyOf(item tokenstore.Item) *family {
 	if h := l.w.idp.prints[item.Grant.Fingerprint]; h != nil {
 		return h.family
 	}
 	return nil
 }
 
-// judgePatience is CR-14: a refresh token that may be spent is left alone while
+// judgeBackoff is CR-14: a refresh token that may be spent is left alone while
 // the access token serves. The two processes may count time differently.
-func (l *ledger) judgePatience(op *operation, t *taking, h *handle, item tokenstore.Item) {
+func (l *grantOracle) judgeBackoff(op *operation, t *acquisition, h *refreshTokenState, item tokenstore.Item) {
 	untold := false
 	for owner := range h.open {
 		untold = untold || owner != t.owner
 	}
-	serves := item.Token.ExpiresAt.After(l.w.time().Add(4 * mostSkew))
+	serves := item.Token.ExpiresAt.After(l.w.time().Add(4 * maxSkew))
 	if untold && serves && item.Grant.Fingerprint == printOf(h.text) && op.request.RejectedTokenID == "" {
 		l.w.violated("CR-14", "#%d presents %s again while the access token serves", op.id, h.text)
 	}
@@ -107,7 +107,7 @@ func (l *ledger) judgePatience(op *operation, t *taking, h *handle, item tokenst
 
 // superseded reports whether a refresh token that came after h is, or was,
 // stored, of those that count.
-func (l *ledger) superseded(h *handle, counts func(*handle) bool) bool {
+func (l *grantOracle) superseded(h *refreshTokenState, counts func(*refreshTokenState) bool) bool {
 	for _, other := range l.w.idp.handles {
 		if other.parent == h && (!other.storedAt.IsZero() && counts(other) || l.superseded(other, counts)) {
 			return true
@@ -118,33 +118,33 @@ func (l *ledger) superseded(h *handle, counts func(*handle) bool) bool {
 
 // inTime leaves out those that came for a request which stood still, or was on
 // its way, until its holder had lost the lease: nobody can be told in time.
-func inTime(h *handle) bool { return !h.late }
+func inTime(h *refreshTokenState) bool { return !h.late }
 
-func anyTime(*handle) bool { return true }
+func anyTime(*refreshTokenState) bool { return true }
 
 // isLate reports whether a holder may have lost its lease by now.
-func (l *ledger) isLate(op *operation) bool {
+func (l *grantOracle) isLate(op *operation) bool {
 	return l.w.time().Sub(l.holds[op].at) > window
 }
 
-// saidDead reports whether the holder could know that h is dead. To another
+// reportedDead reports whether the holder could know that h is dead. To another
 // version of the secret than that which was refused it may not be.
-func (l *ledger) saidDead(h *handle, t *taking) bool {
-	word, said := l.dead[printOf(h.text)]
-	return said && word.turn < t.turn && word.at.After(l.w.editedAt.Add(cachedFor))
+func (l *grantOracle) reportedDead(h *refreshTokenState, t *acquisition) bool {
+	invalidGrantReport, said := l.dead[printOf(h.text)]
+	return said && invalidGrantReport.turn < t.turn && invalidGrantReport.at.After(l.w.editedAt.Add(cachedFor))
 }
 
 // cachedFor is how long a process may go by an old version of a secret, and some skew.
-const cachedFor = time.Minute + 2*mostSkew
+const cachedFor = time.Minute + 2*maxSkew
 
 // arrived counts a presentation that the server sees.
-func (l *ledger) arrived(op *operation, r oauth.Request) {
+func (l *grantOracle) arrived(op *operation, r oauth.Request) {
 	h := l.w.idp.handles[r.RefreshToken.Reveal()]
 	if h == nil {
 		return
 	}
 	l.presented++
-	if strings.HasPrefix(op.text, imports) && l.w.stands(keyOf(op.key)).Grant.Fingerprint != printOf(h.text) {
+	if strings.HasPrefix(op.text, imports) && l.w.stored(keyOf(op.key)).Grant.Fingerprint != printOf(h.text) {
 		h.family.released = h.family.released || !l.w.idp.works(h) && l.w.policy == detecting // who brings an old one back ends it
 		return
 	}
@@ -154,29 +154,29 @@ func (l *ledger) arrived(op *operation, r oauth.Request) {
 	}
 }
 
-func (l *ledger) mislaid(h *handle) {
+func (l *grantOracle) lostToken(h *refreshTokenState) {
 	if h != nil {
 		h.mishap = "answer lost"
 	}
 }
 
 // told: the holder knows what became of its attempt.
-func (l *ledger) told(op *operation, r oauth.Request) {
+func (l *grantOracle) outcomeReported(op *operation, r oauth.Request) {
 	if t, h := l.holds[op], l.w.idp.handles[r.RefreshToken.Reveal()]; t != nil && h != nil {
 		t.spent = h
 	}
 }
 
 // settled: an attempt's end stands in the table.
-func (l *ledger) settled(owner string, unsettled bool) {
+func (l *grantOracle) markCleared(owner string, unsettled bool) {
 	if t := l.takes[owner]; t != nil && t.spent != nil && !unsettled {
 		delete(t.spent.open, owner)
 	}
 }
 
-func (l *ledger) committed(c tokenstore.Commit, before tokenstore.Item, err error) {
+func (l *grantOracle) committed(c tokenstore.Commit, before tokenstore.Item, err error) {
 	brought := l.w.idp.prints[c.Grant.Fingerprint]
-	l.settled(c.Owner, false)
+	l.markCleared(c.Owner, false)
 	if consumed := l.w.idp.prints[c.Consumed]; consumed != nil && err == nil {
 		clear(consumed.open) // whatever became of the others, it was good
 		delete(l.dead, c.Consumed)
@@ -190,7 +190,7 @@ func (l *ledger) committed(c tokenstore.Commit, before tokenstore.Item, err erro
 	brought.mishap = "superseded"
 }
 
-func (l *ledger) adopted(a tokenstore.StoreGrant, _ tokenstore.Item, err error) {
+func (l *grantOracle) adopted(a tokenstore.StoreGrant, _ tokenstore.Item, err error) {
 	h := l.w.idp.prints[a.Grant.Fingerprint]
 	switch {
 	case h == nil:
@@ -202,35 +202,35 @@ func (l *ledger) adopted(a tokenstore.StoreGrant, _ tokenstore.Item, err error) 
 	}
 }
 
-func (l *ledger) failed(f tokenstore.Fail) {
-	l.settled(f.Owner, f.OutcomeUnknown)
-	item := l.w.stands(f.Key)
+func (l *grantOracle) failed(f tokenstore.Fail) {
+	l.markCleared(f.Owner, f.OutcomeUnknown)
+	item := l.w.stored(f.Key)
 	if item.Grant.Fingerprint == "" || item.Lease.Owner != f.Owner || f.Failure.Code != string(problem.AuthorizationRequired) {
 		return
 	}
-	l.dead[item.Grant.Fingerprint] = word{l.w.turn, l.takes[f.Owner].op.begunAt}
+	l.dead[item.Grant.Fingerprint] = invalidGrantReport{l.w.turn, l.takes[f.Owner].op.begunAt}
 	clear(l.w.idp.prints[item.Grant.Fingerprint].open) // nothing is unknown of it any more
 	l.judgeEnd(f.Key, item)
 }
 
-func (l *ledger) released(r tokenstore.Release) { l.settled(r.Owner, r.OutcomeUnknown) }
-func (l *ledger) rejected()                     {}
-func (l *ledger) unreached(*operation)          {}
+func (l *grantOracle) released(r tokenstore.Release) { l.markCleared(r.Owner, r.OutcomeUnknown) }
+func (l *grantOracle) rejected()                     {}
+func (l *grantOracle) callFailed(*operation)         {}
 
-func (l *ledger) dropped(d tokenstore.Drop, before tokenstore.Item) {
+func (l *grantOracle) dropped(d tokenstore.Drop, before tokenstore.Item) {
 	if !d.KeepFailure {
 		delete(l.dead, before.Grant.Fingerprint) // it may be tried again
 	}
 	if f := l.familyOf(before); f != nil && d.Grant {
 		f.released, f.disconnected = true, true
 	}
-	if d.Grant && l.w.stands(d.Key).Grant.Fingerprint != "" {
+	if d.Grant && l.w.stored(d.Key).Grant.Fingerprint != "" {
 		l.w.violated("FI-49", "a disconnected grant is still there")
 	}
 }
 
 // changed follows what is stored.
-func (l *ledger) changed(what string, before, after tokenstore.Item) {
+func (l *grantOracle) changed(what string, before, after tokenstore.Item) {
 	if before.Grant.Fingerprint == after.Grant.Fingerprint {
 		return
 	}
@@ -261,7 +261,7 @@ func (l *ledger) changed(what string, before, after tokenstore.Item) {
 }
 
 // descends reports whether h came after the other.
-func (l *ledger) descends(h, other *handle) bool {
+func (l *grantOracle) descends(h, other *refreshTokenState) bool {
 	for ; h != nil; h = h.parent {
 		if h.parent == other {
 			return true
@@ -271,17 +271,17 @@ func (l *ledger) descends(h, other *handle) bool {
 }
 
 // revoked judges a revocation: nothing of ours ends a grant that is in use.
-func (l *ledger) revoked(op *operation, h *handle) {
+func (l *grantOracle) revoked(op *operation, h *refreshTokenState) {
 	if h.family.released = h.family.released || op.text == disconnects+" "+op.key; h.family.released {
 		return
 	}
-	if l.familyOf(l.w.stands(keyOf(h.family.subject))) == h.family {
+	if l.familyOf(l.w.stored(keyOf(h.family.subject))) == h.family {
 		l.w.violated("OC-14", "#%d revokes the grant that is stored", op.id)
 	}
 }
 
 // killed: what a process had, and had not stored, is gone.
-func (l *ledger) killed(p *processUnderTest) {
+func (l *grantOracle) killed(p *processUnderTest) {
 	for _, h := range l.w.idp.handles {
 		if h.holder == p && h.storedAt.IsZero() && h.mishap == "" {
 			h.mishap = "holder killed"
@@ -292,7 +292,7 @@ func (l *ledger) killed(p *processUnderTest) {
 // judgeEnd judges that a grant is given up: only where the server says so for a
 // reason that is none of ours, or because a refresh token was lost on the way
 // from its answer into the table.
-func (l *ledger) judgeEnd(key tokenstore.Key, item tokenstore.Item) {
+func (l *grantOracle) judgeEnd(key tokenstore.Key, item tokenstore.Item) {
 	h := l.w.idp.prints[item.Grant.Fingerprint]
 	f := h.family
 	switch {
@@ -302,14 +302,14 @@ func (l *ledger) judgeEnd(key tokenstore.Key, item tokenstore.Item) {
 		l.w.violated("OC-45", "the living grant of %q is taken for dead", key.Subject)
 		return
 	}
-	f.lost = l.excuse(f)
+	f.lost = l.lossReason(f)
 	if f.lost == "" || l.w.policy.harmless() {
 		l.w.violated("INV-4", "the refresh token of %q is lost (%s), its family %q", key.Subject, f.lost, f.ended)
 	}
 }
 
-// excuse is how a refresh token of the family came to be lost.
-func (l *ledger) excuse(f *family) string {
+// lossReason is how a refresh token of the family came to be lost.
+func (l *grantOracle) lossReason(f *family) string {
 	for _, h := range l.w.idp.handles {
 		switch {
 		case h.family == f && h.straggled:
@@ -326,10 +326,10 @@ func (l *ledger) excuse(f *family) string {
 
 // window is how old a lease may be before another's clock may say that it has
 // ended.
-const window = leaseTTL - 2*mostSkew - time.Second
+const window = leaseTTL - 2*maxSkew - time.Second
 
 // served judges what a caller got.
-func (l *ledger) served(op *operation, v vending.Vended, err error) {
+func (l *grantOracle) served(op *operation, v vending.Vended, err error) {
 	if err != nil {
 		l.answered(op, err)
 		return
@@ -340,20 +340,20 @@ func (l *ledger) served(op *operation, v vending.Vended, err error) {
 	case !known:
 		l.w.violated("INV-1", "#%d got what the provider never issued", op.id)
 		return
-	case token.handle.family.subject != op.key:
+	case token.refreshTokenState.family.subject != op.key:
 		l.w.violated("INV-1", "#%d got the token of another subject", op.id)
 	case op.request.RejectedTokenID == v.ID:
 		l.w.violated("CR-23", "#%d got back the token it rejected", op.id)
-	case token.handle.access == v.ID && token.handle.storedAt.IsZero():
+	case token.refreshTokenState.access == v.ID && token.refreshTokenState.storedAt.IsZero():
 		l.w.violated("INV-4", "#%d got a token whose refresh token is not stored", op.id)
 	}
-	if l.w.time().After(token.until.Add(2*mostSkew+2*time.Second)) || !v.ExpiresAt.After(l.w.clock(op.process).Add(-2*time.Second)) {
+	if l.w.time().After(token.until.Add(2*maxSkew+2*time.Second)) || !v.ExpiresAt.After(l.w.clock(op.process).Add(-2*time.Second)) {
 		l.w.violated("INV-1", "#%d got an expired token", op.id)
 	}
 }
 
 // answered judges any other answer.
-func (l *ledger) answered(op *operation, err error) {
+func (l *grantOracle) answered(op *operation, err error) {
 	if err == nil {
 		l.w.note("%s #%d   => done", op.process.name, op.id)
 		return
@@ -367,7 +367,7 @@ func (l *ledger) answered(op *operation, err error) {
 
 // consented judges what whoever brought a grant is told: it is stored, or it is
 // not there.
-func (l *ledger) consented(op *operation, err error) {
+func (l *grantOracle) consented(op *operation, err error) {
 	l.answered(op, err)
 	if err != nil {
 		return
@@ -379,10 +379,10 @@ func (l *ledger) consented(op *operation, err error) {
 	}
 }
 
-// servedAtLast judges an answer when nothing fails any more.
-func (l *ledger) servedAtLast(op *operation, v vending.Vended, err error) {
+// servedInTheEnd judges an answer when nothing fails any more.
+func (l *grantOracle) servedInTheEnd(op *operation, v vending.Vended, err error) {
 	l.served(op, v, err)
-	item := l.w.stands(keyOf(op.key))
+	item := l.w.stored(keyOf(op.key))
 	switch f := l.familyOf(item); {
 	case err == nil:
 	case !problem.Is(err, problem.AuthorizationRequired):
@@ -393,7 +393,7 @@ func (l *ledger) servedAtLast(op *operation, v vending.Vended, err error) {
 }
 
 // close judges the whole: what was received was stored, or it is known why not.
-func (l *ledger) close() {
+func (l *grantOracle) close() {
 	for _, h := range l.w.idp.handles {
 		if h.storedAt.IsZero() && h.mishap == "" && !h.family.disconnected {
 			l.w.violated("INV-4", "%s was received, and never stored", h.text)

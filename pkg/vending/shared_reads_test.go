@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestCallersAtOnceShareATableRead(t *testing.T) {
+func TestConcurrentCallersShareARead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
 		f.inRealTime(200 * time.Millisecond)
@@ -24,7 +24,7 @@ func TestCallersAtOnceShareATableRead(t *testing.T) {
 	})
 }
 
-func TestAReadSleptThroughIsNotJoined(t *testing.T) {
+func TestReadFromBeforeAFreezeIsNotJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
 		f.inRealTime(0)

@@ -12,16 +12,16 @@ import (
 )
 
 // What the property found of grants stands here once more, as the shortest
-// story that shows it.
+// interleaving that shows it.
 
-// deafAdopt stores an adoption, loses its answer, and lets something happen
+// losesStoreResponse stores an adoption, loses its answer, and lets something happen
 // before it is tried again.
-type deafAdopt struct {
+type losesStoreResponse struct {
 	*flakyStore
 	then func()
 }
 
-func (s *deafAdopt) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
+func (s *losesStoreResponse) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
 	item, err := s.flakyStore.StoreGrant(ctx, a)
 	if then := s.then; then != nil {
 		s.then = nil
@@ -31,10 +31,10 @@ func (s *deafAdopt) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (to
 	return item, err
 }
 
-// deaf is a process whose next adoption is answered only when it is tried again.
-func (d *delegation) deaf(then func()) *vending.Core {
+// losingStoreResponse is a process whose next adoption is answered only when it is tried again.
+func (d *delegation) losingStoreResponse(then func()) *vending.Core {
 	return vending.New(vending.Config{
-		Store: &deafAdopt{flakyStore: d.store, then: then}, Secrets: d.secrets, Minter: d.idp, Revoker: d.idp,
+		Store: &losesStoreResponse{flakyStore: d.store, then: then}, Secrets: d.secrets, Minter: d.idp, Revoker: d.idp,
 		Sealer: d.sealer, Now: d.now, Wait: d.wait,
 	})
 }
@@ -42,7 +42,7 @@ func (d *delegation) deaf(then func()) *vending.Core {
 func TestGrantPropertyLostAnswers(t *testing.T) {
 	t.Run("INV-3 a consent whose answer was lost is not stored over its own refresh", func(t *testing.T) {
 		d := newDelegation(t, rotates)
-		core := d.deaf(func() {
+		core := d.losingStoreResponse(func() {
 			d.clock.advance(expired)
 			d.vend(d.process(), user())
 		})
@@ -55,7 +55,7 @@ func TestGrantPropertyLostAnswers(t *testing.T) {
 	})
 	t.Run("FI-49 nor over a disconnection", func(t *testing.T) {
 		d := newDelegation(t, rotates)
-		core := d.deaf(func() {
+		core := d.losingStoreResponse(func() {
 			if err := d.process().Disconnect(t.Context(), user()); err != nil {
 				t.Fatal(err)
 			}

@@ -51,7 +51,7 @@ func (f *fleet) cachedProcess() *vending.Core {
 
 func scoped(scope string) string { return strings.Replace(valid, "{", `{"scope":"`+scope+`",`, 1) }
 
-func TestChangeReachesWhatHoldsNoTokenYet(t *testing.T) {
+func TestChangeReachesItemsWithoutAToken(t *testing.T) {
 	t.Run("CR-21 a cold member is not minted with a cached copy of the bundle", func(t *testing.T) {
 		f := newFleet(t)
 		bundle := func(scope string) string {
@@ -255,7 +255,7 @@ func TestTokenThatWasNotStoredIsKept(t *testing.T) {
 	}
 }
 
-func TestHeldLeaseIsLearntOf(t *testing.T) {
+func TestHeldLeaseIsRemembered(t *testing.T) {
 	f := newFleet(t)
 	core := f.process()
 	f.vend(core, crm())
@@ -276,7 +276,7 @@ func TestHeldLeaseIsLearntOf(t *testing.T) {
 	f.vend(other, crm())
 }
 
-func TestChangeKeepsAFreshFailure(t *testing.T) {
+func TestChangeKeepsARecentFailure(t *testing.T) {
 	f := newFleet(t)
 	f.vend(f.process(), crm())
 	f.server.failing(&oauth.Error{Kind: oauth.Unavailable, RetryAfter: 2 * time.Minute, Trace: oauth.Trace{Calls: 1, Status: 503}})
@@ -307,7 +307,7 @@ func TestRenewalThatCannotBeStoredFailed(t *testing.T) {
 	}
 }
 
-func TestLabelIsForgottenWhenTheProviderCaughtUp(t *testing.T) {
+func TestSecretFallbackEndsWithTheProvidersRotation(t *testing.T) {
 	f := newFleet(t)
 	f.declare("crm", strings.Replace(valid, "hush", "new", 1))
 	accepted := "hush"
@@ -347,7 +347,7 @@ func TestAnyOtherRejectedIDIsNoRejection(t *testing.T) {
 	}
 }
 
-func TestHangingTableIsNotWaitedFor(t *testing.T) {
+func TestSlowTableIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
 		f.inRealTime(0)

@@ -12,12 +12,12 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// stage is a fleet under a scheduler. Every call that a process makes (to the
+// scheduler is a fleet under a scheduler. Every call that a process makes (to the
 // table, the provider, the source of secrets) and every pause stops at a gate,
 // and only the script opens gates, one at a time. It lives in a synctest bubble
 // merely to know when everything has come to rest again, and time is a number
 // that the script advances. So one script is one interleaving.
-type stage struct {
+type scheduler struct {
 	begin time.Time
 	fleet []*processUnderTest
 	turn  int      // counts what happened: several things happen at one time
@@ -37,13 +37,13 @@ type stage struct {
 	ops     []*operation
 }
 
-func newStage() *stage {
+func newScheduler() *scheduler {
 	begin := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	return &stage{begin: begin, now: begin}
+	return &scheduler{begin: begin, now: begin}
 }
 
 // violated keeps the first violation.
-func (s *stage) violated(invariant, format string, args ...any) {
+func (s *scheduler) violated(invariant, format string, args ...any) {
 	if s.found == "" {
 		s.found = invariant + ": " + fmt.Sprintf(format, args...)
 		s.note("VIOLATED %s", s.found)
@@ -60,8 +60,8 @@ type processUnderTest struct {
 	// laggedAt is when it last learned something that was no longer news: it
 	// may believe that for as long as its memory lasts from then on.
 	laggedAt time.Time
-	// aloneAt is, per key, its clock when it last minted without a lease.
-	aloneAt map[string]time.Time
+	// withoutLeaseAt is, per key, its clock when it last minted without a lease.
+	withoutLeaseAt map[string]time.Time
 }
 
 // operation is one request to one process, run as a coroutine.
@@ -76,7 +76,7 @@ type operation struct {
 	cancel    context.CancelFunc
 	ended     bool
 	left      bool   // its caller did not wait for the answer
-	judge     func() // looks at the result, on the scheduler's side
+	judge     func() // reconciliations at the result, on the scheduler's side
 	request   vending.Request
 	replacing bool // it wants another token than the one it last read
 	facts
@@ -100,48 +100,48 @@ type gate struct {
 	what   string
 	since  time.Time
 	wakeAt time.Time // of a pause
-	open   chan verdict
+	open   chan outcome
 }
 
-// verdict is what becomes of a call.
-type verdict int
+// outcome is what becomes of a call.
+type outcome int
 
 const (
-	whole    verdict = iota // carried out and answered
-	half                    // carried out; the answer has a gate of its own
-	refused                 // not carried out
-	lost                    // carried out, and the answer lost
-	repeated                // carried out twice, as a client does that lost the first answer
-	outdated                // answered by a replica that lags behind
-	died                    // the process has crashed
+	completed outcome = iota // carried out and answered
+	halfway                  // carried out; the answer has a gate of its own
+	refused                  // not carried out
+	lost                     // carried out, and the answer lost
+	repeated                 // carried out twice, as a client does that lost the first answer
+	outdated                 // answered by a replica that lags behind
+	died                     // the process has crashed
 )
 
-var verdictNames = [...]string{"", " (answer under way)", " refused", " answer lost", " repeated", " from an old replica", " died"}
+var outcomeNames = [...]string{"", " (answer under way)", " refused", " answer lost", " repeated", " from an old replica", " died"}
 
 type operationKey struct{}
 
 // boot adds a cold process.
-func (s *stage) boot(offset time.Duration) *processUnderTest {
-	p := &processUnderTest{name: fmt.Sprintf("p%d", len(s.fleet)+1), offset: offset, aloneAt: map[string]time.Time{}}
+func (s *scheduler) boot(offset time.Duration) *processUnderTest {
+	p := &processUnderTest{name: fmt.Sprintf("p%d", len(s.fleet)+1), offset: offset, withoutLeaseAt: map[string]time.Time{}}
 	p.core = s.newCore(p)
 	s.fleet = append(s.fleet, p)
 	return p
 }
 
-func (s *stage) time() time.Time {
+func (s *scheduler) time() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now
 }
 
 // clock is the wall clock of a process.
-func (s *stage) clock(p *processUnderTest) time.Time {
+func (s *scheduler) clock(p *processUnderTest) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now.Add(p.offset)
 }
 
-func (s *stage) advance(d time.Duration) {
+func (s *scheduler) advance(d time.Duration) {
 	s.mu.Lock()
 	s.now = s.now.Add(d)
 	s.mu.Unlock()
@@ -152,7 +152,7 @@ func (s *stage) advance(d time.Duration) {
 }
 
 // note writes one line of the trace.
-func (s *stage) note(format string, args ...any) {
+func (s *scheduler) note(format string, args ...any) {
 	s.turn++
 	at := s.time().Sub(s.begin).Seconds()
 	s.trace = append(s.trace, fmt.Sprintf("%8.1fs  ", at)+fmt.Sprintf(format, args...))
@@ -160,7 +160,7 @@ func (s *stage) note(format string, args ...any) {
 
 // start begins an operation. work runs as a coroutine and returns how to judge
 // its result.
-func (s *stage) start(op *operation, work func(context.Context) func()) {
+func (s *scheduler) start(op *operation, work func(context.Context) func()) {
 	ctx, cancel := s.lifetime(context.WithValue(context.Background(), operationKey{}, op))
 	op.id, op.cancel, op.begunTurn, op.begunAt = len(s.ops)+1, cancel, s.turn, s.time()
 	s.ops = append(s.ops, op)
@@ -179,7 +179,7 @@ func (s *stage) start(op *operation, work func(context.Context) func()) {
 	s.settle()
 }
 
-func (s *stage) lifetime(ctx context.Context) (context.Context, context.CancelFunc) {
+func (s *scheduler) lifetime(ctx context.Context) (context.Context, context.CancelFunc) {
 	if s.limit > 0 {
 		return context.WithTimeout(ctx, s.limit)
 	}
@@ -187,9 +187,9 @@ func (s *stage) lifetime(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // stop makes a coroutine wait at a gate, and returns what the script decides.
-func (s *stage) stop(ctx context.Context, what string, pause time.Duration) verdict {
+func (s *scheduler) stop(ctx context.Context, what string, pause time.Duration) outcome {
 	op := ctx.Value(operationKey{}).(*operation)
-	g := &gate{op: op, what: what, open: make(chan verdict)}
+	g := &gate{op: op, what: what, open: make(chan outcome)}
 	s.mu.Lock()
 	if op.process.dead {
 		s.mu.Unlock()
@@ -210,13 +210,13 @@ func (s *stage) stop(ctx context.Context, what string, pause time.Duration) verd
 }
 
 // pause is a process's Wait.
-func (s *stage) pause(ctx context.Context, d time.Duration) error {
+func (s *scheduler) pause(ctx context.Context, d time.Duration) error {
 	s.stop(ctx, "wait", d)
 	return ctx.Err()
 }
 
 // call takes one call through its gates.
-func call[T any](ctx context.Context, s *stage, what string, carryOut func(verdict) (T, error), failure error) (T, error) {
+func call[T any](ctx context.Context, s *scheduler, what string, carryOut func(outcome) (T, error), failure error) (T, error) {
 	var none T
 	v := s.stop(ctx, what, 0)
 	if v == refused {
@@ -224,7 +224,7 @@ func call[T any](ctx context.Context, s *stage, what string, carryOut func(verdi
 	}
 	result, err := carryOut(v)
 	appliedAt := s.time()
-	if v == half {
+	if v == halfway {
 		v = s.stop(ctx, what+" answer", 0)
 	}
 	switch v {
@@ -241,7 +241,7 @@ func call[T any](ctx context.Context, s *stage, what string, carryOut func(verdi
 }
 
 // settle waits until everything has come to rest, and judges what has ended.
-func (s *stage) settle() {
+func (s *scheduler) settle() {
 	synctest.Wait()
 	slices.SortStableFunc(s.waiting, func(a, b *gate) int { return a.op.id - b.op.id })
 	for _, op := range s.ops {
@@ -258,7 +258,7 @@ func (s *stage) settle() {
 }
 
 // runnable are the gates that may be opened, in a stable order.
-func (s *stage) runnable() []*gate {
+func (s *scheduler) runnable() []*gate {
 	var gates []*gate
 	for _, g := range s.waiting {
 		if !g.op.process.frozen {
@@ -269,7 +269,7 @@ func (s *stage) runnable() []*gate {
 }
 
 // open lets one coroutine go on to its next gate.
-func (s *stage) open(g *gate, v verdict) {
+func (s *scheduler) open(g *gate, v outcome) {
 	s.waiting = slices.DeleteFunc(s.waiting, func(other *gate) bool { return other == g })
 	if v == died {
 		g.open <- v
@@ -277,22 +277,22 @@ func (s *stage) open(g *gate, v verdict) {
 		return
 	}
 	if !g.wakeAt.IsZero() {
-		v = whole
+		v = completed
 		s.advance(max(g.wakeAt.Sub(s.time()), 0))
 	}
-	s.note("%s #%d   %s%s", g.op.process.name, g.op.id, g.what, verdictNames[v])
+	s.note("%s #%d   %s%s", g.op.process.name, g.op.id, g.what, outcomeNames[v])
 	g.open <- v
 	s.settle()
 }
 
 // finish opens the gates of one operation until it is done.
-func (s *stage) finish(op *operation) {
+func (s *scheduler) finish(op *operation) {
 	for range gatesPerOperation {
 		at := slices.IndexFunc(s.waiting, func(g *gate) bool { return g.op == op })
 		if at < 0 || op.process.frozen || s.found != "" {
 			return
 		}
-		s.open(s.waiting[at], whole)
+		s.open(s.waiting[at], completed)
 	}
 	s.violated("INV-7", "#%d %s comes to no end", op.id, op.text)
 }
@@ -301,14 +301,14 @@ func (s *stage) finish(op *operation) {
 const gatesPerOperation = 400
 
 // crash ends a process with all that it is doing, and starts another in its place.
-func (s *stage) crash(p *processUnderTest) {
+func (s *scheduler) crash(p *processUnderTest) {
 	s.kill(p)
-	fresh := &processUnderTest{name: p.name + "'", offset: p.offset, aloneAt: map[string]time.Time{}}
+	fresh := &processUnderTest{name: p.name + "'", offset: p.offset, withoutLeaseAt: map[string]time.Time{}}
 	fresh.core = s.newCore(fresh)
 	s.fleet[slices.Index(s.fleet, p)] = fresh
 }
 
-func (s *stage) kill(p *processUnderTest) {
+func (s *scheduler) kill(p *processUnderTest) {
 	s.mu.Lock()
 	p.dead = true
 	s.mu.Unlock()
@@ -322,7 +322,7 @@ func (s *stage) kill(p *processUnderTest) {
 }
 
 // end stops every coroutine, so that the bubble can be left.
-func (s *stage) end() {
+func (s *scheduler) end() {
 	for _, op := range s.ops {
 		s.kill(op.process)
 		op.cancel()
@@ -332,7 +332,7 @@ func (s *stage) end() {
 
 // stalled is how long an operation's answer may have been under way: it may be
 // that of another whose refresh it shared.
-func (s *stage) stalled(op *operation) time.Duration {
+func (s *scheduler) stalled(op *operation) time.Duration {
 	longest := op.stalled
 	for _, other := range s.ops {
 		overlap := other.endedTurn == 0 || other.endedTurn >= op.begunTurn
@@ -350,7 +350,7 @@ func (s *stage) stalled(op *operation) time.Duration {
 
 // busy counts the requests for a key that a process has not answered, refreshes
 // included that go on after their caller has left.
-func (s *stage) busy(p *processUnderTest, key string) int {
+func (s *scheduler) busy(p *processUnderTest, key string) int {
 	n := 0
 	for _, op := range s.ops {
 		unfinished := !op.ended || slices.ContainsFunc(s.waiting, func(g *gate) bool { return g.op == op })
