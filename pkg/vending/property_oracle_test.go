@@ -112,7 +112,11 @@ func (o *oracle) ended(owner string) {
 func (o *oracle) committed(c tokenstore.Commit, before tokenstore.Item, err error) {
 	h := o.holds[c.Owner]
 	o.ended(c.Owner)
-	if err != nil || h == nil {
+	if err != nil {
+		return
+	}
+	if h == nil { // a token that was minted while the table was down, stored late
+		delete(o.failures, c.Key)
 		return
 	}
 	token := o.w.idp.issued[c.Token.ID]

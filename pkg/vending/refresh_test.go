@@ -247,6 +247,20 @@ func TestTableDown(t *testing.T) {
 			t.Errorf("%d calls, source %s", f.server.calls(), entry.Source)
 		}
 	})
+	t.Run("CR-18 a token that is stored late clears the failure that came meanwhile", func(t *testing.T) {
+		f := newFleet(t)
+		f.store.setDown(true)
+		core := f.process()
+		f.vend(core, crm())
+		f.store.setDown(false)
+		f.clock.advance(time.Minute)
+		f.server.failing(unavailable)
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderUnavailable)
+		f.vend(core, crm())
+		if v := f.vend(f.process(), crm()); v.Source != vending.FromTable || f.item("crm").Failure.Count != 0 {
+			t.Errorf("served from %s, %d failures remembered", v.Source, f.item("crm").Failure.Count)
+		}
+	})
 }
 
 func TestUsableTokenIsServedAtOnce(t *testing.T) {
