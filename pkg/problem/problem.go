@@ -29,8 +29,7 @@ const (
 	AuthorizationRequired Code = "authorization_required"
 	// SessionExpired: the consent session is over.
 	SessionExpired Code = "session_expired"
-	// RateLimited: this service limits a forced refresh, a retry after a failure, or
-	// the number of pending consents.
+	// RateLimited: too many forced refreshes, scopes or pending consents.
 	RateLimited Code = "rate_limited"
 	// ConnectionMisconfigured: the declaration is invalid.
 	ConnectionMisconfigured Code = "connection_misconfigured"
