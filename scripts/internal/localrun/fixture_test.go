@@ -45,15 +45,22 @@ type running struct {
 	end      func() error
 }
 
-// start starts a run on free ports and waits for the renewer's first tick.
+// start starts a run of a folder of connections; empty means the sandbox's own.
 func start(t *testing.T, connections string) *running {
 	t.Helper()
+	return startWith(t, localrun.Settings{Connections: connections})
+}
+
+// startWith starts a run on free ports and waits for the renewer's first tick.
+func startWith(t *testing.T, s localrun.Settings) *running {
+	t.Helper()
+	s.Addr, s.SandboxAddr = "127.0.0.1:0", "127.0.0.1:0"
 	r := &running{t: t, clock: new(clock), ticks: make(chan time.Time), log: &journal{changed: make(chan struct{})}}
 	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := localrun.Run(ctx, localrun.Settings{Addr: "127.0.0.1:0", SandboxAddr: "127.0.0.1:0", Connections: connections},
+		err := localrun.Run(ctx, s,
 			localrun.Env{Program: "tokenvend", Out: writer, Log: r.log, Now: r.clock.now, Ticks: r.ticks})
 		_ = writer.CloseWithError(io.EOF)
 		ended <- err

@@ -31,6 +31,10 @@ Environment variables
   ` + renewEveryVariable + `   interval of the renewer, 1s or more (default ` + shortly(defaultRenewEvery) + `): it notices changed,
                           added and deleted files, and renews tokens that are due. Tokens become
                           due by the minute, whatever the interval
+  ` + hostsVariable + `         hosts besides loopback that the API and its pages serve, separated by
+                          commas; a request with any other Host header gets 403 (default: none)
+  ` + sandboxHostsVariable + ` the same for the sandbox; containers of Docker Desktop, as of
+                          sam local, reach it as host.docker.internal
 
 Callers (access key id and secret)
 ` + describeUsers() + `

@@ -56,7 +56,7 @@ func Run(ctx context.Context, s Settings, e Env) error {
 		return err
 	}
 	defer remove()
-	return serve(ctx, listeners{api: api, providers: providers}, addresses{
+	return serve(ctx, servers{api, providers, s.Hosts, s.SandboxHosts}, addresses{
 		program:     e.Program,
 		url:         "http://" + api.Addr().String() + "/" + stage,
 		sandboxURL:  "http://" + providers.Addr().String(),
@@ -64,7 +64,11 @@ func Run(ctx context.Context, s Settings, e Env) error {
 	}, e)
 }
 
-type listeners struct{ api, providers net.Listener }
+// servers are the two listeners, and the hosts that they serve besides loopback.
+type servers struct {
+	api, providers         net.Listener
+	apiHosts, sandboxHosts hosts
+}
 
 // listen listens on an address. Its errors name the variable to change.
 func listen(addr, variable string) (net.Listener, error) {
@@ -96,7 +100,7 @@ func prepare(named string) (connections string, remove func(), err error) {
 }
 
 // serve runs both servers and the renewer until ctx ends or a server fails.
-func serve(ctx context.Context, l listeners, a addresses, e Env) error {
+func serve(ctx context.Context, l servers, a addresses, e Env) error {
 	providers, err := openSandbox(a, e.Now)
 	if err != nil {
 		return err
@@ -105,7 +109,8 @@ func serve(ctx context.Context, l listeners, a addresses, e Env) error {
 	if err != nil {
 		return err
 	}
-	apiServer, sandboxServer := newAPIServer(all.api), &http.Server{Handler: providers, ReadHeaderTimeout: 5 * time.Second}
+	apiServer := newAPIServer(l.apiHosts.guard(hostsVariable, all.api))
+	sandboxServer := &http.Server{Handler: l.sandboxHosts.guard(sandboxHostsVariable, providers), ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 2)
 	go func() { failed <- apiServer.Serve(l.api) }()
 	go func() { failed <- sandboxServer.Serve(l.providers) }()

@@ -137,7 +137,7 @@ func TestPortTaken(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	for _, want := range []string{"TOKENVEND_ADDR ", "TOKENVEND_SANDBOX_ADDR ", "TOKENVEND_CONNECTIONS ", "TOKENVEND_RENEW_EVERY ",
-		"local / local ", "arn:aws:iam::000000000000:user/local2", "us-east-1", "execute-api", "/control/creative-force/rotate"} {
+		"TOKENVEND_HOSTS ", "TOKENVEND_SANDBOX_HOSTS ", "host.docker.internal", "local / local ", "arn:aws:iam::000000000000:user/local2", "us-east-1", "execute-api", "/control/creative-force/rotate"} {
 		if !strings.Contains(localrun.Help("tokenvend"), want) {
 			t.Errorf("the help lacks %q", want)
 		}

@@ -17,6 +17,9 @@ const (
 	sandboxAddrVariable = "TOKENVEND_SANDBOX_ADDR"
 	connectionsVariable = "TOKENVEND_CONNECTIONS"
 	renewEveryVariable  = "TOKENVEND_RENEW_EVERY"
+
+	hostsVariable        = "TOKENVEND_HOSTS"
+	sandboxHostsVariable = "TOKENVEND_SANDBOX_HOSTS"
 )
 
 const (
@@ -38,6 +41,9 @@ type Settings struct {
 	// notices changed files sooner and renews nothing earlier: tokens become due by the
 	// minute.
 	RenewEvery time.Duration
+	// Hosts and SandboxHosts are the hosts besides loopback, in lower case and without
+	// port, that the API and the sandbox serve. A request for any other is refused.
+	Hosts, SandboxHosts []string
 }
 
 func (s Settings) renewEvery() time.Duration { return cmp.Or(s.RenewEvery, defaultRenewEvery) }
@@ -49,10 +55,15 @@ func ReadSettings(lookup func(string) (string, bool)) (Settings, error) {
 	sandboxAddr, errSandbox := readAddr(lookup, sandboxAddrVariable, defaultSandboxAddr)
 	connections, errConnections := readFolder(lookup)
 	renewEvery, errRenew := readRenewEvery(lookup)
-	if err := errors.Join(errAddr, errSandbox, errConnections, errRenew); err != nil {
+	hosts, errHosts := readHosts(lookup, hostsVariable)
+	sandboxHosts, errSandboxHosts := readHosts(lookup, sandboxHostsVariable)
+	if err := errors.Join(errAddr, errSandbox, errConnections, errRenew, errHosts, errSandboxHosts); err != nil {
 		return Settings{}, err
 	}
-	return Settings{Addr: addr, SandboxAddr: sandboxAddr, Connections: connections, RenewEvery: renewEvery}, nil
+	return Settings{
+		Addr: addr, SandboxAddr: sandboxAddr, Connections: connections, RenewEvery: renewEvery,
+		Hosts: hosts, SandboxHosts: sandboxHosts,
+	}, nil
 }
 
 // readAddr accepts loopback only: the local callers' keys are public, and the sandbox

@@ -3,9 +3,12 @@ package localrun_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenvend/tokenvend/scripts/internal/localrun"
 )
@@ -28,12 +31,15 @@ func TestReadSettings(t *testing.T) {
 		{"defaults", nil, localrun.Settings{Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090", RenewEvery: time.Minute}},
 		{"all set", map[string]string{"TOKENVEND_ADDR": "127.0.0.2:0", "TOKENVEND_SANDBOX_ADDR": "[::1]:9000", "TOKENVEND_CONNECTIONS": folder + "/", "TOKENVEND_RENEW_EVERY": "1.5s"},
 			localrun.Settings{Addr: "127.0.0.2:0", SandboxAddr: "[::1]:9000", Connections: folder, RenewEvery: 1500 * time.Millisecond}},
+		{"hosts", map[string]string{"TOKENVEND_HOSTS": "Dev.Example, 192.168.1.2\tfd00::1", "TOKENVEND_SANDBOX_HOSTS": "host.docker.internal"},
+			localrun.Settings{Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090", RenewEvery: time.Minute,
+				Hosts: []string{"dev.example", "192.168.1.2", "fd00::1"}, SandboxHosts: []string{"host.docker.internal"}}},
 		{"localhost", map[string]string{"TOKENVEND_ADDR": "localhost:8081"}, localrun.Settings{Addr: "localhost:8081", SandboxAddr: "127.0.0.1:8090", RenewEvery: time.Minute}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := localrun.ReadSettings(in(c.variables))
-			if err != nil || got != c.want {
-				t.Errorf("%+v, %v; want %+v", got, err, c.want)
+			if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
+				t.Errorf("error %v (-want +got):\n%s", err, diff)
 			}
 		})
 	}
@@ -64,10 +70,15 @@ func TestReadSettingsRefuses(t *testing.T) {
 		{"TOKENVEND_RENEW_EVERY", "999ms", "at least 1s"},
 		{"TOKENVEND_RENEW_EVERY", "-1m", "at least 1s"},
 		{"TOKENVEND_RENEW_EVERY", "1d", "use a duration"},
+		{"TOKENVEND_HOSTS", "dev.example,*", `"*"; use host names`},
+		{"TOKENVEND_HOSTS", "*.example", "use host names"},
+		{"TOKENVEND_HOSTS", "http://dev.example", "without scheme and port"},
+		{"TOKENVEND_SANDBOX_HOSTS", "host.docker.internal:8090", "without scheme and port"},
+		{"TOKENVEND_SANDBOX_HOSTS", "a..b", "use host names"},
 	} {
 		t.Run(c.variable+" "+c.value, func(t *testing.T) {
 			_, err := localrun.ReadSettings(in(map[string]string{c.variable: c.value}))
-			if err == nil || !strings.HasPrefix(err.Error(), c.variable+" is ") || !strings.Contains(err.Error(), c.want) {
+			if err == nil || !regexp.MustCompile("^"+c.variable+" (is|has) ").MatchString(err.Error()) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want one that names %s and says %q", err, c.variable, c.want)
 			}
 		})
