@@ -231,7 +231,8 @@ func TestTest(t *testing.T) {
 func TestSigner(t *testing.T) {
 	f := newConnections(t)
 	signer := ""
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
 		_, credential, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
 		signer, _, _ = strings.Cut(credential, "/")
 	}))
@@ -252,7 +253,10 @@ func TestSigner(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("AWS_ACCESS_KEY_ID", c.key)
-			f.fails(t, 1, "", "", append([]string{"connections", "test", "--url", server.URL, "crm"}, c.args...)...)
+			code, _, errors := f.run(t, "", append([]string{"connections", "test", "--url", server.URL, "crm"}, c.args...)...)
+			if hinted := strings.Contains(errors, "the local run accepts its own key"); code != 1 || hinted != (c.want != "local") {
+				t.Errorf("exit code %d: %s", code, errors)
+			}
 			if signer != c.want {
 				t.Errorf("%q signed, want %q", signer, c.want)
 			}

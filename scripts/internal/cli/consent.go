@@ -39,7 +39,7 @@ What is typed is sent to the service and never printed.
 `
 }
 
-// session of a consent that waits for a browser.
+// startedConsent is a session that waits for a browser.
 type startedConsent struct {
 	ConsentURL       string `json:"consent_url"`
 	AuthorizationURL string `json:"authorization_url"`

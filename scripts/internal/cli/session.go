@@ -28,6 +28,8 @@ type session struct {
 	globals
 	prompt   *prompt.Prompt
 	progress prompt.Progress
+	// loaded is what account returned, or nil.
+	loaded *aws.Config
 }
 
 func newSession(env Env, g globals) *session {
@@ -36,6 +38,9 @@ func newSession(env Env, g globals) *session {
 
 // account returns the operator's AWS configuration, with credentials that exist.
 func (s *session) account(ctx context.Context) (aws.Config, error) {
+	if s.loaded != nil {
+		return *s.loaded, nil
+	}
 	loaded, err := config.LoadDefaultConfig(ctx, config.WithSharedConfigProfile(s.Profile), config.WithRegion(s.Region),
 		config.WithLogger(logging.Nop{})) // every failure is in an error
 	if err != nil {
@@ -47,6 +52,7 @@ func (s *session) account(ctx context.Context) (aws.Config, error) {
 	if _, err := loaded.Credentials.Retrieve(ctx); err != nil {
 		return aws.Config{}, fmt.Errorf("no AWS credentials: sign in (aws sso login), use --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: %w", err)
 	}
+	s.loaded = &loaded
 	return loaded, nil
 }
 

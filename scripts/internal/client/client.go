@@ -34,6 +34,8 @@ type Client struct {
 	Region string
 	// Credentials sign the requests.
 	Credentials aws.CredentialsProvider
+	// Hint is added to the error of a refused signature; empty adds nothing.
+	Hint string
 	// HTTP sends the requests; nil means a client with a timeout of 45 s.
 	HTTP *http.Client
 	// Now is the clock; nil means time.Now.
@@ -102,7 +104,7 @@ func (c *Client) Call(ctx context.Context, method, path string, body, result any
 		return fmt.Errorf("the response of %s is incomplete: %w", c.URL, err)
 	}
 	if response.StatusCode/100 != 2 {
-		return errorOf(response, text)
+		return c.withHint(errorOf(response, text))
 	}
 	if result == nil {
 		return nil
@@ -156,6 +158,13 @@ func (c *Client) client() *http.Client {
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &client
+}
+
+func (c *Client) withHint(e *Error) error {
+	if c.Hint == "" || e.Status != http.StatusForbidden {
+		return e
+	}
+	return fmt.Errorf("%w\n%s", e, c.Hint)
 }
 
 func errorOf(response *http.Response, text []byte) *Error {

@@ -53,6 +53,9 @@ func New(ctx context.Context, address string, account Account) (*Client, error) 
 		return nil, err
 	}
 	c.Credentials, c.Region = config.Credentials, cmp.Or(regionOf(u.Hostname()), config.Region)
+	if local {
+		c.Hint = "the request was signed with your AWS credentials; the local run accepts its own key, which signs when no --profile is given and AWS_ACCESS_KEY_ID is not set"
+	}
 	return c, nil
 }
 
