@@ -116,7 +116,7 @@ func checkMetrics(t *testing.T, members map[string]any) {
 		t.Fatalf("no embedded metrics: %s", text)
 	}
 	for _, d := range format.CloudWatchMetrics {
-		if d.Namespace != audit.Namespace || len(d.Metrics) == 0 {
+		if d.Namespace != audit.DefaultNamespace || len(d.Metrics) == 0 {
 			t.Errorf("directive %+v", d)
 		}
 		for _, m := range d.Metrics {
@@ -131,6 +131,19 @@ func checkMetrics(t *testing.T, members map[string]any) {
 				}
 			}
 		}
+	}
+}
+
+// TestNamespace checks that every directive is in the namespace that the writer is
+// configured with: in a shared one, the alarms of two stacks are about the sum.
+func TestNamespace(t *testing.T) {
+	var out bytes.Buffer
+	w := audit.NewWriter(audit.Config{Output: &out, Namespace: "tokenvend/tokens-eu"})
+	w.Write(everything(w))
+	w.WriteRun(audit.Run{Action: "tick"})
+	directives, named := bytes.Count(out.Bytes(), []byte(`"Metrics":[`)), bytes.Count(out.Bytes(), []byte(`{"Namespace":"tokenvend/tokens-eu","Dimensions"`))
+	if directives < 10 || named != directives || bytes.Contains(out.Bytes(), []byte(`"tokenvend"`)) {
+		t.Errorf("AZ-57 %d of %d directives are in the namespace: %s", named, directives, &out)
 	}
 }
 

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -16,6 +17,10 @@ type Config struct {
 	Output io.Writer
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
+	// Namespace is the CloudWatch namespace of every metric, in characters that JSON
+	// does not escape; empty means DefaultNamespace. Stacks of one region need
+	// different ones: CloudWatch adds up metrics of the same name.
+	Namespace string
 }
 
 // Writer writes entries. It is safe for concurrent use.
@@ -24,6 +29,8 @@ type Writer struct {
 	output io.Writer
 	now    func() time.Time
 	drafts sync.Pool
+	// directive is how each metric directive begins.
+	directive string
 }
 
 // draft holds the buffers of one line.
@@ -38,7 +45,7 @@ func NewWriter(c Config) *Writer {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	w := &Writer{output: c.Output, now: c.Now}
+	w := &Writer{output: c.Output, now: c.Now, directive: `{"Namespace":"` + cmp.Or(c.Namespace, DefaultNamespace) + `",`}
 	w.drafts.New = func() any {
 		d := new(draft)
 		d.handler = slog.NewJSONHandler(&d.encoded, &slog.HandlerOptions{ReplaceAttr: withoutLevel})
@@ -87,7 +94,8 @@ func (w *Writer) emit(now time.Time, message string, l line, directives ...strin
 		if i > 0 {
 			d.line = append(d.line, ',')
 		}
-		d.line = append(d.line, directive...)
+		d.line = append(d.line, w.directive...)
+		d.line = append(d.line, directive[1:]...) // after its opening brace
 	}
 	d.line = append(d.line, "]},"...)
 	d.line = append(d.line, d.encoded.Bytes()[1:]...) // after its opening brace

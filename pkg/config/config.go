@@ -35,6 +35,9 @@ const (
 	// ProviderAllowCIDRs are private or loopback networks in which providers are
 	// allowed, separated by commas or spaces; the default is none.
 	ProviderAllowCIDRs Variable = "PROVIDER_ALLOW_CIDRS"
+	// MetricsNamespace is the CloudWatch namespace of the metrics; the default is
+	// tokenvend. Two stacks in one region with the same one share every alarm.
+	MetricsNamespace Variable = "METRICS_NAMESPACE"
 )
 
 // Config is the validated environment. Fields of variables that the function does
@@ -47,6 +50,7 @@ type Config struct {
 	PublicBaseURL      string
 	LogLevel           slog.Level
 	ProviderAllowCIDRs []netip.Prefix
+	MetricsNamespace   string
 }
 
 // Lookup returns a variable, as os.LookupEnv does.
@@ -71,6 +75,7 @@ func parsers() []struct {
 		{PublicBaseURL, parsePublicBaseURL},
 		{LogLevel, parseLogLevel},
 		{ProviderAllowCIDRs, parseProviderAllowCIDRs},
+		{MetricsNamespace, parseMetricsNamespace},
 	}
 }
 

@@ -27,7 +27,7 @@ func (e *environment) lookup(name string) (string, bool) {
 func all() []config.Variable {
 	return []config.Variable{
 		config.TokenTable, config.SecretPrefix, config.SealingSecretID,
-		config.PublicBaseURL, config.LogLevel, config.ProviderAllowCIDRs,
+		config.PublicBaseURL, config.LogLevel, config.ProviderAllowCIDRs, config.MetricsNamespace,
 	}
 }
 
@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		TokenTable: "tokens", SecretPrefix: "tokenvend/", SealingSecretID: "keyset", LogLevel: slog.LevelInfo,
+		TokenTable: "tokens", SecretPrefix: "tokenvend/", SealingSecretID: "keyset", LogLevel: slog.LevelInfo, MetricsNamespace: "tokenvend",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -56,6 +56,7 @@ func TestEverythingSet(t *testing.T) {
 		"PUBLIC_BASE_URL":      "https://auth.example.com/v1",
 		"LOG_LEVEL":            "WARN",
 		"PROVIDER_ALLOW_CIDRS": " 10.20.0.0/16,127.0.0.1/32\n fd00:1::/32, ",
+		"METRICS_NAMESPACE":    "tokenvend/tokens-eu",
 	}, all()...)
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +70,7 @@ func TestEverythingSet(t *testing.T) {
 		ProviderAllowCIDRs: []netip.Prefix{
 			netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("fd00:1::/32"),
 		},
+		MetricsNamespace: "tokenvend/tokens-eu",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -145,6 +147,15 @@ func TestValues(t *testing.T) {
 		{"AZ-41 IPv4 written as IPv6", config.ProviderAllowCIDRs, "::ffff:10.0.0.0/104", "write it as IPv4"},
 		{"AZ-41 a name", config.ProviderAllowCIDRs, "canary.internal", "is not a network"},
 		{"AZ-41 length beyond the address", config.ProviderAllowCIDRs, "10.0.0.0/33", "is not a network"},
+
+		{"AZ-57 namespace set to nothing", config.MetricsNamespace, "", ""},
+		{"AZ-57 namespace of the longest name", config.MetricsNamespace, strings.Repeat("a", 255), ""},
+		{"AZ-57 namespace too long", config.MetricsNamespace, strings.Repeat("a", 256), "255"},
+		{"AZ-57 namespace of AWS", config.MetricsNamespace, "AWS/Lambda", "CloudWatch reserves"},
+		{"AZ-57 namespace that begins like AWS's", config.MetricsNamespace, "AWSX/tokens", ""},
+		{"AZ-57 namespace with a quote", config.MetricsNamespace, `canary","x":"`, "character 7"},
+		{"AZ-57 namespace with a line end", config.MetricsNamespace, "tokenvend\n", "character 10"},
+		{"AZ-57 namespace with a colon", config.MetricsNamespace, ":tokenvend", "character 1"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -189,6 +200,7 @@ func TestKeysetLiesOutsideThePrefix(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	got, err := load(map[string]string{
 		"TOKEN_TABLE": "a", "SECRET_PREFIX": "", "PUBLIC_BASE_URL": "x", "LOG_LEVEL": "x", "PROVIDER_ALLOW_CIDRS": "x 0.0.0.0/0",
+		"METRICS_NAMESPACE": "a b",
 	}, all()...)
 	if err == nil {
 		t.Fatal("accepted")

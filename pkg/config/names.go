@@ -1,13 +1,15 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 )
 
 const (
-	defaultSecretPrefix = "tokenvend/"
+	defaultSecretPrefix     = "tokenvend/"
+	defaultMetricsNamespace = "tokenvend"
 	// maxSecretName is the longest name in Secrets Manager, and maxConnectionName the
 	// longest that follows the prefix.
 	maxSecretName     = 512
@@ -68,6 +70,23 @@ func parseSealingSecretID(value string, _ bool, c *Config) error {
 		return err
 	}
 	c.SealingSecretID = value
+	return nil
+}
+
+// parseMetricsNamespace accepts fewer characters than CloudWatch: the namespace is
+// written into JSON without escaping.
+func parseMetricsNamespace(value string, _ bool, c *Config) error {
+	value = cmp.Or(value, defaultMetricsNamespace)
+	if len(value) > 255 {
+		return errors.New("is longer than 255 characters")
+	}
+	if strings.HasPrefix(value, "AWS/") {
+		return errors.New("begins with AWS/, which CloudWatch reserves; write one like tokenvend/STACK")
+	}
+	if err := checkCharacters(value, "/._-#"); err != nil {
+		return err
+	}
+	c.MetricsNamespace = value
 	return nil
 }
 

@@ -120,6 +120,6 @@ func (s *stack) variables(function string) map[string]string {
 		"AWS_ENDPOINT_URL_DYNAMODB": s.tableURL, "AWS_ENDPOINT_URL_SECRETS_MANAGER": s.secretsURL,
 		"TOKEN_TABLE": table, "SECRET_PREFIX": prefix, "SEALING_SECRET_ID": keyset,
 		"PUBLIC_BASE_URL": "https://abcdefghij.execute-api.eu-west-1.amazonaws.com/v1",
-		"LOG_LEVEL":       "info", "PROVIDER_ALLOW_CIDRS": private,
+		"LOG_LEVEL":       "info", "PROVIDER_ALLOW_CIDRS": private, "METRICS_NAMESPACE": "tokenvend/test",
 	}
 }

@@ -25,20 +25,20 @@ type Alarm struct {
 
 // Measure names one metric.
 type Measure struct {
-	Namespace  string `yaml:"Namespace"`
-	MetricName string `yaml:"MetricName"`
+	Namespace  yaml.Node `yaml:"Namespace"`
+	MetricName string    `yaml:"MetricName"`
 	Dimensions []struct {
 		Name string `yaml:"Name"`
 	} `yaml:"Dimensions"`
 }
 
-// String is the metric's name with the names of its dimensions, in order.
+// String is the metric's namespace and name with the names of its dimensions, in order.
 func (m Measure) String() string {
 	var names []string
 	for _, d := range m.Dimensions {
 		names = append(names, d.Name)
 	}
-	return Metric(m.MetricName, names)
+	return strings.TrimPrefix(Show(m.Namespace), "!Sub ") + " " + Metric(m.MetricName, names)
 }
 
 // Metric writes a metric and its dimensions in the form that is compared.
@@ -46,14 +46,14 @@ func Metric(name string, dimensions []string) string {
 	return name + "{" + strings.Join(slices.Sorted(slices.Values(dimensions)), ",") + "}"
 }
 
-// Measures are the metrics of a namespace that the alarm is about.
-func (a Alarm) Measures(namespace string) (all []string) {
+// Measures are the metrics that the alarm is about, each after its namespace.
+func (a Alarm) Measures() (all []string) {
 	measures := []Measure{a.Measure}
 	for _, m := range a.Metrics {
 		measures = append(measures, m.MetricStat.Metric)
 	}
 	for _, m := range measures {
-		if m.Namespace == namespace {
+		if m.MetricName != "" {
 			all = append(all, m.String())
 		}
 	}
@@ -76,37 +76,35 @@ func (t Template) Alarms() (map[string]Alarm, error) {
 	return all, nil
 }
 
-// filtered are the metrics of a namespace that are made from logs.
-func (t Template) filtered(namespace string) (all []string) {
+// filtered are the metrics that are made from logs, each after its namespace.
+func (t Template) filtered() (all []string) {
 	for _, r := range t.Resources {
 		var filter struct {
 			MetricTransformations []struct {
-				MetricNamespace string `yaml:"MetricNamespace"`
-				MetricName      string `yaml:"MetricName"`
+				MetricNamespace yaml.Node `yaml:"MetricNamespace"`
+				MetricName      string    `yaml:"MetricName"`
 			} `yaml:"MetricTransformations"`
 		}
 		if r.Type != "AWS::Logs::MetricFilter" || r.Properties.Decode(&filter) != nil {
 			continue
 		}
 		for _, m := range filter.MetricTransformations {
-			if m.MetricNamespace == namespace {
-				all = append(all, Metric(m.MetricName, nil))
-			}
+			all = append(all, Measure{Namespace: m.MetricNamespace, MetricName: m.MetricName}.String())
 		}
 	}
 	return all
 }
 
-// Published are the metrics of a namespace: those of the code's directives, in
-// CloudWatch's embedded metric format, and those that the stack makes from logs.
+// Published are the metrics of the stack, each after its namespace: those of the code's
+// directives, in CloudWatch's embedded metric format, to which the code adds the
+// namespace, and those that the stack makes from logs.
 func (t Template) Published(namespace string, directives []string) (map[string]bool, error) {
 	all := map[string]bool{}
-	for _, m := range t.filtered(namespace) {
+	for _, m := range t.filtered() {
 		all[m] = true
 	}
 	for _, text := range directives {
 		var d struct {
-			Namespace  string
 			Dimensions [][]string
 			Metrics    []struct{ Name string }
 		}
@@ -115,7 +113,7 @@ func (t Template) Published(namespace string, directives []string) (map[string]b
 		}
 		for _, dimensions := range d.Dimensions {
 			for _, m := range d.Metrics {
-				all[Metric(m.Name, dimensions)] = d.Namespace == namespace
+				all[namespace+" "+Metric(m.Name, dimensions)] = true
 			}
 		}
 	}
@@ -123,13 +121,13 @@ func (t Template) Published(namespace string, directives []string) (map[string]b
 }
 
 var (
-	searched = regexp.MustCompile(`\{(\w+),([\w,]+)\} MetricName="(\w+)"`)
+	searched = regexp.MustCompile(`\{"([^"]+)",([\w,]+)\} MetricName="(\w+)"`)
 	inserted = regexp.MustCompile(`\$\{[\w:.]+\}`)
 )
 
-// Shown returns the metrics of a namespace on the dashboard, and its references to
-// the stack's resources.
-func (t Template) Shown(namespace string) (measures, references []string, err error) {
+// Shown returns the metrics on the dashboard, each after its namespace, and its
+// references to the stack's resources.
+func (t Template) Shown() (measures, references []string, err error) {
 	var properties struct {
 		DashboardBody string `yaml:"DashboardBody"`
 	}
@@ -149,7 +147,7 @@ func (t Template) Shown(namespace string) (measures, references []string, err er
 	}
 	for _, w := range body.Widgets {
 		for _, metric := range w.Properties.Metrics {
-			measures = append(measures, shown(metric, namespace)...)
+			measures = append(measures, shown(metric)...)
 		}
 	}
 	return measures, inserted.FindAllString(properties.DashboardBody, -1), nil
@@ -157,7 +155,7 @@ func (t Template) Shown(namespace string) (measures, references []string, err er
 
 // shown reads one metric of a widget: namespace, name, then dimensions and their
 // values in turn; or a search.
-func shown(metric []any, namespace string) (all []string) {
+func shown(metric []any) (all []string) {
 	var words []string
 	for _, part := range metric {
 		switch part := part.(type) {
@@ -166,18 +164,16 @@ func shown(metric []any, namespace string) (all []string) {
 		case map[string]any:
 			expression, _ := part["expression"].(string)
 			for _, found := range searched.FindAllStringSubmatch(expression, -1) {
-				if found[1] == namespace {
-					all = append(all, Metric(found[3], strings.Split(found[2], ",")))
-				}
+				all = append(all, found[1]+" "+Metric(found[3], strings.Split(found[2], ",")))
 			}
 		}
 	}
-	if len(words) < 2 || words[0] != namespace {
+	if len(words) < 2 {
 		return all
 	}
 	var dimensions []string
 	for i := 2; i+1 < len(words); i += 2 {
 		dimensions = append(dimensions, words[i])
 	}
-	return append(all, Metric(words[1], dimensions))
+	return append(all, words[0]+" "+Metric(words[1], dimensions))
 }

@@ -53,7 +53,7 @@ func conditionProblems(parsed template.Template) (found []string) {
 // valueProblems: every variable has its value. The public pages have their own keyset.
 func valueProblems(functions map[string]template.Function) (found []string) {
 	want := map[string]string{
-		"TOKEN_TABLE": "!Ref Tokens", "LOG_LEVEL": "!Ref LogLevel", "SECRET_PREFIX": "!Ref SecretPrefix", "SEALING_SECRET_ID": "!Ref SealingKeyset",
+		"TOKEN_TABLE": "!Ref Tokens", "LOG_LEVEL": "!Ref LogLevel", "METRICS_NAMESPACE": "!Sub " + namespace, "SECRET_PREFIX": "!Ref SecretPrefix", "SEALING_SECRET_ID": "!Ref SealingKeyset",
 		"PROVIDER_ALLOW_CIDRS": "!Ref ProviderAllowCidrs", "PUBLIC_BASE_URL": "!If [HasDomain, !Sub https://${DomainName}, ]",
 	}
 	for uri, f := range functions {
@@ -117,6 +117,7 @@ func rewirings() []mutation {
 		{"AZ-09 an inverted condition", "HasOrganization: !Not [!Equals [!Ref OrganizationId, \"\"]]", "HasOrganization: !Equals [!Ref OrganizationId, \"\"]"},
 		{"AZ-09 never private", "Type: !If [IsPrivate, PRIVATE, REGIONAL]", "Type: REGIONAL"},
 		{"environment the public pages with the service's keyset", "          SEALING_SECRET_ID: !Ref ConsentKeyset", "          SEALING_SECRET_ID: !Ref SealingKeyset"},
+		{"environment metrics beside other stacks'", "METRICS_NAMESPACE: !Sub tokenvend/${AWS::StackName}", "METRICS_NAMESPACE: tokenvend"},
 		{"environment every network allowed", "PROVIDER_ALLOW_CIDRS: !Ref ProviderAllowCidrs", "PROVIDER_ALLOW_CIDRS: 0.0.0.0/0"},
 		{"environment a function that runs longer than the gateway waits", "Timeout: 28", "Timeout: 60"},
 		{"table no sort key", "        - { AttributeName: sk, KeyType: RANGE }\n", ""},
