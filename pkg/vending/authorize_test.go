@@ -22,13 +22,13 @@ func TestDisconnect(t *testing.T) {
 		t.Errorf("OC-14 revoked %v", d.idp.revoked)
 	}
 	if item := d.grantOf(user()); item.Grant.Fingerprint != "" || item.Token.ID != "" {
-		t.Error("OC-14 something is left")
+		t.Error("OC-14 the grant or its token is still stored")
 	}
 	if _, err := core.Vend(t.Context(), user()); !problem.Is(err, problem.AuthorizationRequired) {
 		t.Errorf("OC-14 vend after it: %v", err)
 	}
 	if err := core.Disconnect(t.Context(), user()); err != nil {
-		t.Errorf("OC-14 once more: %v", err)
+		t.Errorf("OC-14 a second time: %v", err)
 	}
 }
 
@@ -41,7 +41,7 @@ func TestDisconnectWhileTheProviderIsUnavailable(t *testing.T) {
 	d.vend(core, user())
 	d.idp.refuseRevocation = &oauth.Error{Kind: oauth.Rejected, Code: "unsupported_token_type", Trace: oauth.Trace{Calls: 1, Status: 400}}
 	if err := core.Disconnect(t.Context(), user()); err != nil {
-		t.Errorf("OC-14 a refusal kept it: %v", err)
+		t.Errorf("OC-14 a refusal kept the grant: %v", err)
 	}
 }
 
@@ -75,7 +75,7 @@ func TestConsentAgain(t *testing.T) {
 		t.Errorf("AZ-30 %v after %d calls", err, d.idp.calls())
 	}
 	if v := d.vend(core, user()); v.ID != old.ID {
-		t.Error("AZ-30 a failed consent disturbed the grant")
+		t.Error("AZ-30 a failed consent changed the grant")
 	}
 	d.consent(core, user())
 	if v := d.vend(core, user()); v.ID == old.ID || len(d.idp.revoked) != 1 || d.idp.revoked[0] != "refresh_1" {
@@ -122,11 +122,11 @@ func TestImport(t *testing.T) {
 	d.clock.advance(expired)
 	d.vend(core, user())
 	if d.idp.reused != 0 || d.idp.calls() != 2 {
-		t.Errorf("§2.2 %d reuses, %d calls", d.idp.reused, d.idp.calls())
+		t.Errorf("%d reuses, %d calls", d.idp.reused, d.idp.calls())
 	}
-	i.RefreshToken = redact.New("refresh_nobody_knows")
+	i.RefreshToken = redact.New("refresh_unknown")
 	if err := d.process().Import(t.Context(), i); !problem.Is(err, problem.AuthorizationRequired) {
-		t.Errorf("§2.2 a dead one: %v", err)
+		t.Errorf("an invalid one: %v", err)
 	}
 }
 
@@ -138,6 +138,6 @@ func TestImportKeepsItsRefreshToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := d.grantOf(user()).Grant.ExpiresAt; !got.Equal(end) {
-		t.Errorf("§2.2 renew_by %v, want %v", got, end)
+		t.Errorf("renew_by %v, want %v", got, end)
 	}
 }

@@ -20,11 +20,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// principal is the caller of every test that does not say otherwise.
+// principal is the caller in every test unless stated otherwise.
 const principal = "arn:aws:iam::111122223333:role/app"
 
 // fleet is a provider, a table and secrets, shared by as many processes as a
-// test wants, all living on one hand-moved clock.
+// test needs, with one clock that the test moves.
 type fleet struct {
 	t       *testing.T
 	clock   *clock
@@ -61,8 +61,8 @@ func (f *fleet) process() *vending.Core {
 	})
 }
 
-// inRealTime leaves the hand-moved clock for that of a synctest bubble, and
-// makes the provider take its time.
+// inRealTime uses the clock of a synctest bubble instead, and
+// gives the provider a latency.
 func (f *fleet) inRealTime(latency time.Duration) {
 	f.now, f.wait, f.server.now = time.Now, nil, time.Now
 	f.server.during = func() { time.Sleep(latency) }
@@ -92,7 +92,7 @@ func (f *fleet) item(name string) tokenstore.Item {
 
 func crm() vending.Request { return vending.Request{Connection: "crm", Caller: principal} }
 
-// clock is wall time that moves only when told, or when somebody waits on it.
+// clock is wall time that moves only when the test advances it, or code waits on it.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -110,7 +110,7 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// Wait passes the time at once.
+// Wait advances the clock and returns at once.
 func (c *clock) Wait(ctx context.Context, d time.Duration) error {
 	c.advance(d)
 	return ctx.Err()
@@ -124,9 +124,9 @@ type authorizationServer struct {
 	mu       sync.Mutex
 	requests []oauth.Request
 	revoked  []string
-	// refuse, when set, judges each request before a token is made.
+	// refuse, when set, decides about each request before a token is issued.
 	refuse func(oauth.Request) *oauth.Error
-	// during, when set, runs while a request is under way.
+	// during, when set, runs while a request is in progress.
 	during func()
 }
 
@@ -181,7 +181,7 @@ type secretSource struct {
 	versions map[string][]clientsecret.Secret
 	fail     error
 	loads    int
-	// stale, when set, is served to whoever does not ask past caches.
+	// stale, when set, is returned to readers that accept a cached copy.
 	stale map[string]clientsecret.Secret
 }
 
@@ -259,7 +259,7 @@ func (s *flakyStore) refuse(operation string, refused bool) {
 	s.refused[operation] = refused
 }
 
-// hanging makes reads answer nothing until the reader gives up.
+// hanging makes reads block until the reader's context ends.
 func (s *flakyStore) hanging(hangs bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// rotation is what a server does with the refresh token that was presented.
+// rotation is what a server does with the refresh token it receives.
 type rotation int
 
 const (
@@ -27,21 +27,21 @@ const (
 )
 
 // consentServer is an authorization server with refresh tokens: it numbers them,
-// knows which is the living one, and kills the family when a dead one comes.
+// knows which is valid, and revokes the family when a used one comes.
 type consentServer struct {
 	now      func() time.Time
 	rotation rotation
 	lifetime time.Duration
 	// refreshLife, when set, is stated with each new refresh token.
 	refreshLife time.Duration
-	// during runs while a request is under way; after, when the server has done
-	// what was asked for and before its answer arrives: an error is what arrives.
+	// during runs while a request is in progress; after, when the server has done
+	// what was asked for and before its response arrives: an error replaces the response.
 	during func(oauth.Request)
 	after  func(oauth.Request) *oauth.Error
 
 	mu       sync.Mutex
 	requests []oauth.Request
-	// living are the refresh tokens in force; forgiven those whose successor has
+	// living are the valid refresh tokens; forgiven are those whose successor has
 	// not been used yet, by that successor.
 	living   map[string]bool
 	forgiven map[string]string
@@ -50,9 +50,9 @@ type consentServer struct {
 	// unavailable: every request is answered with 503.
 	unavailable bool
 	revoked     []string
-	// revoking runs while a revocation is under way.
+	// revoking runs while a revocation is in progress.
 	revoking func()
-	// refuseRevocation, when set, is what revocation answers.
+	// refuseRevocation, when set, is the response to a revocation.
 	refuseRevocation error
 	reused           int
 }
@@ -87,7 +87,7 @@ func (s *consentServer) answer(r oauth.Request, at time.Time) (oauth.Token, *oau
 		return t, unavailable
 	case r.GrantType == "authorization_code":
 		s.dead = false
-		t.RefreshToken, t.Subject = s.nextRefreshToken(), "somebody"
+		t.RefreshToken, t.Subject = s.nextRefreshToken(), "user-7"
 	case r.GrantType == "refresh_token":
 		presented := r.RefreshToken.Reveal()
 		if s.dead || !s.living[presented] {
@@ -121,7 +121,7 @@ func (s *consentServer) nextRefreshToken() redact.Secret {
 	return s.knows(fmt.Sprintf("refresh_%d", s.issued))
 }
 
-// knows makes a refresh token one that is in force.
+// knows makes a refresh token valid.
 func (s *consentServer) knows(token string) redact.Secret {
 	if s.living == nil {
 		s.living, s.forgiven = map[string]bool{}, map[string]string{}
@@ -156,12 +156,12 @@ func invalidGrant() *oauth.Error {
 	return &oauth.Error{Kind: oauth.Rejected, Reason: "error", Code: "invalid_grant", Trace: oauth.Trace{Calls: 1, Status: 400}}
 }
 
-// unanswered is a request whose answer never came.
+// unanswered is a request without a response.
 func unanswered() *oauth.Error {
 	return &oauth.Error{Kind: oauth.Timeout, Reason: "timeout", Ambiguous: true, Trace: oauth.Trace{Calls: 1}}
 }
 
-// delegation is a fleet whose connection "user" acts for somebody.
+// delegation is a fleet whose connection "user" is delegated.
 type delegation struct {
 	*fleet
 	idp *consentServer
@@ -192,7 +192,7 @@ func of(subject string) vending.Request {
 	return r
 }
 
-// consent brings a new grant for r.
+// consent stores a new grant for r.
 func (d *delegation) consent(core *vending.Core, r vending.Request) {
 	d.t.Helper()
 	if err := d.tryConsent(core, r, nil); err != nil {
@@ -217,7 +217,7 @@ func consented(t *testing.T, r rotation) (*delegation, *vending.Core) {
 	return d, core
 }
 
-// grantOf is what the table holds for r.
+// grantOf is the stored item of r.
 func (d *delegation) grantOf(r vending.Request) tokenstore.Item {
 	d.t.Helper()
 	item, err := d.store.Get(d.t.Context(), tokenstore.Key{Connection: string(r.Connection), Subject: string(r.Subject)}, true)
@@ -234,7 +234,7 @@ func (s *flakyStore) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (t
 	return s.Store.StoreGrant(ctx, a)
 }
 
-// warned reports whether the audit line of an entry has the word.
+// warned reports whether the audit entry has the warning.
 func warned(e *audit.Entry, invalidGrantReport string) bool {
 	var line strings.Builder
 	audit.NewWriter(audit.Config{Output: &line}).Write(e)

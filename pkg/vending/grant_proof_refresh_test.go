@@ -16,13 +16,13 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// What is proved here is that a refresh token or a code is spent once, kept, and
+// These tests prove that a refresh token or a code is sent once, and stored or
 // given up at the right moment.
 
-// The holder whose lease ran out is about to store the refresh token that
-// replaced the one which somebody else is told is dead.
+// The holder whose lease expired is about to store the successor of the refresh
+// token for which another process gets invalid_grant.
 func TestGrantProofInvalidGrantIsConfirmed(t *testing.T) {
-	t.Run("CR-15 the refresh token changes between two looks", func(t *testing.T) {
+	t.Run("CR-15 the refresh token changes between two reads", func(t *testing.T) {
 		d, slow := consented(t, rotates)
 		d.clock.advance(expired)
 		asked, answered, stored := make(chan struct{}), make(chan struct{}), make(chan error, 1)
@@ -64,7 +64,7 @@ func (s *consentServer) onResponse(after func(oauth.Request) *oauth.Error) {
 }
 
 func TestGrantProofRejectionRefreshesInSpiteOfAnUnknownOutcome(t *testing.T) {
-	t.Run("CR-14 a token reported dead is nothing to wait for", func(t *testing.T) {
+	t.Run("CR-14 a token reported dead is not waited for", func(t *testing.T) {
 		d, core := consented(t, rotatesSoft)
 		first := d.vend(core, user())
 		d.clock.advance(10 * time.Minute)
@@ -78,10 +78,10 @@ func TestGrantProofRejectionRefreshesInSpiteOfAnUnknownOutcome(t *testing.T) {
 	})
 }
 
-// A rejecter is told that the grant has ended, by the word of a server whose
-// answer with the successor has not arrived yet.
+// A caller that rejects a token learns that the grant has ended, from a server
+// whose response with the successor has not arrived yet.
 func TestGrantProofInvalidGrantCountsForOneRefreshToken(t *testing.T) {
-	t.Run("FI-24 FI-25 the end of a refresh token says nothing of the next", func(t *testing.T) {
+	t.Run("FI-24 FI-25 invalid_grant for one refresh token does not count for the next", func(t *testing.T) {
 		d, slow := consented(t, rotates)
 		first := d.vend(slow, user())
 		d.clock.advance(52 * time.Minute)
@@ -112,14 +112,14 @@ func TestGrantProofCodeIsSentOnlyWhenItCanBeStored(t *testing.T) {
 		}})
 		d.refusesConsent(t.Context(), problem.StoreUnavailable)
 	})
-	t.Run("CR-12 with too little time to store what it brings", func(t *testing.T) {
+	t.Run("CR-12 with too little time to store the result", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		newDelegation(t, rotates).refusesConsent(ctx, problem.RefreshInProgress)
 	})
 }
 
-// refusesConsent brings a code, and expects that it is refused before it is used.
+// refusesConsent sends a code and expects that it is refused before it is used.
 func (d *delegation) refusesConsent(ctx context.Context, want problem.Code) {
 	d.t.Helper()
 	core, used := d.process(), false
@@ -135,7 +135,7 @@ func (d *delegation) refusesConsent(ctx context.Context, want problem.Code) {
 }
 
 func TestGrantProofPendingWrite(t *testing.T) {
-	// unsaved is a process with a refresh token that the table did not take.
+	// unsaved is a process with a refresh token that the table did not accept.
 	unsaved := func(t *testing.T) (*delegation, *vending.Core) {
 		d, core := consented(t, rotates)
 		d.consent(core, of("ann"))
@@ -148,7 +148,7 @@ func TestGrantProofPendingWrite(t *testing.T) {
 		}
 		return d, core
 	}
-	t.Run("CR-13 it is saved before anything else, also by who asks for another token", func(t *testing.T) {
+	t.Run("CR-13 it is flushed before anything else, also by a request for another token", func(t *testing.T) {
 		d, core := unsaved(t)
 		before := d.grantOf(user()).Grant.Fingerprint
 		d.store.refuse("commit", false)
@@ -160,10 +160,10 @@ func TestGrantProofPendingWrite(t *testing.T) {
 			t.Errorf("saved %v", after != before)
 		}
 	})
-	t.Run("FI-49 nothing of it outlives a disconnection", func(t *testing.T) {
+	t.Run("FI-49 nothing of it remains after a disconnection", func(t *testing.T) {
 		d, core := unsaved(t)
 		if err := core.Disconnect(t.Context(), user()); !problem.Is(err, problem.StoreUnavailable) || len(d.idp.revoked) != 0 {
-			t.Errorf("while the table does not take it: %v, revoked %q", err, d.idp.revoked)
+			t.Errorf("while the table does not accept it: %v, revoked %q", err, d.idp.revoked)
 		}
 		d.store.refuse("commit", false)
 		if err := core.Disconnect(t.Context(), user()); err != nil {
@@ -179,7 +179,7 @@ func TestGrantProofPendingWrite(t *testing.T) {
 }
 
 func TestGrantProofLifetimeCountsFromConsent(t *testing.T) {
-	t.Run("CR-27 the documented life counts from the consent", func(t *testing.T) {
+	t.Run("CR-27 the documented lifetime counts from the consent", func(t *testing.T) {
 		d := newDelegation(t, rotates)
 		d.declare("user", `{"provider":"creative-force","grant_type":"authorization_code","client_id":"app","client_secret":"hush"}`)
 		d.consent(d.process(), user())
@@ -189,7 +189,7 @@ func TestGrantProofLifetimeCountsFromConsent(t *testing.T) {
 	})
 }
 
-// beforeDrop lets something happen before the first drop.
+// beforeDrop runs something before the first drop.
 type beforeDrop struct {
 	*flakyStore
 	first func()
@@ -214,11 +214,11 @@ func TestGrantProofStaysOnTheWheel(t *testing.T) {
 			t.Errorf("grant %q, token %q, slot %q", item.Grant.Fingerprint, item.Token.ID, item.RenewSlot)
 		}
 	})
-	t.Run("CR-27 a grant that has ended has no place there", func(t *testing.T) {
+	t.Run("CR-27 a grant that has ended has no slot", func(t *testing.T) {
 		d, core := consented(t, rotates)
 		key := tokenstore.Key{Connection: "user"}
 		if home, err := core.RegularSlot(t.Context(), key); err != nil || home == "" {
-			t.Fatalf("while it lives: %q, %v", home, err)
+			t.Fatalf("while it is valid: %q, %v", home, err)
 		}
 		d.clock.advance(expired)
 		d.idp.end()
@@ -231,7 +231,7 @@ func TestGrantProofStaysOnTheWheel(t *testing.T) {
 	})
 }
 
-// emptyReplica is a table whose replicas know nothing yet.
+// emptyReplica is a table whose replicas have no item yet.
 type emptyReplica struct{ *flakyStore }
 
 func (s emptyReplica) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
@@ -241,8 +241,8 @@ func (s emptyReplica) Get(ctx context.Context, key tokenstore.Key, consistent bo
 	return s.flakyStore.Get(ctx, key, true)
 }
 
-// A provider whose new token ends the one in callers' hands is asked when that
-// has ended, and not before.
+// A provider whose new token revokes the old one is asked when that has expired,
+// and not before.
 func TestGrantProofNewTokenRevokesOld(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
@@ -251,9 +251,9 @@ func TestGrantProofNewTokenRevokesOld(t *testing.T) {
 		left    time.Duration
 		ahead   bool
 	}{
-		{"a new token leaves the old one alone", false, 20 * time.Minute, true},
-		{"a new token ends the old one, which lives", true, 20 * time.Minute, false},
-		{"a new token ends the old one, which has ended", true, -time.Second, true},
+		{"a new token does not revoke the old one", false, 20 * time.Minute, true},
+		{"a new token revokes the old one, which is valid", true, 20 * time.Minute, false},
+		{"a new token revokes the old one, which has expired", true, -time.Second, true},
 	} {
 		t.Run("CR-27 "+c.name, func(t *testing.T) {
 			conn := connection.Connection{GrantType: connection.AuthorizationCode, EarlyRefresh: true, NewTokenRevokesOld: c.revokes}
@@ -266,7 +266,7 @@ func TestGrantProofNewTokenRevokesOld(t *testing.T) {
 }
 
 func TestGrantProofLaggingReplica(t *testing.T) {
-	t.Run("CR-08 the token of a consent that a replica has not heard of is served without a lease", func(t *testing.T) {
+	t.Run("CR-08 the token of a consent that a replica does not have yet is served without a lease", func(t *testing.T) {
 		d, core := consented(t, rotates)
 		first, leases := d.vend(core, user()), d.store.count("acquire")
 		v := d.vend(d.processWith(proofSetup{store: emptyReplica{d.store}}), user())
@@ -276,13 +276,13 @@ func TestGrantProofLaggingReplica(t *testing.T) {
 	})
 }
 
-// noKeyset seals and opens, and cannot promise that it will.
+// noKeyset seals and opens, but its Prefetch fails.
 type noKeyset struct{ vending.Sealer }
 
 func (noKeyset) Prefetch(context.Context) error { return seal.ErrUnavailable }
 
 func TestGrantProofMarkStays(t *testing.T) {
-	t.Run("CR-14 who gives the lease back unused leaves the mark of who died with it", func(t *testing.T) {
+	t.Run("CR-14 a lease released unused keeps the mark of a holder that died", func(t *testing.T) {
 		d, core := consented(t, rotates)
 		first := d.vend(core, user())
 		d.clock.advance(52 * time.Minute)
@@ -291,7 +291,7 @@ func TestGrantProofMarkStays(t *testing.T) {
 			t.Fatal("it was refreshed without the keyset")
 		}
 		if v := d.vend(d.process(), user()); v.ID != first.ID || d.idp.calls() != 1 {
-			t.Errorf("%d calls although the old token lives", d.idp.calls())
+			t.Errorf("%d calls although the old token is valid", d.idp.calls())
 		}
 	})
 }

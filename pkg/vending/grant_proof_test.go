@@ -14,11 +14,10 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// Each rule here is one that the service could break without any story about
-// something else going differently.
+// Each test here proves a rule that no other test depends on.
 
-// proofSetup is what a process of a delegation differs in from the others; what
-// is left out is as everywhere.
+// proofSetup is how a process differs from the others of a delegation; the zero
+// value of a field is no difference.
 type proofSetup struct {
 	store  vending.Store
 	minter vending.Minter
@@ -26,7 +25,7 @@ type proofSetup struct {
 	wait   func(context.Context, time.Duration) error
 }
 
-// processWith is a new process with something of its own.
+// processWith is a new process with parts of its own.
 func (d *delegation) processWith(s proofSetup) *vending.Core {
 	c := vending.Config{Store: d.store, Secrets: d.secrets, Minter: d.idp, Revoker: d.idp, Sealer: d.sealer, Now: d.now, Wait: d.wait}
 	if s.store != nil {
@@ -44,18 +43,18 @@ func (d *delegation) processWith(s proofSetup) *vending.Core {
 	return vending.New(c)
 }
 
-// put replaces what the table holds of r, as somebody could who may write to it.
+// put replaces the stored item of r, as anyone with write access to the table could.
 func (d *delegation) put(r vending.Request, g tokenstore.SealedGrant) {
 	d.t.Helper()
 	item := d.grantOf(r)
-	_, err := d.store.Store.StoreGrant(d.t.Context(), tokenstore.StoreGrant{Key: item.Key, Owner: "somebody", Version: item.Version, Grant: g, Now: d.clock.Now()})
+	_, err := d.store.Store.StoreGrant(d.t.Context(), tokenstore.StoreGrant{Key: item.Key, Owner: "another", Version: item.Version, Grant: g, Now: d.clock.Now()})
 	if err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-// diedRefreshing leaves the mark of a holder that died with r's refresh token in
-// its hands, and of its lease nothing.
+// diedRefreshing leaves the mark of a holder that died while it refreshed r's grant,
+// without its lease.
 func (d *delegation) diedRefreshing(r vending.Request) {
 	d.t.Helper()
 	key := tokenstore.Key{Connection: string(r.Connection), Subject: string(r.Subject)}
@@ -71,7 +70,7 @@ func declaredBy(clientID, secret string) string {
 	return strings.Replace(fmt.Sprintf(userConnection, secret), `"app"`, `"`+clientID+`"`, 1)
 }
 
-// refusesClients answers invalid_client, after which the secret is doubted.
+// refusesClients answers invalid_client, after which the secret is read again.
 func refusesClients(oauth.Request) *oauth.Error {
 	return &oauth.Error{Kind: oauth.Rejected, Reason: "error", Code: "invalid_client", Trace: oauth.Trace{Calls: 1, Status: 401}}
 }
@@ -83,7 +82,7 @@ func TestGrantProofSentByItsClientOnly(t *testing.T) {
 		// versions of the secret, before the consent and after it; the process
 		// that refreshes has the one that was consented to in its cache.
 		before, after []string
-		// remade: what comes after it is a namesake of the secret, made anew.
+		// remade: the secret after it was deleted and created again.
 		remade  bool
 		clients string
 	}{
@@ -91,7 +90,7 @@ func TestGrantProofSentByItsClientOnly(t *testing.T) {
 		{"the former secret is another client's", []string{other, app}, nil, false, "app"},
 		{"the current secret, of the same client, is tried", []string{app}, []string{renewed}, false, "app app"},
 		{"the current secret is another client's", []string{app}, []string{other}, false, "app"},
-		{"the current secret was deleted and made again", []string{app}, []string{renewed}, true, "app"},
+		{"the current secret was deleted and created again", []string{app}, []string{renewed}, true, "app"},
 	} {
 		t.Run("OC-03 AZ-30 a refresh token: "+c.name, func(t *testing.T) {
 			d := newDelegation(t, keeps)
@@ -107,7 +106,7 @@ func TestGrantProofSentByItsClientOnly(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if got := d.clientsAsked("refresh_token"); got != c.clients {
-				t.Errorf("it was shown to %q, want %q", got, c.clients)
+				t.Errorf("it was sent by %q, want %q", got, c.clients)
 			}
 		})
 		t.Run("OC-03 AZ-30 a code: "+c.name, func(t *testing.T) {
@@ -124,13 +123,13 @@ func TestGrantProofSentByItsClientOnly(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if got := d.clientsAsked("authorization_code"); got != c.clients {
-				t.Errorf("it was shown to %q, want %q", got, c.clients)
+				t.Errorf("it was sent by %q, want %q", got, c.clients)
 			}
 		})
 	}
 }
 
-// declareAfter declares the connection anew, in the same secret or a namesake.
+// declareAfter declares the connection again, in the same secret or a recreated one.
 func (d *delegation) declareAfter(texts []string, remade bool) {
 	for _, text := range texts {
 		d.declare("user", text)
@@ -151,7 +150,7 @@ func (d *delegation) clientsAsked(grantType string) string {
 	return strings.Join(ids, " ")
 }
 
-// A grant is of no use to another client, nor to a namesake of its connection.
+// A grant is unusable for another client, and after the secret was recreated.
 func TestGrantProofGivenToThisClient(t *testing.T) {
 	const declaration = `{"provider":"%s","grant_type":"authorization_code","client_id":"%s","client_secret":"hush","client_auth":"client_secret_post",
 		"token_url":"%s","issuer":"%s","authorization_url":"https://idp.example.com/authorize","scope":"files"}`
@@ -166,7 +165,7 @@ func TestGrantProofGivenToThisClient(t *testing.T) {
 		{"another client id", fmt.Sprintf(declaration, provider, "other", url, issuer), false, problem.AuthorizationRequired},
 		{"another token URL", fmt.Sprintf(declaration, provider, id, url+"2", issuer), false, problem.AuthorizationRequired},
 		{"another issuer", fmt.Sprintf(declaration, provider, id, url, issuer+"/tenant"), false, problem.AuthorizationRequired},
-		{"a secret deleted and made again", fmt.Sprintf(declaration, provider, id, url, issuer), true, problem.AuthorizationRequired},
+		{"a secret deleted and created again", fmt.Sprintf(declaration, provider, id, url, issuer), true, problem.AuthorizationRequired},
 	} {
 		t.Run("AZ-30 INV-1 "+c.name, func(t *testing.T) {
 			d := newDelegation(t, keeps)
@@ -185,8 +184,8 @@ func TestGrantProofGivenToThisClient(t *testing.T) {
 	}
 }
 
-// Whoever can write to the table cannot have one subject's refresh token spent
-// for another, nor one that has been replaced.
+// Write access to the table does not suffice to use one subject's refresh token
+// for another, or one that has been replaced.
 func TestGrantProofSealedToItsPlace(t *testing.T) {
 	for _, c := range []struct {
 		name  string

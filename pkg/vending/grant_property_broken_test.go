@@ -11,44 +11,44 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// TestGrantPropertyDetectsBrokenStores breaks one promise at a time of those that keep
-// refresh tokens. Each has to be noticed soon, at one policy or another.
+// TestGrantPropertyDetectsBrokenStores breaks one guarantee that protects refresh tokens at
+// a time. Each has to be detected soon, with one policy or another.
 func TestGrantPropertyDetectsBrokenStores(t *testing.T) {
 	tests := []struct {
 		name   string
 		broken func(*grantEnv) vending.Store
 	}{
 		{"CR-04 a lease taken without a condition", func(w *grantEnv) vending.Store { return unconditional{w.truth} }},
-		{"CR-04 a living lease judged as lapsed", func(w *grantEnv) vending.Store { return lapsedTooSoon{w.truth} }},
-		{"CR-08 no second look under the lease", func(w *grantEnv) vending.Store { return staleLook{w.truth, w} }},
+		{"CR-04 a valid lease treated as expired", func(w *grantEnv) vending.Store { return lapsedTooSoon{w.truth} }},
+		{"CR-08 no second read under the lease", func(w *grantEnv) vending.Store { return staleLook{w.truth, w} }},
 		{"CR-12 the refresh token is not stored with the access token", func(w *grantEnv) vending.Store { return storesTokenOnly{w.truth} }},
-		{"CR-12 an answer before the write", func(w *grantEnv) vending.Store { return claimsStored{w.truth} }},
-		{"CR-12 a spending that is not marked", func(w *grantEnv) vending.Store { return unmarked{w.truth} }},
-		{"CR-14 a failure that takes the mark away", func(w *grantEnv) vending.Store { return clearsMark{w.truth} }},
+		{"CR-12 a response before the write", func(w *grantEnv) vending.Store { return claimsStored{w.truth} }},
+		{"CR-12 a refresh that is not marked", func(w *grantEnv) vending.Store { return unmarked{w.truth} }},
+		{"CR-14 a failure that removes the mark", func(w *grantEnv) vending.Store { return clearsMark{w.truth} }},
 		{"CR-07 a refresh token fenced by the version", func(w *grantEnv) vending.Store { return versionFenced{w.truth} }},
 		{"CR-07 a refresh token not fenced at all", func(w *grantEnv) vending.Store { return unfencedGrant{w.truth} }},
-		{"CR-28 an end that nobody remembers", func(w *grantEnv) vending.Store { return forgetsFailures{w.truth} }},
-		{"CR-16 a drop that takes the grant along", func(w *grantEnv) vending.Store { return dropsAll{w.truth} }},
-		{"FI-49 a disconnection that leaves the grant", func(w *grantEnv) vending.Store { return keepsAll{w.truth} }},
-		{"FI-31 an adoption not fenced by the version", func(w *grantEnv) vending.Store { return unfencedAdoption{w.truth} }},
-		{"CR-14 a provider's client that repeats itself", func(w *grantEnv) vending.Store { w.repeats = true; return w.truth }},
-		{"FI-03 a lapsed lease that is never taken over", func(w *grantEnv) vending.Store { return neverLapsing{w.truth} }},
+		{"CR-28 an invalid_grant that is not remembered", func(w *grantEnv) vending.Store { return forgetsFailures{w.truth} }},
+		{"CR-16 a drop that removes the grant", func(w *grantEnv) vending.Store { return dropsAll{w.truth} }},
+		{"FI-49 a disconnection that keeps the grant", func(w *grantEnv) vending.Store { return keepsAll{w.truth} }},
+		{"FI-31 a new grant not fenced by the version", func(w *grantEnv) vending.Store { return unfencedAdoption{w.truth} }},
+		{"CR-14 a provider's client that repeats a request", func(w *grantEnv) vending.Store { w.repeats = true; return w.truth }},
+		{"FI-03 an expired lease that is never taken over", func(w *grantEnv) vending.Store { return neverLapsing{w.truth} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for seed := uint64(1); seed < scriptsPerBug; seed++ {
 				w := playGrant(t, seed, policy(seed%uint64(policies)), tt.broken)
 				if w.found != "" {
-					t.Logf("noticed by script %d: %s\n%s", seed, w.found, strings.Join(w.trace, "\n"))
+					t.Logf("detected by script %d: %s\n%s", seed, w.found, strings.Join(w.trace, "\n"))
 					return
 				}
 			}
-			t.Errorf("%d scripts, and nothing is noticed", scriptsPerBug)
+			t.Errorf("%d scripts, and nothing is detected", scriptsPerBug)
 		})
 	}
 }
 
-// staleLook answers an acquisition with the item as it stood a while ago.
+// staleLook answers an acquisition with the item as it was a while ago.
 type staleLook struct {
 	*memory.Store
 	w *grantEnv
@@ -64,7 +64,7 @@ func (s staleLook) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstor
 	return old, nil
 }
 
-// storesTokenOnly stores the access token alone.
+// storesTokenOnly stores only the access token.
 type storesTokenOnly struct{ *memory.Store }
 
 func (s storesTokenOnly) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
@@ -74,7 +74,7 @@ func (s storesTokenOnly) Commit(ctx context.Context, c tokenstore.Commit) (token
 	return s.Store.Commit(ctx, c)
 }
 
-// claimsStored says that it has stored what it has not.
+// claimsStored reports a write that it has not made.
 type claimsStored struct{ *memory.Store }
 
 func (s claimsStored) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
@@ -83,7 +83,7 @@ func (s claimsStored) Commit(ctx context.Context, c tokenstore.Commit) (tokensto
 	return item, err
 }
 
-// unmarked does not note that a refresh token is about to be spent.
+// unmarked does not mark that a refresh token is about to be sent.
 type unmarked struct{ *memory.Store }
 
 func (s unmarked) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
@@ -91,7 +91,7 @@ func (s unmarked) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore
 	return s.Store.Acquire(ctx, a)
 }
 
-// clearsMark takes every failure for the end of an attempt.
+// clearsMark treats every failure as a known outcome.
 type clearsMark struct{ *memory.Store }
 
 func (s clearsMark) Fail(ctx context.Context, f tokenstore.Fail) error {
@@ -104,8 +104,8 @@ func (s clearsMark) Release(ctx context.Context, r tokenstore.Release) error {
 	return s.Store.Release(ctx, r)
 }
 
-// versionFenced drops the only living refresh token with an access token that
-// came too late.
+// versionFenced drops the only valid refresh token with an access token that came
+// too late.
 type versionFenced struct{ *memory.Store }
 
 func (s versionFenced) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
@@ -119,7 +119,7 @@ func (s versionFenced) Commit(ctx context.Context, c tokenstore.Commit) (tokenst
 	return s.Store.Commit(ctx, c)
 }
 
-// unfencedGrant stores a refresh token whatever it came for.
+// unfencedGrant stores a refresh token whichever one it succeeds.
 type unfencedGrant struct{ *memory.Store }
 
 func (s unfencedGrant) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
@@ -133,7 +133,7 @@ func (s unfencedGrant) Commit(ctx context.Context, c tokenstore.Commit) (tokenst
 	return s.Store.Commit(ctx, c)
 }
 
-// dropsAll takes every drop for a disconnection.
+// dropsAll treats every drop as a disconnection.
 type dropsAll struct{ *memory.Store }
 
 func (s dropsAll) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
@@ -141,7 +141,7 @@ func (s dropsAll) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item,
 	return s.Store.Drop(ctx, d)
 }
 
-// keepsAll takes none for one.
+// keepsAll treats none as one.
 type keepsAll struct{ *memory.Store }
 
 func (s keepsAll) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {

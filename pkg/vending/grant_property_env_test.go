@@ -14,7 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// grantEnv is a stage on which processes refresh on behalf of users.
+// grantEnv is a scheduler whose processes refresh with users' grants.
 type grantEnv struct {
 	*table
 	grantSetting
@@ -24,21 +24,21 @@ type grantEnv struct {
 	grantOracle *grantOracle
 	// editedAt is when the secret last changed.
 	editedAt time.Time
-	// repeats breaks the provider's client: what it got no answer to, it sends again.
+	// repeats breaks the provider's client: it sends a request without a response again.
 	repeats bool
 }
 
-// grantSetting is what holds for a whole script.
+// grantSetting is fixed for a whole script.
 type grantSetting struct {
 	policy   policy
 	lifetime time.Duration
 	seed     uint64
 }
 
-// subjects of the world's connection; almost all happens to the default one.
+// subjects of the connection; almost all happens to the default one.
 var subjects = []string{"", "ann"}
 
-// newGrantEnv sets everything by the seed alone.
+// newGrantEnv derives everything from the seed.
 func newGrantEnv(seed uint64, p policy, broken func(*grantEnv) vending.Store) *grantEnv {
 	r := rand.New(rand.NewPCG(seed, uint64(p)))
 	w := &grantEnv{
@@ -60,7 +60,7 @@ func newGrantEnv(seed uint64, p policy, broken func(*grantEnv) vending.Store) *g
 	return w
 }
 
-// tick lets a millisecond pass, so that no two answers are of one instant.
+// tick advances the clock by a millisecond, so that no two responses have one instant.
 func (w *grantEnv) tick() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -97,8 +97,8 @@ func keyOf(subject string) tokenstore.Key {
 	return tokenstore.Key{Connection: "user", Subject: subject}
 }
 
-// begins starts a request to a process, unless it is frozen, or has two of the
-// subject under way.
+// begins starts a request to a process, unless it is frozen or has two of the
+// subject in progress.
 func (w *grantEnv) begins(p *processUnderTest, subject, text string, work func(context.Context, *operation) (judge func())) *operation {
 	op := &operation{process: p, key: subject, request: of(subject), text: text + " " + subject}
 	if p.frozen || w.busy(p, subject) >= 2 {
@@ -157,7 +157,7 @@ func (w *grantEnv) disconnect(p *processUnderTest, subject string) {
 	})
 }
 
-// The requests that are judged by other rules than a vend.
+// The requests that are checked by other rules than a vend.
 const disconnects, imports = "disconnects", "imports"
 
 func (w *grantEnv) consent(p *processUnderTest, subject string) *operation {
@@ -172,8 +172,8 @@ func (w *grantEnv) consent(p *processUnderTest, subject string) *operation {
 	})
 }
 
-// importsToken brings a refresh token that was made elsewhere, or once more the one
-// that is stored.
+// importsToken imports a refresh token that was issued elsewhere, or the stored one
+// again.
 func (w *grantEnv) importsToken(p *processUnderTest, subject string) {
 	token := w.idp.issuedElsewhere(subject)
 	if h := w.idp.prints[w.stored(keyOf(subject)).Grant.Fingerprint]; h != nil && w.rand.IntN(3) == 0 && w.busy(p, subject) == 0 {
@@ -185,17 +185,17 @@ func (w *grantEnv) importsToken(p *processUnderTest, subject string) {
 	})
 }
 
-// userRevokes has a user end a consent at the provider.
+// userRevokes has a user revoke a consent at the provider.
 func (w *grantEnv) userRevokes(subject string) {
 	if h := w.idp.prints[w.stored(keyOf(subject)).Grant.Fingerprint]; h != nil && h.family.ended == "" {
 		h.family.ended, h.family.released = "its user withdrew it", true
-		w.note("the user %s withdraws consent", subject)
+		w.note("the user %s revokes the consent", subject)
 	}
 }
 
-// converge is INV-7: when nothing fails any more, everybody gets a token within
-// one lease of the next attempt's time, or learns that somebody has to consent;
-// also after those have come back who were frozen all the while.
+// converge is INV-7: when nothing fails any more, every process gets a token within
+// one lease of the next attempt, or authorization_required; also after the frozen
+// ones have come back.
 func (w *grantEnv) converge() {
 	w.idp.fault = none
 	w.note("every fault ends")
@@ -218,8 +218,8 @@ func (w *grantEnv) drain() {
 	}
 }
 
-// longestWait is how long a new request may have to wait. What has ended is tried
-// again by nobody, however long they wait.
+// longestWait is how long a new request may have to wait. A grant that has ended
+// is not retried at all.
 func (w *grantEnv) longestWait() time.Duration {
 	until := w.time()
 	for _, subject := range subjects {
@@ -230,7 +230,7 @@ func (w *grantEnv) longestWait() time.Duration {
 	return until.Sub(w.time()) + leaseTTL + 2*maxSkew
 }
 
-// vendAll asks each of the processes.
+// vendAll vends in each of the processes.
 func (w *grantEnv) vendAll(processes []*processUnderTest) {
 	for _, p := range processes {
 		for _, subject := range subjects {

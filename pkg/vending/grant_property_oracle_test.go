@@ -10,21 +10,21 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// grantOracle follows every refresh token from the server into the table and judges
+// grantOracle follows every refresh token from the server into the table and checks
 // each step against the invariants.
 type grantOracle struct {
 	w     *grantEnv
 	takes map[string]*acquisition       // by owner of the lease
 	holds map[*operation]*acquisition   // the latest of each
 	dead  map[string]invalidGrantReport // by fingerprint
-	kills map[string]int                // by what stood before it
+	kills map[string]int                // by the call before which it happened
 
 	presented, reused int
 }
 
-// invalidGrantReport is the server's, that a refresh token is dead.
+// invalidGrantReport is an invalid_grant of the server.
 type invalidGrantReport struct {
-	// turn is when it was shared, at when the request began that it was given to.
+	// turn is when it was shared, at when the refused request began.
 	turn int
 	at   time.Time
 }
@@ -51,9 +51,9 @@ func (l *grantOracle) acquired(op *operation, a tokenstore.Acquire, _ tokenstore
 	l.holds[op] = l.takes[a.Owner]
 }
 
-// decided judges that a process is about to present a refresh token, by what
-// the table held at that time: no newer one, no word that it is dead, and no
-// attempt whose end is unknown while the old access token still serves.
+// decided checks a process that is about to send a refresh token against the table
+// at that time: no newer one, no invalid_grant for it, and no attempt with an
+// unknown outcome while the old access token is still valid.
 func (l *grantOracle) decided(op *operation, r oauth.Request) {
 	t, h := l.holds[op], l.w.idp.handles[r.RefreshToken.Reveal()]
 	if h == nil {
@@ -64,22 +64,22 @@ func (l *grantOracle) decided(op *operation, r oauth.Request) {
 	importing := strings.HasPrefix(op.text, imports) && item.Grant.Fingerprint != printOf(h.text)
 	switch {
 	case t == nil:
-		l.w.violated("CR-04", "#%d presents %s without a lease", op.id, h.text)
+		l.w.violated("CR-04", "#%d sends %s without a lease", op.id, h.text)
 		return
 	case h.family.subject != op.key:
-		l.w.violated("INV-1", "#%d presents another subject's refresh token", op.id)
+		l.w.violated("INV-1", "#%d sends another subject's refresh token", op.id)
 	case l.superseded(h, inTime) && !importing:
-		l.w.violated("INV-3", "#%d presents %s although a newer one is stored", op.id, h.text)
+		l.w.violated("INV-3", "#%d sends %s although a newer one is stored", op.id, h.text)
 	case doubting:
 		delete(l.dead, printOf(h.text))
 	case l.reportedDead(h, t):
-		l.w.violated("CR-28", "#%d presents %s, which was said to be dead", op.id, h.text)
+		l.w.violated("CR-28", "#%d sends %s, which got invalid_grant before", op.id, h.text)
 	}
 	if t.calls++; t.calls > 1 {
-		l.w.violated("OC-25", "#%d presents a refresh token twice under one lease", op.id)
+		l.w.violated("OC-25", "#%d sends a refresh token twice under one lease", op.id)
 	}
 	if importing {
-		return // whose token it is, nobody here knows
+		return // it is not known whose token it is
 	}
 	l.judgeBackoff(op, t, h, item)
 	t.spent, h.open[t.owner] = h, true
@@ -92,8 +92,8 @@ func (l *grantOracle) familyOf(item tokenstore.Item) *family {
 	return nil
 }
 
-// judgeBackoff is CR-14: a refresh token that may be spent is left alone while
-// the access token serves. The two processes may count time differently.
+// judgeBackoff is CR-14: a refresh token that may be used up is not sent while the
+// access token is valid. The clocks of the two processes may differ.
 func (l *grantOracle) judgeBackoff(op *operation, t *acquisition, h *refreshTokenState, item tokenstore.Item) {
 	untold := false
 	for owner := range h.open {
@@ -101,12 +101,12 @@ func (l *grantOracle) judgeBackoff(op *operation, t *acquisition, h *refreshToke
 	}
 	serves := item.Token.ExpiresAt.After(l.w.time().Add(4 * maxSkew))
 	if untold && serves && item.Grant.Fingerprint == printOf(h.text) && op.request.RejectedTokenID == "" {
-		l.w.violated("CR-14", "#%d presents %s again while the access token serves", op.id, h.text)
+		l.w.violated("CR-14", "#%d sends %s again while the access token is valid", op.id, h.text)
 	}
 }
 
-// superseded reports whether a refresh token that came after h is, or was,
-// stored, of those that count.
+// superseded reports whether a successor of h is or was stored, of those that
+// count.
 func (l *grantOracle) superseded(h *refreshTokenState, counts func(*refreshTokenState) bool) bool {
 	for _, other := range l.w.idp.handles {
 		if other.parent == h && (!other.storedAt.IsZero() && counts(other) || l.superseded(other, counts)) {
@@ -116,28 +116,28 @@ func (l *grantOracle) superseded(h *refreshTokenState, counts func(*refreshToken
 	return false
 }
 
-// inTime leaves out those that came for a request which stood still, or was on
-// its way, until its holder had lost the lease: nobody can be told in time.
+// inTime leaves out those of a request that was delayed until its holder had lost
+// the lease: no other process can know of them in time.
 func inTime(h *refreshTokenState) bool { return !h.late }
 
 func anyTime(*refreshTokenState) bool { return true }
 
-// isLate reports whether a holder may have lost its lease by now.
+// isLate reports whether a holder may have lost its lease by then.
 func (l *grantOracle) isLate(op *operation) bool {
 	return l.w.time().Sub(l.holds[op].at) > window
 }
 
-// reportedDead reports whether the holder could know that h is dead. To another
-// version of the secret than that which was refused it may not be.
+// reportedDead reports whether the holder could know that h got invalid_grant, with
+// the same version of the secret.
 func (l *grantOracle) reportedDead(h *refreshTokenState, t *acquisition) bool {
 	invalidGrantReport, said := l.dead[printOf(h.text)]
 	return said && invalidGrantReport.turn < t.turn && invalidGrantReport.at.After(l.w.editedAt.Add(cachedFor))
 }
 
-// cachedFor is how long a process may go by an old version of a secret, and some skew.
+// cachedFor is how long a process may use an old version of a secret, with some skew.
 const cachedFor = time.Minute + 2*maxSkew
 
-// arrived counts a presentation that the server sees.
+// arrived counts a refresh token that the server receives.
 func (l *grantOracle) arrived(op *operation, r oauth.Request) {
 	h := l.w.idp.handles[r.RefreshToken.Reveal()]
 	if h == nil {
@@ -145,11 +145,11 @@ func (l *grantOracle) arrived(op *operation, r oauth.Request) {
 	}
 	l.presented++
 	if strings.HasPrefix(op.text, imports) && l.w.stored(keyOf(op.key)).Grant.Fingerprint != printOf(h.text) {
-		h.family.released = h.family.released || !l.w.idp.works(h) && l.w.policy == detecting // who brings an old one back ends it
+		h.family.released = h.family.released || !l.w.idp.works(h) && l.w.policy == detecting // a used one revokes the family
 		return
 	}
 	if l.superseded(h, anyTime) {
-		l.reused++ // it was sent before, and held up on its way
+		l.reused++ // it was sent before, and delayed
 		h.straggled = h.straggled || l.isLate(op)
 	}
 }
@@ -160,14 +160,14 @@ func (l *grantOracle) lostToken(h *refreshTokenState) {
 	}
 }
 
-// told: the holder knows what became of its attempt.
+// told: the holder knows the outcome of its attempt.
 func (l *grantOracle) outcomeReported(op *operation, r oauth.Request) {
 	if t, h := l.holds[op], l.w.idp.handles[r.RefreshToken.Reveal()]; t != nil && h != nil {
 		t.spent = h
 	}
 }
 
-// settled: an attempt's end stands in the table.
+// settled: an attempt's outcome is stored.
 func (l *grantOracle) markCleared(owner string, unsettled bool) {
 	if t := l.takes[owner]; t != nil && t.spent != nil && !unsettled {
 		delete(t.spent.open, owner)
@@ -178,14 +178,14 @@ func (l *grantOracle) committed(c tokenstore.Commit, before tokenstore.Item, err
 	brought := l.w.idp.prints[c.Grant.Fingerprint]
 	l.markCleared(c.Owner, false)
 	if consumed := l.w.idp.prints[c.Consumed]; consumed != nil && err == nil {
-		clear(consumed.open) // whatever became of the others, it was good
+		clear(consumed.open) // whatever the outcome of the others, this one was accepted
 		delete(l.dead, c.Consumed)
 	}
 	if brought == nil || err == nil {
 		return
 	}
 	if before.Grant.Fingerprint == c.Consumed {
-		l.w.violated("CR-07", "what came for the stored refresh token was not stored")
+		l.w.violated("CR-07", "the successor of the stored refresh token was not stored")
 	}
 	brought.mishap = "superseded"
 }
@@ -209,7 +209,7 @@ func (l *grantOracle) failed(f tokenstore.Fail) {
 		return
 	}
 	l.dead[item.Grant.Fingerprint] = invalidGrantReport{l.w.turn, l.takes[f.Owner].op.begunAt}
-	clear(l.w.idp.prints[item.Grant.Fingerprint].open) // nothing is unknown of it any more
+	clear(l.w.idp.prints[item.Grant.Fingerprint].open) // no outcome is unknown any more
 	l.judgeEnd(f.Key, item)
 }
 
@@ -219,7 +219,7 @@ func (l *grantOracle) callFailed(*operation)         {}
 
 func (l *grantOracle) dropped(d tokenstore.Drop, before tokenstore.Item) {
 	if !d.KeepFailure {
-		delete(l.dead, before.Grant.Fingerprint) // it may be tried again
+		delete(l.dead, before.Grant.Fingerprint) // another attempt is allowed
 	}
 	if f := l.familyOf(before); f != nil && d.Grant {
 		f.released, f.disconnected = true, true
@@ -229,7 +229,7 @@ func (l *grantOracle) dropped(d tokenstore.Drop, before tokenstore.Item) {
 	}
 }
 
-// changed follows what is stored.
+// changed follows every change of the item.
 func (l *grantOracle) changed(what string, before, after tokenstore.Item) {
 	if before.Grant.Fingerprint == after.Grant.Fingerprint {
 		return
@@ -243,7 +243,7 @@ func (l *grantOracle) changed(what string, before, after tokenstore.Item) {
 	}
 	switch {
 	case is.family.subject != after.Key.Subject:
-		l.w.violated("INV-1", "%s: the grant is another subject's", what)
+		l.w.violated("INV-1", "%s: the grant belongs to another subject", what)
 	case is.family.disconnected:
 		l.w.violated("FI-49", "%s brings a disconnected grant back", what)
 	case was != nil && (l.descends(was, is) || strings.HasPrefix(what, "commit") && was.family != is.family):
@@ -256,11 +256,11 @@ func (l *grantOracle) changed(what string, before, after tokenstore.Item) {
 		is.storedAt = l.w.time()
 	}
 	if l.w.idp.works(is) {
-		is.family.lost = "" // its holder came back with it
+		is.family.lost = "" // its holder stored it after all
 	}
 }
 
-// descends reports whether h came after the other.
+// descends reports whether h is a successor of the other.
 func (l *grantOracle) descends(h, other *refreshTokenState) bool {
 	for ; h != nil; h = h.parent {
 		if h.parent == other {
@@ -270,7 +270,7 @@ func (l *grantOracle) descends(h, other *refreshTokenState) bool {
 	return false
 }
 
-// revoked judges a revocation: nothing of ours ends a grant that is in use.
+// revoked checks a revocation: the service never revokes a grant that is in use.
 func (l *grantOracle) revoked(op *operation, h *refreshTokenState) {
 	if h.family.released = h.family.released || op.text == disconnects+" "+op.key; h.family.released {
 		return
@@ -280,7 +280,7 @@ func (l *grantOracle) revoked(op *operation, h *refreshTokenState) {
 	}
 }
 
-// killed: what a process had, and had not stored, is gone.
+// killed: what a process had not stored is lost.
 func (l *grantOracle) killed(p *processUnderTest) {
 	for _, h := range l.w.idp.handles {
 		if h.holder == p && h.storedAt.IsZero() && h.mishap == "" {
@@ -289,9 +289,9 @@ func (l *grantOracle) killed(p *processUnderTest) {
 	}
 }
 
-// judgeEnd judges that a grant is given up: only where the server says so for a
-// reason that is none of ours, or because a refresh token was lost on the way
-// from its answer into the table.
+// judgeEnd checks that a grant is given up only where the server says so for a
+// reason of its own, or because a refresh token was lost between its response and
+// the table.
 func (l *grantOracle) judgeEnd(key tokenstore.Key, item tokenstore.Item) {
 	h := l.w.idp.prints[item.Grant.Fingerprint]
 	f := h.family
@@ -299,7 +299,7 @@ func (l *grantOracle) judgeEnd(key tokenstore.Key, item tokenstore.Item) {
 	case f.released || f.deceived:
 		return
 	case l.w.idp.works(h):
-		l.w.violated("OC-45", "the living grant of %q is taken for dead", key.Subject)
+		l.w.violated("OC-45", "the valid grant of %q is treated as ended", key.Subject)
 		return
 	}
 	f.lost = l.lossReason(f)
@@ -308,7 +308,7 @@ func (l *grantOracle) judgeEnd(key tokenstore.Key, item tokenstore.Item) {
 	}
 }
 
-// lossReason is how a refresh token of the family came to be lost.
+// lossReason is how a refresh token of the family was lost.
 func (l *grantOracle) lossReason(f *family) string {
 	for _, h := range l.w.idp.handles {
 		switch {
@@ -324,11 +324,10 @@ func (l *grantOracle) lossReason(f *family) string {
 	return ""
 }
 
-// window is how old a lease may be before another's clock may say that it has
-// ended.
+// window is how old a lease may be before another's clock may see it as expired.
 const window = leaseTTL - 2*maxSkew - time.Second
 
-// served judges what a caller got.
+// served checks what a caller got.
 func (l *grantOracle) served(op *operation, v vending.Vended, err error) {
 	if err != nil {
 		l.answered(op, err)
@@ -338,7 +337,7 @@ func (l *grantOracle) served(op *operation, v vending.Vended, err error) {
 	token, known := l.w.idp.tokens[v.ID]
 	switch {
 	case !known:
-		l.w.violated("INV-1", "#%d got what the provider never issued", op.id)
+		l.w.violated("INV-1", "#%d got a token that the provider never issued", op.id)
 		return
 	case token.refreshTokenState.family.subject != op.key:
 		l.w.violated("INV-1", "#%d got the token of another subject", op.id)
@@ -352,7 +351,7 @@ func (l *grantOracle) served(op *operation, v vending.Vended, err error) {
 	}
 }
 
-// answered judges any other answer.
+// answered checks any other result.
 func (l *grantOracle) answered(op *operation, err error) {
 	if err == nil {
 		l.w.note("%s #%d   => done", op.process.name, op.id)
@@ -365,8 +364,8 @@ func (l *grantOracle) answered(op *operation, err error) {
 	}
 }
 
-// consented judges what whoever brought a grant is told: it is stored, or it is
-// not there.
+// consented checks the result of a consent or import: success means that the grant
+// is stored.
 func (l *grantOracle) consented(op *operation, err error) {
 	l.answered(op, err)
 	if err != nil {
@@ -374,12 +373,12 @@ func (l *grantOracle) consented(op *operation, err error) {
 	}
 	for _, h := range l.w.idp.handles {
 		if h.op == op && h.storedAt.IsZero() {
-			l.w.violated("INV-4", "#%d is told of a grant that is not stored", op.id)
+			l.w.violated("INV-4", "#%d succeeds although the grant is not stored", op.id)
 		}
 	}
 }
 
-// servedInTheEnd judges an answer when nothing fails any more.
+// servedInTheEnd checks a result when nothing fails any more.
 func (l *grantOracle) servedInTheEnd(op *operation, v vending.Vended, err error) {
 	l.served(op, v, err)
 	item := l.w.stored(keyOf(op.key))
@@ -388,15 +387,15 @@ func (l *grantOracle) servedInTheEnd(op *operation, v vending.Vended, err error)
 	case !problem.Is(err, problem.AuthorizationRequired):
 		l.w.violated("INV-7", "#%d gets no token: %v", op.id, err)
 	case f != nil && f.ended == "" && !f.deceived && f.lost == "":
-		l.w.violated("INV-7", "#%d is told that nobody consents any more: %v", op.id, err)
+		l.w.violated("INV-7", "#%d gets authorization_required although the grant is valid: %v", op.id, err)
 	}
 }
 
-// close judges the whole: what was received was stored, or it is known why not.
+// close checks the whole script: what was received was stored, or it is known why not.
 func (l *grantOracle) close() {
 	for _, h := range l.w.idp.handles {
 		if h.storedAt.IsZero() && h.mishap == "" && !h.family.disconnected {
-			l.w.violated("INV-4", "%s was received, and never stored", h.text)
+			l.w.violated("INV-4", "%s was received and never stored", h.text)
 		}
 	}
 }

@@ -13,62 +13,62 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// policy is what a server makes of a refresh token that was used.
+// policy is what a server does with a used refresh token.
 type policy int
 
 const (
-	keeping   policy = iota // it stays, and is not repeated
-	repeating               // it stays, and is sent again
-	forgiving               // it is replaced, and works until what replaced it is used
-	briefly                 // it is replaced, and works for ten seconds more
-	rotating                // it is replaced, and is dead
-	detecting               // the same, and whoever brings it again ends the whole family
+	keeping   policy = iota // it stays valid, and is not sent again
+	repeating               // it stays valid, and is sent again
+	forgiving               // it is replaced, and valid until its successor is used
+	briefly                 // it is replaced, and valid for ten more seconds
+	rotating                // it is replaced, and invalid
+	detecting               // the same, and its reuse revokes the family
 	policies
 )
 
 var policyNames = [policies]string{"static", "static, repeated", "grace until the next use", "grace of 10 s", "rotating", "rotating, reuse detected"}
 
-// grace is that of briefly.
+// grace is the time that briefly allows.
 const grace = 10 * time.Second
 
-// harmless: a refresh token that was sent, and whose answer never came, still works.
+// harmless: a refresh token that was sent without a response is still valid.
 func (p policy) harmless() bool { return p <= forgiving }
 
-// family is what one consent left behind at the server.
+// family is the token family of one consent at the server.
 type family struct {
 	subject string
-	ended   string // why; empty while it lives
-	// released: its user wanted it no more, or another consent replaced it.
+	ended   string // why; empty while it is valid
+	// released: its user revoked it, or another consent replaced it.
 	released bool
-	// disconnected: its item was told to forget it.
+	// disconnected: its item was disconnected.
 	disconnected bool
-	// deceived: the server once said that it was dead, and it was not.
+	// deceived: the server once answered invalid_grant although it was valid.
 	deceived bool
-	// lost is why it can be of no use any more though nobody ended it on purpose.
+	// lost is why it is unusable although it was not revoked.
 	lost string
 }
 
-// refreshTokenState is one refresh token as the server, and the ledger, know it.
+// refreshTokenState is one refresh token as the server and the oracle know it.
 type refreshTokenState struct {
 	text     string
 	family   *family
 	parent   *refreshTokenState
 	replaced time.Time // zero while it is the newest
-	outlived bool      // one that came after it was used
-	// holder got it, for op, at an instant; access is the token that came along.
+	outlived bool      // a successor was used
+	// holder got it, for op, at an instant; access is the access token with it.
 	holder *processUnderTest
 	op     *operation
 	at     time.Time
 	access string
-	// storedAt is when the table first held it; mishap is why it may not.
+	// storedAt is when it was first stored; mishap is why it may not be.
 	storedAt time.Time
 	mishap   string
-	// leasedAt is when its holder took the lease; late: its request was held up until its holder had no lease any more.
+	// leasedAt is when its holder took the lease; late: its request was delayed until its holder had no lease any more.
 	leasedAt time.Time
 	late     bool
-	// straggled: a request that was held up so long brought it once more.
+	// straggled: a delayed request sent it once more.
 	straggled bool
-	// open are the attempts to spend it, by lease, of whose end nobody was told.
+	// open are the attempts to use it, by lease, without a known outcome.
 	open map[string]bool
 }
 
@@ -99,7 +99,7 @@ const (
 	none    trouble = iota
 	broken          // 503 to everything
 	garbled         // answers without an access token, and a refresh token in them
-	lying           // it says invalid_grant of what is alive, once
+	lying           // it answers invalid_grant for a valid one, once
 )
 
 func newFamilyServer(w *grantEnv, p policy, lifetime time.Duration) *familyServer {
@@ -107,7 +107,7 @@ func newFamilyServer(w *grantEnv, p policy, lifetime time.Duration) *familyServe
 		prints: map[string]*refreshTokenState{}, tokens: map[string]accessToken{}, codes: map[string]string{}}
 }
 
-// code is that of a new consent.
+// code is the code of a new consent.
 func (s *familyServer) code(subject string) string {
 	s.serial++
 	code := fmt.Sprintf("code-%d", s.serial)
@@ -115,7 +115,7 @@ func (s *familyServer) code(subject string) string {
 	return code
 }
 
-// issuedElsewhere is a refresh token that somebody got by another way.
+// issuedElsewhere is a refresh token that was issued to another program.
 func (s *familyServer) issuedElsewhere(subject string) string {
 	h := s.issue(nil, &family{subject: subject})
 	h.mishap = "never received"
@@ -134,7 +134,7 @@ func printOf(text string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// works reports whether a refresh token can be used.
+// works reports whether a refresh token is valid.
 func (s *familyServer) works(h *refreshTokenState) bool {
 	switch {
 	case h == nil || h.family.ended != "":
@@ -147,7 +147,7 @@ func (s *familyServer) works(h *refreshTokenState) bool {
 	return s.policy == briefly && s.w.time().Before(h.replaced.Add(grace))
 }
 
-// answer carries a request out; what it returns may never arrive.
+// answer carries out a request; its result may never arrive.
 func (s *familyServer) answer(op *operation, r oauth.Request, at time.Time) (*refreshTokenState, oauth.Token, *oauth.Error) {
 	s.w.tick()
 	if s.fault == broken {
@@ -171,7 +171,7 @@ func (s *familyServer) answer(op *operation, r oauth.Request, at time.Time) (*re
 	return h, s.token(h, r, at), s.makeUnusable(h, r)
 }
 
-// judge refuses a refresh token that does not work.
+// judge refuses a refresh token that is not valid.
 func (s *familyServer) judge(h *refreshTokenState) *oauth.Error {
 	if s.works(h) && s.fault == lying {
 		s.fault, h.family.deceived = none, true
@@ -186,7 +186,7 @@ func (s *familyServer) judge(h *refreshTokenState) *oauth.Error {
 	return invalidGrant()
 }
 
-// successor is the refresh token that goes with the answer to h.
+// successor is the refresh token in the response to h.
 func (s *familyServer) successor(h *refreshTokenState) *refreshTokenState {
 	for p := h.parent; p != nil; p = p.parent {
 		p.outlived = true
@@ -212,7 +212,7 @@ func (s *familyServer) token(h *refreshTokenState, r oauth.Request, at time.Time
 	return t
 }
 
-// makeUnusable makes the answer one that is of no use but for its refresh token.
+// makeUnusable leaves only the refresh token usable in the response.
 func (s *familyServer) makeUnusable(h *refreshTokenState, r oauth.Request) *oauth.Error {
 	if s.fault != garbled {
 		return nil
@@ -267,7 +267,7 @@ func (p *familyPort) request(ctx context.Context, r oauth.Request) (oauth.Token,
 	}
 	w.grantOracle.outcomeReported(op, r)
 	if h != nil && refusal != nil && strings.HasPrefix(op.text, imports) && h.mishap == "" {
-		h.mishap = "import failed" // whoever brought it is told, and has it no more
+		h.mishap = "import failed" // its importer gets an error, and has no valid one any more
 	}
 	if refusal != nil {
 		return oauth.Token{}, refusal
@@ -287,8 +287,8 @@ func described(h *refreshTokenState, refusal *oauth.Error) string {
 	return string(refusal.Kind)
 }
 
-// Revoke ends the family of a refresh token (RFC 7009 §2.1), of one that was
-// replaced too.
+// Revoke revokes the family of a refresh token (RFC 7009 §2.1), also of a replaced
+// one.
 func (p *familyPort) Revoke(ctx context.Context, r oauth.Revocation) error {
 	op := operationOf(ctx)
 	v, h := p.w.stop(ctx, "revoke", 0), p.w.idp.handles[r.Token.Reveal()]

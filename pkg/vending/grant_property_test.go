@@ -11,13 +11,12 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// killPoints is how many processes die in the middle of something (FI-51).
+// killPoints is how many processes are killed while they work (FI-51).
 const killPoints = 10_000
 
-// TestGrantProperty plays scripts until that many processes have been killed
-// between any two steps of a refresh of a user's token, and others stopped, at
-// servers of every policy. A failure names the script: its seed and policy play
-// it again.
+// TestGrantProperty runs scripts until that many processes have been killed between
+// any two steps of a refresh with a user's grant, and others frozen, with servers
+// of every policy. A failure names the script: its seed and policy reproduce it.
 func TestGrantProperty(t *testing.T) {
 	for p := range policies {
 		t.Run("FI-51 "+policyNames[p], func(t *testing.T) {
@@ -35,7 +34,7 @@ func TestGrantProperty(t *testing.T) {
 	}
 }
 
-// playGrant plays the script of a seed.
+// playGrant runs the script of a seed.
 func playGrant(t *testing.T, seed uint64, p policy, broken func(*grantEnv) vending.Store) (w *grantEnv) {
 	synctest.Test(t, func(*testing.T) {
 		w = newGrantEnv(seed, p, broken)
@@ -55,7 +54,7 @@ func playGrant(t *testing.T, seed uint64, p policy, broken func(*grantEnv) vendi
 	return w
 }
 
-// grantActions are what can happen, as often as they stand here.
+// grantActions are what can happen, weighted.
 var grantActions = func() []func(*grantEnv) {
 	weighed := []struct {
 		times int
@@ -129,15 +128,14 @@ func (w *grantEnv) passTime() {
 	w.advance(d)
 }
 
-// ofRefresh reports whether a gate stands at a step of a refresh, or of what
-// takes its place.
+// ofRefresh reports whether a gate is at a step of a refresh, or of a new grant.
 func ofRefresh(g *gate) bool {
 	step, _, _ := strings.Cut(g.what, " ")
 	return slices.Contains([]string{"acquire", "ask", "commit", "adopt", "fail", "release", "wait"}, step)
 }
 
-// runToRefresh lets a request go on until it stands at a step of a refresh, most
-// weights one under the lease.
+// runToRefresh runs a request until it is at a step of a refresh, most often one
+// under the lease.
 func (w *grantEnv) runToRefresh() {
 	first, beyond := w.anyGate(), w.rand.IntN(4) > 0
 	for g := first; g != nil && (!ofRefresh(g) || beyond && strings.HasPrefix(g.what, "acquire")); {
@@ -150,8 +148,8 @@ func (w *grantEnv) runToRefresh() {
 	}
 }
 
-// kills ends a process at a step of a refresh; one that is frozen too. What it
-// was to be answered has been carried out, or not.
+// kills ends a process at a step of a refresh, also a frozen one. The call that it
+// waits for has been carried out, or not.
 func (w *grantEnv) kills() {
 	points := slices.DeleteFunc(slices.Clone(w.waiting), func(g *gate) bool { return !ofRefresh(g) })
 	if len(points) == 0 {
@@ -182,7 +180,7 @@ func (w *grantEnv) thaws() {
 	}
 }
 
-// grantTally adds up what happened in many scripts.
+// grantTally counts what happened in many scripts.
 type grantTally struct {
 	scripts, kills, families, presented, reused int
 	places, lost                                map[string]int

@@ -15,7 +15,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// scripted answers token requests as a test says.
+// scripted answers token requests as a test defines.
 type scripted struct {
 	*consentServer
 	token func(oauth.Request) (oauth.Token, error)
@@ -23,14 +23,14 @@ type scripted struct {
 
 func (s *scripted) Token(_ context.Context, r oauth.Request) (oauth.Token, error) { return s.token(r) }
 
-// processWithServer returns a process that asks another server than the delegation's.
+// processWithServer returns a process with another server than the delegation's.
 func (d *delegation) processWithServer(token func(oauth.Request) (oauth.Token, error)) *vending.Core {
 	return vending.New(vending.Config{Store: d.store, Secrets: d.secrets, Minter: &scripted{d.idp, token}, Revoker: d.idp,
 		Sealer: d.sealer, Now: d.now, Wait: d.wait})
 }
 
-// orphans are the refresh tokens that live at the provider, and that nobody
-// stores or has revoked.
+// orphans are the refresh tokens that are valid at the provider, and neither stored
+// nor revoked.
 func (d *delegation) orphans() (left []string) {
 	for token := range d.idp.living {
 		revoked := false
@@ -44,14 +44,14 @@ func (d *delegation) orphans() (left []string) {
 	return left
 }
 
-// unusable is an answer whose refresh token is all that is of use in it.
+// unusable is a response in which only the refresh token is usable.
 func unusable(t oauth.Token) error {
 	return &oauth.Error{Kind: oauth.Malformed, Reason: "expires_in", RefreshToken: t.RefreshToken, Trace: oauth.Trace{Calls: 1, Status: 200}}
 }
 
 const onlyOtherCaller = `,"callers":[{"principal":"arn:aws:iam::111122223333:role/else"}]}`
 
-// forOtherCaller is the connection after its operator took it from the test's caller.
+// forOtherCaller is the connection after its operator removed the test's caller.
 func forOtherCaller() string {
 	return fmt.Sprintf(userConnection[:len(userConnection)-1]+onlyOtherCaller, "hush")
 }
@@ -111,7 +111,7 @@ func TestLaterConsentWins(t *testing.T) {
 		return nil
 	}
 	if err := d.tryConsent(d.process(), user(), nil); !problem.Is(err, problem.RefreshInProgress) {
-		t.Errorf("AZ-30 the earlier one: %v", err)
+		t.Errorf("AZ-30 the earlier consent: %v", err)
 	}
 	d.clock.advance(2 * time.Hour)
 	d.vend(d.process(), user())
@@ -149,7 +149,7 @@ func TestFallbackWithAnUnknownOutcome(t *testing.T) {
 			}
 			d.clock.advance(time.Minute)
 			if _, err := core.Vend(t.Context(), user()); name == "INV-4 unusable" && err != nil {
-				t.Errorf("the refresh token that came is lost: %v", err)
+				t.Errorf("the new refresh token is lost: %v", err)
 			}
 		})
 	}
@@ -177,7 +177,7 @@ func TestInvalidGrantIsNotBelievedUnderAnothersLease(t *testing.T) {
 	d, _ := consented(t, keeps)
 	d.clock.advance(expired)
 	core := d.processWithServer(func(oauth.Request) (oauth.Token, error) {
-		d.clock.advance(25 * time.Second) // the lease is over, and somebody else has it
+		d.clock.advance(25 * time.Second) // the lease has expired, and another process has it
 		_, err := d.store.Store.Acquire(t.Context(), tokenstore.Acquire{Key: tokenstore.Key{Connection: "user"}, Owner: "b",
 			Now: d.clock.Now(), TTL: 20 * time.Second, UsesRefreshToken: true})
 		if err != nil {
@@ -201,17 +201,17 @@ func TestUnstoredSuccessorLeavesTheMark(t *testing.T) {
 	d.store.refuse("commit", true)
 	_, _ = core.Vend(t.Context(), user())
 	if item := d.grantOf(user()); item.RefreshAttempt.Fingerprint == "" {
-		t.Error("CR-13 nobody else knows that the refresh token is spent")
+		t.Error("CR-13 other processes cannot know that the refresh token is used up")
 	}
 }
 
-// withPendingWrite is a delegation and a process that could not store a refresh token.
+// withPendingWrite is a delegation with a process that could not store a refresh token.
 func withPendingWrite(t *testing.T) (*delegation, *vending.Core) {
 	d, core := consented(t, rotates)
 	d.clock.advance(expired)
 	d.store.refuse("commit", true)
 	if _, err := core.Vend(t.Context(), user()); err == nil {
-		t.Fatal("vended what is not stored")
+		t.Fatal("served a token whose grant is not stored")
 	}
 	d.store.refuse("commit", false)
 	return d, core
@@ -273,7 +273,7 @@ func TestDisconnectLeavesNoValidRefreshToken(t *testing.T) {
 			t.Error(left)
 		}
 	})
-	t.Run("FI-49 one that another process still keeps", func(t *testing.T) {
+	t.Run("FI-49 one that is pending in another process", func(t *testing.T) {
 		d, core := withPendingWrite(t)
 		disconnect(t, d.process())
 		core.FlushPending(t.Context())
@@ -281,7 +281,7 @@ func TestDisconnectLeavesNoValidRefreshToken(t *testing.T) {
 			t.Error(left)
 		}
 	})
-	t.Run("FI-49 one that came with an unusable answer", func(t *testing.T) {
+	t.Run("FI-49 one from an unusable response", func(t *testing.T) {
 		d, _ := consented(t, rotates)
 		d.clock.advance(expired)
 		core := d.processWithServer(func(r oauth.Request) (oauth.Token, error) {
@@ -306,7 +306,7 @@ func TestPendingWriteOfAFormerConsentIsRevoked(t *testing.T) {
 	d.store.refuse("commit", false)
 	d.vend(core, user())
 	if left := d.orphans(); fmt.Sprint(left) != "[refresh_3]" {
-		t.Errorf("AZ-30 %v live on; refresh_3 is stored", left)
+		t.Errorf("AZ-30 %v are still valid; refresh_3 is stored", left)
 	}
 }
 
@@ -323,7 +323,7 @@ func TestPendingImportIsNeverRevoked(t *testing.T) {
 	d.consent(d.process(), user())
 	d.vend(core, user())
 	if len(d.idp.revoked) > 0 {
-		t.Errorf("OC-14 revoked %v, which somebody else may use", d.idp.revoked)
+		t.Errorf("OC-14 revoked %v, which another program may use", d.idp.revoked)
 	}
 }
 
@@ -340,7 +340,7 @@ func TestUnknownOutcomeDefersOnlyWhileATokenIsServed(t *testing.T) {
 		d.clock.advance(time.Minute)
 		d.vend(d.process(), user())
 	})
-	t.Run("CR-28 not who reports it dead", func(t *testing.T) {
+	t.Run("CR-28 not for the caller that reports it dead", func(t *testing.T) {
 		d, core := consented(t, keeps)
 		d.clock.advance(52 * time.Minute)
 		d.idp.after = func(oauth.Request) *oauth.Error { return unanswered() }
@@ -350,24 +350,24 @@ func TestUnknownOutcomeDefersOnlyWhileATokenIsServed(t *testing.T) {
 		d.clock.advance(time.Minute)
 		d.vend(d.process(), r)
 	})
-	t.Run("CR-28 nor who did before", func(t *testing.T) {
+	t.Run("CR-28 nor for one that did before", func(t *testing.T) {
 		d, core := consented(t, keeps)
 		d.clock.advance(5 * time.Minute)
 		r := user()
 		r.RejectedTokenID = d.vend(core, user()).ID
 		d.idp.after = func(oauth.Request) *oauth.Error { d.idp.after = nil; return unanswered() }
 		if _, err := core.Vend(t.Context(), r); err == nil {
-			t.Fatal("a lost answer was served")
+			t.Fatal("a token of a lost response was served")
 		}
 		d.clock.advance(time.Minute)
-		d.vend(d.process(), user()) // somebody else
+		d.vend(d.process(), user()) // another process
 		d.clock.advance(time.Minute)
 		d.vend(d.process(), r)
 	})
 }
 
-// A process that has a copy of the former declaration looks again before it
-// denies a consent that was given to the present one.
+// A process with a cached copy of the former declaration reads the secret again
+// before it refuses a consent that was given to the current one.
 func TestConsentUnderANewerDeclaration(t *testing.T) {
 	d, _ := consented(t, rotates)
 	old := d.secrets.versions["user"][0]

@@ -11,11 +11,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// What the property found of grants stands here once more, as the shortest
-// interleaving that shows it.
+// Each test here is the shortest sequence that shows a fault of grants which the
+// property test found.
 
-// losesStoreResponse stores an adoption, loses its answer, and lets something happen
-// before it is tried again.
+// losesStoreResponse stores a grant, loses the response, and lets something happen before
+// the write is repeated.
 type losesStoreResponse struct {
 	*flakyStore
 	then func()
@@ -31,7 +31,7 @@ func (s *losesStoreResponse) StoreGrant(ctx context.Context, a tokenstore.StoreG
 	return item, err
 }
 
-// losingStoreResponse is a process whose next adoption is answered only when it is tried again.
+// losingStoreResponse is a process whose next stored grant is answered only when the write is repeated.
 func (d *delegation) losingStoreResponse(then func()) *vending.Core {
 	return vending.New(vending.Config{
 		Store: &losesStoreResponse{flakyStore: d.store, then: then}, Secrets: d.secrets, Minter: d.idp, Revoker: d.idp,
@@ -40,7 +40,7 @@ func (d *delegation) losingStoreResponse(then func()) *vending.Core {
 }
 
 func TestGrantPropertyLostAnswers(t *testing.T) {
-	t.Run("INV-3 a consent whose answer was lost is not stored over its own refresh", func(t *testing.T) {
+	t.Run("INV-3 a consent whose stored response was lost does not replace its own refresh", func(t *testing.T) {
 		d := newDelegation(t, rotates)
 		core := d.losingStoreResponse(func() {
 			d.clock.advance(expired)
@@ -53,7 +53,7 @@ func TestGrantPropertyLostAnswers(t *testing.T) {
 			t.Errorf("%d reuses in %d calls, want none in 3", d.idp.reused, d.idp.calls())
 		}
 	})
-	t.Run("FI-49 nor over a disconnection", func(t *testing.T) {
+	t.Run("FI-49 nor a disconnection", func(t *testing.T) {
 		d := newDelegation(t, rotates)
 		core := d.losingStoreResponse(func() {
 			if err := d.process().Disconnect(t.Context(), user()); err != nil {
@@ -70,7 +70,7 @@ func TestGrantPropertyLostAnswers(t *testing.T) {
 }
 
 func TestGrantPropertyStalledHolder(t *testing.T) {
-	t.Run("INV-3 who comes to spend a refresh token too late for its lease leaves it alone", func(t *testing.T) {
+	t.Run("INV-3 a holder whose lease is nearly over does not send the refresh token", func(t *testing.T) {
 		d, _ := consented(t, rotates)
 		d.clock.advance(expired)
 		stalled := d.store.count("acquire") + 1
@@ -103,7 +103,7 @@ func TestGrantPropertyImportsOfTheSameFamily(t *testing.T) {
 			t.Errorf("%d calls, want 3", d.idp.calls())
 		}
 	})
-	t.Run("OC-14 an import revokes nothing: it may be of the family that was stored", func(t *testing.T) {
+	t.Run("OC-14 an import revokes nothing: it may belong to the stored token family", func(t *testing.T) {
 		d, _ := consented(t, rotatesSoft)
 		d.clock.advance(expired)
 		d.vend(d.process(), user()) // refresh_2, and refresh_1 works as well

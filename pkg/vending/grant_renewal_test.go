@@ -13,8 +13,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// visit ticks every minute of a span of time, and returns how many renewals that
-// came to.
+// visit runs the renewer every minute of a period, and returns the number of
+// renewals.
 func (d *delegation) visit(core *vending.Core, span time.Duration) (renewals int) {
 	d.t.Helper()
 	renewer := renewal.New(renewal.Config{Core: core, Index: d.store, Documents: d.store, Versions: noVersions{},
@@ -26,7 +26,7 @@ func (d *delegation) visit(core *vending.Core, span time.Duration) (renewals int
 	return renewals
 }
 
-// noVersions is a source in which nothing changes.
+// noVersions is a source without changes.
 type noVersions struct{}
 
 func (noVersions) Versions(context.Context, int, string) ([]clientsecret.Version, string, error) {
@@ -86,7 +86,7 @@ func TestGrantOutlivesItsTokenOnTheWheel(t *testing.T) {
 		t.Fatalf("CR-27 after the token was forgotten: slot %q", item.RenewSlot)
 	}
 	if n := d.visit(core, 48*time.Hour); n == 0 {
-		t.Error("CR-27 nothing keeps it alive")
+		t.Error("CR-27 the grant is not kept alive")
 	}
 }
 
@@ -95,7 +95,7 @@ func TestFailingGrantIsTriedAgain(t *testing.T) {
 	d.idp.unavailable = true
 	d.visit(core, 3*24*time.Hour)
 	if item := d.grantOf(user()); item.Failure.Count < 3 || item.RenewSlot == "" {
-		t.Fatalf("CR-28 %d failures, slot %q: given up", item.Failure.Count, item.RenewSlot)
+		t.Fatalf("CR-28 %d failures, slot %q: it is not retried", item.Failure.Count, item.RenewSlot)
 	}
 	d.idp.unavailable = false
 	d.visit(core, time.Hour)

@@ -14,7 +14,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// expired is past the life of an access token.
+// expired is longer than the lifetime of an access token.
 const expired = time.Hour + time.Minute
 
 func TestConsentRequired(t *testing.T) {
@@ -22,10 +22,10 @@ func TestConsentRequired(t *testing.T) {
 	core := d.process()
 	_, err := core.Vend(t.Context(), user())
 	if !problem.Is(err, problem.AuthorizationRequired) || d.idp.calls() != 0 {
-		t.Errorf("§2.2 got %v after %d calls", err, d.idp.calls())
+		t.Errorf("got %v after %d calls", err, d.idp.calls())
 	}
 	if n := d.store.count("acquire"); n != 0 {
-		t.Errorf("§2.2 asking wrote %d leases for a connection that nobody has consented to", n)
+		t.Errorf("a request wrote %d leases for a connection without a consent", n)
 	}
 }
 
@@ -130,7 +130,7 @@ func TestGrantIsStoredBeforeItsTokenIsServed(t *testing.T) {
 		t.Errorf("CR-12 %d attempts to store the refresh token, want six", n)
 	}
 	if !warned(entry, "refresh_token_unsaved") {
-		t.Error("CR-13 nobody was warned")
+		t.Error("CR-13 there was no warning")
 	}
 	if _, err = core.Vend(t.Context(), user()); !problem.Is(err, problem.StoreUnavailable) || d.idp.calls() != 2 {
 		t.Errorf("INV-3 while it is unsaved: %v after %d calls", err, d.idp.calls())
@@ -226,7 +226,7 @@ func TestAmbiguousOutcome(t *testing.T) {
 			first := d.vend(core, user())
 			d.clock.advance(52 * time.Minute)
 			d.idp.after = func(oauth.Request) *oauth.Error { return unanswered() }
-			for range 8 { // to its very end the old token is served, and the refresh token left alone
+			for range 8 { // until it expires the old token is served, and the refresh token not sent
 				if v := d.vend(d.process(), user()); v.ID != first.ID || !v.Stale {
 					t.Fatalf("%v stale=%v", v.ID, v.Stale)
 				}
@@ -261,7 +261,7 @@ func TestHolderDied(t *testing.T) {
 	}
 	d.clock.advance(21 * time.Second)
 	if v := d.vend(d.process(), user()); v.ID != first.ID || d.idp.calls() != 1 {
-		t.Errorf("FI-06 %d calls although the old token lives", d.idp.calls())
+		t.Errorf("FI-06 %d calls although the old token is valid", d.idp.calls())
 	}
 	d.clock.advance(expired)
 	if v := d.vend(d.process(), user()); v.ID == first.ID || d.idp.calls() != 2 {
@@ -269,8 +269,8 @@ func TestHolderDied(t *testing.T) {
 	}
 }
 
-// A holder that was stopped for longer than its lease has the living refresh
-// token; whoever came after it was refused.
+// A holder that was frozen for longer than its lease has the valid refresh token;
+// the next holder was refused.
 func TestFrozenHolderStoresTheValidRefreshToken(t *testing.T) {
 	d, slow := consented(t, rotates)
 	d.clock.advance(expired)
@@ -280,7 +280,7 @@ func TestFrozenHolderStoresTheValidRefreshToken(t *testing.T) {
 			return nil
 		}
 		stopped = true
-		d.clock.advance(21 * time.Second) // its lease is over
+		d.clock.advance(21 * time.Second) // its lease has expired
 		_, err := quick.Vend(t.Context(), user())
 		if !problem.Is(err, problem.AuthorizationRequired) {
 			t.Errorf("FI-08 who came after it got %v", err)
@@ -315,7 +315,7 @@ func TestRefreshTokenOfAnUnusableResponseIsStored(t *testing.T) {
 }
 
 func TestDeclarationChanged(t *testing.T) {
-	t.Run("§3 client id", func(t *testing.T) {
+	t.Run("client id", func(t *testing.T) {
 		d, _ := consented(t, keeps)
 		d.declare("user", `{"provider":"oauth2","grant_type":"authorization_code","client_id":"other","client_secret":"hush",
 			"token_url":"https://idp.example.com/token","authorization_url":"https://idp.example.com/authorize"}`)

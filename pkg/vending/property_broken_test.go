@@ -10,12 +10,12 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// scriptsPerBug is the budget in which each broken promise has to be noticed.
+// scriptsPerBug is how many scripts may pass before a broken guarantee is detected.
 const scriptsPerBug = 1000
 
-// TestPropertyDetectsBrokenStores breaks one promise of the store at a time. The property
-// is worth something only as long as it notices each of them, and by the
-// invariant that the promise is there for.
+// TestPropertyDetectsBrokenStores breaks one guarantee of the store at a time. The
+// property test is useful only while it detects each of them, by the invariant
+// that the guarantee serves.
 func TestPropertyDetectsBrokenStores(t *testing.T) {
 	tests := []struct {
 		name, invariant string
@@ -23,22 +23,22 @@ func TestPropertyDetectsBrokenStores(t *testing.T) {
 	}{
 		{"CR-04 a lease taken without a condition", "INV-2", func(w *env) vending.Store { return unconditional{w.truth} }},
 		{"FI-07 a commit not fenced by the version", "FI-07", func(w *env) vending.Store { return unfenced{w.truth} }},
-		{"FI-03 a lapsed lease that is never taken over", "INV-7", func(w *env) vending.Store { return neverLapsing{w.truth} }},
-		{"CR-04 a living lease judged as lapsed", "INV-2", func(w *env) vending.Store { return lapsedTooSoon{w.truth} }},
-		{"CR-04 a release that ends whoever's lease", "INV-2", func(w *env) vending.Store { return releasesAll{w.truth} }},
-		{"CR-04 a commit that ends whoever's lease", "INV-2", func(w *env) vending.Store { return commitEndsAll{w.truth} }},
-		{"CR-08 no second look under the lease", "INV-2", func(w *env) vending.Store { return staleUnderLease{w.truth, w} }},
+		{"FI-03 an expired lease that is never taken over", "INV-7", func(w *env) vending.Store { return neverLapsing{w.truth} }},
+		{"CR-04 a valid lease treated as expired", "INV-2", func(w *env) vending.Store { return lapsedTooSoon{w.truth} }},
+		{"CR-04 a release that ends another holder's lease", "INV-2", func(w *env) vending.Store { return releasesAll{w.truth} }},
+		{"CR-04 a commit that ends another holder's lease", "INV-2", func(w *env) vending.Store { return commitEndsAll{w.truth} }},
+		{"CR-08 no second read under the lease", "INV-2", func(w *env) vending.Store { return staleUnderLease{w.truth, w} }},
 		{"CR-18 a failure that is not shared", "CR-18", func(w *env) vending.Store { return forgetsFailures{w.truth} }},
 		{"FI-49 a drop that does not move the version", "FI-49", func(w *env) vending.Store { return dropKeepingVersion{w.truth} }},
-		{"FI-29 an acquisition of one's own not recognised", "FI-29", func(w *env) vending.Store { return ownLeaseNotRecognised{w.truth} }},
-		{"CR-22 a drop that does not say what to load", "INV-1", func(w *env) vending.Store { return dropWithoutVersion{w.truth} }},
+		{"FI-29 a repeated acquisition that is not recognised", "FI-29", func(w *env) vending.Store { return ownLeaseNotRecognised{w.truth} }},
+		{"CR-22 a drop without the required secret version", "INV-1", func(w *env) vending.Store { return dropWithoutVersion{w.truth} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for seed := range scriptsPerBug {
 				found, trace := play(t, scripts().Example(seed), tt.broken)
 				if found != "" {
-					t.Logf("noticed by script %d: %s\n%s", seed, found, strings.Join(trace, "\n"))
+					t.Logf("detected by script %d: %s\n%s", seed, found, strings.Join(trace, "\n"))
 					return
 				}
 			}
@@ -47,14 +47,14 @@ func TestPropertyDetectsBrokenStores(t *testing.T) {
 	}
 }
 
-// unconditional gives everybody the lease.
+// unconditional grants every acquisition.
 type unconditional struct{ *memory.Store }
 
 func (s unconditional) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
-	return takeFromAnybody(ctx, s.Store, a)
+	return takeOver(ctx, s.Store, a)
 }
 
-func takeFromAnybody(ctx context.Context, s *memory.Store, a tokenstore.Acquire) (tokenstore.Item, error) {
+func takeOver(ctx context.Context, s *memory.Store, a tokenstore.Acquire) (tokenstore.Item, error) {
 	item, err := s.Get(ctx, a.Key, true)
 	if err == nil {
 		err = s.Release(ctx, tokenstore.Release{Key: a.Key, Owner: item.Lease.Owner})
@@ -65,7 +65,7 @@ func takeFromAnybody(ctx context.Context, s *memory.Store, a tokenstore.Acquire)
 	return s.Acquire(ctx, a)
 }
 
-// unfenced commits whatever has become of the item.
+// unfenced commits over any version.
 type unfenced struct{ *memory.Store }
 
 func (s unfenced) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
@@ -77,7 +77,7 @@ func (s unfenced) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.I
 	return s.Store.Commit(ctx, c)
 }
 
-// neverLapsing leaves a lease to its holder for ever.
+// neverLapsing never lets a lease expire.
 type neverLapsing struct{ *memory.Store }
 
 func (s neverLapsing) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
@@ -99,10 +99,10 @@ func (s lapsedTooSoon) Acquire(ctx context.Context, a tokenstore.Acquire) (token
 	if err != nil || item.Lease.Until.After(a.Now.Add(a.TTL/2)) {
 		return item, tokenstore.ErrHeld
 	}
-	return takeFromAnybody(ctx, s.Store, a)
+	return takeOver(ctx, s.Store, a)
 }
 
-// releasesAll ends a lease without asking whose it is.
+// releasesAll ends a lease without checking its owner.
 type releasesAll struct{ *memory.Store }
 
 func (s releasesAll) Release(ctx context.Context, r tokenstore.Release) error {
@@ -114,7 +114,7 @@ func (s releasesAll) Release(ctx context.Context, r tokenstore.Release) error {
 	return s.Store.Release(ctx, r)
 }
 
-// commitEndsAll does so when it commits, or would have.
+// commitEndsAll does so with every commit, also a refused one.
 type commitEndsAll struct{ *memory.Store }
 
 func (s commitEndsAll) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
@@ -125,7 +125,7 @@ func (s commitEndsAll) Commit(ctx context.Context, c tokenstore.Commit) (tokenst
 	return item, err
 }
 
-// staleUnderLease answers an acquisition with the item as it stood a while ago.
+// staleUnderLease answers an acquisition with the item as it was a while ago.
 type staleUnderLease struct {
 	*memory.Store
 	w *env
@@ -141,7 +141,7 @@ func (s staleUnderLease) Acquire(ctx context.Context, a tokenstore.Acquire) (tok
 	return old, nil
 }
 
-// forgetsFailures ends the lease and remembers nothing.
+// forgetsFailures ends the lease and stores no failure.
 type forgetsFailures struct{ *memory.Store }
 
 func (s forgetsFailures) Fail(ctx context.Context, f tokenstore.Fail) error {
@@ -155,7 +155,7 @@ func (s dropKeepingVersion) Drop(ctx context.Context, d tokenstore.Drop) (tokens
 	return s.Get(ctx, d.Key, true)
 }
 
-// ownLeaseNotRecognised takes a repeated acquisition for somebody else's.
+// ownLeaseNotRecognised treats a repeated acquisition as another holder's.
 type ownLeaseNotRecognised struct{ *memory.Store }
 
 func (s ownLeaseNotRecognised) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
@@ -169,7 +169,7 @@ func (s ownLeaseNotRecognised) Acquire(ctx context.Context, a tokenstore.Acquire
 	return s.Store.Acquire(ctx, a)
 }
 
-// dropWithoutVersion does not note which version to load.
+// dropWithoutVersion does not store the required secret version.
 type dropWithoutVersion struct{ *memory.Store }
 
 func (s dropWithoutVersion) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {

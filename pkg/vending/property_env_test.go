@@ -11,13 +11,13 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// env is a stage on which processes refresh client_credentials tokens.
+// env is a scheduler whose processes refresh client_credentials tokens.
 type env struct {
 	*table
 	secretHistory *secretHistory // secrets, by version
 	idp           *provider      // the provider
-	oracle        *oracle        // judges everything that happens
-	// answers are what callers got: a token's text, or the code of an error.
+	oracle        *oracle        // checks everything that happens
+	// answers are what callers got: a token's text, or an error code.
 	answers map[*operation]string
 	seed    uint64
 }

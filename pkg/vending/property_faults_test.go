@@ -12,8 +12,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// What the property found stands here once more, as the shortest story that
-// shows it.
+// Each test here is the shortest sequence that shows a fault which the property
+// test found.
 
 const (
 	secondDeclaration = `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://idp.example.com/token"}`
@@ -21,8 +21,8 @@ const (
 		"scope":"all","allowed_scopes":["read"]}`
 )
 
-// cached makes the fleet's processes go by the connection's version of now until
-// they look past their caches.
+// cached makes the fleet's processes use the connection's current version until
+// they bypass their caches.
 func (f *fleet) cached(name string) {
 	versions := f.secrets.versions[name]
 	f.secrets.stale = map[string]clientsecret.Secret{name: versions[len(versions)-1]}
@@ -49,10 +49,10 @@ func TestPropertyCachedSecretsEndWithAChange(t *testing.T) {
 		f.declare("crm", secondDeclaration)
 		reconciled(t, f.process(), "crm")
 		if f.vend(f.process(), crm()); f.secretUsed() != "new" {
-			t.Error("the replaced declaration minted a token that nobody would look at again")
+			t.Error("the replaced declaration minted a token that no reconciliation would find")
 		}
 	})
-	t.Run("INV-1 nor one that was reconciled while it was minted for", func(t *testing.T) {
+	t.Run("INV-1 nor one that was reconciled during its mint", func(t *testing.T) {
 		f := newFleet(t)
 		f.cached("crm")
 		other := f.process()
@@ -65,7 +65,7 @@ func TestPropertyCachedSecretsEndWithAChange(t *testing.T) {
 			t.Errorf("got a token of %s, want v2", v.SecretVersion)
 		}
 	})
-	t.Run("INV-1 nor a scope that reconciliation could not know of", func(t *testing.T) {
+	t.Run("INV-1 nor a scope that reconciliation does not know", func(t *testing.T) {
 		f := newFleet(t)
 		f.declare("crm", fmt.Sprintf(scopedDeclaration, "hush"))
 		f.cached("crm")
@@ -95,7 +95,7 @@ func TestPropertyCachedSecretsEndWithAChange(t *testing.T) {
 			t.Error("the replaced declaration minted the next token")
 		}
 	})
-	t.Run("FI-49 a deleted connection is not brought back by who was minting for it", func(t *testing.T) {
+	t.Run("FI-49 a deleted connection does not come back with a mint in progress", func(t *testing.T) {
 		f := newFleet(t)
 		f.cached("crm")
 		other := f.process()
@@ -109,7 +109,7 @@ func TestPropertyCachedSecretsEndWithAChange(t *testing.T) {
 			t.Errorf("token %q, lease of %q after %d calls; want neither, and one call", item.Token.ID, item.Lease.Owner, f.server.calls())
 		}
 	})
-	t.Run("CR-38 a namesake made anew does not get the former's token", func(t *testing.T) {
+	t.Run("CR-38 a recreated secret does not get the former one's token", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		f.vend(core, crm())
@@ -122,7 +122,7 @@ func TestPropertyCachedSecretsEndWithAChange(t *testing.T) {
 			t.Errorf("got %s, want token_2", v.AccessToken.Reveal())
 		}
 	})
-	t.Run("INV-2 what somebody else has reissued already is kept", func(t *testing.T) {
+	t.Run("INV-2 a token that another process has reissued is kept", func(t *testing.T) {
 		f := newFleet(t)
 		f.vend(f.process(), crm())
 		f.declare("crm", secondDeclaration)
@@ -141,7 +141,7 @@ func TestPropertyCachedSecretsEndWithAChange(t *testing.T) {
 }
 
 func TestPropertyFailuresAreSharedAcrossVersions(t *testing.T) {
-	t.Run("CR-19 a cached copy does not get round the failure of a newer version", func(t *testing.T) {
+	t.Run("CR-19 a cached copy does not bypass the failure of a newer version", func(t *testing.T) {
 		f := newFleet(t)
 		f.server.failing(unavailable)
 		behind, ahead := f.process(), f.process()
@@ -157,7 +157,7 @@ func TestPropertyFailuresAreSharedAcrossVersions(t *testing.T) {
 			t.Errorf("%d calls before the next attempt is due, want none", got)
 		}
 	})
-	t.Run("FI-21 a refused copy is read anew, and the refusal remembered against what was read", func(t *testing.T) {
+	t.Run("FI-21 a refused cached copy is read again, and the refusal remembered for the current version", func(t *testing.T) {
 		f := newFleet(t)
 		f.cached("crm")
 		f.declare("crm", secondDeclaration)
@@ -173,7 +173,7 @@ func TestPropertyFailuresAreSharedAcrossVersions(t *testing.T) {
 }
 
 func TestPropertyOnlyValidTokensAreServed(t *testing.T) {
-	t.Run("INV-1 a token that expires on its way is not handed out", func(t *testing.T) {
+	t.Run("INV-1 a token that expires during the request is not served", func(t *testing.T) {
 		f := newFleet(t)
 		f.server.lifetime = 2 * time.Second
 		f.store.before = func(operation string) {
@@ -183,16 +183,16 @@ func TestPropertyOnlyValidTokensAreServed(t *testing.T) {
 		}
 		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.RefreshInProgress)
 	})
-	t.Run("CR-32 a caller who has left does not make the table count as down", func(t *testing.T) {
+	t.Run("CR-32 a caller that has left does not count as a failure of the table", func(t *testing.T) {
 		f := newFleet(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		wantCode(t, second(f.process().Vend(ctx, crm())), problem.RefreshInProgress)
 		if f.server.calls() != 0 {
-			t.Errorf("%d calls for nobody", f.server.calls())
+			t.Errorf("%d calls without a caller", f.server.calls())
 		}
 	})
-	t.Run("FI-09 nor is the provider asked with the table down and no time left", func(t *testing.T) {
+	t.Run("FI-09 with the table down and no time left the provider is not asked", func(t *testing.T) {
 		f := newFleet(t)
 		f.store.setDown(true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

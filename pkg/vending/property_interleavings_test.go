@@ -10,14 +10,14 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// interleaving is a script written by hand: the catalogue's faults, one by one, in the
-// env that the property plays in.
+// interleaving is a script written by hand, one for each fault of the
+// requirements, in the environment of the property test.
 type interleaving struct {
 	*env
 	t *testing.T
 }
 
-// request starts one and returns it; nothing of it has happened yet.
+// request starts an operation and stops it before its first call.
 func (s *interleaving) request(p int, act action, arg int) *operation {
 	s.t.Helper()
 	before := len(s.ops)
@@ -28,7 +28,7 @@ func (s *interleaving) request(p int, act action, arg int) *operation {
 	return s.ops[before]
 }
 
-// does carries a whole request out.
+// does runs a whole request.
 func (s *interleaving) does(p int, act action, arg int) *operation {
 	s.t.Helper()
 	op := s.request(p, act, arg)
@@ -36,7 +36,7 @@ func (s *interleaving) does(p int, act action, arg int) *operation {
 	return op
 }
 
-// until lets an operation go on until it stands before a call.
+// until runs an operation until it is before a call.
 func (s *interleaving) until(op *operation, call string) {
 	s.t.Helper()
 	for range gatesPerOperation {
@@ -52,7 +52,7 @@ func (s *interleaving) until(op *operation, call string) {
 	s.t.Fatalf("#%d never comes to %s", op.id, call)
 }
 
-// next opens the gate that an operation stands at.
+// next opens the gate that an operation waits at.
 func (s *interleaving) next(op *operation, v outcome) {
 	s.t.Helper()
 	at := slices.IndexFunc(s.waiting, func(g *gate) bool { return g.op == op })
@@ -62,7 +62,7 @@ func (s *interleaving) next(op *operation, v outcome) {
 	s.open(s.waiting[at], v)
 }
 
-// lag leaves a replica of the plain connection where its nth token was current.
+// lag leaves a replica of the connection's item where its nth token was current.
 func (s *interleaving) lag(n int) {
 	key := s.current(crm()).Key
 	past := slices.DeleteFunc(s.past.past[key], func(was snapshot) bool { return was.item.Token.ID == "" })
@@ -70,8 +70,8 @@ func (s *interleaving) lag(n int) {
 	s.past.past[key] = past[n:]
 }
 
-// got fails the story unless an operation was answered with a token, or with an
-// error, of that name.
+// got fails unless an operation ended with the token, or the error code, of that
+// name.
 func (s *interleaving) got(op *operation, want string) {
 	s.t.Helper()
 	if got := s.answers[op]; got != want {
@@ -84,7 +84,7 @@ func TestPropertyInterleavings(t *testing.T) {
 	const plain, patient = 0, 6
 	tests := []struct {
 		name  string
-		calls int // to the provider, until everything is well again
+		calls int // to the provider, until every fault has ended
 		tell  func(*interleaving)
 	}{
 		{"FI-03 a holder dies before the provider is called", 1, func(s *interleaving) {
@@ -94,7 +94,7 @@ func TestPropertyInterleavings(t *testing.T) {
 			s.advance(leaseTTL)
 			s.got(s.does(other, vend, plain), "token_1")
 		}},
-		{"FI-04 a holder dies between the answer and the commit", 2, func(s *interleaving) {
+		{"FI-04 a holder dies between the response and the commit", 2, func(s *interleaving) {
 			s.until(s.request(one, vend, plain), "commit")
 			s.crash(s.fleet[one])
 			s.advance(leaseTTL + time.Second)
@@ -116,21 +116,21 @@ func TestPropertyInterleavings(t *testing.T) {
 			s.finish(op)
 			s.got(op, "token_2")
 		}},
-		{"CR-08 what was refreshed while the lease was waited for is not refreshed again", 1, func(s *interleaving) {
+		{"CR-08 a token refreshed while a process waited for the lease is not refreshed again", 1, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "acquire")
 			s.does(other, vend, plain)
 			s.finish(op)
 			s.got(op, "token_1")
 		}},
-		{"FI-29 CR-36 the answer to an acquisition is lost, and it is repeated", 1, func(s *interleaving) {
+		{"FI-29 CR-36 the response to an acquisition is lost, and it is repeated", 1, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "acquire")
 			s.next(op, repeated)
 			s.finish(op)
 			s.got(op, "token_1")
 		}},
-		{"FI-30 CR-36 the answer to a commit is lost, and it is repeated", 1, func(s *interleaving) {
+		{"FI-30 CR-36 the response to a commit is lost, and it is repeated", 1, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "commit")
 			s.next(op, lost)
@@ -145,14 +145,14 @@ func TestPropertyInterleavings(t *testing.T) {
 			s.does(one, vend, plain)
 			s.advance(31 * time.Second)
 			s.got(s.does(one, reject, plain), "token_2")
-			s.advance(11 * time.Second) // memory is no longer fresh
+			s.advance(11 * time.Second) // the cached record is no longer fresh
 			s.lag(0)
 			op := s.request(one, vend, plain)
 			s.next(op, outdated)
 			s.finish(op)
 			s.got(op, "token_2")
 		}},
-		{"CR-23 an older refresh does not bring the rejected token back", 2, func(s *interleaving) {
+		{"CR-23 an older refresh does not return the rejected token", 2, func(s *interleaving) {
 			older := s.request(one, vend, plain)
 			s.until(older, "acquire")
 			s.does(other, vend, plain)
@@ -164,10 +164,10 @@ func TestPropertyInterleavings(t *testing.T) {
 			s.finish(rejecter)
 			s.got(rejecter, "token_2")
 		}},
-		{"FI-37 an environment's clock is ten minutes ahead: what it mints is believed by nobody else", 3, func(s *interleaving) {
+		{"FI-37 an environment's clock is ten minutes ahead: no other believes its tokens", 3, func(s *interleaving) {
 			s.does(one, vend, plain)
 			s.set(s.fleet[other], 10*time.Minute)
-			s.advance(51 * time.Minute) // an hour's life, by its clock
+			s.advance(51 * time.Minute) // an hour's lifetime, by its clock
 			s.got(s.does(other, vend, plain), "token_2")
 			s.got(s.does(one, vend, plain), "token_3")
 			s.advance(11 * time.Second)
@@ -211,7 +211,7 @@ func TestPropertyInterleavings(t *testing.T) {
 				s.t.Errorf("token %q and lease of %q are left", item.Token.ID, item.Lease.Owner)
 			}
 		}},
-		{"FI-17 the provider hangs: its failure is told and the lease is free", 1, func(s *interleaving) {
+		{"FI-17 the provider hangs: its failure is returned and the lease released", 1, func(s *interleaving) {
 			op := s.request(one, vend, plain)
 			s.until(op, "ask")
 			s.next(op, lost)

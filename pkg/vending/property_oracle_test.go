@@ -11,17 +11,17 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// oracle knows the truth and judges every step against the invariants. It keeps
-// the first violation; nothing after that means anything.
+// oracle knows the true state and checks every step against the invariants. It
+// keeps the first violation.
 type oracle struct {
 	w *env
 
 	holds           map[string]*holding             // by owner
 	failures        map[tokenstore.Key]*failureSeen // as the fleet remembers them
 	drops           map[tokenstore.Key]int          // turns
-	ends            map[string]time.Time            // when the table ceased to hold a token, by id
+	ends            map[string]time.Time            // when a token was removed from the table, by id
 	reconciliations []reconciliation
-	// Provider calls, and what each may be owed to besides a window of validity.
+	// Provider calls, and the events that explain each besides an expired token.
 	refusals, faults, crashes, moved, takeovers, commits int
 }
 
@@ -32,19 +32,19 @@ type holding struct {
 	key   tokenstore.Key
 	clock time.Time // of the holder, when it asked
 	item  tokenstore.Item
-	// done: its holder ended it; lapsed: another took over.
+	// done: its holder ended it; lapsed: another process took over.
 	done, lapsed bool
 	asks         int
 	asked        int // number of the newest version of the secret it asked with
 }
 
-// failureSeen is a failure with the version of the secret that it befell.
+// failureSeen is a failure with the version of the secret that failed.
 type failureSeen struct {
 	tokenstore.Failure
 	version int
 }
 
-// reconciliation is one reconciliation that went through.
+// reconciliation is one that succeeded.
 type reconciliation struct {
 	name      string
 	begunTurn int
@@ -54,10 +54,10 @@ type reconciliation struct {
 const (
 	leaseTTL      = 20 * time.Second
 	believableFor = time.Minute
-	maxAsks       = 3 // in one refresh: the current client, read anew, the previous one
+	maxAsks       = 3 // in one refresh: the cached secret, the current one, the previous one
 	maxSkew       = 5 * time.Second
-	// beliefLimit is how long a process may go by what it read: ten seconds of
-	// memory, a clock set back by twice the skew meanwhile, and a lagging replica.
+	// beliefLimit is how long a process may use what it read: ten seconds of cache, a
+	// clock set back by twice the skew meanwhile, and a lagging replica.
 	beliefLimit = 10*time.Second + 2*maxSkew + replicaLag + time.Second
 )
 
@@ -70,11 +70,11 @@ func (o *oracle) violated(invariant, format string, args ...any) {
 	o.w.violated(invariant, format, args...)
 }
 
-// acquired judges an acquisition: nobody else may hold the lease by the clocks
-// that the two of them went by.
+// acquired checks an acquisition: no other holder may have the lease by the clocks of
+// the two.
 func (o *oracle) acquired(op *operation, a tokenstore.Acquire, before tokenstore.Item, err error) {
 	if errors.Is(err, tokenstore.ErrHeld) && before.Lease.Owner == a.Owner {
-		o.violated("FI-29", "#%d is kept waiting by its own lease", op.id)
+		o.violated("FI-29", "#%d waits for its own lease", op.id)
 	}
 	if err != nil {
 		return
@@ -100,15 +100,15 @@ func (o *oracle) acquired(op *operation, a tokenstore.Acquire, before tokenstore
 
 func (o *oracle) released(r tokenstore.Release) { o.ended(r.Owner) }
 
-// ended: a holding has come to its end by its holder's own doing.
+// ended: a lease was ended by its holder.
 func (o *oracle) ended(owner string) {
 	if h := o.holds[owner]; h != nil {
 		h.done = true
 	}
 }
 
-// committed judges a write that went through: it stands on the version its
-// holder saw, and brings nothing back that was dropped after it was minted.
+// committed checks a write that succeeded: it replaces the version that its holder
+// read, and brings back no token that was dropped after its mint.
 func (o *oracle) committed(c tokenstore.Commit, before tokenstore.Item, err error) {
 	h := o.holds[c.Owner]
 	o.ended(c.Owner)
@@ -144,7 +144,7 @@ func (o *oracle) failed(f tokenstore.Fail) {
 }
 
 func (o *oracle) adopted(tokenstore.StoreGrant, tokenstore.Item, error) {
-	o.violated("CR", "a client_credentials connection adopted a grant")
+	o.violated("CR", "a client_credentials connection stored a grant")
 }
 
 func (o *oracle) rejected() { o.moved++ }
@@ -157,17 +157,17 @@ func (o *oracle) dropped(d tokenstore.Drop, _ tokenstore.Item) {
 
 func (o *oracle) callFailed(*operation) { o.faults++ }
 
-// changed judges any call by what it left behind.
+// changed checks the item after any call.
 func (o *oracle) changed(what string, before, after tokenstore.Item) {
 	if after.Version < before.Version {
-		o.violated("INV", "%s takes the version of %s back from %d to %d", what, keyText(after.Key), before.Version, after.Version)
+		o.violated("INV", "%s sets the version of %s back from %d to %d", what, keyText(after.Key), before.Version, after.Version)
 	}
 	if id := before.Token.ID; id != "" && id != after.Token.ID {
 		o.ends[id] = o.w.time()
 	}
 }
 
-// asked judges a call to the provider before it is answered.
+// asked checks a call to the provider before its response.
 func (o *oracle) asked(op *operation, r oauth.Request, sentAt time.Time) {
 	h := op.hold
 	if h == nil || h.done {
@@ -184,7 +184,7 @@ func (o *oracle) asked(op *operation, r oauth.Request, sentAt time.Time) {
 	}
 }
 
-// askedWithoutLease judges a call without a lease: only while the table does not
+// askedWithoutLease checks a call without a lease: only while the table does not
 // answer, and rarely.
 func (o *oracle) askedWithoutLease(op *operation, what string, now time.Time) {
 	if !op.storeFailed {
@@ -197,12 +197,12 @@ func (o *oracle) askedWithoutLease(op *operation, what string, now time.Time) {
 		o.violated("CR-32", "#%d asks without a lease %v after the process did so before", op.id, now.Sub(last))
 	}
 	if op.asks == 1 {
-		op.process.withoutLeaseAt[what] = op.failedAt // or later: there is no telling
+		op.process.withoutLeaseAt[what] = op.failedAt // or later
 		o.faults++
 	}
 }
 
-// judgeNeed: whoever asks had, under its lease, no token that would have done.
+// judgeNeed: a holder that asks had, under its lease, no token that was good enough.
 func (o *oracle) judgeNeed(h *holding) {
 	op, item := h.op, h.item
 	token := item.Token
@@ -213,7 +213,7 @@ func (o *oracle) judgeNeed(h *holding) {
 	}
 	now, life := o.w.clock(op.process), token.ExpiresAt.Sub(token.MintedAt)
 	if token.MintedAt.After(now.Add(2 * maxSkew)) {
-		return // by a clock that runs ahead: its expiry cannot be believed
+		return // by a clock that is ahead: its expiry is not believable
 	}
 	left := token.ExpiresAt.Sub(now)
 	late := life-left > life*85/100-2*maxSkew
@@ -222,8 +222,8 @@ func (o *oracle) judgeNeed(h *holding) {
 	}
 }
 
-// judgePatience: nobody asks before the next attempt is due, unless with a
-// newer version of the secret than the one that failed. A store keeps milliseconds.
+// judgeBackoff: no process asks before the next attempt is due, unless with a newer
+// version of the secret than the one that failed. A store keeps milliseconds.
 func (o *oracle) judgeBackoff(h *holding) {
 	f, now := o.failures[h.key], o.w.clock(h.op.process)
 	if f == nil || h.lapsed || h.op.stepped || h.op.loaded > f.version || !f.NextAttemptAt.After(now.Add(time.Millisecond)) {
@@ -242,7 +242,7 @@ func (o *oracle) answered(op *operation, t oauth.Token, err error) {
 	}
 }
 
-// served judges what a caller got.
+// served checks what a caller got.
 func (o *oracle) served(op *operation, v vending.Vended, err error) {
 	if err != nil {
 		o.refused(op, err)
@@ -253,7 +253,7 @@ func (o *oracle) served(op *operation, v vending.Vended, err error) {
 	token := o.w.idp.issued[v.ID]
 	switch {
 	case token == nil:
-		o.violated("INV-1", "#%d got what the provider never issued", op.id)
+		o.violated("INV-1", "#%d got a token that the provider never issued", op.id)
 		return
 	case token.connection != string(op.request.Connection) || token.scope != scopeOf(op.request):
 		o.violated("INV-1", "#%d got a token of %s for %s", op.id, token.connection, token.scope)
@@ -267,8 +267,8 @@ func (o *oracle) served(op *operation, v vending.Vended, err error) {
 	o.judgeStaleness(op, v, token)
 }
 
-// judgeBelief: a process may go by what it knows for a while only, unless it
-// cannot learn better.
+// judgeStaleness: a process may use what it cached for a limited time, unless the
+// table does not answer.
 func (o *oracle) judgeStaleness(op *operation, v vending.Vended, token *issue) {
 	if op.storeFailed || op.left {
 		return
@@ -293,7 +293,7 @@ func (o *oracle) judgeStaleness(op *operation, v vending.Vended, token *issue) {
 	}
 }
 
-// refused judges an error that a caller got.
+// refused checks an error that a caller got.
 func (o *oracle) refused(op *operation, err error) {
 	p := problem.Of(err)
 	o.w.answers[op] = string(p.Code)
@@ -303,7 +303,7 @@ func (o *oracle) refused(op *operation, err error) {
 	}
 }
 
-// finished judges an operation that hands out nothing.
+// finished checks an operation without a result.
 func (o *oracle) finished(op *operation, err error) {
 	if err != nil {
 		o.refused(op, err)
@@ -312,7 +312,7 @@ func (o *oracle) finished(op *operation, err error) {
 	o.w.note("%s #%d   => done", op.process.name, op.id)
 }
 
-// reconciled notes that a look at a secret went through.
+// reconciled records a reconciliation that succeeded.
 func (o *oracle) reconciled(op *operation, name string, err error) {
 	if err != nil {
 		o.refused(op, err)
@@ -322,12 +322,12 @@ func (o *oracle) reconciled(op *operation, name string, err error) {
 	o.reconciliations = append(o.reconciliations, reconciliation{name: name, begunTurn: op.begunTurn, end: o.w.time()})
 }
 
-// judgeCalls is INV-2 over all: each call to the provider made a token that was
-// stored, was refused, or is owed to something that went wrong.
+// judgeCalls is INV-2 over the whole script: each call to the provider issued a token
+// that was stored, was refused, or is explained by a fault.
 func (o *oracle) judgeCalls() {
 	owed := o.commits + o.refusals + o.crashes + o.faults + o.moved + o.takeovers
 	if o.w.idp.calls > owed {
-		o.violated("INV-2", "%d calls to the provider, of which %d have a reason", o.w.idp.calls, owed)
+		o.violated("INV-2", "%d calls to the provider, of which %d are explained", o.w.idp.calls, owed)
 	}
 }
 

@@ -16,10 +16,10 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// connections are those of the world; almost all happens to the first.
+// connections are those of the environment; almost all happens to the first.
 var connections = []string{"crm", "erp"}
 
-// secretHistory holds the connections' secrets, every version of them.
+// secretHistory keeps every version of the connections' secrets.
 type secretHistory struct {
 	w        *env
 	versions map[string][]*version // by connection, oldest first
@@ -43,15 +43,14 @@ func newSecretHistory(w *env) *secretHistory {
 	return &secretHistory{w: w, versions: map[string][]*version{}, byID: map[string]*version{}}
 }
 
-// put declares a connection for the first time, or anew after a deletion.
+// put declares a connection for the first time, or again after a deletion.
 func (v *secretHistory) put(name string, early bool) {
 	v.serial++
 	v.add(name, version{number: v.serial, edition: v.serial, secret: fmt.Sprintf("s%d", v.serial)},
 		fmt.Sprintf("arn:test:%s:%d", name, v.serial), early)
 }
 
-// edit makes a new version of a secret: with another client secret, or with
-// something else changed.
+// edit adds a version of a secret: with another client secret, or another change.
 func (v *secretHistory) edit(name string, rotate, early bool) {
 	v.serial++
 	last := v.last(name)
@@ -95,7 +94,7 @@ func (v *secretHistory) last(name string) *version {
 	return versions[len(versions)-1]
 }
 
-// read is what the source answers.
+// read is the source's result.
 func (v *secretHistory) read(name string, scheduler clientsecret.Stage) (clientsecret.Secret, error) {
 	last := v.last(name)
 	if last == nil || last.deleted {
@@ -111,7 +110,7 @@ func (v *secretHistory) read(name string, scheduler clientsecret.Stage) (clients
 	return versions[len(versions)-2].Secret, nil
 }
 
-// number is that of the version with which a request was made.
+// number is the number of the version that a request was made with.
 func (v *secretHistory) number(r oauth.Request) int {
 	for _, version := range v.versions[r.ClientID] {
 		if version.secret == r.ClientSecret.Reveal() && strconv.Itoa(version.edition) == r.Params.Get("edition") {
@@ -130,7 +129,7 @@ func (p *sourcePort) Load(ctx context.Context, name string, scheduler clientsecr
 	}, clientsecret.ErrUnavailable)
 }
 
-// secretPort is the cache in front of it, with the core's view of it noted.
+// secretPort is the cache in front of it, and records what the core reads.
 type secretPort struct {
 	w     *env
 	cache *clientsecret.Cache
@@ -154,7 +153,7 @@ type provider struct {
 	calls    int
 }
 
-// issue is one token as the provider knows it. until is when it dies, by true time.
+// issue is one token as the provider knows it. until is its expiry, by true time.
 type issue struct {
 	id, connection, scope, secret, edition string
 	at, until                              time.Time
@@ -166,7 +165,7 @@ func newProvider(w *env, lifetime time.Duration) *provider {
 	return &provider{w: w, lifetime: lifetime, accepted: map[string]bool{}, issued: map[string]*issue{}}
 }
 
-// faults are how the provider can fail. The first is that it does not.
+// faults are how the provider can fail. The first is no failure.
 var faults = []*oauth.Error{
 	nil,
 	{Kind: oauth.Unavailable, Reason: "status", Trace: oauth.Trace{Calls: 1, Status: 503}},
@@ -176,10 +175,10 @@ var faults = []*oauth.Error{
 	{Kind: oauth.Rejected, Code: "unauthorized_client", Trace: oauth.Trace{Calls: 1, Status: 400}},
 }
 
-// errAnswerLost is what a client sees of an answer that does not arrive.
+// errAnswerLost is what a client sees of a response that does not arrive.
 var errAnswerLost error = &oauth.Error{Kind: oauth.Timeout, Reason: "timeout"}
 
-// answer is what the provider makes of a request.
+// answer is the provider's response to a request.
 func (p *provider) answer(r oauth.Request, requestedAt time.Time) (oauth.Token, error) {
 	p.calls++
 	switch secret := r.ClientSecret.Reveal(); {
@@ -198,7 +197,7 @@ func (p *provider) answer(r oauth.Request, requestedAt time.Time) (oauth.Token, 
 		RequestedAt: requestedAt, ExpiresAt: requestedAt.Add(p.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200}}, nil
 }
 
-// believes makes the provider accept the latest secret, the one before, or both.
+// believes makes the provider accept the latest secret, the previous one, or both.
 func (p *provider) believes(current, previous bool) {
 	p.accepted = map[string]bool{}
 	for name := range maps.Keys(p.w.secretHistory.versions) {

@@ -36,7 +36,7 @@ func TestPropertyLeaseRules(t *testing.T) {
 			t.Errorf("%d owners for three acquisitions", len(owners))
 		}
 	})
-	t.Run("CR-06 a lease covers the budgets of provider and store, and some skew", func(t *testing.T) {
+	t.Run("CR-06 a lease covers the budgets of provider and store, and clock skew", func(t *testing.T) {
 		f := newFleet(t)
 		var left time.Duration
 		f.server.during = func() { left = f.item("crm").Lease.Until.Sub(f.clock.Now()) }
@@ -45,7 +45,7 @@ func TestPropertyLeaseRules(t *testing.T) {
 			t.Errorf("a lease of %v, want at least %v", left, least)
 		}
 	})
-	t.Run("CR-06 a deadline that has passed means no time, not no deadline", func(t *testing.T) {
+	t.Run("CR-06 a deadline that has passed leaves no time", func(t *testing.T) {
 		f := newFleet(t)
 		wantCode(t, second(f.process().Vend(late{t.Context()}, crm())), problem.RefreshInProgress)
 		if f.server.calls() != 0 || f.store.count("acquire") != 0 {
@@ -63,14 +63,14 @@ func TestPropertyLeaseRules(t *testing.T) {
 	})
 }
 
-// late is the context of an invocation whose time is up, and that nobody has
-// ended yet.
+// late is the context of an invocation whose deadline has passed, and that is not
+// cancelled yet.
 type late struct{ context.Context }
 
 func (late) Deadline() (time.Time, bool) { return time.Unix(0, 0), true }
 
 func TestPropertyTimeRules(t *testing.T) {
-	t.Run("CR-17 FI-33 an item that the sweeper leaves for two days is no token", func(t *testing.T) {
+	t.Run("CR-17 FI-33 an expired item that is deleted two days late is no token", func(t *testing.T) {
 		f := newFleet(t)
 		f.vend(f.process(), crm())
 		f.clock.advance(49 * time.Hour)
@@ -78,12 +78,12 @@ func TestPropertyTimeRules(t *testing.T) {
 			t.Errorf("got %s at version %d, want token_2 written over the expired item", v.AccessToken.Reveal(), f.item("crm").Version)
 		}
 	})
-	t.Run("FI-33 an item swept too early is minted again", func(t *testing.T) {
+	t.Run("FI-33 an item deleted too early is minted again", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		f.vend(core, crm())
 		f.store.Store = memory.New()
-		f.clock.advance(11 * time.Second) // memory is no longer fresh
+		f.clock.advance(11 * time.Second) // the cached record is no longer fresh
 		for _, c := range []*vending.Core{core, f.process()} {
 			if v := f.vend(c, crm()); v.AccessToken.Reveal() != "token_2" {
 				t.Errorf("got %s, want token_2", v.AccessToken.Reveal())
@@ -93,7 +93,7 @@ func TestPropertyTimeRules(t *testing.T) {
 }
 
 func TestPropertyFailureRules(t *testing.T) {
-	t.Run("FI-11 a failing provider is asked by the backoff while a token is valid, and after", func(t *testing.T) {
+	t.Run("FI-11 a failing provider is asked at the pace of the backoff, before and after the token expires", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		v := f.vend(core, crm())
@@ -110,10 +110,10 @@ func TestPropertyFailureRules(t *testing.T) {
 		}
 		p := wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderUnavailable)
 		if p.RetryAfter <= 0 {
-			t.Error("no pause is told once the token has expired")
+			t.Error("no pause is returned once the token has expired")
 		}
 	})
-	t.Run("FI-24 a refusal is told to everybody and repeated to nobody", func(t *testing.T) {
+	t.Run("FI-24 a refusal is returned to every caller, and the request not repeated", func(t *testing.T) {
 		f := newFleet(t)
 		f.server.failing(&oauth.Error{Kind: oauth.Rejected, Code: "unauthorized_client", Trace: oauth.Trace{Calls: 1, Status: 400}})
 		for range 20 {
@@ -126,7 +126,7 @@ func TestPropertyFailureRules(t *testing.T) {
 			t.Errorf("%d calls, want 1", f.server.calls())
 		}
 	})
-	t.Run("CR-28 nobody gives up for good", func(t *testing.T) {
+	t.Run("CR-28 attempts never end", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		f.server.failing(unavailable)
@@ -154,7 +154,7 @@ func TestPropertyFailureRules(t *testing.T) {
 }
 
 func TestPropertyTableRules(t *testing.T) {
-	t.Run("FI-28 CR-31 reads that fail now and then cost no call and no caller an error", func(t *testing.T) {
+	t.Run("FI-28 CR-31 occasional failed reads cause neither a call nor an error", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		f.vend(core, crm())
@@ -166,7 +166,7 @@ func TestPropertyTableRules(t *testing.T) {
 		for range 200 {
 			f.clock.advance(11 * time.Second)
 			if f.clock.Now().Sub(began) > 50*time.Minute {
-				break // then it is due, which is another story
+				break // then it is due
 			}
 			f.vend(core, crm())
 		}
@@ -174,7 +174,7 @@ func TestPropertyTableRules(t *testing.T) {
 			t.Errorf("%d provider calls with %d table calls, want 1", f.server.calls(), calls)
 		}
 	})
-	t.Run("FI-50 a table that refuses everybody is used again when it answers", func(t *testing.T) {
+	t.Run("FI-50 a table that refuses all calls is used again when it answers", func(t *testing.T) {
 		f := newFleet(t)
 		f.store.setDown(true)
 		core := f.process()
@@ -186,7 +186,7 @@ func TestPropertyTableRules(t *testing.T) {
 			t.Error("nothing is stored after the table came back")
 		}
 	})
-	t.Run("BI-72 BI-75 an item that cannot be understood is a miss, and mended", func(t *testing.T) {
+	t.Run("BI-72 BI-75 an item that cannot be understood is a miss, and replaced", func(t *testing.T) {
 		f := newFleet(t)
 		damaged := &damagedStore{Store: f.store}
 		core := vending.New(vending.Config{Store: damaged, Secrets: f.secrets, Minter: f.server, Revoker: f.server,
@@ -198,7 +198,7 @@ func TestPropertyTableRules(t *testing.T) {
 	})
 }
 
-// damagedStore has an item that nobody understands until it is written anew.
+// damagedStore has an item that cannot be read until it is written again.
 type damagedStore struct{ vending.Store }
 
 func (s *damagedStore) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
@@ -217,7 +217,7 @@ func TestPropertyKeysetRules(t *testing.T) {
 		},
 	}
 	for what, keyset := range broken {
-		t.Run("FI-36 with a keyset "+what+" nothing stored is touched", func(t *testing.T) {
+		t.Run("FI-36 with a keyset "+what+" nothing stored is changed", func(t *testing.T) {
 			f := newFleet(t)
 			warm := f.process()
 			f.vend(warm, crm())
@@ -248,7 +248,7 @@ func TestPropertyKeysetRules(t *testing.T) {
 			core := f.process()
 			f.vend(core, crm())
 			f.secrets.fail = fmt.Errorf("%w: code", kind)
-			f.clock.advance(55 * time.Minute) // due: it would be replaced if that could be
+			f.clock.advance(55 * time.Minute) // due: it would be replaced if that were possible
 			if v := f.vend(core, crm()); v.AccessToken.Reveal() != "token_1" || !v.Stale {
 				t.Errorf("%v: got %s, stale %v", kind, v.AccessToken.Reveal(), v.Stale)
 			}

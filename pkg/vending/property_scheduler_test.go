@@ -12,23 +12,23 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// scheduler is a fleet under a scheduler. Every call that a process makes (to the
-// table, the provider, the source of secrets) and every pause stops at a gate,
-// and only the script opens gates, one at a time. It lives in a synctest bubble
-// merely to know when everything has come to rest again, and time is a number
-// that the script advances. So one script is one interleaving.
+// scheduler runs a fleet. Every call that a process makes (to the table, the
+// provider, the source of secrets) and every pause stops at a gate, and only the
+// script opens gates, one at a time. It runs in a synctest bubble only to know
+// when all goroutines are blocked again; time is a number that the script
+// advances. So one script is one interleaving.
 type scheduler struct {
 	begin time.Time
 	fleet []*processUnderTest
 	turn  int      // counts what happened: several things happen at one time
 	trace []string // what happened, a line each
-	// found is the first violation of an invariant; nothing after it means anything.
+	// found is the first violation of an invariant; what follows it is meaningless.
 	found string
 	// newCore is what a process runs.
 	newCore func(*processUnderTest) *vending.Core
 	// limit, when set, is how long an operation's context lives; the bubble's time
-	// then moves with the script's. Otherwise it stands still, as the monotonic
-	// clock of a sandbox may do, and no context ever ends.
+	// then follows the script's. Otherwise it stops, as the monotonic clock of a frozen
+	// environment may do, and no context ever ends.
 	limit time.Duration
 
 	mu      sync.Mutex // over now, waiting and operations' ends
@@ -57,8 +57,8 @@ type processUnderTest struct {
 	offset time.Duration // of its wall clock
 	frozen bool
 	dead   bool
-	// laggedAt is when it last learned something that was no longer news: it
-	// may believe that for as long as its memory lasts from then on.
+	// laggedAt is when it last received outdated information, which it may cache from
+	// then on.
 	laggedAt time.Time
 	// withoutLeaseAt is, per key, its clock when it last minted without a lease.
 	withoutLeaseAt map[string]time.Time
@@ -78,11 +78,11 @@ type operation struct {
 	left      bool   // its caller did not wait for the answer
 	judge     func() // reconciliations at the result, on the scheduler's side
 	request   vending.Request
-	replacing bool // it wants another token than the one it last read
+	replacing bool // it needs another token than the one it last read
 	facts
 }
 
-// facts are what the oracle notes of an operation under way.
+// facts are what the oracle records of an operation in progress.
 type facts struct {
 	storeFailed bool          // a call to the table failed
 	failedAt    time.Time     // by the process's clock, the last time
@@ -103,16 +103,16 @@ type gate struct {
 	open   chan outcome
 }
 
-// outcome is what becomes of a call.
+// outcome is the result of a call.
 type outcome int
 
 const (
 	completed outcome = iota // carried out and answered
-	halfway                  // carried out; the answer has a gate of its own
+	halfway                  // carried out; the response has a gate of its own
 	refused                  // not carried out
-	lost                     // carried out, and the answer lost
-	repeated                 // carried out twice, as a client does that lost the first answer
-	outdated                 // answered by a replica that lags behind
+	lost                     // carried out, and the response lost
+	repeated                 // carried out twice, as by a client that lost the first response
+	outdated                 // answered by a lagging replica
 	died                     // the process has crashed
 )
 
@@ -215,7 +215,7 @@ func (s *scheduler) pause(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
-// call takes one call through its gates.
+// call runs one call through its gates.
 func call[T any](ctx context.Context, s *scheduler, what string, carryOut func(outcome) (T, error), failure error) (T, error) {
 	var none T
 	v := s.stop(ctx, what, 0)
@@ -240,7 +240,7 @@ func call[T any](ctx context.Context, s *scheduler, what string, carryOut func(o
 	return result, err
 }
 
-// settle waits until everything has come to rest, and judges what has ended.
+// settle waits until all goroutines are blocked, and checks what has ended.
 func (s *scheduler) settle() {
 	synctest.Wait()
 	slices.SortStableFunc(s.waiting, func(a, b *gate) int { return a.op.id - b.op.id })
@@ -268,7 +268,7 @@ func (s *scheduler) runnable() []*gate {
 	return gates
 }
 
-// open lets one coroutine go on to its next gate.
+// open runs one coroutine to its next gate.
 func (s *scheduler) open(g *gate, v outcome) {
 	s.waiting = slices.DeleteFunc(s.waiting, func(other *gate) bool { return other == g })
 	if v == died {
@@ -300,7 +300,7 @@ func (s *scheduler) finish(op *operation) {
 // gatesPerOperation is more than any operation needs.
 const gatesPerOperation = 400
 
-// crash ends a process with all that it is doing, and starts another in its place.
+// crash kills a process and starts another in its place.
 func (s *scheduler) crash(p *processUnderTest) {
 	s.kill(p)
 	fresh := &processUnderTest{name: p.name + "'", offset: p.offset, withoutLeaseAt: map[string]time.Time{}}
@@ -330,8 +330,8 @@ func (s *scheduler) end() {
 	synctest.Wait()
 }
 
-// stalled is how long an operation's answer may have been under way: it may be
-// that of another whose refresh it shared.
+// stalled is how long an operation's result may have been delayed: it may be that of
+// another operation whose refresh it shared.
 func (s *scheduler) stalled(op *operation) time.Duration {
 	longest := op.stalled
 	for _, other := range s.ops {
@@ -348,8 +348,8 @@ func (s *scheduler) stalled(op *operation) time.Duration {
 	return longest
 }
 
-// busy counts the requests for a key that a process has not answered, refreshes
-// included that go on after their caller has left.
+// busy counts the unfinished requests for a key in a process, with the refreshes
+// that continue after their caller has left.
 func (s *scheduler) busy(p *processUnderTest, key string) int {
 	n := 0
 	for _, op := range s.ops {

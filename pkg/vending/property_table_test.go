@@ -13,20 +13,20 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// table is the table that processes share on a stage, and who watches it.
+// table is the table that the processes of a scheduler share, with its observer.
 type table struct {
 	*scheduler
-	store    vending.Store // what processes are given: the truth, or a broken promise
+	store    vending.Store // what processes use: the true store, or a broken one
 	truth    *memory.Store // what is stored
 	past     *replicas     // what replicas may still answer
 	observer observer
-	// oldest, when set, is the age at which an acquisition is refused that was held
-	// up on its way. A store judges by the asker's clock reading whether a lease is
-	// absurdly far ahead, so one older than ten minutes takes over a living lease.
+	// oldest, when set, is the age at which a delayed acquisition is refused. A store
+	// decides by the asker's clock whether a lease is absurdly far ahead, so a request
+	// older than ten minutes would take over a valid lease.
 	oldest time.Duration
 }
 
-// observer judges what reaches the table. An error is what the table answered.
+// observer checks every call of the table. An error is the table's result.
 type observer interface {
 	acquired(op *operation, a tokenstore.Acquire, before tokenstore.Item, err error)
 	committed(c tokenstore.Commit, before tokenstore.Item, err error)
@@ -35,9 +35,9 @@ type observer interface {
 	released(r tokenstore.Release)
 	rejected()
 	dropped(d tokenstore.Drop, before tokenstore.Item)
-	// changed hears of every call, with the item before and after it.
+	// changed is called for every call, with the item before and after it.
 	changed(what string, before, after tokenstore.Item)
-	// unreached: a caller does not know what became of its call.
+	// callFailed: a caller does not know the outcome of its call.
 	callFailed(op *operation)
 }
 
@@ -88,7 +88,7 @@ func (p *tablePort) Acquire(ctx context.Context, a tokenstore.Acquire) (tokensto
 		return item, err
 	})
 	if op := operationOf(ctx); err != nil && op.hold != nil && op.hold.owner == a.Owner {
-		op.hold = nil // it is held, and its holder does not know
+		op.hold = nil // it is held, and its holder does not know that
 	}
 	return item, err
 }
@@ -183,7 +183,7 @@ func tableCall[T any](ctx context.Context, t *table, what string, key tokenstore
 	return result, err
 }
 
-// detached lets a write land although its sender has long given up on it.
+// detached lets a write succeed although its sender no longer waits for it.
 func detached(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
 func operationOf(ctx context.Context) *operation { return ctx.Value(operationKey{}).(*operation) }
@@ -195,22 +195,22 @@ func keyText(key tokenstore.Key) string {
 	return key.Connection + "/" + key.Variant[:4]
 }
 
-// replicas are the states that an eventually consistent read may still see.
+// replicas are the states that an eventually consistent read may return.
 type replicas struct {
 	t    *table
 	past map[tokenstore.Key][]snapshot
 }
 
-// snapshot is an item as it stood until an instant.
+// snapshot is an item as it was until an instant.
 type snapshot struct {
 	item  tokenstore.Item
 	until time.Time
 }
 
-// replicaLag bounds how old an eventually consistent answer is.
+// replicaLag bounds the age of an eventually consistent result.
 const replicaLag = 3 * time.Second
 
-// remember notes the item as it stands after a call.
+// remember records the item as it is after a call.
 func (r *replicas) remember(key tokenstore.Key) {
 	now, list := r.t.time(), r.past[key]
 	if n := len(list); n > 0 {
@@ -221,7 +221,7 @@ func (r *replicas) remember(key tokenstore.Key) {
 	r.past[key] = append(list, snapshot{item: r.t.stored(key)})
 }
 
-// keys are those that were ever called about, in a stable order.
+// keys are those of all calls so far, in a stable order.
 func (r *replicas) keys() []tokenstore.Key {
 	return slices.SortedFunc(maps.Keys(r.past), func(a, b tokenstore.Key) int { return strings.Compare(keyText(a), keyText(b)) })
 }

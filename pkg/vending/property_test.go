@@ -14,9 +14,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// TestProtocol plays random scripts: processes that share one table and one
-// provider, every order of their steps, and everything that can go wrong
-// between them. More of them by hand: -rapid.checks=100000.
+// TestProtocol runs random scripts: processes that share one table and one
+// provider, every order of their steps, and every fault between them. Run more of
+// them with -rapid.checks=100000.
 func TestProtocol(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := scripts().Draw(rt, "script")
@@ -27,7 +27,7 @@ func TestProtocol(t *testing.T) {
 	})
 }
 
-// setting is what holds for a whole script.
+// setting is fixed for a whole script.
 type setting struct {
 	lifetime time.Duration
 	early    bool
@@ -74,17 +74,17 @@ const (
 	actions
 )
 
-// weights weighs the actions. A script keeps to one of these moods, for some bugs
-// need many steps of few kinds.
+// weights weigh the actions. A script uses one of these mixes, because some bugs need many
+// steps of few kinds.
 var weights = [...][actions]int{
 	{ // anything
 		vend: 12, finish: 10, next: 14, nextHalf: 5, nextRefused: 2, nextLost: 2, nextRepeated: 2, nextOutdated: 3,
 		advance: 10, crash: 2, freeze: 1, thaw: 1, reject: 3, renew: 3, forget: 2, reconcile: 3, edit: 4, fail: 4, setClock: 1, leave: 1,
 	},
-	{ // contention: leases lapse, are taken over, and their holders come back
+	{ // contention: leases expire, are taken over, and their holders come back
 		vend: 12, finish: 3, next: 30, nextHalf: 3, nextRepeated: 2, advance: 8, crash: 2, reject: 3, renew: 3, forget: 5, fail: 1,
 	},
-	{ // change: declarations move while tokens are minted
+	{ // change: declarations change while tokens are minted
 		vend: 12, finish: 8, next: 20, nextHalf: 4, nextOutdated: 2, advance: 5, renew: 2, forget: 3, reconcile: 7, edit: 7,
 	},
 }
@@ -115,7 +115,7 @@ func scripts() *rapid.Generator[script] {
 	})
 }
 
-// play runs one script and returns what it violated, and the trace.
+// play runs one script and returns the violation, if any, and the trace.
 func play(t *testing.T, s script, broken func(*env) vending.Store) (found string, trace []string) {
 	synctest.Test(t, func(*testing.T) {
 		w := newEnv(s.setting, broken)
@@ -132,7 +132,7 @@ func play(t *testing.T, s script, broken func(*env) vending.Store) (found string
 	return found, trace
 }
 
-// step does one thing, or nothing where there is nothing to do it to.
+// step does one thing, if it applies.
 func (w *env) step(s setting, st step) {
 	p := w.fleet[st.who%len(w.fleet)]
 	switch st.act {
@@ -158,13 +158,13 @@ func (w *env) step(s setting, st step) {
 	}
 }
 
-// pauses are steps of time: within a refresh, beyond a lease, beyond a life.
+// pauses are steps of time: within a refresh, beyond a lease, beyond a lifetime.
 var pauses = [...]time.Duration{
 	100 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 11 * time.Second, 21 * time.Second,
 	31 * time.Second, 40 * time.Second, 76 * time.Second, 100 * time.Second, 9 * time.Minute, 53 * time.Minute,
 }
 
-// trouble is what happens to processes.
+// trouble is what can happen to processes.
 func (w *env) trouble(p *processUnderTest, st step) {
 	switch st.act {
 	case crash:
@@ -191,7 +191,7 @@ func (w *env) trouble(p *processUnderTest, st step) {
 	}
 }
 
-// runningCalls counts what a process has under way, and would lose.
+// runningCalls counts the calls of a process in progress.
 func (w *env) runningCalls(p *processUnderTest) int {
 	n := 0
 	for _, g := range w.waiting {
@@ -211,7 +211,7 @@ func (w *env) set(p *processUnderTest, offset time.Duration) {
 	}
 }
 
-// edit changes secrets, and what the provider makes of them.
+// edit changes secrets, and which of them the provider accepts.
 func (w *env) edit(s setting, st step) {
 	name, last := connections[0], w.secretHistory.last(connections[0])
 	switch {
@@ -219,10 +219,10 @@ func (w *env) edit(s setting, st step) {
 		w.secretHistory.put(name, s.early)
 		w.idp.accepted = nil
 		w.note("%s is declared again", name)
-	case st.arg < 5: // rotated: the provider lags behind, or is ahead, or takes both
+	case st.arg < 5: // rotated: the provider is late, or early, or accepts both
 		w.secretHistory.edit(name, true, s.early)
 		w.idp.believes(st.arg != 1, st.arg != 2)
-		w.note("the client secret of %s is rotated; the provider takes %v", name, w.idp.accepted)
+		w.note("the client secret of %s is rotated; the provider accepts %v", name, w.idp.accepted)
 	case st.arg < 8:
 		w.secretHistory.edit(name, false, s.early)
 		w.note("the declaration of %s is edited", name)
@@ -231,7 +231,7 @@ func (w *env) edit(s setting, st step) {
 		w.note("%s is deleted", name)
 	default:
 		w.idp.believes(true, false)
-		w.note("the provider takes only the latest secret")
+		w.note("the provider accepts only the latest secret")
 	}
 }
 
@@ -273,7 +273,7 @@ func (w *env) request(p *processUnderTest, st step) {
 	}
 }
 
-// requests are what is asked for: mostly one connection's own token.
+// requests are what is requested: mostly one connection's own token.
 var requests = [12]vending.Request{
 	0: crm(), 1: crm(), 2: crm(), 3: crm(), 4: crm(), 5: crm(),
 	6:  {Connection: "crm", Caller: principal, MinTTL: time.Minute},
@@ -327,9 +327,9 @@ func (w *env) current(r vending.Request) tokenstore.Item {
 	return w.stored(tokenstore.Key{Connection: string(r.Connection), Variant: item.Variants[0]})
 }
 
-// converge is INV-7: when nothing fails any more, everybody gets a token within
-// one lease of the next attempt's time, whatever was left lying about; also
-// after those have come back who were frozen all the while.
+// converge is INV-7: when nothing fails any more, every process gets a token within
+// one lease of the next attempt, whatever state was left; also after the frozen
+// ones have come back.
 func (w *env) converge(s setting) {
 	w.heal(s)
 	w.drain()
@@ -347,7 +347,7 @@ func (w *env) converge(s setting) {
 	}
 }
 
-// drain lets everything that is under way come to its end.
+// drain finishes everything in progress.
 func (w *env) drain() {
 	for gates := w.runnable(); len(gates) > 0 && w.found == ""; gates = w.runnable() {
 		w.finish(gates[0].op)
@@ -373,7 +373,7 @@ func (w *env) longestWait() time.Duration {
 	return until.Sub(w.time()) + leaseTTL + 2*maxSkew
 }
 
-// everyProcessVends asks each process, and one that is new.
+// everyProcessVends vends in each process, and in a new one.
 func (w *env) everyProcessVends(invariant string) {
 	w.boot(0)
 	for _, p := range w.fleet {
@@ -398,8 +398,8 @@ func (w *env) everyProcessVends(invariant string) {
 	}
 }
 
-// catchUp is CR-21: after a reconciliation and a while, everybody has a token
-// of the declaration that is current.
+// catchUp is CR-21: some time after a reconciliation, every process has a token of
+// the current declaration.
 func (w *env) catchUp() {
 	if w.found != "" {
 		return

@@ -19,10 +19,10 @@ func TestFleetSharesOneRefresh(t *testing.T) {
 	tests := []struct {
 		name    string
 		latency time.Duration
-		code    problem.Code // of callers who waited in vain; empty: none may
+		code    problem.Code // of callers that get no token; empty: none may
 	}{
 		{"FI-01 200 cold processes, one call", 200 * time.Millisecond, ""},
-		{"FI-02 the provider takes 9 s: callers are told to come back", 9 * time.Second, problem.RefreshInProgress},
+		{"FI-02 the provider takes 9 s: callers get refresh_in_progress", 9 * time.Second, problem.RefreshInProgress},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestFleetSharesOneRefresh(t *testing.T) {
 					t.Errorf("the slowest caller took %v, want at most %v", took, most)
 				}
 				if f.server.calls() != 1 || tt.code != "" && failed != 199 {
-					t.Errorf("%d provider calls, %d callers in vain", f.server.calls(), failed)
+					t.Errorf("%d provider calls, %d callers without a token", f.server.calls(), failed)
 				}
 				if v := f.vend(f.process(), crm()); v.AccessToken.Reveal() != "token_1" {
 					t.Errorf("afterwards: %s", v.AccessToken.Reveal())
@@ -91,7 +91,7 @@ func TestWaitingForAnotherHolder(t *testing.T) {
 			t.Errorf("got %s", v.AccessToken.Reveal())
 		}
 	})
-	t.Run("CR-09 a holder that gives up without a result is followed at once", func(t *testing.T) {
+	t.Run("CR-09 a lease released without a result is taken at once", func(t *testing.T) {
 		f := newFleet(t)
 		hold(f)
 		f.store.before = func(operation string) {
@@ -101,7 +101,7 @@ func TestWaitingForAnotherHolder(t *testing.T) {
 		}
 		f.vend(f.process(), crm())
 	})
-	t.Run("CR-18 a holder's failure answers everybody who waits", func(t *testing.T) {
+	t.Run("CR-18 a holder's failure is the answer for all who wait", func(t *testing.T) {
 		f := newFleet(t)
 		hold(f)
 		f.server.failing(unavailable)
@@ -118,7 +118,7 @@ func TestWaitingForAnotherHolder(t *testing.T) {
 			t.Errorf("%d calls, pause %v; want one call and a pause", f.server.calls(), p.RetryAfter)
 		}
 	})
-	t.Run("FI-09 too little time left starts nothing", func(t *testing.T) {
+	t.Run("FI-09 no refresh starts with too little time left", func(t *testing.T) {
 		f := newFleet(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -143,7 +143,7 @@ func TestCommitIsFenced(t *testing.T) {
 			t.Errorf("got %s, stored version %d; want the newer token in both places", v.AccessToken.Reveal(), item.Version)
 		}
 	})
-	t.Run("FI-49 a token dropped while it was refreshed is not resurrected", func(t *testing.T) {
+	t.Run("FI-49 a token dropped while it was refreshed does not come back", func(t *testing.T) {
 		f := newFleet(t)
 		other := f.process()
 		f.server.during = func() {
@@ -182,7 +182,7 @@ func TestFailureMemory(t *testing.T) {
 			f.clock.advance(p.RetryAfter)
 		}
 	})
-	t.Run("FI-12 Retry-After wins when it is longer", func(t *testing.T) {
+	t.Run("FI-12 a longer Retry-After wins", func(t *testing.T) {
 		f := newFleet(t)
 		f.server.failing(&oauth.Error{Kind: oauth.Unavailable, RetryAfter: 2 * time.Minute, Trace: oauth.Trace{Status: 429}})
 		core := f.process()
@@ -193,7 +193,7 @@ func TestFailureMemory(t *testing.T) {
 			t.Errorf("pause %v after %d calls, want 1 s left and one call", p.RetryAfter, f.server.calls())
 		}
 	})
-	t.Run("CR-19 another secret version clears it at once", func(t *testing.T) {
+	t.Run("CR-19 another secret version clears the failure at once", func(t *testing.T) {
 		f := newFleet(t)
 		f.server.failing(&oauth.Error{Kind: oauth.Rejected, Code: "unauthorized_client", Trace: oauth.Trace{Status: 400}})
 		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderRejected)
@@ -208,7 +208,7 @@ func TestFailureMemory(t *testing.T) {
 }
 
 func TestTableDown(t *testing.T) {
-	t.Run("FI-26 memory's valid token is served", func(t *testing.T) {
+	t.Run("FI-26 a valid token in memory is served", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		f.vend(core, crm())
@@ -233,7 +233,7 @@ func TestTableDown(t *testing.T) {
 		f.clock.advance(5 * time.Second)
 		f.vend(core, crm())
 	})
-	t.Run("a token that cannot be stored is served all the same", func(t *testing.T) {
+	t.Run("a token that cannot be stored is served", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		f.server.during = func() { f.store.setDown(true) }
@@ -273,7 +273,7 @@ func TestUsableTokenIsServedAtOnce(t *testing.T) {
 	}
 	t.Run("CR-09 while another process refreshes", func(t *testing.T) {
 		f, core := late(t)
-		f.store.before = func(operation string) { // the lease is taken after this process looked
+		f.store.before = func(operation string) { // another process takes the lease after this one's read
 			if operation == "acquire" {
 				f.store.before = nil
 				_, _ = f.store.Store.Acquire(t.Context(), tokenstore.Acquire{
@@ -285,7 +285,7 @@ func TestUsableTokenIsServedAtOnce(t *testing.T) {
 			t.Errorf("got %s (stale %v) after %v", v.AccessToken.Reveal(), v.Stale, f.clock.Now().Sub(began))
 		}
 	})
-	t.Run("CR-32 nor minted for while the table is down", func(t *testing.T) {
+	t.Run("CR-32 nor while the table is down", func(t *testing.T) {
 		f, core := late(t)
 		f.store.setDown(true)
 		if v := f.vend(core, crm()); v.AccessToken.Reveal() != "token_1" || f.server.calls() != 1 {

@@ -52,7 +52,7 @@ func (f *fleet) cachedProcess() *vending.Core {
 func scoped(scope string) string { return strings.Replace(valid, "{", `{"scope":"`+scope+`",`, 1) }
 
 func TestChangeReachesItemsWithoutAToken(t *testing.T) {
-	t.Run("CR-21 a cold member is not minted with a cached copy of the bundle", func(t *testing.T) {
+	t.Run("CR-21 a cold connection is not minted with a cached copy of its bundle", func(t *testing.T) {
 		f := newFleet(t)
 		bundle := func(scope string) string {
 			return fmt.Sprintf(`{"connections":{"a":%s,"b":%s}}`, scoped("x"), scoped(scope))
@@ -90,7 +90,7 @@ func TestChangeReachesItemsWithoutAToken(t *testing.T) {
 		f.server.during = func() {
 			f.server.during = nil
 			_, err := f.process().Reconcile(t.Context(), vending.Changed{Secret: "crm"})
-			wantCode(t, err, problem.RefreshInProgress) // so the secret is looked at again
+			wantCode(t, err, problem.RefreshInProgress) // so the secret is reconciled again
 		}
 		f.vend(f.process(), crm())
 		if f.server.calls() != 1 {
@@ -113,7 +113,7 @@ func TestGrantTypeChanged(t *testing.T) {
 		if err != nil || change.Dropped != 1 {
 			t.Errorf("%+v, %v", change, err)
 		}
-		f.clock.advance(15 * time.Second) // what memory still held was looked at again
+		f.clock.advance(15 * time.Second) // what memory had is read again
 		wantCode(t, second(core.Vend(t.Context(), crm())), problem.AuthorizationRequired)
 		if f.server.calls() != 1 {
 			t.Errorf("%d provider calls, want 1", f.server.calls())
@@ -152,7 +152,7 @@ func TestVariantsAreBounded(t *testing.T) {
 		if n := len(f.item("crm").Variants); n != 1 {
 			t.Errorf("%d variants are remembered, want the living one", n)
 		}
-		f.vend(core, variant(0)) // its item is still there, and was forgotten
+		f.vend(core, variant(0)) // its item is still there, and no longer listed
 		if n := len(f.item("crm").Variants); n != 2 {
 			t.Errorf("%d variants are remembered, want both", n)
 		}
@@ -222,7 +222,7 @@ func TestDroppedTokensStayDropped(t *testing.T) {
 		}
 		f.clock.advance(15 * time.Second)
 		f.server.failing(unavailable)
-		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderUnavailable) // it saw that the token is gone
+		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderUnavailable) // it read that the token is gone
 		f.server.failing(nil)
 		f.store.setDown(true)
 		if again := f.vend(core, crm()); again.ID == v.ID {

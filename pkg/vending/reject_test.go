@@ -24,7 +24,7 @@ func TestRejection(t *testing.T) {
 			t.Errorf("got another token, or %d calls", f.server.calls())
 		}
 	})
-	t.Run("CR-23 fifty callers that saw a 401 cause one refresh", func(t *testing.T) {
+	t.Run("CR-23 fifty callers with a 401 cause one refresh", func(t *testing.T) {
 		f := newFleet(t)
 		v := f.vend(f.process(), crm())
 		f.clock.advance(time.Minute)
@@ -62,7 +62,7 @@ func TestRejection(t *testing.T) {
 		f.clock.advance(p.RetryAfter)
 		f.vend(core, reject(v.ID))
 	})
-	t.Run("a failed refresh is told, the rejected token never served to who rejected it", func(t *testing.T) {
+	t.Run("a failed refresh is an error, and the rejected token is not served", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		v := f.vend(core, crm())

@@ -70,7 +70,7 @@ func TestSecretRotation(t *testing.T) {
 			t.Errorf("%d calls, want 1", f.server.calls())
 		}
 	})
-	t.Run("OC-46 an error without a code counts as doubt too", func(t *testing.T) {
+	t.Run("OC-46 so is one refused without an error code", func(t *testing.T) {
 		f := newFleet(t)
 		f.declare("crm", current)
 		f.server.refuse = func(r oauth.Request) *oauth.Error {
@@ -97,7 +97,7 @@ func TestSecretRotation(t *testing.T) {
 }
 
 func TestCorrectedSecretIsUsedSoon(t *testing.T) {
-	const mended = `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://idp.example.com/token"}`
+	const corrected = `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://idp.example.com/token"}`
 	t.Run("CR-19 although a cached copy still names the version that failed", func(t *testing.T) {
 		f := newFleet(t)
 		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
@@ -105,7 +105,7 @@ func TestCorrectedSecretIsUsedSoon(t *testing.T) {
 		core := f.process()
 		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderRejected)
 		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ProviderRejected)
-		f.declare("crm", mended)
+		f.declare("crm", corrected)
 		f.server.failing(nil)
 		loads := f.secrets.loads
 		for range 10 {
@@ -121,13 +121,13 @@ func TestCorrectedSecretIsUsedSoon(t *testing.T) {
 			t.Errorf("%d calls, want a new attempt at once with the new version", f.server.calls())
 		}
 	})
-	t.Run("CR-22 a misconfigured cached copy is looked at again", func(t *testing.T) {
+	t.Run("CR-22 an invalid cached copy is read again", func(t *testing.T) {
 		f := newFleet(t)
-		f.declare("crm", `{"provider":"nobody"}`)
+		f.declare("crm", `{"provider":"unknown"}`)
 		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][1]}
 		core := f.process()
 		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ConnectionMisconfigured)
-		f.declare("crm", mended)
+		f.declare("crm", corrected)
 		f.vend(core, crm())
 	})
 }

@@ -66,7 +66,7 @@ func TestMinTTL(t *testing.T) {
 			t.Errorf("detail = %q, want %q", p.Detail, want)
 		}
 	})
-	t.Run("CR-01 judged against the new token on a cold one, which is kept", func(t *testing.T) {
+	t.Run("CR-01 checked against the new token on a cold connection, which is kept", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		r := crm()
@@ -119,7 +119,7 @@ func TestScopeVariants(t *testing.T) {
 			f.vend(f.process(), r)
 		}
 		if f.server.calls() != 6 {
-			t.Errorf("%d calls, want 6: every variant minted anew", f.server.calls())
+			t.Errorf("%d calls, want 6: every variant minted again", f.server.calls())
 		}
 	})
 }
@@ -138,7 +138,7 @@ func TestCallers(t *testing.T) {
 	f.vend(core, crm())
 	loads := f.secrets.loads
 	for name, c := range map[string]*vending.Core{"from memory": core, "from the table": f.process()} {
-		t.Run("BI-02 the second gate stands before a warm token "+name, func(t *testing.T) {
+		t.Run("BI-02 a cached token is protected by its callers: "+name, func(t *testing.T) {
 			wantCode(t, second(c.Vend(t.Context(), stranger)), problem.AccessDenied)
 		})
 	}
@@ -156,7 +156,7 @@ func TestUnknownAndBrokenConnections(t *testing.T) {
 	f.declare("user", `{"provider":"creative-force","grant_type":"authorization_code","client_id":"a","client_secret":"b"}`)
 	core := f.process()
 	for name, code := range map[string]problem.Code{
-		"nobody": problem.ConnectionNotFound, "crm.member": problem.ConnectionNotFound,
+		"missing": problem.ConnectionNotFound, "crm.member": problem.ConnectionNotFound,
 		"broken": problem.ConnectionMisconfigured, "user": problem.AuthorizationRequired,
 	} {
 		r := vending.Request{Connection: connectionName(t, name), Caller: principal}
@@ -167,7 +167,7 @@ func TestUnknownAndBrokenConnections(t *testing.T) {
 		r.Subject = "joe"
 		wantCode(t, second(core.Vend(t.Context(), r)), problem.InvalidRequest)
 	})
-	t.Run("FI-34 an unreadable secret is the operator's to mend, an unreachable one is not", func(t *testing.T) {
+	t.Run("FI-34 an invalid secret is misconfigured, an unreachable one unavailable", func(t *testing.T) {
 		f.secrets.fail = fmt.Errorf("%w: AccessDeniedException", clientsecret.ErrUnreadable)
 		wantCode(t, second(core.Vend(t.Context(), crm())), problem.ConnectionMisconfigured)
 		f.secrets.fail = fmt.Errorf("%w: ThrottlingException", clientsecret.ErrUnavailable)
@@ -231,7 +231,7 @@ func TestOneCallerRefreshesALateTokenWhileOthersAreServed(t *testing.T) {
 	f := newFleet(t)
 	core := f.process()
 	f.vend(core, crm())
-	f.clock.advance(52 * time.Minute) // past 85 % of the life
+	f.clock.advance(52 * time.Minute) // past 85 % of the lifetime
 	var during vending.Vended
 	f.server.during = func() {
 		f.server.during = nil
@@ -265,12 +265,12 @@ func TestSealedAtRest(t *testing.T) {
 	core := f.process()
 	v := f.vend(core, crm())
 	item := f.item("crm")
-	t.Run("INV-5 the stored item holds no token", func(t *testing.T) {
+	t.Run("INV-5 the stored item contains no token", func(t *testing.T) {
 		if raw := fmt.Sprintf("%+v %s", item, item.Token.Sealed); contains(raw, v.AccessToken.Reveal()) {
 			t.Error("the stored item shows the access token")
 		}
 	})
-	t.Run("BI-73 a text swapped in from another connection is a miss", func(t *testing.T) {
+	t.Run("BI-73 a sealed token of another connection is a miss", func(t *testing.T) {
 		f.declare("other", `{"provider":"oauth2","client_id":"app","client_secret":"hush","token_url":"https://idp.example.com/token"}`)
 		_, err := f.store.Commit(t.Context(), tokenstore.Commit{
 			Key: tokenstore.Key{Connection: "other"}, SecretIncarnation: item.SecretIncarnation, Token: item.Token, Now: f.clock.Now()})
