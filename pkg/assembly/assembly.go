@@ -137,7 +137,7 @@ func (s Service) BackChannel(grants consent.Grants) *consent.BackChannel {
 // keyset of its own, and nothing else: no secret, no grant, no token.
 func (s Service) Consent(front gateway.FrontChannel, pages gateway.Pages) *gateway.Handler {
 	return gateway.Consent(gateway.ConsentConfig{
-		FrontChannel: front, Pages: pages, Audit: s.Audit, InvocationID: s.InvocationID,
+		FrontChannel: front, Pages: pages, Audit: s.Audit, InvocationID: s.InvocationID, Now: s.Now,
 	})
 }
 

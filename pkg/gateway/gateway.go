@@ -30,6 +30,8 @@ type Handler struct {
 	respond func(*audit.Entry, error) response
 	// public: callers are not authenticated.
 	public bool
+	// limit refuses requests of an address that sends too many; nil refuses none.
+	limit *addressLimit
 }
 
 // resource is one resource of the API: its operations by method.
@@ -96,6 +98,11 @@ func (h *Handler) route(ctx context.Context, e *event, entry *audit.Entry) (resp
 		return response{}, &methodError{allow: methods.allow()}
 	}
 	entry.Action = op.action
+	if h.limit != nil {
+		if err := h.limit.admit(e.identity.sourceIP); err != nil {
+			return response{}, err
+		}
+	}
 	r, err := h.parseRequest(e, op, entry)
 	if err != nil {
 		return response{}, err

@@ -56,7 +56,7 @@ type ErrorPage struct {
 }
 
 // ConsentConfig configures the handler of the consent function. All fields but
-// InvocationID are required.
+// InvocationID and Now are required.
 type ConsentConfig struct {
 	FrontChannel FrontChannel
 	Pages        Pages
@@ -64,6 +64,8 @@ type ConsentConfig struct {
 	// InvocationID returns Lambda's id of an invocation, for events that carry no
 	// request id; nil means that there is none.
 	InvocationID func(context.Context) string
+	// Now is the clock that requests are limited by; nil means time.Now.
+	Now func() time.Time
 }
 
 // Consent returns the handler of the public pages. These routes are
@@ -71,7 +73,8 @@ type ConsentConfig struct {
 // consent package returns.
 func Consent(c ConsentConfig) *Handler {
 	p := publicRoutes{frontChannel: c.FrontChannel, pages: c.Pages}
-	return &Handler{audit: c.Audit, invocationID: c.InvocationID, public: true, respond: p.errorResponse, routes: map[string]resource{
+	limit := newAddressLimit(c.Now)
+	return &Handler{audit: c.Audit, invocationID: c.InvocationID, public: true, respond: p.errorResponse, limit: limit, routes: map[string]resource{
 		"/consent/{session}": {
 			http.MethodGet:  {action: "consent_page", run: p.show},
 			http.MethodPost: {action: "consent_continue", form: []string{csrf}, run: p.continueToProvider},

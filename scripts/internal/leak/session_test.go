@@ -29,7 +29,8 @@ type request struct {
 	foreign bool
 }
 
-// event is the request as API Gateway sends it.
+// event is the request as API Gateway sends it, from loopback, whose requests to the
+// public pages are not limited.
 func (r request) event() []byte {
 	path := strings.NewReplacer("{connection}", r.connection, "{subject}", r.subject, "{session}", r.session).Replace(r.resource)
 	caller := restevent.Identity{ARN: "arn:aws:iam::111122223333:role/app", UniqueID: "AROAEXAMPLE:session", AccountID: "111122223333"}
@@ -40,7 +41,7 @@ func (r request) event() []byte {
 	if r.cookie != "" {
 		header.Set("Cookie", r.cookie)
 	}
-	return restevent.Request{Method: r.method, Resource: r.resource, Path: path, Query: r.query, Header: header, Body: r.body, Identity: caller}.Encode()
+	return restevent.Request{Method: r.method, Resource: r.resource, Path: path, Query: r.query, Header: header, Body: r.body, Identity: caller, SourceIP: "127.0.0.1"}.Encode()
 }
 
 // expected is a secret that belongs in an answer, and how often it occurs there.
