@@ -90,15 +90,19 @@ func (c addCommand) draft(ctx context.Context, in io.Reader) (connectionfile.Dra
 
 // readAll reads to the end, or until ctx ends. It stops at a size that no secret can
 // hold.
-func readAll(ctx context.Context, in io.Reader) (text []byte, err error) {
-	done := make(chan struct{})
+func readAll(ctx context.Context, in io.Reader) ([]byte, error) {
+	type result struct {
+		text []byte
+		err  error
+	}
+	done := make(chan result, 1)
 	go func() {
-		defer close(done)
-		text, err = io.ReadAll(io.LimitReader(in, secretwriter.MaxText+1))
+		text, err := io.ReadAll(io.LimitReader(in, secretwriter.MaxText+1))
+		done <- result{text, err}
 	}()
 	select {
-	case <-done:
-		return text, err
+	case read := <-done:
+		return read.text, read.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/cli"
 )
 
 const (
@@ -136,6 +139,19 @@ func TestAddFromFileAsks(t *testing.T) {
 	f.must(t, "y\n", args...)
 	if got := f.secret(t, "tokenvend/crm"); got != machine {
 		t.Errorf("the secret holds %q", got)
+	}
+}
+
+// TestAddInterrupted cancels while standard input is read.
+func TestAddInterrupted(t *testing.T) {
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var errors strings.Builder
+	code := cli.Run(ctx, add("crm"), cli.Env{In: reader, Out: io.Discard, Err: &errors, Lookup: os.LookupEnv, Program: "tokenvend"})
+	if code != 130 || errors.String() != "interrupted\n" {
+		t.Errorf("exit code %d: %s", code, &errors)
 	}
 }
 

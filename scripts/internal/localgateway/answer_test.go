@@ -52,8 +52,8 @@ func TestAnswerHeaders(t *testing.T) {
 func TestNoAnswer(t *testing.T) {
 	canary := "canary-of-a-secret"
 	for _, c := range []struct {
-		name string
-		vend function
+		name   string
+		vend   function
 		logged string
 	}{
 		{"error", func(context.Context, []byte) ([]byte, error) { return nil, errors.New("boom") }, "boom"},
