@@ -34,14 +34,18 @@ func (o outcome) passed() bool {
 func publish(o outcome, out io.Writer, file string) error {
 	machine := fmt.Sprintf("%s %s/%s, %d CPUs", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	scenarios, card := o.scenarios(), scorecard.Card{Machine: machine, Rows: o.figures}
-	if err := errors.Join(scenarios.WriteText(out), card.WriteText(out)); err != nil {
+	err := scenarios.WriteText(out)
+	fmt.Fprintln(out)
+	if err := errors.Join(err, card.WriteText(out)); err != nil {
 		return fmt.Errorf("print the tables: %w", err)
 	}
 	if file == "" {
 		return nil
 	}
 	var text bytes.Buffer
-	_ = errors.Join(scenarios.WriteMarkdown(&text), card.WriteMarkdown(&text)) // a buffer does not fail
+	_ = scenarios.WriteMarkdown(&text) // a buffer does not fail
+	text.WriteString("\n")
+	_ = card.WriteMarkdown(&text)
 	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("write the tables: %w", err)
 	}
