@@ -84,6 +84,7 @@ func (b *BackChannel) completeWithCode(ctx context.Context, session record, conn
 	case refused:
 		b.pending.remove(ctx, session.Start.PrincipalID, c.key)
 		return providerRejected(session.Error)
+	case received, ended: // requireActive has refused an ended session
 	}
 	secrets, err := b.openSecrets(ctx, session, c.key)
 	if err != nil {

@@ -74,6 +74,7 @@ func (b *BackChannel) completeManually(ctx context.Context, session record, conn
 		return providerRejected(session.Error)
 	case received:
 		return invalidRequest("the response to this consent session has already arrived from a browser; complete it with the confirmation code of the last page")
+	case pending, ended: // requireActive has refused an ended session
 	}
 	if err := session.checkManual(c); err != nil {
 		return err

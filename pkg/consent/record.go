@@ -124,8 +124,9 @@ func (r record) requirePending(now time.Time) error {
 		return nil
 	case received: // it can still be completed, so this error does not say to start again
 		return problem.New(problem.SessionExpired, "this consent session already has a response; its confirmation code is shown only once")
+	default:
+		return sessionExpired("this consent session already has a response")
 	}
-	return sessionExpired("this consent session already has a response")
 }
 
 // addAuthRequest adds a redirect to the provider. It drops the earliest one when

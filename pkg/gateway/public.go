@@ -171,6 +171,7 @@ func setCookie(c consent.Cookie) string {
 	if c.Name == "" {
 		return ""
 	}
+	//nolint:gosec // Secure is off over plain http on loopback only (AZ-22)
 	cookie := http.Cookie{Name: c.Name, Value: c.Value.Reveal(), Path: "/", HttpOnly: true, Secure: c.Secure,
 		SameSite: http.SameSiteLaxMode, MaxAge: int(c.MaxAge / time.Second)}
 	if c.MaxAge <= 0 {

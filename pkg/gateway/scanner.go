@@ -88,19 +88,19 @@ func (s *scanner) array(element func() bool) bool {
 	return s.list('[', ']', element)
 }
 
-func (s *scanner) list(open, close byte, one func() bool) bool {
+func (s *scanner) list(begin, end byte, one func() bool) bool {
 	if s.depth++; s.depth > maxDepth {
 		return false
 	}
 	defer func() { s.depth-- }()
-	if !s.take(open) {
+	if !s.take(begin) {
 		return false
 	}
-	if s.take(close) {
+	if s.take(end) {
 		return true
 	}
 	for one() {
-		if s.take(close) {
+		if s.take(end) {
 			return true
 		}
 		if !s.take(',') {

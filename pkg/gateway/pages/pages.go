@@ -46,7 +46,7 @@ func parse() (parsed, error) {
 	}
 	sum := sha256.Sum256(style)
 	templates, err := template.New("pages").Funcs(template.FuncMap{
-		"style":   func() template.HTML { return template.HTML("<style>" + string(style) + "</style>") },
+		"style":   func() template.HTML { return template.HTML("<style>" + string(style) + "</style>") }, //nolint:gosec // an embedded file
 		"instant": instant, "hour": hour, "breakable": breakable, "sentence": sentence,
 	}).ParseFS(files, "html/*.html")
 	if err != nil {

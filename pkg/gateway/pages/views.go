@@ -84,8 +84,9 @@ func adviceFor(e gateway.ErrorPage) advice {
 	case problem.InvalidRequest:
 		return advice{"This page cannot go on", "Open the complete link that you were given again, in one browser, and continue from there. " +
 			"If that does not help, ask the person who sent it to start again."}
+	default:
+		return advice{"Something went wrong here", "It is not your fault. Load this page again in a minute; if that does not help, give the request number below to the operator of this service."}
 	}
-	return advice{"Something went wrong here", "It is not your fault. Load this page again in a minute; if that does not help, give the request number below to the operator of this service."}
 }
 
 // instant renders a time for people and for programs.
@@ -96,13 +97,12 @@ func hour(at time.Time) template.HTML { return timeElement(at, "15:04 MST") }
 
 func timeElement(at time.Time, layout string) template.HTML {
 	at = at.UTC()
-	// Neither layout produces characters that are special in HTML.
-	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `">` + at.Format(layout) + `</time>`)
+	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `">` + at.Format(layout) + `</time>`) //nolint:gosec // neither layout has characters that are special in HTML
 }
 
 // breakable lets a browser wrap a long host name behind its dots.
 func breakable(host string) template.HTML {
-	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(host), ".", ".<wbr>"))
+	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(host), ".", ".<wbr>")) //nolint:gosec // the host is escaped
 }
 
 // sentence starts an error's detail with a capital letter and ends it with a dot.

@@ -88,7 +88,7 @@ func (c Config) measure(ctx context.Context, what string, work func(context.Cont
 }
 
 // register adds a cold connection whose provider misbehaves as the fault says.
-func (e env) register(ctx context.Context, name string, fault sandbox.Fault) error {
+func (e env) register(name string, fault sandbox.Fault) error {
 	if err := e.Register(name); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func stampede(ctx context.Context, e env, what string) ([]scorecard.Row, error) 
 	var slowest time.Duration
 	for run := range e.Runs {
 		name := fmt.Sprintf("cold-%03d", run)
-		if err := e.register(ctx, name, sandbox.Fault{Latency: latency}); err != nil {
+		if err := e.register(name, sandbox.Fault{Latency: latency}); err != nil {
 			return nil, err
 		}
 		r, err := e.crowd.ask(task{Connection: name, Callers: callers})
@@ -128,7 +128,7 @@ func stampede(ctx context.Context, e env, what string) ([]scorecard.Row, error) 
 // provider that answers 503, and the library's callers once.
 func failing(ctx context.Context, e env, what string) ([]scorecard.Row, error) {
 	const name = "failing"
-	if err := e.register(ctx, name, sandbox.Fault{Status: 503}); err != nil {
+	if err := e.register(name, sandbox.Fault{Status: 503}); err != nil {
 		return nil, err
 	}
 	most, slowest := 0, time.Duration(0)
@@ -175,7 +175,7 @@ func (e env) windowEnds(ctx context.Context, name string) error {
 // library has callers of golang.org/x/oauth2 ask a failing server once.
 func (e env) library(ctx context.Context) (string, error) {
 	const name = "compared"
-	if err := e.register(ctx, name, sandbox.Fault{Status: 503}); err != nil {
+	if err := e.register(name, sandbox.Fault{Status: 503}); err != nil {
 		return "", err
 	}
 	var declared task

@@ -15,12 +15,12 @@ import (
 func answer(status int) sandbox.Fault { return sandbox.Fault{Status: status} }
 
 // declare makes a connection to a token endpoint of the scenario's own.
-func (e *env) declare(ctx context.Context, connection string, endpoint http.HandlerFunc) error {
-	return e.declareAt(ctx, connection, e.Listen(e.Token(endpoint)))
+func (e *env) declare(connection string, endpoint http.HandlerFunc) error {
+	return e.declareAt(connection, e.Listen(e.Token(endpoint)))
 }
 
 // declareAt makes a connection to a token endpoint at an address.
-func (e *env) declareAt(ctx context.Context, connection, address string) error {
+func (e *env) declareAt(connection, address string) error {
 	return e.PutSecret(connection, declaration(connection, address))
 }
 

@@ -69,7 +69,7 @@ func cold(n int) func(context.Context, *env) error {
 }
 
 func slowProvider(ctx context.Context, e *env) error {
-	if err := e.declare(ctx, "slow", trickle(9*time.Second)); err != nil {
+	if err := e.declare("slow", trickle(9*time.Second)); err != nil {
 		return err
 	}
 	holder := e.asking(ctx, e.vend(0), fleet.TokenOf("slow"))

@@ -141,7 +141,7 @@ func unreachable(address string) func(context.Context, *env) error {
 			}
 			address = "http://" + free
 		}
-		if err := e.declareAt(ctx, "gone", address); err != nil {
+		if err := e.declareAt("gone", address); err != nil {
 			return err
 		}
 		for _, a := range e.askAll(ctx, e.Vends(4), fleet.TokenOf("gone")) {
@@ -189,7 +189,7 @@ func (e *env) expectNoLease(ctx context.Context, connection string) error {
 }
 
 func drip(ctx context.Context, e *env) error {
-	err := e.declare(ctx, "drip", func(w http.ResponseWriter, r *http.Request) {
+	err := e.declare("drip", func(w http.ResponseWriter, r *http.Request) {
 		for range 60 {
 			_, err := w.Write([]byte(" "))
 			if err != nil || http.NewResponseController(w).Flush() != nil || r.Context().Err() != nil {
@@ -220,7 +220,7 @@ func maintenance(ctx context.Context, e *env) error {
 
 func oversized(endpoint http.HandlerFunc) func(context.Context, *env) error {
 	return func(ctx context.Context, e *env) error {
-		if err := e.declare(ctx, "swollen", endpoint); err != nil {
+		if err := e.declare("swollen", endpoint); err != nil {
 			return err
 		}
 		p := e.vend(0)

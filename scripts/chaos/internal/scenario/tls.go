@@ -80,7 +80,7 @@ func (e *env) shake(ctx context.Context, p *fleet.Process, h handshake) error {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
-	if err := e.declareAt(ctx, h.name, server.URL); err != nil {
+	if err := e.declareAt(h.name, server.URL); err != nil {
 		return err
 	}
 	e.expectOutcome(e.ask(ctx, p, fleet.TokenOf(h.name)), h.outcome)
