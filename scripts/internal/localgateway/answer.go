@@ -114,6 +114,8 @@ type mistake struct {
 var (
 	errNoResource = &mistake{http.StatusNotFound, "connection_not_found", "Not found",
 		"no resource has this path; the connections are under /connections"}
+	errNoMethod = &mistake{http.StatusForbidden, "access_denied", "Access denied",
+		"this public page does not have this method"}
 	errMalformed = &mistake{http.StatusBadRequest, "invalid_request", "Bad request",
 		"the path has an empty or dot segment, or a slash inside a segment; write a connection's name without encoding"}
 	errTooLong = &mistake{http.StatusRequestURITooLong, "invalid_request", "URI too long",

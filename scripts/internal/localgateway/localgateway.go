@@ -5,7 +5,8 @@
 // Functions cannot distinguish it from API Gateway, and its errors have API Gateway's
 // wording, with one difference: a path without a resource answers 404, or 400 when it
 // is malformed, where API Gateway answers 403. It does not evaluate IAM policies:
-// every known caller may call every route, and anyone may call the public pages.
+// every known caller may call every route, and anyone may call the public pages with
+// the methods that they have.
 package localgateway
 
 import (

@@ -38,7 +38,13 @@ func TestPublicRoutes(t *testing.T) {
 	}{
 		{"AZ-11 the consent page", "GET", "/v1/consent/abc", "", 200},
 		{"AZ-11 its form", "POST", "/v1/consent/abc", "csrf=x", 200},
-		{"BI-38 HEAD is for the function to answer", "HEAD", "/v1/consent/abc", "", 200},
+		{"BI-38 HEAD of the consent page", "HEAD", "/v1/consent/abc", "", 403},
+		{"BI-38 HEAD of the callback", "HEAD", "/v1/callback/crm?code=a&state=b", "", 403},
+		{"BI-37 a posted callback", "POST", "/v1/callback/crm", "code=a&state=b", 403},
+		{"BI-37 OPTIONS of the callback", "OPTIONS", "/v1/callback/crm", "", 403},
+		{"BI-37 PUT of the consent page", "PUT", "/v1/consent/abc", "", 403},
+		{"BI-37 a method of no standard", "PROPFIND", "/v1/consent/abc", "", 403},
+		{"BI-37 a large body of a method that is refused", "DELETE", "/v1/consent/abc", strings.Repeat("a", sigv4.MaxBody+1), 403},
 		{"AZ-11 the callback", "GET", "/v1/callback/crm?code=a&state=b", "", 200},
 		{"BI-01 a start is signed", "POST", "/v1/connections/crm/authorization", "", 403},
 		{"BI-01 a completion is signed", "POST", "/v1/connections/crm/subjects/joe/authorization/complete", "{}", 403},
@@ -55,8 +61,28 @@ func TestPublicRoutes(t *testing.T) {
 			if got := response.Header.Get("X-Function"); c.status == 200 && got != "consent" {
 				t.Errorf("answered by %q", got)
 			}
+			if c.status == 403 && (!strings.Contains(text, `"error":"access_denied"`) || response.Header.Get("Allow") != "") {
+				t.Errorf("answer %v %s", response.Header, text)
+			}
 			checkHeaders(t, response)
 		})
+	}
+}
+
+// TestSignedPublicRoutes: a signature adds no method to a public page.
+func TestSignedPublicRoutes(t *testing.T) {
+	api := newAPI(t, echo("vend"), echo("connections"), new(strings.Builder))
+	for target, methods := range map[string][]string{
+		"/v1/consent/abc": {"HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}, "/v1/callback/crm": {"HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"},
+	} {
+		for _, method := range methods {
+			t.Run("BI-37 "+method+" "+target, func(t *testing.T) {
+				response, text := call(t, api, method, target, "")
+				if response.StatusCode != 403 || response.Header.Get("X-Function") != "" || !strings.Contains(text, `"error":"access_denied"`) {
+					t.Errorf("%d %s", response.StatusCode, text)
+				}
+			})
+		}
 	}
 }
 

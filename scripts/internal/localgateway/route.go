@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/gateway"
@@ -13,7 +14,7 @@ import (
 // maxMethodARN is the size, in bytes, from which API Gateway answers 414.
 const maxMethodARN = 1600
 
-// route is one resource of the API; like the deployed one, it takes every method.
+// route is one resource of the API.
 type route struct {
 	// id is API Gateway's id of the resource.
 	id string
@@ -21,8 +22,10 @@ type route struct {
 	resource string
 	segments []string
 	function string
-	// public: the resource has no authorizer.
-	public bool
+	// public: the resource has no authorizer. As in the deployed API it then takes its
+	// own methods only; every other resource takes all, for the function to refuse.
+	public  bool
+	methods []string
 }
 
 // newRoutes returns the resources of the service's API.
@@ -30,12 +33,14 @@ func newRoutes() []route {
 	var routes []route
 	for _, r := range gateway.Routes() {
 		if len(routes) > 0 && routes[len(routes)-1].resource == r.Resource {
-			continue // another method of the same resource
+			last := &routes[len(routes)-1]
+			last.methods = append(last.methods, r.Method)
+			continue
 		}
 		hash := sha256.Sum256([]byte(r.Resource))
 		routes = append(routes, route{
 			id: hex.EncodeToString(hash[:3]), resource: r.Resource, segments: strings.Split(r.Resource[1:], "/"),
-			function: r.Function, public: r.Public,
+			function: r.Function, public: r.Public, methods: []string{r.Method},
 		})
 	}
 	return routes
@@ -89,6 +94,9 @@ func (a *API) locate(r *http.Request) (location, *mistake) {
 	}
 	for _, route := range a.routes {
 		if parameters, ok := route.match(segments); ok {
+			if route.public && !slices.Contains(route.methods, r.Method) {
+				return location{}, errNoMethod
+			}
 			return location{route: route, raw: raw, parameters: parameters}, nil
 		}
 	}

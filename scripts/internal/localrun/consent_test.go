@@ -333,11 +333,11 @@ func TestMixUp(t *testing.T) {
 		r := start(t, "")
 		s, b := r.begin(""), newBrowser(t)
 		back, _ := url.Parse(b.decides(b.leave(s), "", true))
-		if got := b.open(r.url+"/callback/"+user, back.Query()); got.status != http.StatusMethodNotAllowed {
+		if got := b.open(r.url+"/callback/"+user, back.Query()); got.status != http.StatusForbidden {
 			t.Errorf("%d", got.status)
 		}
 		for _, method := range []string{http.MethodHead, http.MethodOptions} {
-			if got, err := b.try(method, back.String(), ""); err != nil || got.status == http.StatusOK && method != http.MethodHead {
+			if got, err := b.try(method, back.String(), ""); err != nil || got.status != http.StatusForbidden {
 				t.Errorf("BI-38 %s: %d %v", method, got.status, err)
 			}
 		}

@@ -18,55 +18,50 @@ import (
 // methods are those of API Gateway; ANY means all of them.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
-// routeProblems: API Gateway hands to each function the resources of
-// gateway.Routes, with every method (which of them exist, and the 405 for the
-// others, is the function's to say), and requires IAM except on the public ones.
+// routeProblems: API Gateway hands to each function the resources of gateway.Routes.
+// On a public resource it takes only the methods that exist, each with a throttle of
+// its own, since anyone may call them. On the others it requires IAM and takes every
+// method: which of them exist, and the 405 for the others, is the function's to say.
 func routeProblems(functions map[string]template.Function) (found []string) {
-	routed, public := routes()
-	var open []string
+	routed := routes()
 	for uri, f := range functions {
-		var paths []string
+		var events []string
 		for name, e := range f.Events {
 			if e.Type != "Api" {
 				continue
 			}
-			paths = append(paths, e.Properties.Path)
-			if e.Properties.Method != "ANY" || e.Properties.RestAPIID != "Api" {
-				found = append(found, fmt.Sprintf("routes %s event %s does not take every method of the API", uri, name))
+			if e.Properties.RestAPIID != "Api" {
+				found = append(found, fmt.Sprintf("routes %s event %s is not of the API", uri, name))
 			}
-			if !e.Properties.Auth.IsZero() {
-				open = append(open, e.Properties.Path+" "+template.Show(e.Properties.Auth))
-			}
+			events = append(events, strings.TrimSpace(e.Properties.Method+" "+e.Properties.Path+" "+template.Show(e.Properties.Auth)))
 		}
-		slices.Sort(paths)
-		if want := routed[path.Base(uri)]; !slices.Equal(paths, want) {
-			found = append(found, fmt.Sprintf("routes %s is given %q, and has routes for %q", uri, paths, want))
+		slices.Sort(events)
+		if want := routed[path.Base(uri)]; !slices.Equal(events, want) {
+			found = append(found, fmt.Sprintf("routes AZ-11 AZ-01 BI-37 BI-38 %s is given %q, and has routes for %q", uri, events, want))
 		}
 		if !f.URL.IsZero() {
 			found = append(found, "AZ-11 "+uri+" can be called past the API")
 		}
 	}
-	slices.Sort(open)
-	if !slices.Equal(open, public) {
-		found = append(found, fmt.Sprintf("AZ-11 AZ-01 paths that need no signature are %q, want %q", open, public))
-	}
 	return found
 }
 
-// routes returns the resources of each function, and the public ones as their
-// events state it.
-func routes() (byFunction map[string][]string, public []string) {
-	byFunction = map[string][]string{}
-	for _, r := range gateway.Routes() { // in order of their resources
-		if slices.Contains(byFunction[r.Function], r.Resource) {
-			continue
-		}
-		byFunction[r.Function] = append(byFunction[r.Function], r.Resource)
+// routes returns method, resource and authorization of each function's events.
+func routes() map[string][]string {
+	byFunction := map[string][]string{}
+	for _, r := range gateway.Routes() {
+		event := "ANY " + r.Resource
 		if r.Public {
-			public = append(public, r.Resource+" {Authorizer: NONE}")
+			event = r.Method + " " + r.Resource + " {Authorizer: NONE}"
+		}
+		if !slices.Contains(byFunction[r.Function], event) {
+			byFunction[r.Function] = append(byFunction[r.Function], event)
 		}
 	}
-	return byFunction, public
+	for _, events := range byFunction {
+		slices.Sort(events)
+	}
+	return byFunction
 }
 
 // logged are the variables that the access log may hold.
@@ -108,12 +103,14 @@ func throttleProblems(settings []template.MethodSetting) (found []string) {
 		}
 	}
 	want := map[string]string{
-		"* *":                        "!Ref RequestsPerSecond !Ref RequestsPerSecond",
-		"GET /consent/{session}":     "10 10",
-		"POST /consent/{session}":    "10 10",
-		"GET /callback/{connection}": "10 10",
+		"* *": "!Ref RequestsPerSecond !Ref RequestsPerSecond",
 		"POST /connections/{connection}/authorization":                    "10 10",
 		"POST /connections/{connection}/subjects/{subject}/authorization": "10 10",
+	}
+	for _, r := range gateway.Routes() {
+		if r.Public {
+			want[r.Method+" "+r.Resource] = "10 10"
+		}
 	}
 	if !maps.Equal(rates, want) {
 		found = append(found, fmt.Sprintf("AZ-15 rates and bursts are %q, want %q", rates, want))
@@ -129,8 +126,12 @@ func policyProblems(api template.API) (found []string) {
 		return []string{"AZ-09 " + err.Error()}
 	}
 	var pages, connections []string
+	for _, r := range gateway.Routes() {
+		if r.Public {
+			pages = append(pages, "execute-api:/v1/"+r.Method+r.Resource[:strings.Index(r.Resource, "{")]+"*")
+		}
+	}
 	for _, m := range methods {
-		pages = append(pages, "execute-api:/v1/"+m+"/callback/*", "execute-api:/v1/"+m+"/consent/*")
 		connections = append(connections, "execute-api:/v1/"+m+"/connections*")
 	}
 	want := []struct {
