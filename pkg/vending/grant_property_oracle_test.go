@@ -160,14 +160,14 @@ func (l *grantOracle) lostToken(h *refreshTokenState) {
 	}
 }
 
-// told: the holder knows the outcome of its attempt.
+// outcomeReported: the holder knows the outcome of its attempt.
 func (l *grantOracle) outcomeReported(op *operation, r oauth.Request) {
 	if t, h := l.holds[op], l.w.idp.handles[r.RefreshToken.Reveal()]; t != nil && h != nil {
 		t.spent = h
 	}
 }
 
-// settled: an attempt's outcome is stored.
+// markCleared: an attempt's outcome is stored.
 func (l *grantOracle) markCleared(owner string, unsettled bool) {
 	if t := l.takes[owner]; t != nil && t.spent != nil && !unsettled {
 		delete(t.spent.open, owner)
