@@ -96,7 +96,7 @@ func (e env) register(name string, fault sandbox.Fault) error {
 }
 
 // stampede has every caller of every process ask at once for a cold connection.
-func stampede(ctx context.Context, e env, what string) ([]scorecard.Row, error) {
+func stampede(_ context.Context, e env, what string) ([]scorecard.Row, error) {
 	const latency = 200 * time.Millisecond
 	const limit = 2*latency + 200*time.Millisecond
 	most, unserved := 0, 0
