@@ -36,7 +36,7 @@ func TestConsent(t *testing.T) {
 	}
 	for _, want := range []string{name + " is ready", "subject default: ready", "consented at 20", "consent again by 20"} {
 		if !strings.Contains(term.out.String(), want) {
-			t.Errorf("§2.2 the status lacks %q:\n%s", want, term.out)
+			t.Errorf("the status lacks %q:\n%s", want, term.out)
 		}
 	}
 	if strings.Contains(term.out.String(), code) {
@@ -84,7 +84,7 @@ func TestManual(t *testing.T) {
 	term.out.await(t, `answered 400 invalid_request`, 1)
 	term.types(back)
 	if exit := term.exit(); exit != 0 || !strings.Contains(term.out.String(), "subject grace: ready") {
-		t.Errorf("§2.2 exit %d:\n%s", exit, term.out)
+		t.Errorf("exit %d:\n%s", exit, term.out)
 	}
 	if strings.Contains(term.out.String(), "code=") {
 		t.Error("AZ-53 the pasted address is printed")
@@ -97,12 +97,12 @@ func TestImport(t *testing.T) {
 	term := start(t, nil, "consent", "import", "--url", s.url, name)
 	term.types(dead)
 	if exit := term.exit(); exit != 1 || !strings.Contains(term.out.String(), "the service answered ") || strings.Contains(term.out.String(), dead) {
-		t.Errorf("§2.2 a dead grant: exit %d:\n%s", exit, term.out)
+		t.Errorf("a dead grant: exit %d:\n%s", exit, term.out)
 	}
 	term = start(t, nil, "consent", "import", "--url", s.url, name)
 	_ = term.in.Close()
 	if exit := term.exit(); exit != 1 || !strings.Contains(term.out.String(), "refresh token to import is missing: standard input has ended") {
-		t.Errorf("§2.2 no grant: exit %d:\n%s", exit, term.out)
+		t.Errorf("no grant: exit %d:\n%s", exit, term.out)
 	}
 }
 

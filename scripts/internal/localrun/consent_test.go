@@ -17,7 +17,7 @@ const wrongCode = "2222-2222"
 func TestConsent(t *testing.T) {
 	r := start(t, "")
 	if got := r.ask("local", "GET", root("")+"/token", ""); got.status != http.StatusConflict || got.text("error") != "authorization_required" {
-		t.Errorf("§2.2 before anybody consented: %d %v", got.status, got.body)
+		t.Errorf("before anybody consented: %d %v", got.status, got.body)
 	}
 	s, b := r.begin(""), newBrowser(t)
 
@@ -43,14 +43,14 @@ func TestConsent(t *testing.T) {
 	}
 	got := r.complete("local", s, strings.ToLower(strings.ReplaceAll(back.code(), "-", "")))
 	if got.status != http.StatusOK || got.text("state") != "ready" || r.requests(user) != 1 {
-		t.Fatalf("§2.2 complete: %d %v", got.status, got.body)
+		t.Fatalf("complete: %d %v", got.status, got.body)
 	}
 	token := r.vend(user)
 	if !r.opens(r.sandbox, "creative-force", token) || r.requests(user) != 1 {
-		t.Errorf("§2.2 the token of the consent: %d token requests", r.requests(user))
+		t.Errorf("the token of the consent: %d token requests", r.requests(user))
 	}
 	if text, _ := json.Marshal(token.body); strings.Contains(string(text), "refresh_token") {
-		t.Error("§2.2 a refresh token is handed out")
+		t.Error("a refresh token is handed out")
 	}
 	if got := r.complete("local", s, back.code()); got.status != http.StatusGone || r.requests(user) != 1 {
 		t.Errorf("BI-23 completed twice: %d %v", got.status, got.body)
@@ -80,7 +80,7 @@ func TestManual(t *testing.T) {
 			return map[string]string{"session_id": s.id, "code": back.Query().Get("code"), "state": back.Query().Get("state")}
 		}},
 	} {
-		t.Run("§2.2 "+c.name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			r := start(t, "")
 			s, b := r.begin(""), newBrowser(t)
 			address := b.decides(s.authorizationURL, "", true)
@@ -408,12 +408,12 @@ func TestCallersMayConsent(t *testing.T) {
 	}{{"local", "", 201}, {"local", "grace", 201}, {"local2", "", 403}, {"local2", "ada", 403}, {"local2", "grace", 201}} {
 		got := r.ask(c.caller, "POST", root(c.subject)+"/authorization", "")
 		if got.status != c.want {
-			t.Errorf("§2.1 %s starts for subject %q: %d %v", c.caller, c.subject, got.status, got.body)
+			t.Errorf("%s starts for subject %q: %d %v", c.caller, c.subject, got.status, got.body)
 		}
 	}
 	for method, body := range map[string]string{"PUT": `{"refresh_token":"anything"}`, "DELETE": ""} {
 		if got := r.ask("local2", method, root("")+"/authorization", body); got.status != http.StatusForbidden || r.requests(user) != 0 {
-			t.Errorf("§2.1 %s: %d %v", fmt.Sprint(method, " by local2"), got.status, got.body)
+			t.Errorf("%s: %d %v", fmt.Sprint(method, " by local2"), got.status, got.body)
 		}
 	}
 }

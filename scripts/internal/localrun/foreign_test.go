@@ -92,7 +92,7 @@ func TestForeignServer(t *testing.T) {
 		}
 	}
 	if got := r.ask("local", "GET", "/connections/bundle/token", ""); got.status != 404 {
-		t.Errorf("§2.1 a bundle's own name: %d %v", got.status, got.body)
+		t.Errorf("a bundle's own name: %d %v", got.status, got.body)
 	}
 	if strangers := f.UnknownClients(); strangers.Total != 0 {
 		t.Errorf("OC-05 %d requests named no client", strangers.Total)

@@ -133,9 +133,9 @@ func TestForgottenToken(t *testing.T) {
 	r := start(t, "")
 	before := r.vend("agile-now")
 	if got := r.ask("local", "DELETE", "/connections/agile-now/token", ""); got.status != 204 {
-		t.Errorf("§2.2 forget: %d %v", got.status, got.body)
+		t.Errorf("forget: %d %v", got.status, got.body)
 	}
 	if after := r.vend("agile-now"); after.text("token_id") == before.text("token_id") {
-		t.Error("§2.2 the forgotten token was served once more")
+		t.Error("the forgotten token was served once more")
 	}
 }

@@ -89,10 +89,10 @@ func (r *running) disconnect() {
 	}
 	r.clock.advance(oldEnough) // a process may remember a token for ten seconds
 	if got := r.ask("local", "GET", root("")+"/token", ""); got.status != http.StatusConflict || got.text("error") != "authorization_required" {
-		r.t.Errorf("§2.2 after it: %d %v", got.status, got.body)
+		r.t.Errorf("after it: %d %v", got.status, got.body)
 	}
 	if got := r.ask("local", "DELETE", root("")+"/authorization", ""); got.status != http.StatusNoContent {
-		r.t.Errorf("§2.2 once more: %d %v", got.status, got.body)
+		r.t.Errorf("once more: %d %v", got.status, got.body)
 	}
 }
 
@@ -104,13 +104,13 @@ func TestSubjects(t *testing.T) {
 	ada, grace := r.ask("local", "GET", root("ada")+"/token", ""), r.ask("local", "GET", root("grace")+"/token", "")
 	if ada.status != 200 || grace.status != 200 || ada.text("token_id") == grace.text("token_id") ||
 		!r.opens(r.sandbox, "creative-force", ada) || !r.opens(r.sandbox, "creative-force", grace) {
-		t.Fatalf("§2.2 two subjects: %d, %d", ada.status, grace.status)
+		t.Fatalf("two subjects: %d, %d", ada.status, grace.status)
 	}
 	if got := r.ask("local", "GET", root("")+"/token", ""); got.status != http.StatusConflict {
-		t.Errorf("§2.2 the default subject, who has not consented: %d", got.status)
+		t.Errorf("the default subject, who has not consented: %d", got.status)
 	}
 	if of := r.subjects(); len(of) != 2 || of["ada"]["state"] != "ready" || of["grace"]["state"] != "ready" {
-		t.Errorf("§2.2 status lists %v", of)
+		t.Errorf("status lists %v", of)
 	}
 	r.pull(r.sandbox, "POST", user+"/end", `{"user":"ada@studio.example"}`)
 	r.clock.advance(oldEnough)
@@ -125,7 +125,7 @@ func TestSubjects(t *testing.T) {
 		t.Errorf("OC-14 disconnect of a subject: %d, %d grants", got.status, r.grants())
 	}
 	if of := r.subjects(); of["grace"] != nil || of["ada"]["state"] != "authorization_required" {
-		t.Errorf("§2.2 status lists %v", of)
+		t.Errorf("status lists %v", of)
 	}
 }
 
@@ -162,7 +162,7 @@ func (r *running) elsewhere() string {
 
 func TestImport(t *testing.T) {
 	for _, policy := range []string{`{"rotation":"never"}`, `{"rotation":"detect"}`} {
-		t.Run("§2.2 "+policy, func(t *testing.T) {
+		t.Run(policy, func(t *testing.T) {
 			r := start(t, "")
 			r.pull(r.sandbox, "POST", user+"/refresh", policy)
 			token := r.elsewhere()

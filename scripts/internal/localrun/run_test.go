@@ -46,7 +46,7 @@ func TestGreetingCommands(t *testing.T) {
 // TestGreetingOfConsents: the printed commands name the run's URL, and the redirect
 // URI that is registered or must be.
 func TestGreetingOfConsents(t *testing.T) {
-	t.Run("§2.4 the sandbox's connection", func(t *testing.T) {
+	t.Run("the sandbox's connection", func(t *testing.T) {
 		r := start(t, "")
 		want := "  tokenvend consent start --url " + r.url + " --open creative-force-user\n    redirect URI: " + r.url + "/callback/creative-force-user  (registered;"
 		if !strings.Contains(r.greeting, want) {
@@ -57,7 +57,7 @@ func TestGreetingOfConsents(t *testing.T) {
 			t.Errorf("registered is %s", registered)
 		}
 	})
-	t.Run("§2.4 a folder of the operator", func(t *testing.T) {
+	t.Run("a folder of the operator", func(t *testing.T) {
 		folder := t.TempDir()
 		write(t, folder, "crm", `{"provider":"oauth2","grant_type":"authorization_code","client_id":"id","client_secret":"hush",
 			"token_url":"http://127.0.0.1:1/token","authorization_url":"http://127.0.0.1:1/authorize"}`)

@@ -15,7 +15,7 @@ import (
 func TestVend(t *testing.T) {
 	r := start(t, "")
 	for _, name := range []string{"creative-force", "agile-now", "cliquify"} {
-		t.Run("§0.3 "+name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			first := r.vend(name)
 			if !r.opens(r.sandbox, name, first) {
 				t.Error("the resource refuses the token")
@@ -184,7 +184,7 @@ func TestCallers(t *testing.T) {
 	} {
 		got := r.ask(c.user, "GET", "/connections/"+c.connection+"/token", "")
 		if got.status != c.want || c.want == 403 && got.text("error") != "access_denied" {
-			t.Errorf("§2.1 %s asks for %s: %d %v, want %d", c.user, c.connection, got.status, got.body, c.want)
+			t.Errorf("%s asks for %s: %d %v, want %d", c.user, c.connection, got.status, got.body, c.want)
 		}
 	}
 }
