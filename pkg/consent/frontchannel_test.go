@@ -288,7 +288,11 @@ func TestReceiveRefused(t *testing.T) {
 	}{
 		{"BI-30 no state", func(a *attempt, _ browser, _ consent.Started) { a.query = "code=c" }, "state"},
 		{"BI-30 an empty state", func(a *attempt, _ browser, _ consent.Started) { a.query = "code=c&state=" }, "state"},
-		{"BI-30 a state of 4 KiB", func(a *attempt, _ browser, _ consent.Started) { a.query = "code=c&state=" + strings.Repeat("s", 4096) }, "2 KiB"},
+		{"BI-30 a state of 4 KiB", func(a *attempt, _ browser, _ consent.Started) { a.query = "code=c&state=" + strings.Repeat("s", 4096) }, "not issued by this service"},
+		{"AZ-28 more than 8 KiB", func(a *attempt, _ browser, _ consent.Started) { a.query += "&x=" + strings.Repeat("x", 8<<10) }, "8 KiB"},
+		{"BI-33 a code of 4,097 characters", func(a *attempt, b browser, _ consent.Started) {
+			a.query = "state=" + b.state + "&code=" + strings.Repeat("c", 4097)
+		}, "code"},
 		{"BI-30 a state of another form", func(a *attempt, _ browser, _ consent.Started) { a.query = "code=c&state=xyz" }, "not issued by this service"},
 		{"BI-30 a state with another random part", func(a *attempt, b browser, _ consent.Started) {
 			a.query = response(b.state[:len(b.state)-4] + "aaaa").Encode()

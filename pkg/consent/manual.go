@@ -45,7 +45,7 @@ func (r CompleteRequest) completion() (completion, error) {
 }
 
 func (r CompleteRequest) manualCompletion() (completion, error) {
-	query := url.Values{"code": {r.Code.Reveal()}, "state": {r.State.Reveal()}}.Encode()
+	query := oauth.AuthorizationResponseQuery(url.Values{"code": {r.Code.Reveal()}, "state": {r.State.Reveal()}})
 	address := strings.TrimSpace(r.RedirectURL.Reveal())
 	if address != "" {
 		address, _, _ = strings.Cut(address, "#") // some servers append a fragment, which is not part of the response

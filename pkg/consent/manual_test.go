@@ -9,6 +9,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
@@ -77,6 +78,41 @@ func TestManual(t *testing.T) {
 	})
 }
 
+// TestLongCodes: some servers send codes of thousands of characters.
+func TestLongCodes(t *testing.T) {
+	for name, code := range map[string]string{
+		"BI-33 4,096 characters": strings.Repeat("aZ9-._~!", 512), "BI-33 4,096 special characters": strings.Repeat("/$!=", 1024),
+	} {
+		ways := map[string]func(f *fixture, s consent.Started) error{
+			"the callback": func(f *fixture, s consent.Started) error {
+				b := f.redirect(t, s.SessionID)
+				query := oauth.AuthorizationResponseQuery(url.Values{"code": {code}, "state": {b.state}})
+				result, err := f.front.Receive(f.ctx, consent.CallbackRequest{Connection: crm, RawQuery: query, Cookies: b.cookies})
+				if err != nil {
+					return err
+				}
+				return f.complete(s.SessionID, result.ConfirmationCode.Reveal())
+			},
+			"the address": func(f *fixture, s consent.Started) error {
+				query := oauth.AuthorizationResponseQuery(url.Values{"code": {code}, "state": {manualState(s)}})
+				return f.completeManually(base + "/callback/crm?" + query)
+			},
+			"code and state": func(f *fixture, s consent.Started) error {
+				return f.back.Complete(f.ctx, consent.CompleteRequest{Connection: crm, Principal: owner, Code: redact.New(code), State: redact.New(manualState(s))})
+			},
+		}
+		for way, complete := range ways {
+			t.Run(name+" by "+way, func(t *testing.T) {
+				f := newFixture()
+				expect(t, complete(f, f.start(t)), "", "")
+				if len(f.core.authorized) != 1 || f.core.authorized[0].Code.Reveal() != code {
+					t.Error("the core did not get the code as the server sent it")
+				}
+			})
+		}
+	}
+}
+
 func TestManualRefused(t *testing.T) {
 	in := func(change func(string) string) func(*testing.T, *fixture, consent.Started) error {
 		return func(_ *testing.T, f *fixture, s consent.Started) error {
@@ -96,9 +132,10 @@ func TestManualRefused(t *testing.T) {
 			return strings.Replace(a, "state=", "state="+strings.Repeat("0", 64)+"."+strings.Repeat("a", 32)+"&x=", 1)
 		}), problem.SessionExpired, "no such"},
 		{"BI-32 two codes", in(func(a string) string { return a + "&code=x" }), problem.InvalidRequest, "repeats a parameter"},
-		{"BI-33 a code of 4 KiB", func(_ *testing.T, f *fixture, s consent.Started) error {
-			return f.back.Complete(f.ctx, consent.CompleteRequest{Connection: crm, Principal: owner, Code: redact.New(strings.Repeat("c", 4096)), State: redact.New(manualState(s))})
-		}, problem.InvalidRequest, "2 KiB"},
+		{"BI-33 a code of 4,097 characters", func(_ *testing.T, f *fixture, s consent.Started) error {
+			return f.back.Complete(f.ctx, consent.CompleteRequest{Connection: crm, Principal: owner, Code: redact.New(strings.Repeat("c", 4097)), State: redact.New(manualState(s))})
+		}, problem.InvalidRequest, "invalid code"},
+		{"AZ-28 an address of more than 8 KiB", in(func(a string) string { return a + "&x=" + strings.Repeat("x", 8<<10) }), problem.InvalidRequest, "8 KiB"},
 		{"BI-35 the address of another connection", in(func(a string) string { return strings.Replace(a, "/crm?", "/erp?", 1) }), problem.InvalidRequest, "redirect_url"},
 		{"BI-35 the address of another host", in(func(a string) string { return strings.Replace(a, "api.", "evil.", 1) }), problem.InvalidRequest, "redirect_url"},
 		{"BI-35 no address", in(func(a string) string { return "callback" + a[strings.Index(a, "?"):] }), problem.InvalidRequest, "redirect_url"},

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -179,7 +178,3 @@ func setCookie(c consent.Cookie) string {
 	}
 	return cookie.String()
 }
-
-// encodedQuery writes the query as a browser sent it. API Gateway passes it on
-// decoded, with every value of a repeated parameter.
-func encodedQuery(query map[string][]string) string { return url.Values(query).Encode() }

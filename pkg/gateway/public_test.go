@@ -179,7 +179,7 @@ func TestCallback(t *testing.T) {
 	if want := "__Host-tokenvend-consent=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax"; got.Headers["Set-Cookie"] != want {
 		t.Errorf("AZ-22 cookie %q, want %q", got.Headers["Set-Cookie"], want)
 	}
-	want := []consent.CallbackRequest{{Connection: "studio", RawQuery: "code=canary%26%3D%25&code=second&state=canary", Cookies: []string{"canary=1", "b=2"}}}
+	want := []consent.CallbackRequest{{Connection: "studio", RawQuery: "code=canary%26=%25&code=second&state=canary", Cookies: []string{"canary=1", "b=2"}}}
 	if diff := cmp.Diff(want, p.received); diff != "" {
 		t.Errorf("AZ-28 asked (-want +got):\n%s", diff)
 	}

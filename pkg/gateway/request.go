@@ -10,6 +10,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
@@ -52,7 +53,7 @@ func (h *Handler) parseRequest(e *event, op operation, entry *audit.Entry) (*req
 		return nil, err
 	}
 	if op.anyQuery {
-		r.rawQuery = encodedQuery(e.query)
+		r.rawQuery = oauth.AuthorizationResponseQuery(e.query) // API Gateway decodes it
 	} else if err := r.readQuery(e, op.query); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,10 @@
 package oauth
 
 import (
+	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
@@ -10,8 +13,9 @@ import (
 const (
 	// maxAuthorizationResponse is the longest authorization response accepted, in
 	// bytes as sent.
-	maxAuthorizationResponse = 2 << 10
-	maxCode                  = 1 << 10 // bytes
+	maxAuthorizationResponse = 8 << 10
+	// maxCode is the longest code accepted, in bytes. Entra's have 1,200 to 2,400.
+	maxCode = 4 << 10
 	// maxErrorCode is the longest error code accepted, in bytes.
 	maxErrorCode = 64
 )
@@ -42,7 +46,7 @@ type AuthorizationResponseError struct{ Reason string }
 
 // The reasons of an AuthorizationResponseError.
 const (
-	ResponseTooLong  = "is longer than 2 KiB"
+	ResponseTooLong  = "is longer than 8 KiB"
 	ResponseEncoding = "is not a valid query"
 	ResponseRepeated = "repeats a parameter"
 	ResponseState    = "has no valid state"
@@ -60,8 +64,8 @@ func (e *AuthorizationResponseError) Error() string { return "the authorization 
 // without the question mark. If issuer is set and the response names one, they
 // must be equal; a response that names none is refused if requireIssuer says that
 // this server always names one (RFC 9207 §2.4). Other parameters are ignored
-// (RFC 6749 §4.1.2), an id_token or access_token among them; a parameter without
-// a value counts as absent (§3.1).
+// (RFC 6749 §4.1.2), an id_token or access_token among them, whatever they contain
+// and however they are escaped; a parameter without a value counts as absent (§3.1).
 //
 // Every error is an *AuthorizationResponseError. With [ResponseIssuer] the state
 // is returned, and nothing else, so that the session can be found; the code must
@@ -88,17 +92,10 @@ func responseParams(rawQuery string) (params map[string]string, reason string) {
 	if len(rawQuery) > maxAuthorizationResponse {
 		return nil, ResponseTooLong
 	}
-	if strings.ContainsFunc(rawQuery, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, ResponseEncoding
-	}
 	params = map[string]string{}
 	for pair := range strings.SplitSeq(rawQuery, "&") {
 		rawName, rawValue, _ := strings.Cut(pair, "=")
-		name, nameErr := url.QueryUnescape(rawName)
-		value, valueErr := url.QueryUnescape(rawValue)
-		if nameErr != nil || valueErr != nil {
-			return nil, ResponseEncoding
-		}
+		name, _ := url.QueryUnescape(rawName) // one that does not decode is none of these
 		switch name {
 		case "code", "state", "error", "error_description", "iss":
 		default:
@@ -107,9 +104,45 @@ func responseParams(rawQuery string) (params map[string]string, reason string) {
 		if _, repeated := params[name]; repeated {
 			return nil, ResponseRepeated
 		}
+		value, err := url.QueryUnescape(rawValue)
+		if err != nil || !isVisible(rawValue) && rawValue != "" {
+			return nil, ResponseEncoding
+		}
 		params[name] = value
 	}
 	return params, ""
+}
+
+// AuthorizationResponseQuery writes decoded parameters as a query for
+// [ReadAuthorizationResponse]. It escapes only what would be read as something else,
+// so the query is no longer than the one that the server sent.
+func AuthorizationResponseQuery(params map[string][]string) string {
+	var query []byte
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		for _, value := range params[name] {
+			if len(query) > 0 {
+				query = append(query, '&')
+			}
+			query = append(appendEscaped(query, name, "&%+="), '=')
+			query = appendEscaped(query, value, "&%+")
+		}
+	}
+	return string(query)
+}
+
+// appendEscaped escapes the special characters, and everything but VCHAR.
+func appendEscaped(query []byte, text, special string) []byte {
+	for _, c := range []byte(text) {
+		switch {
+		case c == ' ':
+			query = append(query, '+')
+		case c < '!' || c > '~' || strings.IndexByte(special, c) >= 0:
+			query = fmt.Appendf(query, "%%%02X", c)
+		default:
+			query = append(query, c)
+		}
+	}
+	return query
 }
 
 func authorizationResponseOf(params map[string]string) (r AuthorizationResponse, reason string) {

@@ -47,8 +47,15 @@ func TestReadAuthorizationResponse(t *testing.T) {
 			shown{State: "s1", Error: "access_denied", Description: "abc", Refused: true}},
 		{"OC-02 long description", "error=access_denied&error_description=" + strings.Repeat("%C3%A9", 300) + "&state=s1", false,
 			shown{State: "s1", Error: "access_denied", Description: strings.Repeat("é", 256), Refused: true}},
-		{"BI-33 code of 1 KiB", "code=" + strings.Repeat("c", 1024) + "&state=s1", false, shown{Code: strings.Repeat("c", 1024), State: "s1"}},
-		{"BI-30 2 KiB in all", "code=c1&state=" + strings.Repeat("s", 2048-14), false, shown{Code: "c1", State: strings.Repeat("s", 2048-14)}},
+		{"BI-33 code of 1,025 characters", "code=" + strings.Repeat("c", 1025) + "&state=s1", false, shown{Code: strings.Repeat("c", 1025), State: "s1"}},
+		{"BI-33 code of 4,096 characters", "code=" + strings.Repeat("c", 4096) + "&state=s1", false, shown{Code: strings.Repeat("c", 4096), State: "s1"}},
+		{"AZ-28 8 KiB in all", "code=c1&state=" + strings.Repeat("s", 8192-14), false, shown{Code: "c1", State: strings.Repeat("s", 8192-14)}},
+		{"AZ-28 8 KiB with a parameter that is not read", "code=c1&state=s1&session_state=" + strings.Repeat("s", 8192-31), false, shown{Code: "c1", State: "s1"}},
+		{"AZ-28 unread, a bad escape", "code=c1&state=s1&x=%zz", false, shown{Code: "c1", State: "s1"}},
+		{"AZ-28 unread, a cut escape", "code=c1&state=s1&x=%e", false, shown{Code: "c1", State: "s1"}},
+		{"AZ-28 unread, a bad escape in a name", "code=c1&state=s1&%=1&%zz=2", false, shown{Code: "c1", State: "s1"}},
+		{"AZ-28 unread, raw control characters", "x=a\nb&code=c1&state=s1&y=a b\x00", false, shown{Code: "c1", State: "s1"}},
+		{"AZ-28 unread, raw bytes", "code=c1&state=s1&x=\xff&\xfe=y", false, shown{Code: "c1", State: "s1"}},
 		{"OC-08 issuer", "code=c1&state=s1" + iss, true, shown{Code: "c1", State: "s1", Issuer: issuer}},
 		{"OC-08 issuer of a refusal", "error=access_denied&state=s1" + iss, true, shown{State: "s1", Error: "access_denied", Issuer: issuer, Refused: true}},
 		{"OC-08 issuer absent, not required", "code=c1&state=s1", false, shown{Code: "c1", State: "s1"}},
@@ -72,8 +79,8 @@ func TestReadAuthorizationResponseRefuses(t *testing.T) {
 		{"BI-30 empty state", "code=c4n4ry&state=", oauth.ResponseState},
 		{"BI-30 state with a space", "code=c4n4ry&state=a+b", oauth.ResponseState},
 		{"BI-30 state with a line feed", "code=c4n4ry&state=a%0Ab", oauth.ResponseState},
-		{"BI-30 state of 4 KiB", "code=c1&state=" + strings.Repeat("c4n4ry", 700), oauth.ResponseTooLong},
-		{"AZ-28 2 KiB and a byte", "code=c1&state=" + strings.Repeat("s", 2048-13), oauth.ResponseTooLong},
+		{"AZ-28 8 KiB and a byte", "code=c1&state=" + strings.Repeat("c4n4", 2048-3) + "&", oauth.ResponseTooLong},
+		{"AZ-28 8 KiB and a byte that is not read", "code=c1&state=s1&session_state=" + strings.Repeat("s", 8192-30), oauth.ResponseTooLong},
 		{"BI-32 two codes", "code=c4n4ry&code=c4n4ry&state=s1", oauth.ResponseRepeated},
 		{"BI-32 two codes, one escaped", "code=c4n4ry&%63ode=d&state=s1", oauth.ResponseRepeated},
 		{"BI-32 two codes, one empty", "code=&code=c4n4ry&state=s1", oauth.ResponseRepeated},
@@ -88,17 +95,17 @@ func TestReadAuthorizationResponseRefuses(t *testing.T) {
 		{"BI-33 CRLF", "code=c4n4ry%0D%0AX&state=s1", oauth.ResponseCode},
 		{"BI-33 NUL", "code=c4n4ry%00&state=s1", oauth.ResponseCode},
 		{"BI-33 non-ASCII", "code=c4n4ry%C3%A9&state=s1", oauth.ResponseCode},
-		{"BI-33 1 KiB and a byte", "code=" + strings.Repeat("c", 1025) + "&state=s1", oauth.ResponseCode},
-		{"BI-33 4 KiB", "code=" + strings.Repeat("c", 4096) + "&state=s1", oauth.ResponseTooLong},
+		{"BI-33 4,097 characters", "code=" + strings.Repeat("c", 4097) + "&state=s1", oauth.ResponseCode},
+		{"BI-33 8 KiB", "code=" + strings.Repeat("c", 8192) + "&state=s1", oauth.ResponseTooLong},
 		{"BI-34 markup", "error=%3Cscript%3Ec4n4ry&state=s1", oauth.ResponseRefusal},
 		{"BI-34 long", "error=" + strings.Repeat("e", 65) + "&state=s1", oauth.ResponseRefusal},
 		{"BI-34 sentence", "error=access+denied&state=s1", oauth.ResponseRefusal},
 		{"AZ-28 bad escape", "code=c4n4ry%zz&state=s1", oauth.ResponseEncoding},
-		{"AZ-28 cut escape", "code=c4n4ry&state=s1&x=%e", oauth.ResponseEncoding},
-		{"AZ-28 bad escape in a name", "code=c4n4ry&state=s1&%=1", oauth.ResponseEncoding},
-		{"AZ-28 raw line feed", "code=c4n4ry&state=s1&x=a\nb", oauth.ResponseEncoding},
+		{"AZ-28 cut escape", "code=c4n4ry&state=s1&error_description=%e", oauth.ResponseEncoding},
+		{"AZ-28 bad escape in an issuer", "code=c4n4ry&state=s1&iss=%", oauth.ResponseEncoding},
+		{"AZ-28 raw line feed", "code=c4n4ry&state=s1&error_description=a\nb", oauth.ResponseEncoding},
 		{"AZ-28 raw space", "code=c4n4ry&state=s 1", oauth.ResponseEncoding},
-		{"AZ-28 raw bytes", "code=c4n4ry&state=s1&x=\xff", oauth.ResponseEncoding},
+		{"AZ-28 raw bytes", "code=c4n4ry\xff&state=s1", oauth.ResponseEncoding},
 		{"BI-30 empty", "", oauth.ResponseState},
 	}
 	for _, tt := range tests {
@@ -109,6 +116,30 @@ func TestReadAuthorizationResponseRefuses(t *testing.T) {
 				t.Errorf("with the error came %+v", got)
 			}
 		})
+	}
+}
+
+// TestAuthorizationResponseQuery: what API Gateway decoded reads the same again, and
+// takes no more room than it had.
+func TestAuthorizationResponseQuery(t *testing.T) {
+	for _, params := range []url.Values{
+		{"code": {"a/b+c d=&%#?"}, "state": {"s1"}, "a&b=c": {"", "x"}},
+		{"code": {strings.Repeat("!$'()*,/:@=", 4096/11)}, "state": {"s1"}},
+		{"code": {"c1"}, "state": {"s1"}, "error_description": {"é\x00\n"}, "\xff": {"\xfe"}},
+		{},
+	} {
+		query := oauth.AuthorizationResponseQuery(params)
+		again, err := url.ParseQuery(query)
+		if diff := cmp.Diff(params, again); err != nil || diff != "" {
+			t.Errorf("AZ-28 %q, %v (-want +got):\n%s", query, err, diff)
+		}
+		if len(query) > len(params.Encode()) || strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			t.Errorf("AZ-28 %q of %d bytes", query, len(query))
+		}
+	}
+	longest := url.Values{"code": {strings.Repeat("/", 4096)}, "state": {"s1"}}
+	if _, err := oauth.ReadAuthorizationResponse(oauth.AuthorizationResponseQuery(longest), "", false); err != nil {
+		t.Errorf("BI-33 a code of 4,096 special characters: %v", err)
 	}
 }
 
@@ -187,7 +218,7 @@ func FuzzReadAuthorizationResponse(f *testing.F) {
 		}
 		checkRedirect(t, got, require)
 		written := rewrite(got)
-		if len(written) > 2<<10 {
+		if len(written) > 8<<10 {
 			return // escaped it is too long
 		}
 		again, err := oauth.ReadAuthorizationResponse(written, issuer, require)
@@ -201,7 +232,7 @@ func FuzzReadAuthorizationResponse(f *testing.F) {
 func checkRedirect(t *testing.T, r oauth.AuthorizationResponse, require bool) {
 	t.Helper()
 	s := show(r)
-	if s.State == "" || s.Refused == (s.Code != "") || len(s.Code) > 1024 || s.Error != "" && !s.Refused {
+	if s.State == "" || s.Refused == (s.Code != "") || len(s.Code) > 4096 || s.Error != "" && !s.Refused {
 		t.Errorf("BI-32 %+v", s)
 	}
 	if require && s.Issuer != issuer || s.Issuer != "" && s.Issuer != issuer {
