@@ -16,8 +16,14 @@ import (
 // process in that time, because no lease coordinates the fleet then.
 const degradedEvery = 30 * time.Second
 
-// withoutStore mints without a lease and keeps the token in memory.
-func (c clientCredentials) withoutStore(ctx context.Context, l *Leases, r Refresh, _ error) (record.Record, error) {
+// withoutStore serves a caller while the table does not answer: it mints without a
+// lease and keeps the token in memory. A refresh token is not used where its
+// successor cannot be stored.
+func (l *Leases) withoutStore(ctx context.Context, r Refresh, cause error) (record.Record, error) {
+	s, ok := sourceOf(r.Conn).(clientCredentials)
+	if !ok {
+		return record.Record{}, rules.Unavailable(cause)
+	}
 	if rules.Remaining(ctx) < issue.Budget {
 		return record.Record{}, rules.InProgress("too little of the invocation's time is left to ask the provider")
 	}
@@ -25,7 +31,7 @@ func (c clientCredentials) withoutStore(ctx context.Context, l *Leases, r Refres
 		return record.Record{}, &problem.Error{Code: problem.StoreUnavailable, RetryAfter: wait,
 			Detail: "the token table is unavailable; this instance's fallback mint is rate limited"}
 	}
-	issued, conn, err := l.issuer.Issue(ctx, r.Conn, c.request(r))
+	issued, conn, err := l.issuer.Issue(ctx, r.Conn, s.request(r))
 	if err != nil {
 		p := rules.ProviderProblem(rules.ProviderError(err))
 		p.RetryAfter = max(p.RetryAfter, degradedEvery)

@@ -112,7 +112,7 @@ func callerError(err error) error {
 // Run takes the lease and refreshes, or waits for the holder's result.
 func (l *Leases) Run(ctx context.Context, r Refresh) (record.Record, error) {
 	if r.StoreDown {
-		return sourceOf(r.Conn).withoutStore(ctx, l, r, tokenstore.ErrUnavailable)
+		return l.withoutStore(ctx, r, tokenstore.ErrUnavailable)
 	}
 	until := l.clock.Now().Add(waitBudget)
 	for range attempts {
@@ -128,7 +128,7 @@ func (l *Leases) runOnce(ctx context.Context, r *Refresh, until time.Time) (reco
 	holder, found, err := l.Hold(ctx, r, Wait{Until: until, Never: r.NoWait || !r.ForCaller, Result: r.result})
 	switch {
 	case errors.Is(err, errNoLease) && errors.Is(err, tokenstore.ErrUnavailable) && r.ForCaller && !r.NoWait:
-		return sourceOf(r.Conn).withoutStore(ctx, l, *r, err)
+		return l.withoutStore(ctx, *r, err)
 	case errors.Is(err, errNoLease):
 		return record.Record{}, rules.Unavailable(err)
 	case err != nil || holder == nil:

@@ -95,10 +95,6 @@ func (s *authorizationCode) ready(ctx context.Context, _ *Holder) error {
 
 func (s *authorizationCode) request(Refresh) issue.Request { return s.Request }
 
-func (*authorizationCode) withoutStore(_ context.Context, _ *Leases, _ Refresh, cause error) (record.Record, error) {
-	return record.Record{}, rules.Unavailable(cause)
-}
-
 func (s *authorizationCode) failed(ctx context.Context, h *Holder, err error) error {
 	h.release(ctx)
 	if !s.imported() {

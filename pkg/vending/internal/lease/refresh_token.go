@@ -50,11 +50,6 @@ func (s *refreshToken) request(Refresh) issue.Request {
 	return issue.Request{GrantType: issue.RefreshToken, Scope: s.grant.Scope, RefreshToken: s.grant.RefreshToken}
 }
 
-// withoutStore: a refresh token is not used where its successor cannot be stored.
-func (*refreshToken) withoutStore(_ context.Context, _ *Leases, _ Refresh, cause error) (record.Record, error) {
-	return record.Record{}, rules.Unavailable(cause)
-}
-
 // store stores both tokens in one write, before any caller sees the access token.
 // It does not end with the caller's context.
 func (s *refreshToken) store(ctx context.Context, h *Holder, t token.Issued) (record.Record, error) {

@@ -21,8 +21,6 @@ type source interface {
 	store(ctx context.Context, h *Holder, t token.Issued) (record.Record, error)
 	// failed stores or maps the failure of the request and ends the lease.
 	failed(ctx context.Context, h *Holder, err error) error
-	// withoutStore is what remains possible while the table does not answer.
-	withoutStore(ctx context.Context, l *Leases, r Refresh, cause error) (record.Record, error)
 }
 
 // sourceOf is the source that refreshes a token of conn.

@@ -69,8 +69,8 @@ func (r *Records) SealGrant(ctx context.Context, key tokenstore.Key, g Grant) (t
 	return sealed, nil
 }
 
-// Refreshed is g after a refresh of conn's item returned t. A server that sends no refresh
-// token keeps the old one in force (RFC 6749 §6), with its former end.
+// Refreshed is g after a refresh issued t. A server that sends no refresh token
+// keeps the old one in force (RFC 6749 §6), with its former end.
 func (g Grant) Refreshed(conn connection.Connection, t token.Issued) Grant {
 	g.RefreshedAt = t.MintedAt
 	switch {

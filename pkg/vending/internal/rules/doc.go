@@ -4,5 +4,6 @@
 // timing wheel an item waits.
 //
 // Everything here is a function of its arguments, apart from the clock, the
-// random source and the throttle, which the rest of the core shares.
+// random source and the throttle, which the rest of the core shares, and two
+// warnings about grants in the audit entry.
 package rules
