@@ -11,17 +11,7 @@ import (
 )
 
 func reject(t *testing.T, f *fixture) {
-	t.Run("CR-23 keeps the token, marks it, increments the version", func(t *testing.T) {
-		k := key(t)
-		want := mustMint(t, f, k, "token_1")
-		got, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1"})
-		if err != nil {
-			t.Fatalf("Reject: %v", err)
-		}
-		want.Version, want.RejectedID = 2, "token_1"
-		diff(t, "item", want, got)
-		diff(t, "stored", want, get(t, f, k))
-	})
+	f.run(t, "CR-23 keeps the token, marks it, increments the version", rejectKeepsToken)
 	for _, tc := range []struct {
 		name    string
 		version int64
@@ -44,105 +34,131 @@ func reject(t *testing.T, f *fixture) {
 			diff(t, "stored", want, get(t, f, k))
 		})
 	}
-	t.Run("CR-23 a missing item is superseded and stays missing", func(t *testing.T) {
-		k := key(t)
-		_, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, TokenID: "token_1"})
-		if !errors.Is(err, tokenstore.ErrSuperseded) {
+	f.run(t, "CR-23 a missing item is superseded and stays missing", rejectOfMissingItem)
+	f.run(t, "CR-36 the same report repeated succeeds and increments the version once", rejectRepeated)
+	f.run(t, "FI-42 of 50 different reports one succeeds", rejectsRace)
+}
+
+func rejectKeepsToken(t *testing.T, f *fixture) {
+	k := key(t)
+	want := mustMint(t, f, k, "token_1")
+	got, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1"})
+	if err != nil {
+		t.Fatalf("Reject: %v", err)
+	}
+	want.Version, want.RejectedID = 2, "token_1"
+	diff(t, "item", want, got)
+	diff(t, "stored", want, get(t, f, k))
+}
+
+func rejectOfMissingItem(t *testing.T, f *fixture) {
+	k := key(t)
+	_, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, TokenID: "token_1"})
+	if !errors.Is(err, tokenstore.ErrSuperseded) {
+		t.Errorf("Reject: %v, want ErrSuperseded", err)
+	}
+	diff(t, "stored", tokenstore.Item{Key: k}, get(t, f, k))
+}
+
+func rejectRepeated(t *testing.T, f *fixture) {
+	k := key(t)
+	mustMint(t, f, k, "token_1")
+	for range 2 {
+		item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}})
+		if err != nil || item.Version != 2 {
+			t.Errorf("Reject: version %d, %v, want 2", item.Version, err)
+		}
+	}
+}
+
+func rejectsRace(t *testing.T, f *fixture) {
+	k := key(t)
+	mustMint(t, f, k, "token_1")
+	errs := race(50, func(i int) error {
+		_, err := f.Reject(t.Context(), tokenstore.Reject{
+			Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start.Add(time.Duration(i) * time.Second)},
+		})
+		return err
+	})
+	succeeded := 0
+	for _, err := range errs {
+		if err == nil {
+			succeeded++
+		} else if !errors.Is(err, tokenstore.ErrSuperseded) {
 			t.Errorf("Reject: %v, want ErrSuperseded", err)
 		}
-		diff(t, "stored", tokenstore.Item{Key: k}, get(t, f, k))
-	})
-	t.Run("CR-36 the same report repeated succeeds and increments the version once", func(t *testing.T) {
-		k := key(t)
-		mustMint(t, f, k, "token_1")
-		for range 2 {
-			item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}})
-			if err != nil || item.Version != 2 {
-				t.Errorf("Reject: version %d, %v, want 2", item.Version, err)
-			}
-		}
-	})
-	t.Run("FI-42 of 50 different reports one succeeds", func(t *testing.T) {
-		k := key(t)
-		mustMint(t, f, k, "token_1")
-		errs := race(50, func(i int) error {
-			_, err := f.Reject(t.Context(), tokenstore.Reject{
-				Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start.Add(time.Duration(i) * time.Second)},
-			})
-			return err
-		})
-		succeeded := 0
-		for _, err := range errs {
-			if err == nil {
-				succeeded++
-			} else if !errors.Is(err, tokenstore.ErrSuperseded) {
-				t.Errorf("Reject: %v, want ErrSuperseded", err)
-			}
-		}
-		if item := get(t, f, k); succeeded != 1 || item.Version != 2 || len(item.ForcedRefreshes) != 1 {
-			t.Errorf("%d succeeded, version %d, %d forced; want 1, 2, 1", succeeded, item.Version, len(item.ForcedRefreshes))
-		}
-	})
+	}
+	if item := get(t, f, k); succeeded != 1 || item.Version != 2 || len(item.ForcedRefreshes) != 1 {
+		t.Errorf("%d succeeded, version %d, %d forced; want 1, 2, 1", succeeded, item.Version, len(item.ForcedRefreshes))
+	}
 }
 
 func drop(t *testing.T, f *fixture) {
-	t.Run("CR-21 removes what belongs to the token, keeps lease, limits and variants, returns the item as it was", func(t *testing.T) {
-		k := key(t)
-		mustMint(t, f, k, "token_1")
-		if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
-			t.Fatalf("AddVariant: %v", err)
-		}
-		if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
-			t.Fatalf("Reject: %v", err)
-		}
-		mustAcquire(t, f, k, "failing", start)
-		if err := f.Fail(t.Context(), failed(k, "failing", 1)); err != nil {
-			t.Fatalf("Fail: %v", err)
-		}
-		was := mustAcquire(t, f, k, "holder", start)
-		got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: "secret-2", Now: start})
-		if err != nil {
+	f.run(t, "CR-21 removes what belongs to the token, keeps lease, limits and variants, returns the item as it was", dropClears)
+	f.run(t, "CR-18 keeps the failure with KeepFailure", dropKeepsFailure)
+	f.run(t, "FI-49 fences the commit of an item that did not exist", dropFencesCommit)
+	f.run(t, "CR-21 creates a missing item, and RequiredSecretVersion is kept until it is replaced", dropCreatesItem)
+}
+
+func dropClears(t *testing.T, f *fixture) {
+	k := key(t)
+	mustMint(t, f, k, "token_1")
+	if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
+		t.Fatalf("AddVariant: %v", err)
+	}
+	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
+		t.Fatalf("Reject: %v", err)
+	}
+	mustAcquire(t, f, k, "failing", start)
+	if err := f.Fail(t.Context(), failed(k, "failing", 1)); err != nil {
+		t.Fatalf("Fail: %v", err)
+	}
+	was := mustAcquire(t, f, k, "holder", start)
+	got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: "secret-2", Now: start})
+	if err != nil {
+		t.Fatalf("Drop: %v", err)
+	}
+	diff(t, "returned", was, got)
+	want := tokenstore.Item{
+		Key: k, Version: 3, Lease: was.Lease, ForcedRefreshes: was.ForcedRefreshes, RequiredSecretVersion: "secret-2", Variants: was.Variants,
+	}
+	diff(t, "stored", want, get(t, f, k))
+}
+
+func dropKeepsFailure(t *testing.T, f *fixture) {
+	k := key(t)
+	mustMint(t, f, k, "token_1")
+	mustAcquire(t, f, k, "failing", start)
+	if err := f.Fail(t.Context(), failed(k, "failing", 1)); err != nil {
+		t.Fatalf("Fail: %v", err)
+	}
+	before := get(t, f, k)
+	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, KeepFailure: true, Now: start}); err != nil {
+		t.Fatalf("Drop: %v", err)
+	}
+	want := tokenstore.Item{Key: k, Version: before.Version + 1, Lease: before.Lease, Failure: before.Failure}
+	diff(t, "stored", want, get(t, f, k))
+}
+
+func dropFencesCommit(t *testing.T, f *fixture) {
+	k := key(t)
+	held := mustAcquire(t, f, k, "holder", start)
+	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
+		t.Fatalf("Drop: %v", err)
+	}
+	if _, err := f.Commit(t.Context(), committed(k, "holder", held.Version, "token_1")); !errors.Is(err, tokenstore.ErrSuperseded) {
+		t.Errorf("Commit: %v, want ErrSuperseded", err)
+	}
+}
+
+func dropCreatesItem(t *testing.T, f *fixture) {
+	k := key(t)
+	for i, d := range []struct{ mustLoad, want string }{{"secret-1", "secret-1"}, {"", "secret-1"}, {"secret-2", "secret-2"}} {
+		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: d.mustLoad, Now: start}); err != nil {
 			t.Fatalf("Drop: %v", err)
 		}
-		diff(t, "returned", was, got)
-		want := tokenstore.Item{
-			Key: k, Version: 3, Lease: was.Lease, ForcedRefreshes: was.ForcedRefreshes, RequiredSecretVersion: "secret-2", Variants: was.Variants,
-		}
-		diff(t, "stored", want, get(t, f, k))
-	})
-	t.Run("CR-18 keeps the failure with KeepFailure", func(t *testing.T) {
-		k := key(t)
-		mustMint(t, f, k, "token_1")
-		mustAcquire(t, f, k, "failing", start)
-		if err := f.Fail(t.Context(), failed(k, "failing", 1)); err != nil {
-			t.Fatalf("Fail: %v", err)
-		}
-		before := get(t, f, k)
-		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, KeepFailure: true, Now: start}); err != nil {
-			t.Fatalf("Drop: %v", err)
-		}
-		want := tokenstore.Item{Key: k, Version: before.Version + 1, Lease: before.Lease, Failure: before.Failure}
-		diff(t, "stored", want, get(t, f, k))
-	})
-	t.Run("FI-49 fences the commit of an item that did not exist", func(t *testing.T) {
-		k := key(t)
-		held := mustAcquire(t, f, k, "holder", start)
-		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
-			t.Fatalf("Drop: %v", err)
-		}
-		if _, err := f.Commit(t.Context(), committed(k, "holder", held.Version, "token_1")); !errors.Is(err, tokenstore.ErrSuperseded) {
-			t.Errorf("Commit: %v, want ErrSuperseded", err)
-		}
-	})
-	t.Run("CR-21 creates a missing item, and RequiredSecretVersion is kept until it is replaced", func(t *testing.T) {
-		k := key(t)
-		for i, d := range []struct{ mustLoad, want string }{{"secret-1", "secret-1"}, {"", "secret-1"}, {"secret-2", "secret-2"}} {
-			if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: d.mustLoad, Now: start}); err != nil {
-				t.Fatalf("Drop: %v", err)
-			}
-			diff(t, "stored", tokenstore.Item{Key: k, Version: int64(i + 1), RequiredSecretVersion: d.want}, get(t, f, k))
-		}
-	})
+		diff(t, "stored", tokenstore.Item{Key: k, Version: int64(i + 1), RequiredSecretVersion: d.want}, get(t, f, k))
+	}
 }
 
 func markUsed(t *testing.T, f *fixture) {

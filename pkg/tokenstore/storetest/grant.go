@@ -76,77 +76,89 @@ func mark(fingerprint, attempt string, at time.Time, before string) tokenstore.R
 }
 
 func storeGrant(t *testing.T, f *fixture) {
-	t.Run("CR-33 stores grant and token and returns every field", func(t *testing.T) {
-		k := key(t)
-		got := mustStoreGrant(t, f, k, "rt_1", "token_1")
-		c := committed(k, "", 0, "token_1")
-		want := tokenstore.Item{
-			Key: k, Version: 1, SecretIncarnation: c.SecretIncarnation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: 1},
-			Grant: storedGrant("rt_1"), RenewSlot: c.RenewSlot,
+	f.run(t, "CR-33 stores grant and token and returns every field", storeFirstGrant)
+	f.run(t, "CR-33 replaces an earlier grant and everything recorded for it", storeNextGrant)
+	f.run(t, "CR-33 a grant with a refresh token and nothing else", storeBareGrant)
+	f.run(t, "CR-07 another owner's lease is kept", storeGrantAfterLostLease)
+	f.run(t, "CR-07 a changed version fences it", storeGrantAtChangedVersion)
+	f.run(t, "FI-30 CR-36 repeated, it succeeds and increments the version once", storeGrantRepeated)
+}
+
+func storeFirstGrant(t *testing.T, f *fixture) {
+	k := key(t)
+	got := mustStoreGrant(t, f, k, "rt_1", "token_1")
+	c := committed(k, "", 0, "token_1")
+	want := tokenstore.Item{
+		Key: k, Version: 1, SecretIncarnation: c.SecretIncarnation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: 1},
+		Grant: storedGrant("rt_1"), RenewSlot: c.RenewSlot,
+	}
+	diff(t, "item", want, got)
+	diff(t, "stored", want, get(t, f, k))
+	got.Grant.Sealed[0] = 'x'
+	diff(t, "a returned value is the caller's", want, get(t, f, k))
+}
+
+func storeNextGrant(t *testing.T, f *fixture) {
+	k := key(t)
+	was := itemWithEverything(t, f, k)
+	item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "consenter", was.Version, "rt_2", "token_2"))
+	if err != nil {
+		t.Fatalf("StoreGrant: %v", err)
+	}
+	c := committed(k, "", 0, "token_2")
+	want := tokenstore.Item{
+		Key: k, Version: was.Version + 1, SecretIncarnation: c.SecretIncarnation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: was.Lease.Seq},
+		Grant: storedGrant("rt_2"), RenewSlot: c.RenewSlot, Variants: []string{"0badcafe"},
+	}
+	diff(t, "item", want, item)
+	diff(t, "stored", want, get(t, f, k))
+}
+
+func storeBareGrant(t *testing.T, f *fixture) {
+	k := key(t)
+	g := tokenstore.SealedGrant{Fingerprint: "rt_1", Sealed: []byte("sealed")}
+	item, err := f.StoreGrant(t.Context(), tokenstore.StoreGrant{Key: k, Owner: "consenter", Grant: g, Now: start})
+	if err != nil {
+		t.Fatalf("StoreGrant: %v", err)
+	}
+	diff(t, "item", tokenstore.Item{Key: k, Version: 1, Grant: g}, item)
+	diff(t, "stored", item, get(t, f, k))
+}
+
+func storeGrantAfterLostLease(t *testing.T, f *fixture) {
+	k := key(t)
+	mustAcquire(t, f, k, "slow", start)
+	next := mustAcquire(t, f, k, "next", start.Add(time.Hour))
+	item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "slow", 0, "rt_1", "token_1"))
+	if err != nil {
+		t.Fatalf("StoreGrant: %v", err)
+	}
+	diff(t, "lease", next.Lease, item.Lease)
+	diff(t, "stored", item, get(t, f, k))
+}
+
+func storeGrantAtChangedVersion(t *testing.T, f *fixture) {
+	k := key(t)
+	want := mustStoreGrant(t, f, k, "rt_1", "token_1")
+	for _, version := range []int64{0, 2} {
+		item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "late", version, "rt_2", "token_2"))
+		if !errors.Is(err, tokenstore.ErrSuperseded) {
+			t.Fatalf("StoreGrant at version %d: %v, want ErrSuperseded", version, err)
 		}
-		diff(t, "item", want, got)
-		diff(t, "stored", want, get(t, f, k))
-		got.Grant.Sealed[0] = 'x'
-		diff(t, "a returned value is the caller's", want, get(t, f, k))
-	})
-	t.Run("CR-33 replaces an earlier grant and everything recorded for it", func(t *testing.T) {
-		k := key(t)
-		was := itemWithEverything(t, f, k)
-		item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "consenter", was.Version, "rt_2", "token_2"))
-		if err != nil {
-			t.Fatalf("StoreGrant: %v", err)
-		}
-		c := committed(k, "", 0, "token_2")
-		want := tokenstore.Item{
-			Key: k, Version: was.Version + 1, SecretIncarnation: c.SecretIncarnation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: was.Lease.Seq},
-			Grant: storedGrant("rt_2"), RenewSlot: c.RenewSlot, Variants: []string{"0badcafe"},
-		}
-		diff(t, "item", want, item)
-		diff(t, "stored", want, get(t, f, k))
-	})
-	t.Run("CR-33 a grant with a refresh token and nothing else", func(t *testing.T) {
-		k := key(t)
-		g := tokenstore.SealedGrant{Fingerprint: "rt_1", Sealed: []byte("sealed")}
-		item, err := f.StoreGrant(t.Context(), tokenstore.StoreGrant{Key: k, Owner: "consenter", Grant: g, Now: start})
-		if err != nil {
-			t.Fatalf("StoreGrant: %v", err)
-		}
-		diff(t, "item", tokenstore.Item{Key: k, Version: 1, Grant: g}, item)
-		diff(t, "stored", item, get(t, f, k))
-	})
-	t.Run("CR-07 another owner's lease is kept", func(t *testing.T) {
-		k := key(t)
-		mustAcquire(t, f, k, "slow", start)
-		next := mustAcquire(t, f, k, "next", start.Add(time.Hour))
-		item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "slow", 0, "rt_1", "token_1"))
-		if err != nil {
-			t.Fatalf("StoreGrant: %v", err)
-		}
-		diff(t, "lease", next.Lease, item.Lease)
-		diff(t, "stored", item, get(t, f, k))
-	})
-	t.Run("CR-07 a changed version fences it", func(t *testing.T) {
-		k := key(t)
-		want := mustStoreGrant(t, f, k, "rt_1", "token_1")
-		for _, version := range []int64{0, 2} {
-			item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "late", version, "rt_2", "token_2"))
-			if !errors.Is(err, tokenstore.ErrSuperseded) {
-				t.Fatalf("StoreGrant at version %d: %v, want ErrSuperseded", version, err)
-			}
-			diff(t, "returned", want, item)
-		}
-		diff(t, "stored", want, get(t, f, k))
-	})
-	t.Run("FI-30 CR-36 repeated, it succeeds and increments the version once", func(t *testing.T) {
-		k := key(t)
-		want := mustStoreGrant(t, f, k, "rt_1", "token_1")
-		item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "consenter-of-rt_1", 0, "rt_1", "token_1"))
-		if err != nil {
-			t.Fatalf("StoreGrant: %v", err)
-		}
-		diff(t, "item", want, item)
-		diff(t, "stored", want, get(t, f, k))
-	})
+		diff(t, "returned", want, item)
+	}
+	diff(t, "stored", want, get(t, f, k))
+}
+
+func storeGrantRepeated(t *testing.T, f *fixture) {
+	k := key(t)
+	want := mustStoreGrant(t, f, k, "rt_1", "token_1")
+	item, err := f.StoreGrant(t.Context(), newStoreGrant(k, "consenter-of-rt_1", 0, "rt_1", "token_1"))
+	if err != nil {
+		t.Fatalf("StoreGrant: %v", err)
+	}
+	diff(t, "item", want, item)
+	diff(t, "stored", want, get(t, f, k))
 }
 
 // itemWithEverything returns an item with everything that a new consent removes,
@@ -177,69 +189,85 @@ func itemWithEverything(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.I
 }
 
 func refreshTokenUse(t *testing.T, f *fixture) {
-	t.Run("CR-12 the lease and the mark are written together", func(t *testing.T) {
-		k := key(t)
-		want := mustStoreGrant(t, f, k, "rt_1", "token_1")
-		want.Lease = tokenstore.Lease{Owner: "holder", Until: stored(start.Add(leaseTTL)), Seq: 2}
-		want.RefreshAttempt = mark("rt_1", "holder", start, "")
-		diff(t, "item", want, mustAcquireForRefresh(t, f, k, "holder", start))
-		diff(t, "stored", want, get(t, f, k))
-	})
-	t.Run("CR-12 without a grant no refresh token is marked", func(t *testing.T) {
-		k := key(t)
-		for _, owner := range []string{"first", "second"} {
-			item := mustAcquireForRefresh(t, f, k, owner, start.Add(time.Hour))
-			diff(t, "mark", mark("", owner, start.Add(time.Hour), ""), item.RefreshAttempt)
-			if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: true}); err != nil {
-				t.Fatalf("Release: %v", err)
-			}
-		}
-	})
-	t.Run("CR-12 FI-06 the mark of a crashed attempt is returned to the next two attempts", func(t *testing.T) {
-		k := key(t)
-		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		now, before := start, ""
-		for i := range 3 {
-			owner := fmt.Sprint("attempt-", i)
-			item := mustAcquireForRefresh(t, f, k, owner, now)
-			diff(t, "mark", mark("rt_1", owner, now, before), item.RefreshAttempt)
-			now, before = now.Add(time.Hour), "rt_1"
-		}
-	})
+	f.run(t, "CR-12 the lease and the mark are written together", markWithLease)
+	f.run(t, "CR-12 without a grant no refresh token is marked", markWithoutGrant)
+	f.run(t, "CR-12 FI-06 the mark of a crashed attempt is returned to the next two attempts", markOfCrashedAttempt)
 	for _, after := range []time.Duration{0, time.Second, leaseTTL} {
 		t.Run("FI-29 CR-36 repeated by its owner, it does not return its own mark, "+after.String(), func(t *testing.T) {
-			k := key(t)
-			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			want := mustAcquireForRefresh(t, f, k, "holder", start)
-			diff(t, "item", want, mustAcquireForRefresh(t, f, k, "holder", start.Add(after)))
-			diff(t, "stored", want, get(t, f, k))
+			markRepeated(t, f, after)
 		})
 	}
-	t.Run("CR-12 an owner's lease without a mark is marked", func(t *testing.T) {
-		k := key(t)
-		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		mustAcquire(t, f, k, "holder", start)
-		item := mustAcquireForRefresh(t, f, k, "holder", start)
-		diff(t, "mark", mark("rt_1", "holder", start, ""), item.RefreshAttempt)
-	})
-	t.Run("CR-12 an acquisition that does not use the refresh token keeps the mark", func(t *testing.T) {
-		k := key(t)
-		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		want := mustAcquireForRefresh(t, f, k, "crashed", start).RefreshAttempt
-		item := mustAcquire(t, f, k, "other", start.Add(time.Hour))
-		diff(t, "mark", want, item.RefreshAttempt)
-	})
-	t.Run("CR-04 a refused acquisition marks nothing", func(t *testing.T) {
-		k := key(t)
-		mustStoreGrant(t, f, k, "rt_1", "token_1")
-		want := mustAcquireForRefresh(t, f, k, "holder", start)
-		item, err := f.Acquire(t.Context(), acquireForRefresh(k, "loser", start))
-		if !errors.Is(err, tokenstore.ErrHeld) {
-			t.Fatalf("Acquire: %v, want ErrHeld", err)
+	f.run(t, "CR-12 an owner's lease without a mark is marked", markOwnLease)
+	f.run(t, "CR-12 an acquisition that does not use the refresh token keeps the mark", markKept)
+	f.run(t, "CR-04 a refused acquisition marks nothing", markRefused)
+}
+
+func markWithLease(t *testing.T, f *fixture) {
+	k := key(t)
+	want := mustStoreGrant(t, f, k, "rt_1", "token_1")
+	want.Lease = tokenstore.Lease{Owner: "holder", Until: stored(start.Add(leaseTTL)), Seq: 2}
+	want.RefreshAttempt = mark("rt_1", "holder", start, "")
+	diff(t, "item", want, mustAcquireForRefresh(t, f, k, "holder", start))
+	diff(t, "stored", want, get(t, f, k))
+}
+
+func markWithoutGrant(t *testing.T, f *fixture) {
+	k := key(t)
+	for _, owner := range []string{"first", "second"} {
+		item := mustAcquireForRefresh(t, f, k, owner, start.Add(time.Hour))
+		diff(t, "mark", mark("", owner, start.Add(time.Hour), ""), item.RefreshAttempt)
+		if err := f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: true}); err != nil {
+			t.Fatalf("Release: %v", err)
 		}
-		diff(t, "returned", want, item)
-		diff(t, "stored", want, get(t, f, k))
-	})
+	}
+}
+
+func markOfCrashedAttempt(t *testing.T, f *fixture) {
+	k := key(t)
+	mustStoreGrant(t, f, k, "rt_1", "token_1")
+	now, before := start, ""
+	for i := range 3 {
+		owner := fmt.Sprint("attempt-", i)
+		item := mustAcquireForRefresh(t, f, k, owner, now)
+		diff(t, "mark", mark("rt_1", owner, now, before), item.RefreshAttempt)
+		now, before = now.Add(time.Hour), "rt_1"
+	}
+}
+
+func markRepeated(t *testing.T, f *fixture, after time.Duration) {
+	k := key(t)
+	mustStoreGrant(t, f, k, "rt_1", "token_1")
+	want := mustAcquireForRefresh(t, f, k, "holder", start)
+	diff(t, "item", want, mustAcquireForRefresh(t, f, k, "holder", start.Add(after)))
+	diff(t, "stored", want, get(t, f, k))
+}
+
+func markOwnLease(t *testing.T, f *fixture) {
+	k := key(t)
+	mustStoreGrant(t, f, k, "rt_1", "token_1")
+	mustAcquire(t, f, k, "holder", start)
+	item := mustAcquireForRefresh(t, f, k, "holder", start)
+	diff(t, "mark", mark("rt_1", "holder", start, ""), item.RefreshAttempt)
+}
+
+func markKept(t *testing.T, f *fixture) {
+	k := key(t)
+	mustStoreGrant(t, f, k, "rt_1", "token_1")
+	want := mustAcquireForRefresh(t, f, k, "crashed", start).RefreshAttempt
+	item := mustAcquire(t, f, k, "other", start.Add(time.Hour))
+	diff(t, "mark", want, item.RefreshAttempt)
+}
+
+func markRefused(t *testing.T, f *fixture) {
+	k := key(t)
+	mustStoreGrant(t, f, k, "rt_1", "token_1")
+	want := mustAcquireForRefresh(t, f, k, "holder", start)
+	item, err := f.Acquire(t.Context(), acquireForRefresh(k, "loser", start))
+	if !errors.Is(err, tokenstore.ErrHeld) {
+		t.Fatalf("Acquire: %v, want ErrHeld", err)
+	}
+	diff(t, "returned", want, item)
+	diff(t, "stored", want, get(t, f, k))
 }
 
 func refreshTokenUseRaces(t *testing.T, f *fixture) {
@@ -279,6 +307,9 @@ func refreshTokenUseRaces(t *testing.T, f *fixture) {
 	}
 }
 
+// ending ends the lease of owner; unknown leaves the mark of its attempt.
+type ending = func(t *testing.T, k tokenstore.Key, owner string, unknown bool) error
+
 func endOfRefresh(t *testing.T, f *fixture) {
 	fail := func(t *testing.T, k tokenstore.Key, owner string, unknown bool) error {
 		e := failed(k, owner, 1)
@@ -288,47 +319,57 @@ func endOfRefresh(t *testing.T, f *fixture) {
 	release := func(t *testing.T, k tokenstore.Key, owner string, unknown bool) error {
 		return f.Release(t.Context(), tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: unknown})
 	}
-	for name, end := range map[string]func(*testing.T, tokenstore.Key, string, bool) error{"fail": fail, "release": release} {
+	for name, end := range map[string]ending{"fail": fail, "release": release} {
 		for _, unknown := range []bool{true, false} {
 			t.Run(fmt.Sprintf("CR-12 CR-14 %s, outcome unknown %v", name, unknown), func(t *testing.T) {
-				k := key(t)
-				mustStoreGrant(t, f, k, "rt_1", "token_1")
-				want := mustAcquireForRefresh(t, f, k, "holder", start)
-				if err := end(t, k, "holder", unknown); err != nil {
-					t.Fatal(err)
-				}
-				if !unknown {
-					want.RefreshAttempt = tokenstore.RefreshAttempt{}
-				}
-				got := get(t, f, k)
-				diff(t, "mark", want.RefreshAttempt, got.RefreshAttempt)
-				diff(t, "lease", tokenstore.Lease{Seq: want.Lease.Seq}, got.Lease)
-				diff(t, "grant", want.Grant, got.Grant)
+				endOfAttempt(t, f, end, unknown)
 			})
 		}
 		t.Run("CR-12 "+name+" by an owner without a mark keeps another owner's mark", func(t *testing.T) {
-			k := key(t)
-			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			want := mustAcquireForRefresh(t, f, k, "crashed", start).RefreshAttempt
-			mustAcquire(t, f, k, "other", start.Add(time.Hour))
-			if err := end(t, k, "other", false); err != nil {
-				t.Fatal(err)
-			}
-			got := get(t, f, k)
-			diff(t, "mark", want, got.RefreshAttempt)
-			diff(t, "lease", tokenstore.Lease{Seq: 3}, got.Lease)
+			endWithoutMark(t, f, end)
 		})
-		t.Run("CR-12 "+name+" under a lost lease changes nothing", func(t *testing.T) {
-			k := key(t)
-			mustStoreGrant(t, f, k, "rt_1", "token_1")
-			mustAcquireForRefresh(t, f, k, "slow", start)
-			want := mustAcquireForRefresh(t, f, k, "next", start.Add(time.Hour))
-			if err := end(t, k, "slow", false); err != nil {
-				t.Fatal(err)
-			}
-			diff(t, "stored", want, get(t, f, k))
-		})
+		t.Run("CR-12 "+name+" under a lost lease changes nothing", func(t *testing.T) { endUnderLostLease(t, f, end) })
 	}
+}
+
+func endOfAttempt(t *testing.T, f *fixture, end ending, unknown bool) {
+	k := key(t)
+	mustStoreGrant(t, f, k, "rt_1", "token_1")
+	want := mustAcquireForRefresh(t, f, k, "holder", start)
+	if err := end(t, k, "holder", unknown); err != nil {
+		t.Fatal(err)
+	}
+	if !unknown {
+		want.RefreshAttempt = tokenstore.RefreshAttempt{}
+	}
+	got := get(t, f, k)
+	diff(t, "mark", want.RefreshAttempt, got.RefreshAttempt)
+	diff(t, "lease", tokenstore.Lease{Seq: want.Lease.Seq}, got.Lease)
+	diff(t, "grant", want.Grant, got.Grant)
+}
+
+func endWithoutMark(t *testing.T, f *fixture, end ending) {
+	k := key(t)
+	mustStoreGrant(t, f, k, "rt_1", "token_1")
+	want := mustAcquireForRefresh(t, f, k, "crashed", start).RefreshAttempt
+	mustAcquire(t, f, k, "other", start.Add(time.Hour))
+	if err := end(t, k, "other", false); err != nil {
+		t.Fatal(err)
+	}
+	got := get(t, f, k)
+	diff(t, "mark", want, got.RefreshAttempt)
+	diff(t, "lease", tokenstore.Lease{Seq: 3}, got.Lease)
+}
+
+func endUnderLostLease(t *testing.T, f *fixture, end ending) {
+	k := key(t)
+	mustStoreGrant(t, f, k, "rt_1", "token_1")
+	mustAcquireForRefresh(t, f, k, "slow", start)
+	want := mustAcquireForRefresh(t, f, k, "next", start.Add(time.Hour))
+	if err := end(t, k, "slow", false); err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "stored", want, get(t, f, k))
 }
 
 func dropGrant(t *testing.T, f *fixture) {
@@ -389,23 +430,7 @@ func subjects(t *testing.T, f *fixture) {
 	mustStoreGrant(t, f, other, "rt_o", "token_o")
 	for limit := 1; limit <= 6; limit++ {
 		t.Run(fmt.Sprintf("named subjects in order, %d per page", limit), func(t *testing.T) {
-			after := ""
-			var got []string
-			for range len(names) {
-				items, next, err := f.Subjects(t.Context(), k.Connection, limit, after)
-				if err != nil || len(items) > limit || len(items) == 0 {
-					t.Fatalf("Subjects after %q: %d items, %v", after, len(items), err)
-				}
-				for _, item := range items {
-					got = append(got, item.Key.Subject)
-					diff(t, "item", get(t, f, item.Key), item)
-				}
-				if after = next; next == "" {
-					break
-				}
-			}
-			diff(t, "names", names, got)
-			diff(t, "next of the last page", "", after)
+			subjectsInPages(t, f, k, names, limit)
 		})
 	}
 	t.Run("after a name that is not a subject", func(t *testing.T) {
@@ -420,4 +445,24 @@ func subjects(t *testing.T, f *fixture) {
 			t.Errorf("Subjects: %+v, next %q, %v", items, next, err)
 		}
 	})
+}
+
+func subjectsInPages(t *testing.T, f *fixture, k tokenstore.Key, names []string, limit int) {
+	after := ""
+	var got []string
+	for range len(names) {
+		items, next, err := f.Subjects(t.Context(), k.Connection, limit, after)
+		if err != nil || len(items) > limit || len(items) == 0 {
+			t.Fatalf("Subjects after %q: %d items, %v", after, len(items), err)
+		}
+		for _, item := range items {
+			got = append(got, item.Key.Subject)
+			diff(t, "item", get(t, f, item.Key), item)
+		}
+		if after = next; next == "" {
+			break
+		}
+	}
+	diff(t, "names", names, got)
+	diff(t, "next of the last page", "", after)
 }

@@ -88,6 +88,11 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 // fixture is the store under test.
 type fixture struct{ Store }
 
+// run runs one test of an operation.
+func (f *fixture) run(t *testing.T, name string, test func(t *testing.T, f *fixture)) {
+	t.Run(name, func(t *testing.T) { test(t, f) })
+}
+
 // key returns the key of an item that only this test uses.
 func key(t *testing.T) tokenstore.Key {
 	return tokenstore.Key{Connection: "crm-" + digest.Short(t.Name())}
