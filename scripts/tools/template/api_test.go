@@ -139,7 +139,6 @@ func policyProblems(api template.API) (found []string) {
 		resources               []string
 	}{
 		{"Allow", "", "", pages},
-		{"Deny", "HasOrganization", "{StringNotEquals: {aws:PrincipalOrgID: !Ref OrganizationId}}", connections},
 		{"Deny", "IsPrivate", "{StringNotEquals: {aws:SourceVpce: !Ref VpcEndpointId}}", connections},
 	}
 	if len(statements) != len(want) {
