@@ -33,6 +33,7 @@ const (
 	directiveExpiring1Day  = `{"Dimensions":[[]],"Metrics":[{"Name":"GrantsExpiringIn1Day","Unit":"Count"}]}`
 	directiveUnsaved       = `{"Dimensions":[[]],"Metrics":[{"Name":"RefreshTokensUnsaved","Unit":"Count"}]}`
 	directiveAmbiguous     = `{"Dimensions":[[]],"Metrics":[{"Name":"RefreshesAmbiguous","Unit":"Count"}]}`
+	directiveUnstored      = `{"Dimensions":[[]],"Metrics":[{"Name":"TokensUnstored","Unit":"Count"}]}`
 	directiveUnreadable    = `{"Dimensions":[[]],"Metrics":[{"Name":"GrantsUnreadable","Unit":"Count"}]}`
 )
 

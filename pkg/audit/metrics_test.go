@@ -26,7 +26,7 @@ func addWarnings(e *audit.Entry) {
 func TestWarningsWithMetric(t *testing.T) {
 	want := map[audit.Warning]string{
 		"grant_expires_7d": "GrantsExpiringIn7Days", "grant_expires_1d": "GrantsExpiringIn1Day", "refresh_token_unsaved": "RefreshTokensUnsaved",
-		"refresh_ambiguous": "RefreshesAmbiguous", "grant_corrupt": "GrantsUnreadable",
+		"refresh_ambiguous": "RefreshesAmbiguous", "grant_corrupt": "GrantsUnreadable", "token_not_stored": "TokensUnstored",
 	}
 	got := map[audit.Warning]string{}
 	for _, w := range audit.Warnings() {

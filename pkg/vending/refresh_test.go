@@ -223,7 +223,10 @@ func TestTableDown(t *testing.T) {
 		f.server.lifetime = 20 * time.Second
 		f.store.setDown(true)
 		core := f.process()
-		f.vend(core, crm())
+		ctx, entry := audited(t)
+		if _, err := core.Vend(ctx, crm()); err != nil || !warned(entry, "token_not_stored") {
+			t.Errorf("AZ-57 a token that is not stored raises no alarm: %v", err)
+		}
 		f.vend(core, crm())
 		f.clock.advance(25 * time.Second)
 		p := wantCode(t, second(core.Vend(t.Context(), crm())), problem.StoreUnavailable)

@@ -30,7 +30,8 @@ func published(t *testing.T, parsed template.Template) map[string]bool {
 // watched are the metrics that need an alarm.
 var watched = []string{
 	namespace + " Faults{action}", namespace + " RenewalsFailed{action}", namespace + " Requests{action,outcome}", namespace + " GrantsExpiringIn7Days{}",
-	namespace + " GrantsExpiringIn1Day{}", namespace + " RefreshTokensUnsaved{}", namespace + " GrantsUnreadable{}", namespace + " ThrottledRequests{}",
+	namespace + " GrantsExpiringIn1Day{}", namespace + " RefreshTokensUnsaved{}", namespace + " TokensUnstored{}",
+	namespace + " GrantsUnreadable{}", namespace + " ThrottledRequests{}",
 	"AWS/SQS ApproximateNumberOfMessagesVisible{QueueName}", "AWS/Lambda Errors{FunctionName}", "AWS/Lambda Throttles{FunctionName}",
 	"AWS/DynamoDB WriteThrottleEvents{TableName}",
 }

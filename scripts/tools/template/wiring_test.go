@@ -103,6 +103,7 @@ func wiringProblems(parsed template.Template) (found []string) {
 		{"AZ-57 faults are not those of vending above a share", "VendFaults", "Statistic: Average, Threshold: 0.05"},
 		{"AZ-57 a silent renewer raises no alarm", "RenewalStopped", "ComparisonOperator: LessThanThreshold"},
 		{"AZ-57 a silent renewer raises no alarm", "RenewalStopped", "Statistic: SampleCount, Threshold: 1, TreatMissingData: breaching"},
+		{"AZ-57 every new stack raises an alarm", "RenewalStopped", "WarmUpConfiguration: {WarmUpPeriodDurationInMinutes: 15}"},
 	} {
 		r := parsed.Resources[want.resource]
 		if text := template.Show(r.Properties); !strings.Contains(text, want.text) {
@@ -141,6 +142,8 @@ func rewirings() []mutation {
 		{"AZ-15 a firewall that a dot segment passes", ", { Priority: 1, Type: NORMALIZE_PATH }]", "]"},
 		{"AZ-15 a firewall that only counts", "Action: { Block: {} }", "Action: { Count: {} }"},
 		{"AZ-57 a threshold above 100 %", "Threshold: 0.05", "Threshold: 5"},
+		{"AZ-57 an alarm before the first tick", "      WarmUpConfiguration: { WarmUpPeriodDurationInMinutes: 15 } # a new stack has no ticks yet\n", ""},
+		{"AZ-57 no alarm for a table that refuses tokens", "MetricName: TokensUnstored", "MetricName: RefreshTokensUnsaved"},
 		{"AZ-57 silence counts as good", "TreatMissingData: breaching", "TreatMissingData: notBreaching"},
 		{"AZ-57 throttling under another name", "$.error = \"THROTTLED\"", "$.error = \"THROTTLE\""},
 	}

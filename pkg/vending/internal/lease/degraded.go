@@ -39,6 +39,6 @@ func (l *Leases) withoutStore(ctx context.Context, r Refresh, cause error) (reco
 	}
 	item := tokenstore.Item{Key: r.Key, Version: l.records.KnownVersion(r.Key)}
 	rec := l.records.IssuedUnstored(item, issued.Token, rules.RenewSlot(r.Key, conn, issued.Token))
-	audit.From(ctx).Warn(audit.StoreUnavailable)
+	audit.From(ctx).Warn(audit.StoreUnavailable, audit.TokenNotStored)
 	return rec, nil
 }

@@ -56,7 +56,7 @@ const (
 	answerBytes   = 1200
 	// customMetrics are combinations of name and dimensions that occur every day.
 	customMetrics = 60
-	alarmMetrics  = 23
+	alarmMetrics  = 24
 	keysets       = 2
 )
 
