@@ -61,7 +61,7 @@ func TestLine(t *testing.T) {
 		"warnings": []any{"token_not_stored"}, "cause": "the reason",
 		"provider_outcome": "ok", "provider_status": 200.0, "provider_error": "invalid_client", "provider_description": "words",
 		"secret_version": "version-1", "lease_seq": 7.0,
-		"Requests": 1.0, "Latency": 250.0, "Faults": 0.0, "ProviderCalls": 2.0, "ProviderLatency": 90.0, "SecondsToExpiry": 3599.0, "SecretFallbacks": 1.0,
+		"Requests": 1.0, "Latency": 250.0, "Faults": 0.0, "ProviderCalls": 2.0, "ProviderLatency": 90.0, "SecondsToExpiry": 3599.0, "SecretFallbacks": 1.0, "TokensUnstored": 1.0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("AZ-56 line (-want +got):\n%s", diff)
