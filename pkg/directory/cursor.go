@@ -8,12 +8,14 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
-// position is where a listing continues: after the first Skip connections of the
-// page of secrets that begins at Cursor. A bundle can be larger than a page.
+// position is where a listing continues: in the pages of secrets that begin at
+// Cursor, after the first Secrets secrets and the next Skip connections. A bundle
+// can be larger than a page.
 type position struct {
-	Cursor string `json:"c,omitempty"`
-	Skip   int    `json:"s,omitempty"`
-	end    bool
+	Cursor  string `json:"c,omitempty"`
+	Secrets int    `json:"n,omitempty"`
+	Skip    int    `json:"s,omitempty"`
+	end     bool
 }
 
 func parsePosition(next string) (position, error) {
@@ -25,7 +27,7 @@ func parsePosition(next string) (position, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &at)
 	}
-	if err != nil || at.Skip < 0 || at == (position{}) {
+	if err != nil || at.Skip < 0 || at.Secrets < 0 || at == (position{}) {
 		return position{}, badCursor(err)
 	}
 	return at, nil

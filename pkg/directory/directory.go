@@ -10,8 +10,6 @@ import (
 	"errors"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
@@ -81,85 +79,7 @@ func (d *Directory) Status(ctx context.Context, name connection.Name, limit int,
 	if next != "" && !conn.Delegated() {
 		return Status{}, badCursor(nil)
 	}
-	return d.status(ctx, conn, page{limit, next})
-}
-
-// List returns up to limit statuses in the source's order, and the cursor of
-// the next page, empty on the last. Every error is a *problem.Error.
-func (d *Directory) List(ctx context.Context, limit int, next string) ([]Status, string, error) {
-	at, err := parsePosition(next)
-	if err != nil {
-		return nil, "", err
-	}
-	var found []connection.Entry
-	for len(found) < limit && !at.end {
-		var more []connection.Entry
-		if more, at, err = d.page(ctx, limit-len(found), at); err != nil {
-			return nil, "", err
-		}
-		found = append(found, more...)
-	}
-	statuses, err := d.statuses(ctx, found)
-	return statuses, at.String(), err
-}
-
-// page expands one secret after the other until limit connections are found.
-// Secrets are read one page of at most limit at a time.
-func (d *Directory) page(ctx context.Context, limit int, at position) ([]connection.Entry, position, error) {
-	secrets, cursor, err := d.lister.List(ctx, limit, at.Cursor)
-	if err != nil {
-		return nil, at, listProblem(err)
-	}
-	var found []connection.Entry
-	for _, s := range secrets {
-		found = append(found, d.expand(s)...)
-	}
-	skip := min(at.Skip, len(found))
-	if found = found[skip:]; len(found) > limit {
-		return found[:limit], position{Cursor: at.Cursor, Skip: skip + limit}, nil
-	}
-	// A smaller page than the one that was cut may end before the cut.
-	return found, position{Cursor: cursor, Skip: at.Skip - skip, end: cursor == ""}, nil
-}
-
-func (d *Directory) expand(s clientsecret.Entry) []connection.Entry {
-	if s.Err != nil {
-		return []connection.Entry{{Name: s.Name, Err: s.Err}}
-	}
-	return d.declarations.Parser.Expand(s.Secret)
-}
-
-func listProblem(err error) error {
-	if errors.Is(err, clientsecret.ErrBadCursor) {
-		return badCursor(err)
-	}
-	return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
-		Detail: "the list of the connections' secrets is temporarily unavailable"}
-}
-
-const (
-	// statusReads bounds how many items are read at once for one page.
-	statusReads = 16
-	// subjectsPage is how many subjects each connection of a list is shown with.
-	subjectsPage = 100
-)
-
-// statuses completes what was found with the stored items.
-func (d *Directory) statuses(ctx context.Context, found []connection.Entry) ([]Status, error) {
-	statuses := make([]Status, len(found))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(statusReads)
-	for i, f := range found {
-		if f.Err != nil {
-			statuses[i] = misconfigured(f.Name, f.Err)
-			continue
-		}
-		g.Go(func() (err error) {
-			statuses[i], err = d.status(ctx, f.Connection, page{limit: subjectsPage})
-			return err
-		})
-	}
-	return statuses, g.Wait()
+	return d.status(ctx, conn, page{limit: limit, next: next})
 }
 
 func misconfigured(name string, err error) Status {

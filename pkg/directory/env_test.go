@@ -32,7 +32,7 @@ func newEnv(t *testing.T) env {
 	t.Helper()
 	e := env{t: t, store: memory.New(), secrets: &secretSource{texts: map[string][]string{}}}
 	e.Directory = directory.New(directory.Config{Store: e.store, Secrets: e.secrets, Lister: e.secrets,
-		Now: func() time.Time { return now }})
+		Now: func() time.Time { return now.Add(e.secrets.spent) }})
 	e.declare("crm", valid)
 	return e
 }
@@ -82,6 +82,10 @@ func (e env) consent(name, subject string) {
 type secretSource struct {
 	mu    sync.Mutex
 	texts map[string][]string
+	// read counts the secrets that were listed, and most is the largest page. Each
+	// page takes the time takes; spent is the sum.
+	read, most   int
+	takes, spent time.Duration
 }
 
 func (s *secretSource) put(name, text string) {
@@ -120,6 +124,7 @@ func (s *secretSource) List(_ context.Context, limit int, next string) ([]client
 	for _, name := range names[:min(limit, len(names))] {
 		page = append(page, clientsecret.Entry{Secret: s.current(name)})
 	}
+	s.read, s.most, s.spent = s.read+len(page), max(s.most, len(page)), s.spent+s.takes
 	if len(page) == len(names) {
 		return page, "", nil
 	}

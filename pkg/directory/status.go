@@ -55,11 +55,16 @@ type SubjectStatus struct {
 	NextAttemptAt time.Time
 }
 
-// page is a part of the subjects: up to limit after a cursor.
+// page is a part of the subjects: up to limit after a cursor, or none if only the
+// state is needed.
 type page struct {
-	limit int
-	next  string
+	limit     int
+	next      string
+	stateOnly bool
 }
+
+// judgedSubjects is how many subjects decide the state of a connection in a list.
+const judgedSubjects = 100
 
 // status reports the state of a connection whose declaration is valid.
 func (d *Directory) status(ctx context.Context, conn connection.Connection, p page) (Status, error) {
@@ -88,36 +93,62 @@ func (d *Directory) status(ctx context.Context, conn connection.Connection, p pa
 // that of its default subject. Without a consent of that one it is the state,
 // among the other subjects, that most needs a user's or operator's attention.
 func (d *Directory) delegatedStatus(ctx context.Context, conn connection.Connection, own tokenstore.Item, s Status, p page) (Status, error) {
-	after, err := decodeCursor(p.next)
+	byDefault := consented(own) || s.State == Failing
+	var first []SubjectStatus
+	if byDefault && s.State != Failing {
+		own := d.subject(string(connection.DefaultSubject), own, conn)
+		s.State, s.LastError, s.NextAttemptAt = own.State, own.LastError, own.NextAttemptAt
+		first = []SubjectStatus{own}
+	}
+	if p.stateOnly {
+		return d.withState(ctx, conn, s, byDefault)
+	}
+	if p.next == "" {
+		s.Subjects = first
+	}
+	subjects, next, err := d.subjects(ctx, conn, p.limit-len(s.Subjects), p.next)
 	if err != nil {
 		return Status{}, err
 	}
-	byDefault := consented(own) || s.State == Failing
-	if byDefault && s.State != Failing {
-		first := d.subject(string(connection.DefaultSubject), own, conn)
-		s.State, s.LastError, s.NextAttemptAt = first.State, first.LastError, first.NextAttemptAt
-		if p.next == "" {
-			s.Subjects = append(s.Subjects, first)
-		}
-	}
-	room := p.limit - len(s.Subjects)
-	items, next, err := d.store.Subjects(ctx, string(conn.Name), max(room, 1), after)
-	if err != nil {
-		return Status{}, unavailable(err)
-	}
-	if room == 0 && len(items) > 0 {
-		items, next = nil, beforeFirst // read only to know whether there is another page
-	}
-	for _, item := range items {
-		if consented(item) || item.Version == 0 {
-			s.Subjects = append(s.Subjects, d.subject(item.Key.Subject, item, conn))
-		}
-	}
+	s.Subjects, s.Next = append(s.Subjects, subjects...), next
 	if !byDefault {
 		s.State = worst(s.Subjects)
 	}
-	s.Next = encodeCursor(next)
 	return s, nil
+}
+
+// withState completes a status without subjects. It reads them only if they decide
+// the state.
+func (d *Directory) withState(ctx context.Context, conn connection.Connection, s Status, byDefault bool) (Status, error) {
+	if byDefault {
+		return s, nil
+	}
+	subjects, _, err := d.subjects(ctx, conn, judgedSubjects, "")
+	s.State = worst(subjects)
+	return s, err
+}
+
+// subjects reads up to limit named subjects after a cursor, and the next cursor. A
+// limit of zero reads only whether there is another page.
+func (d *Directory) subjects(ctx context.Context, conn connection.Connection, limit int, cursor string) ([]SubjectStatus, string, error) {
+	after, err := decodeCursor(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	items, next, err := d.store.Subjects(ctx, string(conn.Name), max(limit, 1), after)
+	if err != nil {
+		return nil, "", unavailable(err)
+	}
+	if limit == 0 && len(items) > 0 {
+		items, next = nil, beforeFirst
+	}
+	var found []SubjectStatus
+	for _, item := range items {
+		if consented(item) || item.Version == 0 {
+			found = append(found, d.subject(item.Key.Subject, item, conn))
+		}
+	}
+	return found, encodeCursor(next), nil
 }
 
 // consented reports whether an item holds the result of a consent. One that does

@@ -14,7 +14,7 @@ import (
 type statusRoutes struct{ directory Directory }
 
 // statusBody has a list of subjects, possibly empty, for an authorization_code
-// connection, and none for a client_credentials connection.
+// connection, and none for a client_credentials connection or in a list.
 type statusBody struct {
 	Connection    string         `json:"connection"`
 	Provider      string         `json:"provider,omitempty"`
@@ -58,7 +58,7 @@ func (s statusRoutes) list(ctx context.Context, r *request) (response, error) {
 	}
 	body := listBody{Connections: make([]statusBody, 0, len(statuses)), Next: next}
 	for _, status := range statuses {
-		body.Connections = append(body.Connections, describe(status))
+		body.Connections = append(body.Connections, describeState(status))
 	}
 	return ok(body), nil
 }
@@ -97,11 +97,16 @@ func (s statusRoutes) of(ctx context.Context, r *request) (directory.Status, err
 	return directory.Status{}, fmt.Errorf("subject %s is not listed", r.subject)
 }
 
-func describe(s directory.Status) statusBody {
-	body := statusBody{
+// describeState is a status without subjects.
+func describeState(s directory.Status) statusBody {
+	return statusBody{
 		Connection: s.Connection, Provider: s.Provider, GrantType: string(s.GrantType),
 		State: string(s.State), Problem: s.Problem, LastError: string(s.LastError), NextAttemptAt: instant(s.NextAttemptAt),
 	}
+}
+
+func describe(s directory.Status) statusBody {
+	body := describeState(s)
 	if s.GrantType != connection.AuthorizationCode {
 		return body
 	}
