@@ -22,7 +22,7 @@ type rotation int
 const (
 	keeps       rotation = iota // it stays in force and is not repeated
 	repeats                     // it stays in force and is sent again
-	rotates                     // each refresh brings another; the one before is dead
+	rotates                     // each refresh issues another; the one before is invalid
 	rotatesSoft                 // the same, but the one before works until its successor is used
 )
 
@@ -41,12 +41,12 @@ type consentServer struct {
 
 	mu       sync.Mutex
 	requests []oauth.Request
-	// living are the valid refresh tokens; forgiven are those whose successor has
+	// validTokens are the valid refresh tokens; inGrace are those whose successor has
 	// not been used yet, by that successor.
-	living   map[string]bool
-	forgiven map[string]string
-	issued   int
-	dead     bool
+	validTokens map[string]bool
+	inGrace     map[string]string
+	issued      int
+	dead        bool
 	// unavailable: every request is answered with 503.
 	unavailable bool
 	revoked     []string
@@ -90,21 +90,21 @@ func (s *consentServer) answer(r oauth.Request, at time.Time) (oauth.Token, *oau
 		t.RefreshToken, t.Subject = s.nextRefreshToken(), "user-7"
 	case r.GrantType == "refresh_token":
 		presented := r.RefreshToken.Reveal()
-		if s.dead || !s.living[presented] {
+		if s.dead || !s.validTokens[presented] {
 			s.reused++
 			s.dead = s.dead || s.rotation == rotates // a family whose dead member comes back is stolen
 			return t, invalidGrant()
 		}
-		delete(s.living, s.forgiven[presented])
+		delete(s.validTokens, s.inGrace[presented])
 		switch s.rotation {
 		case repeats:
 			t.RefreshToken = redact.New(presented)
 		case rotates:
-			delete(s.living, presented)
+			delete(s.validTokens, presented)
 			t.RefreshToken = s.nextRefreshToken()
 		case rotatesSoft:
 			t.RefreshToken = s.nextRefreshToken()
-			s.forgiven[t.RefreshToken.Reveal()] = presented
+			s.inGrace[t.RefreshToken.Reveal()] = presented
 		}
 	default:
 		return t, &oauth.Error{Kind: oauth.Rejected, Code: "unsupported_grant_type", Trace: oauth.Trace{Calls: 1, Status: 400}}
@@ -123,10 +123,10 @@ func (s *consentServer) nextRefreshToken() redact.Secret {
 
 // knows makes a refresh token valid.
 func (s *consentServer) knows(token string) redact.Secret {
-	if s.living == nil {
-		s.living, s.forgiven = map[string]bool{}, map[string]string{}
+	if s.validTokens == nil {
+		s.validTokens, s.inGrace = map[string]bool{}, map[string]string{}
 	}
-	s.living[token] = true
+	s.validTokens[token] = true
 	return redact.New(token)
 }
 

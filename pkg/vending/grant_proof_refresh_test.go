@@ -93,13 +93,13 @@ func TestGrantProofInvalidGrantCountsForOneRefreshToken(t *testing.T) {
 			if _, err := d.process().Vend(t.Context(), r); !problem.Is(err, problem.AuthorizationRequired) {
 				t.Errorf("the rejecter got %v", err)
 			}
-			d.idp.dead = false // a server that refuses what is spent, and no more than that
+			d.idp.dead = false // a server that refuses used refresh tokens and keeps the family
 			return nil
 		}
 		d.vend(slow, user())
 		d.clock.advance(expired)
 		if _, err := d.process().Vend(t.Context(), user()); err != nil {
-			t.Errorf("with the refresh token that lives: %v", err)
+			t.Errorf("with the valid refresh token: %v", err)
 		}
 	})
 }
@@ -170,7 +170,7 @@ func TestGrantProofPendingWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(d.idp.revoked) != 1 || d.idp.revoked[0] != "refresh_4" {
-			t.Errorf("revoked %q, want the living refresh token", d.idp.revoked)
+			t.Errorf("revoked %q, want the valid refresh token", d.idp.revoked)
 		}
 		if _, err := core.Vend(t.Context(), user()); !problem.Is(err, problem.AuthorizationRequired) {
 			t.Errorf("afterwards: %v", err)

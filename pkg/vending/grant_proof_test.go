@@ -224,13 +224,13 @@ func TestGrantProofSealedToItsPlace(t *testing.T) {
 	}
 }
 
-// rescoping answers refreshes with a scope of its own.
-type rescoping struct {
+// answersAnotherScope answers refreshes with a scope of its own.
+type answersAnotherScope struct {
 	*consentServer
 	scope string
 }
 
-func (s rescoping) Token(ctx context.Context, r oauth.Request) (oauth.Token, error) {
+func (s answersAnotherScope) Token(ctx context.Context, r oauth.Request) (oauth.Token, error) {
 	t, err := s.consentServer.Token(ctx, r)
 	if r.GrantType == "refresh_token" {
 		t.Scope = s.scope
@@ -244,7 +244,7 @@ func TestGrantProofScopeConsentedTo(t *testing.T) {
 		t.Run("OC-03 a refresh is answered with scope "+answered, func(t *testing.T) {
 			d := newDelegation(t, rotates)
 			d.declare("user", `{"provider":"creative-force","grant_type":"authorization_code","client_id":"app","client_secret":"hush"}`)
-			core := d.processWith(proofSetup{minter: rescoping{d.idp, answered}})
+			core := d.processWith(proofSetup{minter: answersAnotherScope{d.idp, answered}})
 			d.consent(core, user())
 			for range 3 {
 				d.clock.advance(expired)

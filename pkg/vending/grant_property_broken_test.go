@@ -19,20 +19,20 @@ func TestGrantPropertyDetectsBrokenStores(t *testing.T) {
 		broken func(*grantEnv) vending.Store
 	}{
 		{"CR-04 a lease taken without a condition", func(w *grantEnv) vending.Store { return unconditional{w.truth} }},
-		{"CR-04 a valid lease treated as expired", func(w *grantEnv) vending.Store { return lapsedTooSoon{w.truth} }},
+		{"CR-04 a valid lease treated as expired", func(w *grantEnv) vending.Store { return expiredTooSoon{w.truth} }},
 		{"CR-08 no second read under the lease", func(w *grantEnv) vending.Store { return staleLook{w.truth, w} }},
 		{"CR-12 the refresh token is not stored with the access token", func(w *grantEnv) vending.Store { return storesTokenOnly{w.truth} }},
 		{"CR-12 a response before the write", func(w *grantEnv) vending.Store { return claimsStored{w.truth} }},
 		{"CR-12 a refresh that is not marked", func(w *grantEnv) vending.Store { return unmarked{w.truth} }},
 		{"CR-14 a failure that removes the mark", func(w *grantEnv) vending.Store { return clearsMark{w.truth} }},
-		{"CR-07 a refresh token fenced by the version", func(w *grantEnv) vending.Store { return versionFenced{w.truth} }},
+		{"CR-07 a refresh token fenced by the version", func(w *grantEnv) vending.Store { return fencedByVersion{w.truth} }},
 		{"CR-07 a refresh token not fenced at all", func(w *grantEnv) vending.Store { return unfencedGrant{w.truth} }},
 		{"CR-28 an invalid_grant that is not remembered", func(w *grantEnv) vending.Store { return forgetsFailures{w.truth} }},
 		{"CR-16 a drop that removes the grant", func(w *grantEnv) vending.Store { return dropsAll{w.truth} }},
 		{"FI-49 a disconnection that keeps the grant", func(w *grantEnv) vending.Store { return keepsAll{w.truth} }},
 		{"FI-31 a new grant not fenced by the version", func(w *grantEnv) vending.Store { return unfencedAdoption{w.truth} }},
 		{"CR-14 a provider's client that repeats a request", func(w *grantEnv) vending.Store { w.repeats = true; return w.truth }},
-		{"FI-03 an expired lease that is never taken over", func(w *grantEnv) vending.Store { return neverLapsing{w.truth} }},
+		{"FI-03 an expired lease that is never taken over", func(w *grantEnv) vending.Store { return neverExpiring{w.truth} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -104,11 +104,11 @@ func (s clearsMark) Release(ctx context.Context, r tokenstore.Release) error {
 	return s.Store.Release(ctx, r)
 }
 
-// versionFenced drops the only valid refresh token with an access token that came
+// fencedByVersion drops the only valid refresh token with an access token that came
 // too late.
-type versionFenced struct{ *memory.Store }
+type fencedByVersion struct{ *memory.Store }
 
-func (s versionFenced) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
+func (s fencedByVersion) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
 	item, err := s.Get(ctx, c.Key, true)
 	if err == nil && !c.AlreadyApplied(item) && c.Version >= 0 && item.Version != c.Version {
 		err = tokenstore.ErrSuperseded

@@ -99,7 +99,7 @@ func keyOf(subject string) tokenstore.Key {
 
 // begins starts a request to a process, unless it is frozen or has two of the
 // subject in progress.
-func (w *grantEnv) begins(p *processUnderTest, subject, text string, work func(context.Context, *operation) (judge func())) *operation {
+func (w *grantEnv) begins(p *processUnderTest, subject, text string, work func(context.Context, *operation) (check func())) *operation {
 	op := &operation{process: p, key: subject, request: of(subject), text: text + " " + subject}
 	if p.frozen || w.busy(p, subject) >= 2 {
 		return nil

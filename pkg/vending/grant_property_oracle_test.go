@@ -13,11 +13,11 @@ import (
 // grantOracle follows every refresh token from the server into the table and checks
 // each step against the invariants.
 type grantOracle struct {
-	w     *grantEnv
-	takes map[string]*acquisition       // by owner of the lease
-	holds map[*operation]*acquisition   // the latest of each
-	dead  map[string]invalidGrantReport // by fingerprint
-	kills map[string]int                // by the call before which it happened
+	w            *grantEnv
+	acquisitions map[string]*acquisition       // by owner of the lease
+	holds        map[*operation]*acquisition   // the latest of each
+	dead         map[string]invalidGrantReport // by fingerprint
+	kills        map[string]int                // by the call before which it happened
 
 	presented, reused int
 }
@@ -40,15 +40,15 @@ type acquisition struct {
 }
 
 func newGrantOracle(w *grantEnv) *grantOracle {
-	return &grantOracle{w: w, takes: map[string]*acquisition{}, holds: map[*operation]*acquisition{}, dead: map[string]invalidGrantReport{}, kills: map[string]int{}}
+	return &grantOracle{w: w, acquisitions: map[string]*acquisition{}, holds: map[*operation]*acquisition{}, dead: map[string]invalidGrantReport{}, kills: map[string]int{}}
 }
 
 func (l *grantOracle) acquired(op *operation, a tokenstore.Acquire, _ tokenstore.Item, err error) {
-	if err != nil || l.takes[a.Owner] != nil {
+	if err != nil || l.acquisitions[a.Owner] != nil {
 		return
 	}
-	l.takes[a.Owner] = &acquisition{op: op, at: a.Now.Add(-op.process.offset), owner: a.Owner, turn: l.w.turn}
-	l.holds[op] = l.takes[a.Owner]
+	l.acquisitions[a.Owner] = &acquisition{op: op, at: a.Now.Add(-op.process.offset), owner: a.Owner, turn: l.w.turn}
+	l.holds[op] = l.acquisitions[a.Owner]
 }
 
 // decided checks a process that is about to send a refresh token against the table
@@ -81,7 +81,7 @@ func (l *grantOracle) decided(op *operation, r oauth.Request) {
 	if importing {
 		return // it is not known whose token it is
 	}
-	l.judgeBackoff(op, t, h, item)
+	l.checkBackoff(op, t, h, item)
 	t.spent, h.open[t.owner] = h, true
 }
 
@@ -92,9 +92,9 @@ func (l *grantOracle) familyOf(item tokenstore.Item) *family {
 	return nil
 }
 
-// judgeBackoff is CR-14: a refresh token that may be used up is not sent while the
+// checkBackoff is CR-14: a refresh token that may be used up is not sent while the
 // access token is valid. The clocks of the two processes may differ.
-func (l *grantOracle) judgeBackoff(op *operation, t *acquisition, h *refreshTokenState, item tokenstore.Item) {
+func (l *grantOracle) checkBackoff(op *operation, t *acquisition, h *refreshTokenState, item tokenstore.Item) {
 	untold := false
 	for owner := range h.open {
 		untold = untold || owner != t.owner
@@ -150,13 +150,13 @@ func (l *grantOracle) arrived(op *operation, r oauth.Request) {
 	}
 	if l.superseded(h, anyTime) {
 		l.reused++ // it was sent before, and delayed
-		h.straggled = h.straggled || l.isLate(op)
+		h.delayedDuplicate = h.delayedDuplicate || l.isLate(op)
 	}
 }
 
 func (l *grantOracle) lostToken(h *refreshTokenState) {
 	if h != nil {
-		h.mishap = "answer lost"
+		h.lossCause = "answer lost"
 	}
 }
 
@@ -169,7 +169,7 @@ func (l *grantOracle) outcomeReported(op *operation, r oauth.Request) {
 
 // markCleared: an attempt's outcome is stored.
 func (l *grantOracle) markCleared(owner string, unsettled bool) {
-	if t := l.takes[owner]; t != nil && t.spent != nil && !unsettled {
+	if t := l.acquisitions[owner]; t != nil && t.spent != nil && !unsettled {
 		delete(t.spent.open, owner)
 	}
 }
@@ -187,7 +187,7 @@ func (l *grantOracle) committed(c tokenstore.Commit, before tokenstore.Item, err
 	if before.Grant.Fingerprint == c.Consumed {
 		l.w.violated("CR-07", "the successor of the stored refresh token was not stored")
 	}
-	brought.mishap = "superseded"
+	brought.lossCause = "superseded"
 }
 
 func (l *grantOracle) adopted(a tokenstore.StoreGrant, _ tokenstore.Item, err error) {
@@ -195,7 +195,7 @@ func (l *grantOracle) adopted(a tokenstore.StoreGrant, _ tokenstore.Item, err er
 	switch {
 	case h == nil:
 	case err != nil:
-		h.mishap = "superseded"
+		h.lossCause = "superseded"
 	default:
 		clear(h.open)
 		delete(l.dead, a.Grant.Fingerprint)
@@ -208,9 +208,9 @@ func (l *grantOracle) failed(f tokenstore.Fail) {
 	if item.Grant.Fingerprint == "" || item.Lease.Owner != f.Owner || f.Failure.Code != string(problem.AuthorizationRequired) {
 		return
 	}
-	l.dead[item.Grant.Fingerprint] = invalidGrantReport{l.w.turn, l.takes[f.Owner].op.begunAt}
+	l.dead[item.Grant.Fingerprint] = invalidGrantReport{l.w.turn, l.acquisitions[f.Owner].op.begunAt}
 	clear(l.w.idp.prints[item.Grant.Fingerprint].open) // no outcome is unknown any more
-	l.judgeEnd(f.Key, item)
+	l.checkEnd(f.Key, item)
 }
 
 func (l *grantOracle) released(r tokenstore.Release) { l.markCleared(r.Owner, r.OutcomeUnknown) }
@@ -283,20 +283,20 @@ func (l *grantOracle) revoked(op *operation, h *refreshTokenState) {
 // killed: what a process had not stored is lost.
 func (l *grantOracle) killed(p *processUnderTest) {
 	for _, h := range l.w.idp.handles {
-		if h.holder == p && h.storedAt.IsZero() && h.mishap == "" {
-			h.mishap = "holder killed"
+		if h.holder == p && h.storedAt.IsZero() && h.lossCause == "" {
+			h.lossCause = "holder killed"
 		}
 	}
 }
 
-// judgeEnd checks that a grant is given up only where the server says so for a
+// checkEnd checks that a grant is given up only where the server says so for a
 // reason of its own, or because a refresh token was lost between its response and
 // the table.
-func (l *grantOracle) judgeEnd(key tokenstore.Key, item tokenstore.Item) {
+func (l *grantOracle) checkEnd(key tokenstore.Key, item tokenstore.Item) {
 	h := l.w.idp.prints[item.Grant.Fingerprint]
 	f := h.family
 	switch {
-	case f.released || f.deceived:
+	case f.released || f.wronglyRefused:
 		return
 	case l.w.idp.works(h):
 		l.w.violated("OC-45", "the valid grant of %q is treated as ended", key.Subject)
@@ -312,13 +312,13 @@ func (l *grantOracle) judgeEnd(key tokenstore.Key, item tokenstore.Item) {
 func (l *grantOracle) lossReason(f *family) string {
 	for _, h := range l.w.idp.handles {
 		switch {
-		case h.family == f && h.straggled:
+		case h.family == f && h.delayedDuplicate:
 			return "holder stopped for longer than its lease allows"
 		case h.family != f || h.parent == nil:
-		case h.late, !h.storedAt.IsZero() && h.storedAt.Sub(h.leasedAt) > window, h.storedAt.IsZero() && h.mishap == "" && l.w.time().Sub(h.leasedAt) > window:
+		case h.late, !h.storedAt.IsZero() && h.storedAt.Sub(h.leasedAt) > window, h.storedAt.IsZero() && h.lossCause == "" && l.w.time().Sub(h.leasedAt) > window:
 			return "holder stopped for longer than its lease allows"
-		case h.storedAt.IsZero() && h.mishap != "":
-			return h.mishap
+		case h.storedAt.IsZero() && h.lossCause != "":
+			return h.lossCause
 		}
 	}
 	return ""
@@ -386,7 +386,7 @@ func (l *grantOracle) servedInTheEnd(op *operation, v vending.Vended, err error)
 	case err == nil:
 	case !problem.Is(err, problem.AuthorizationRequired):
 		l.w.violated("INV-7", "#%d gets no token: %v", op.id, err)
-	case f != nil && f.ended == "" && !f.deceived && f.lost == "":
+	case f != nil && f.ended == "" && !f.wronglyRefused && f.lost == "":
 		l.w.violated("INV-7", "#%d gets authorization_required although the grant is valid: %v", op.id, err)
 	}
 }
@@ -394,7 +394,7 @@ func (l *grantOracle) servedInTheEnd(op *operation, v vending.Vended, err error)
 // close checks the whole script: what was received was stored, or it is known why not.
 func (l *grantOracle) close() {
 	for _, h := range l.w.idp.handles {
-		if h.storedAt.IsZero() && h.mishap == "" && !h.family.disconnected {
+		if h.storedAt.IsZero() && h.lossCause == "" && !h.family.disconnected {
 			l.w.violated("INV-4", "%s was received and never stored", h.text)
 		}
 	}

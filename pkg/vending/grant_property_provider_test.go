@@ -42,8 +42,8 @@ type family struct {
 	released bool
 	// disconnected: its item was disconnected.
 	disconnected bool
-	// deceived: the server once answered invalid_grant although it was valid.
-	deceived bool
+	// wronglyRefused: the server once answered invalid_grant although it was valid.
+	wronglyRefused bool
 	// lost is why it is unusable although it was not revoked.
 	lost string
 }
@@ -60,14 +60,14 @@ type refreshTokenState struct {
 	op     *operation
 	at     time.Time
 	access string
-	// storedAt is when it was first stored; mishap is why it may not be.
-	storedAt time.Time
-	mishap   string
+	// storedAt is when it was first stored; lossCause is why it may not be.
+	storedAt  time.Time
+	lossCause string
 	// leasedAt is when its holder took the lease; late: its request was delayed until its holder had no lease any more.
 	leasedAt time.Time
 	late     bool
-	// straggled: a delayed request sent it once more.
-	straggled bool
+	// delayedDuplicate: a delayed request sent it once more.
+	delayedDuplicate bool
 	// open are the attempts to use it, by lease, without a known outcome.
 	open map[string]bool
 }
@@ -118,7 +118,7 @@ func (s *familyServer) code(subject string) string {
 // issuedElsewhere is a refresh token that was issued to another program.
 func (s *familyServer) issuedElsewhere(subject string) string {
 	h := s.issue(nil, &family{subject: subject})
-	h.mishap = "never received"
+	h.lossCause = "never received"
 	return h.text
 }
 
@@ -162,7 +162,7 @@ func (s *familyServer) answer(op *operation, r oauth.Request, at time.Time) (*re
 		h = s.issue(nil, &family{subject: subject})
 	} else {
 		presented := s.handles[r.RefreshToken.Reveal()]
-		if refusal := s.judge(presented); refusal != nil {
+		if refusal := s.check(presented); refusal != nil {
 			return nil, oauth.Token{}, refusal
 		}
 		h = s.successor(presented)
@@ -171,10 +171,10 @@ func (s *familyServer) answer(op *operation, r oauth.Request, at time.Time) (*re
 	return h, s.token(h, r, at), s.makeUnusable(h, r)
 }
 
-// judge refuses a refresh token that is not valid.
-func (s *familyServer) judge(h *refreshTokenState) *oauth.Error {
+// check refuses a refresh token that is not valid.
+func (s *familyServer) check(h *refreshTokenState) *oauth.Error {
 	if s.works(h) && s.fault == lying {
-		s.fault, h.family.deceived = none, true
+		s.fault, h.family.wronglyRefused = none, true
 		return invalidGrant()
 	}
 	if s.works(h) {
@@ -266,8 +266,8 @@ func (p *familyPort) request(ctx context.Context, r oauth.Request) (oauth.Token,
 		return oauth.Token{}, unanswered()
 	}
 	w.grantOracle.outcomeReported(op, r)
-	if h != nil && refusal != nil && strings.HasPrefix(op.text, imports) && h.mishap == "" {
-		h.mishap = "import failed" // its importer gets an error, and has no valid one any more
+	if h != nil && refusal != nil && strings.HasPrefix(op.text, imports) && h.lossCause == "" {
+		h.lossCause = "import failed" // its importer gets an error, and has no valid one any more
 	}
 	if refusal != nil {
 		return oauth.Token{}, refusal
@@ -292,8 +292,8 @@ func described(h *refreshTokenState, refusal *oauth.Error) string {
 func (p *familyPort) Revoke(ctx context.Context, r oauth.Revocation) error {
 	op := operationOf(ctx)
 	v, h := p.w.stop(ctx, "revoke", 0), p.w.idp.handles[r.Token.Reveal()]
-	if h.mishap == "" {
-		h.mishap = "let go"
+	if h.lossCause == "" {
+		h.lossCause = "let go"
 	}
 	if v == refused || ctx.Err() != nil {
 		return unavailable

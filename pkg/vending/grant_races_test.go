@@ -32,7 +32,7 @@ func (d *delegation) processWithServer(token func(oauth.Request) (oauth.Token, e
 // orphans are the refresh tokens that are valid at the provider, and neither stored
 // nor revoked.
 func (d *delegation) orphans() (left []string) {
-	for token := range d.idp.living {
+	for token := range d.idp.validTokens {
 		revoked := false
 		for _, r := range d.idp.revoked {
 			revoked = revoked || r == token
@@ -312,10 +312,10 @@ func TestPendingWriteOfAFormerConsentIsRevoked(t *testing.T) {
 
 func TestPendingImportIsNeverRevoked(t *testing.T) {
 	d := newDelegation(t, keeps)
-	d.idp.knows("brought")
+	d.idp.knows("imported")
 	core := d.process()
 	d.store.refuse("adopt", true)
-	if err := core.Import(t.Context(), vending.Import{Request: user(), RefreshToken: redact.New("brought")}); !problem.Is(err, problem.StoreUnavailable) {
+	if err := core.Import(t.Context(), vending.Import{Request: user(), RefreshToken: redact.New("imported")}); !problem.Is(err, problem.StoreUnavailable) {
 		t.Fatalf("got %v", err)
 	}
 	d.store.refuse("adopt", false)
@@ -384,8 +384,8 @@ func TestConsentUnderANewerDeclaration(t *testing.T) {
 func TestImportTakesTheEndThatTheServerStates(t *testing.T) {
 	d := newDelegation(t, repeats)
 	d.idp.refreshLife = 10 * 24 * time.Hour
-	d.idp.knows("brought")
-	i := vending.Import{Request: user(), RefreshToken: redact.New("brought"), ExpiresAt: d.clock.Now().Add(400 * 24 * time.Hour)}
+	d.idp.knows("imported")
+	i := vending.Import{Request: user(), RefreshToken: redact.New("imported"), ExpiresAt: d.clock.Now().Add(400 * 24 * time.Hour)}
 	if err := d.process().Import(t.Context(), i); err != nil {
 		t.Fatal(err)
 	}
@@ -396,8 +396,8 @@ func TestImportTakesTheEndThatTheServerStates(t *testing.T) {
 
 func TestImportOfTheStoredGrantUpdatesItsEnd(t *testing.T) {
 	d := newDelegation(t, keeps)
-	d.idp.knows("brought")
-	i := vending.Import{Request: user(), RefreshToken: redact.New("brought")}
+	d.idp.knows("imported")
+	i := vending.Import{Request: user(), RefreshToken: redact.New("imported")}
 	core := d.process()
 	if err := core.Import(t.Context(), i); err != nil {
 		t.Fatal(err)

@@ -233,7 +233,7 @@ func TestAmbiguousOutcome(t *testing.T) {
 				d.clock.advance(59 * time.Second)
 			}
 			if d.idp.calls() != 2 {
-				t.Errorf("%d calls while the old token lives, want the consent's and the lost one", d.idp.calls())
+				t.Errorf("%d calls while the old token is valid, want the consent's and the lost one", d.idp.calls())
 			}
 			d.idp.after = nil
 			d.clock.advance(time.Minute)

@@ -23,8 +23,8 @@ func TestPropertyDetectsBrokenStores(t *testing.T) {
 	}{
 		{"CR-04 a lease taken without a condition", "INV-2", func(w *env) vending.Store { return unconditional{w.truth} }},
 		{"FI-07 a commit not fenced by the version", "FI-07", func(w *env) vending.Store { return unfenced{w.truth} }},
-		{"FI-03 an expired lease that is never taken over", "INV-7", func(w *env) vending.Store { return neverLapsing{w.truth} }},
-		{"CR-04 a valid lease treated as expired", "INV-2", func(w *env) vending.Store { return lapsedTooSoon{w.truth} }},
+		{"FI-03 an expired lease that is never taken over", "INV-7", func(w *env) vending.Store { return neverExpiring{w.truth} }},
+		{"CR-04 a valid lease treated as expired", "INV-2", func(w *env) vending.Store { return expiredTooSoon{w.truth} }},
 		{"CR-04 a release that ends another holder's lease", "INV-2", func(w *env) vending.Store { return releasesAll{w.truth} }},
 		{"CR-04 a commit that ends another holder's lease", "INV-2", func(w *env) vending.Store { return commitEndsAll{w.truth} }},
 		{"CR-08 no second read under the lease", "INV-2", func(w *env) vending.Store { return staleUnderLease{w.truth, w} }},
@@ -77,10 +77,10 @@ func (s unfenced) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.I
 	return s.Store.Commit(ctx, c)
 }
 
-// neverLapsing never lets a lease expire.
-type neverLapsing struct{ *memory.Store }
+// neverExpiring never lets a lease expire.
+type neverExpiring struct{ *memory.Store }
 
-func (s neverLapsing) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+func (s neverExpiring) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
 	item, err := s.Get(ctx, a.Key, true)
 	if err == nil && item.Lease.Owner != "" && item.Lease.Owner != a.Owner {
 		err = tokenstore.ErrHeld
@@ -91,10 +91,10 @@ func (s neverLapsing) Acquire(ctx context.Context, a tokenstore.Acquire) (tokens
 	return s.Store.Acquire(ctx, a)
 }
 
-// lapsedTooSoon compares a lease's end with the wrong instant.
-type lapsedTooSoon struct{ *memory.Store }
+// expiredTooSoon compares a lease's end with the wrong instant.
+type expiredTooSoon struct{ *memory.Store }
 
-func (s lapsedTooSoon) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
+func (s expiredTooSoon) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
 	item, err := s.Get(ctx, a.Key, true)
 	if err != nil || item.Lease.Until.After(a.Now.Add(a.TTL/2)) {
 		return item, tokenstore.ErrHeld

@@ -57,7 +57,7 @@ func (s *interleaving) next(op *operation, v outcome) {
 	s.t.Helper()
 	at := slices.IndexFunc(s.waiting, func(g *gate) bool { return g.op == op })
 	if at < 0 {
-		s.t.Fatalf("#%d stands nowhere", op.id)
+		s.t.Fatalf("#%d waits at no gate", op.id)
 	}
 	s.open(s.waiting[at], v)
 }

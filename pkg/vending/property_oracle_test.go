@@ -32,10 +32,10 @@ type holding struct {
 	key   tokenstore.Key
 	clock time.Time // of the holder, when it asked
 	item  tokenstore.Item
-	// done: its holder ended it; lapsed: another process took over.
-	done, lapsed bool
-	asks         int
-	asked        int // number of the newest version of the secret it asked with
+	// done: its holder ended it; takenOver: another process took over.
+	done, takenOver bool
+	asks            int
+	asked           int // number of the newest version of the secret it asked with
 }
 
 // failureSeen is a failure with the version of the secret that failed.
@@ -80,12 +80,12 @@ func (o *oracle) acquired(op *operation, a tokenstore.Acquire, before tokenstore
 		return
 	}
 	for owner, h := range o.holds {
-		if owner == a.Owner || h.key != a.Key || h.done || h.lapsed {
+		if owner == a.Owner || h.key != a.Key || h.done || h.takenOver {
 			continue
 		}
 		until := h.clock.Add(leaseTTL)
 		if a.Now.After(until) || until.After(a.Now.Add(leaseTTL+believableFor)) {
-			h.lapsed = true
+			h.takenOver = true
 			o.takeovers++
 			continue
 		}
@@ -136,7 +136,7 @@ func (o *oracle) committed(c tokenstore.Commit, before tokenstore.Item, err erro
 
 func (o *oracle) failed(f tokenstore.Fail) {
 	h := o.holds[f.Owner]
-	if h == nil || h.done || h.lapsed {
+	if h == nil || h.done || h.takenOver {
 		return
 	}
 	o.ended(f.Owner)
@@ -179,8 +179,8 @@ func (o *oracle) asked(op *operation, r oauth.Request, sentAt time.Time) {
 		o.violated("INV-2", "#%d asks %d times under one lease", op.id, h.asks)
 	}
 	if h.asks == 1 {
-		o.judgeNeed(h)
-		o.judgeBackoff(h)
+		o.checkNeed(h)
+		o.checkBackoff(h)
 	}
 }
 
@@ -202,8 +202,8 @@ func (o *oracle) askedWithoutLease(op *operation, what string, now time.Time) {
 	}
 }
 
-// judgeNeed: a holder that asks had, under its lease, no token that was good enough.
-func (o *oracle) judgeNeed(h *holding) {
+// checkNeed: a holder that asks had, under its lease, no token that was good enough.
+func (o *oracle) checkNeed(h *holding) {
 	op, item := h.op, h.item
 	token := item.Token
 	switch version := o.w.secretHistory.byID[token.SecretVersion]; {
@@ -222,11 +222,11 @@ func (o *oracle) judgeNeed(h *holding) {
 	}
 }
 
-// judgeBackoff: no process asks before the next attempt is due, unless with a newer
+// checkBackoff: no process asks before the next attempt is due, unless with a newer
 // version of the secret than the one that failed. A store keeps milliseconds.
-func (o *oracle) judgeBackoff(h *holding) {
+func (o *oracle) checkBackoff(h *holding) {
 	f, now := o.failures[h.key], o.w.clock(h.op.process)
-	if f == nil || h.lapsed || h.op.stepped || h.op.loaded > f.version || !f.NextAttemptAt.After(now.Add(time.Millisecond)) {
+	if f == nil || h.takenOver || h.op.stepped || h.op.loaded > f.version || !f.NextAttemptAt.After(now.Add(time.Millisecond)) {
 		return
 	}
 	o.violated("CR-18", "#%d asks for %s %v before the next attempt is due", h.op.id, keyText(h.key), f.NextAttemptAt.Sub(now))
@@ -264,12 +264,12 @@ func (o *oracle) served(op *operation, v vending.Vended, err error) {
 	if now.After(token.until.Add(2*maxSkew+2*time.Second)) || !v.ExpiresAt.After(clock.Add(-2*time.Second)) {
 		o.violated("INV-1", "#%d got an expired token", op.id)
 	}
-	o.judgeStaleness(op, v, token)
+	o.checkStaleness(op, v, token)
 }
 
-// judgeStaleness: a process may use what it cached for a limited time, unless the
+// checkStaleness: a process may use what it cached for a limited time, unless the
 // table does not answer.
-func (o *oracle) judgeStaleness(op *operation, v vending.Vended, token *issue) {
+func (o *oracle) checkStaleness(op *operation, v vending.Vended, token *issue) {
 	if op.storeFailed || op.left {
 		return
 	}
@@ -322,9 +322,9 @@ func (o *oracle) reconciled(op *operation, name string, err error) {
 	o.reconciliations = append(o.reconciliations, reconciliation{name: name, begunTurn: op.begunTurn, end: o.w.time()})
 }
 
-// judgeCalls is INV-2 over the whole script: each call to the provider issued a token
+// checkCalls is INV-2 over the whole script: each call to the provider issued a token
 // that was stored, was refused, or is explained by a fault.
-func (o *oracle) judgeCalls() {
+func (o *oracle) checkCalls() {
 	owed := o.commits + o.refusals + o.crashes + o.faults + o.moved + o.takeovers
 	if o.w.idp.calls > owed {
 		o.violated("INV-2", "%d calls to the provider, of which %d are explained", o.w.idp.calls, owed)

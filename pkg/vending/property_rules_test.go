@@ -119,7 +119,7 @@ func TestPropertyFailureRules(t *testing.T) {
 		for range 20 {
 			p := wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderRejected)
 			if p.Provider == nil || p.Provider.Error != "unauthorized_client" {
-				t.Fatalf("told %+v", p.Provider)
+				t.Fatalf("returned %+v", p.Provider)
 			}
 		}
 		if f.server.calls() != 1 {
@@ -230,7 +230,7 @@ func TestPropertyKeysetRules(t *testing.T) {
 				t.Errorf("%d calls, version %d, lease of %q; want nothing changed", f.server.calls(), after.Version, after.Lease.Owner)
 			}
 			if v := f.vend(warm, crm()); v.Source != vending.FromMemory {
-				t.Errorf("who has a copy was served from %s", v.Source)
+				t.Errorf("a process with a copy served from %s", v.Source)
 			}
 		})
 	}

@@ -76,7 +76,7 @@ type operation struct {
 	cancel    context.CancelFunc
 	ended     bool
 	left      bool   // its caller did not wait for the answer
-	judge     func() // reconciliations at the result, on the scheduler's side
+	check     func() // reconciliations at the result, on the scheduler's side
 	request   vending.Request
 	replacing bool // it needs another token than the one it last read
 	facts
@@ -158,7 +158,7 @@ func (s *scheduler) note(format string, args ...any) {
 	s.trace = append(s.trace, fmt.Sprintf("%8.1fs  ", at)+fmt.Sprintf(format, args...))
 }
 
-// start begins an operation. work runs as a coroutine and returns how to judge
+// start begins an operation. work runs as a coroutine and returns how to check
 // its result.
 func (s *scheduler) start(op *operation, work func(context.Context) func()) {
 	ctx, cancel := s.lifetime(context.WithValue(context.Background(), operationKey{}, op))
@@ -171,10 +171,10 @@ func (s *scheduler) start(op *operation, work func(context.Context) func()) {
 			defer s.mu.Unlock()
 			op.ended = true
 		}()
-		judge := work(ctx)
+		check := work(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		op.judge = judge
+		op.check = check
 	}()
 	s.settle()
 }
@@ -248,11 +248,11 @@ func (s *scheduler) settle() {
 		if op.ended && op.endedTurn == 0 {
 			op.endedTurn = s.turn
 		}
-		if op.ended && op.judge != nil {
+		if op.ended && op.check != nil {
 			if !op.process.dead {
-				op.judge()
+				op.check()
 			}
-			op.judge = nil
+			op.check = nil
 		}
 	}
 }

@@ -343,7 +343,7 @@ func (w *env) converge(s setting) {
 	w.everyProcessVends("INV-7")
 	w.catchUp()
 	if w.found == "" {
-		w.oracle.judgeCalls()
+		w.oracle.checkCalls()
 	}
 }
 

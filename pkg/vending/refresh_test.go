@@ -83,7 +83,7 @@ func TestWaitingForAnotherHolder(t *testing.T) {
 			t.Error("a waiter called the provider")
 		}
 	})
-	t.Run("FI-03 a lapsed lease is taken over", func(t *testing.T) {
+	t.Run("FI-03 an expired lease is taken over", func(t *testing.T) {
 		f := newFleet(t)
 		hold(f)
 		f.clock.advance(21 * time.Second)
@@ -135,7 +135,7 @@ func TestCommitIsFenced(t *testing.T) {
 		other := f.process()
 		f.server.during = func() {
 			f.server.during = nil
-			f.clock.advance(40 * time.Second) // the frozen holder's lease lapses
+			f.clock.advance(40 * time.Second) // the frozen holder's lease expires
 			f.vend(other, crm())
 		}
 		v := f.vend(f.process(), crm())

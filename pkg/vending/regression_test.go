@@ -150,7 +150,7 @@ func TestVariantsAreBounded(t *testing.T) {
 		f.clock.advance(p.RetryAfter)
 		f.vend(core, variant(32))
 		if n := len(f.item("crm").Variants); n != 1 {
-			t.Errorf("%d variants are remembered, want the living one", n)
+			t.Errorf("%d variants are listed, want the valid one", n)
 		}
 		f.vend(core, variant(0)) // its item is still there, and no longer listed
 		if n := len(f.item("crm").Variants); n != 2 {

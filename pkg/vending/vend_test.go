@@ -129,17 +129,17 @@ func TestCallers(t *testing.T) {
 	f.declare("crm", `{"provider":"oauth2","client_id":"app","client_secret":"hush","token_url":"https://idp.example.com/token",
 		"callers":[{"principal":"arn:aws:iam::111122223333:role/app"}]}`)
 	core := f.process()
-	stranger := crm()
-	stranger.Caller = "arn:aws:iam::111122223333:role/other"
-	wantCode(t, second(core.Vend(t.Context(), stranger)), problem.AccessDenied)
+	unauthorized := crm()
+	unauthorized.Caller = "arn:aws:iam::111122223333:role/other"
+	wantCode(t, second(core.Vend(t.Context(), unauthorized)), problem.AccessDenied)
 	if f.server.calls() != 0 {
-		t.Fatalf("a stranger caused %d calls", f.server.calls())
+		t.Fatalf("an unauthorized caller caused %d calls", f.server.calls())
 	}
 	f.vend(core, crm())
 	loads := f.secrets.loads
 	for name, c := range map[string]*vending.Core{"from memory": core, "from the table": f.process()} {
 		t.Run("BI-02 a cached token is protected by its callers: "+name, func(t *testing.T) {
-			wantCode(t, second(c.Vend(t.Context(), stranger)), problem.AccessDenied)
+			wantCode(t, second(c.Vend(t.Context(), unauthorized)), problem.AccessDenied)
 		})
 	}
 	session := crm()

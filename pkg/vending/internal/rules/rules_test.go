@@ -89,8 +89,8 @@ func TestNeedsRenewal(t *testing.T) {
 func TestUnauthorizedCallerLearnsNothing(t *testing.T) {
 	conn := connection.Connection{Name: "crm", GrantType: connection.ClientCredentials, Scope: "read",
 		Callers: connection.Callers{{Principal: "arn:aws:iam::111122223333:role/app"}}}
-	stranger := rules.Access{Caller: "arn:aws:iam::111122223333:role/other", Subject: "bob", Scope: "write"}
-	for name, err := range map[string]error{"a token": stranger.Permit(conn), "a consent": stranger.PermitConsent(conn)} {
+	unauthorized := rules.Access{Caller: "arn:aws:iam::111122223333:role/other", Subject: "bob", Scope: "write"}
+	for name, err := range map[string]error{"a token": unauthorized.Permit(conn), "a consent": unauthorized.PermitConsent(conn)} {
 		if !problem.Is(err, problem.AccessDenied) {
 			t.Errorf("BI-02 %s: got %v, want access_denied before any other error", name, err)
 		}
