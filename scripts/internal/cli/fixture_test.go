@@ -153,6 +153,7 @@ func outputs(name, prefix string) map[string]string {
 		"Url": url, "Curl": "curl " + url + "/connections/NAME/token",
 		"CallerStatement": `{"Resource":["arn:aws:execute-api:us-east-1:111122223333:` + name + `/v1/GET/connections/NAME/token"]}`,
 		"TableName":       "tokens", "SecretPrefix": prefix, "SealingKeyset": "sealing", "ConsentKeyset": "consent", "GatewayLogRole": "logs-role",
+		"LogGroups": "vend-log,access-log",
 	}
 }
 

@@ -42,8 +42,9 @@ type deleteStackCommand struct {
 
 func (deleteStackCommand) details() string {
 	return `The stack leaves behind the table, which may hold the only valid refresh tokens, the
-keysets, without which the table cannot be read, the secrets of the connections, and
-the role that API Gateway writes logs with, which other APIs of the account may use.
+keysets, without which the table cannot be read, the logs with the audit lines, the
+secrets of the connections, and the role that API Gateway writes logs with, which other
+APIs of the account may use.
 The command prints how to delete each of them. SAM CLI deletes the stack.
 `
 }
@@ -61,12 +62,13 @@ func (c deleteStackCommand) Run(ctx context.Context, s *session) error {
 			return err
 		}
 	}
-	fmt.Fprintf(s.Out, "Deleting the stack %s in %s removes the API, the functions, the schedule, the alarms and the logs.\nCallers get no more tokens. These commands delete what it leaves behind; keep them:\n\n",
+	fmt.Fprintf(s.Out, "Deleting the stack %s in %s removes the API, the functions, the schedule and the alarms.\nCallers get no more tokens. These commands delete what it leaves behind; keep them:\n\n",
 		s.Stack, account.Region)
 	fmt.Fprintf(s.Out, "  %s\n", s.command("stack delete-table "+deployed.Table()))
 	for _, secret := range append([]string{deployed.SealingKeyset(), deployed.ConsentKeyset()}, connections...) {
 		fmt.Fprintf(s.Out, "  %s\n", s.command("stack delete-secret "+secret))
 	}
+	s.printLogs(account.Region, deployed.LogGroups())
 	c.printKept(s, deployed)
 	if err := s.prompt.ConfirmName(ctx, "", s.Stack); err != nil {
 		return err
@@ -76,6 +78,17 @@ func (c deleteStackCommand) Run(ctx context.Context, s *session) error {
 	}
 	fmt.Fprintf(s.Out, "The stack %s is deleted.\n", s.Stack)
 	return nil
+}
+
+// printLogs prints the commands that delete the logs before they expire.
+func (s *session) printLogs(region string, groups []string) {
+	options := " --region " + region
+	if s.Profile != "" {
+		options += " --profile " + s.Profile
+	}
+	for _, group := range groups {
+		fmt.Fprintf(s.Out, "  aws logs delete-log-group --log-group-name %s%s\n", group, options)
+	}
 }
 
 // printKept prints what stays and has no command that deletes it.

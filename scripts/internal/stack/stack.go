@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -36,6 +37,7 @@ const (
 	outputSealingKeyset   = "SealingKeyset"
 	outputConsentKeyset   = "ConsentKeyset"
 	outputGatewayLogRole  = "GatewayLogRole"
+	outputLogGroups       = "LogGroups"
 )
 
 // Stack is one deployment.
@@ -71,6 +73,12 @@ func (s Stack) ConsentKeyset() string { return s.Outputs[outputConsentKeyset] }
 // GatewayLogRole is the role that API Gateway writes logs with, empty when the stack
 // did not create it.
 func (s Stack) GatewayLogRole() string { return s.Outputs[outputGatewayLogRole] }
+
+// LogGroups are the log groups of audit lines and access log, none of a stack that was
+// deployed before they were kept.
+func (s Stack) LogGroups() []string {
+	return strings.FieldsFunc(s.Outputs[outputLogGroups], func(r rune) bool { return r == ',' })
+}
 
 // Find reads a stack's outputs. It fails for a stack that is not tokenvend's.
 func Find(ctx context.Context, client Client, name string) (Stack, error) {

@@ -17,6 +17,7 @@ func outputProblems(parsed template.Template) (found []string) {
 		"SealingKeyset":      {"", "!Ref SealingKeyset"},
 		"ConsentKeyset":      {"", "!Ref ConsentKeyset"},
 		"GatewayLogRole":     {"CreatesLogRole", "!Ref GatewayLogs"},
+		"LogGroups":          {"", "!Join [,, [!Ref VendLog, !Ref ConnectionsLog, !Ref ConsentLog, !Ref RenewLog, !Ref AccessLog]]"},
 	} {
 		got := parsed.Outputs[name]
 		if value := template.Show(got.Value); value != want.value || got.Condition != want.condition || got.Description == "" {
@@ -41,6 +42,7 @@ func outputMutations() []mutation {
 		{"outputs: networks of some stacks", "    Condition: AllowsPrivateProviders\n", ""},
 		{"outputs: the other keyset", "    Value: !Ref ConsentKeyset", "    Value: !Ref SealingKeyset"},
 		{"outputs: no table", "  TableName:\n", "  Table:\n"},
+		{"outputs: not every log", "!Ref RenewLog, !Ref AccessLog]]", "!Ref RenewLog]]"},
 		{"outputs: no URL", "  Url:\n", "  Address:\n"},
 	}
 }

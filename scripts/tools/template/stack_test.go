@@ -89,15 +89,24 @@ func bounded(r template.Retry) bool {
 	return r.MaximumRetryAttempts != nil && *r.MaximumRetryAttempts <= 1 && r.MaximumEventAgeInSeconds == 60
 }
 
-// keptProblems: a deleted stack leaves behind the table and both keysets.
+// kept are the deletion policies of what a deleted stack leaves behind. Only the table
+// also stays when its creation fails: it is protected, so a rollback could not delete it.
+var kept = map[string]string{
+	"AWS::DynamoDB::Table": "Retain", "AWS::SecretsManager::Secret": "RetainExceptOnCreate", "AWS::Logs::LogGroup": "RetainExceptOnCreate",
+	"AWS::ApiGateway::Account": "RetainExceptOnCreate",
+}
+
+// keptProblems: a deleted stack leaves behind the table, both keysets, the audit lines
+// and API Gateway's log role; a failed first deployment leaves the table alone.
 func keptProblems(parsed template.Template) (found []string) {
 	secrets := 0
 	for name, r := range parsed.Resources {
-		if r.Type != "AWS::DynamoDB::Table" && r.Type != "AWS::SecretsManager::Secret" {
-			continue
+		policy := kept[r.Type]
+		if name == "GatewayLogs" {
+			policy = "RetainExceptOnCreate"
 		}
-		if r.DeletionPolicy != "Retain" || r.UpdateReplacePolicy != "Retain" {
-			found = append(found, "CR-16 "+name+" is deleted with the stack")
+		if replaced := policy != "" && r.UpdateReplacePolicy != "Retain"; r.DeletionPolicy != policy || replaced {
+			found = append(found, fmt.Sprintf("CR-16 AZ-56 %s has the policies %s and %s, want %s", name, r.DeletionPolicy, r.UpdateReplacePolicy, policy))
 		}
 		if r.Type != "AWS::SecretsManager::Secret" {
 			continue

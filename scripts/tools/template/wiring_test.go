@@ -133,7 +133,7 @@ func rewirings() []mutation {
 		{"CR-26 dead letters from anyone", "Principal: { Service: events.amazonaws.com }", "Principal: \"*\""},
 		{"AZ-50 the gateway's role for anyone", "Principal: { Service: apigateway.amazonaws.com }", "Principal: { AWS: \"*\" }"},
 		{"AZ-50 the gateway's role for everything", "service-role/AmazonAPIGatewayPushToCloudWatchLogs", "AdministratorAccess"},
-		{"AZ-12 access logs without retention", "  AccessLog:\n    Type: AWS::Logs::LogGroup\n    Properties: { RetentionInDays: !Ref LogRetentionDays }", "  AccessLog:\n    Type: AWS::Logs::LogGroup"},
+		{"AZ-12 access logs without retention", "  AccessLog:\n    Type: AWS::Logs::LogGroup\n    DeletionPolicy: RetainExceptOnCreate\n    UpdateReplacePolicy: Retain\n    Properties: { RetentionInDays: !Ref LogRetentionDays }", "  AccessLog:\n    Type: AWS::Logs::LogGroup"},
 		{"AZ-12 API Gateway's default TLS", "      SecurityPolicy: SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09\n", ""},
 		{"AZ-12 any host", "      EndpointAccessMode: STRICT\n", "      EndpointAccessMode: BASIC\n"},
 		{"AZ-12 old TLS of the domain", "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09 # as", "TLS_1_0 # as"},
