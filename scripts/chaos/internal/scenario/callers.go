@@ -24,25 +24,18 @@ func callers() []Scenario {
 	}
 }
 
-func rejectedAtOnce(ctx context.Context, e *env) error {
-	old, err := e.Mint(ctx, crm, time.Minute)
-	if err != nil {
-		return err
-	}
+func rejectedAtOnce(ctx context.Context, e *env) {
+	old := e.mint(ctx, crm, time.Minute)
 	e.resetCounts()
 	for _, a := range e.askAll(ctx, e.Vends(16), fleet.Rejecting(crm, old)) {
 		e.expectOutcome(a, "200")
 		e.expect(a.TokenID != old, "the rejected token came back")
 	}
 	e.expectCalls(1, 1)
-	return nil
 }
 
-func rejectedRepeatedly(ctx context.Context, e *env) error {
-	old, err := e.Mint(ctx, crm, time.Minute)
-	if err != nil {
-		return err
-	}
+func rejectedRepeatedly(ctx context.Context, e *env) {
+	old := e.mint(ctx, crm, time.Minute)
 	e.resetCounts()
 	processes := e.Vends(10)
 	for n := range 5 {
@@ -61,30 +54,22 @@ func rejectedRepeatedly(ctx context.Context, e *env) error {
 		e.expectOutcome(a, "200")
 	}
 	e.expectCalls(1, 1)
-	return nil
 }
 
 // otherConnections fails for one connection and serves others of the same host.
-func otherConnections(ctx context.Context, e *env) error {
-	if err := e.Provider.Fault(crm, sandbox.Fault{Status: 400, Body: `{"error":"invalid_grant"}`}); err != nil {
-		return err
-	}
+func otherConnections(ctx context.Context, e *env) {
+	e.fault(crm, sandbox.Fault{Status: 400, Body: `{"error":"invalid_grant"}`})
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "502 provider_rejected")
 	for _, other := range []string{"agile-now", "cliquify"} {
 		e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(other)), "200")
 	}
-	return nil
 }
 
-func listsStates(ctx context.Context, e *env) error {
-	if err := e.Provider.Fault(crm, answer(503)); err != nil {
-		return err
-	}
+func listsStates(ctx context.Context, e *env) {
+	e.fault(crm, answer(503))
 	e.ask(ctx, e.vend(0), fleet.TokenOf(crm))
 	e.ask(ctx, e.vend(0), fleet.TokenOf("agile-now"))
-	if err := e.PutSecret("misspelt", []byte(`{"provider":"oauth2","client_idd":"x"}`)); err != nil {
-		return err
-	}
+	e.must(e.PutSecret("misspelt", []byte(`{"provider":"oauth2","client_idd":"x"}`)))
 	p := e.Process(fleet.Connections, 0)
 	all := e.ask(ctx, p, fleet.Ask{Path: "/connections"})
 	e.expectOutcome(all, "200")
@@ -92,17 +77,14 @@ func listsStates(ctx context.Context, e *env) error {
 		e.expect(strings.Contains(string(all.Body), want), "the list lacks %s", want)
 	}
 	e.expectOutcome(e.ask(ctx, p, fleet.Ask{Path: "/connections/unknown"}), "404 connection_not_found")
-	return nil
 }
 
 // soak has eight processes serve tokens that live for 15 s while a fifth of all
 // requests fail. It compares their memory and open files early and late.
-func soak(ctx context.Context, e *env) error {
+func soak(ctx context.Context, e *env) {
 	connections := []string{crm, "agile-now", "cliquify"}
 	for _, c := range connections {
-		if err := e.Provider.SetLifetime(c, 15*time.Second); err != nil {
-			return err
-		}
+		e.must(e.Provider.SetLifetime(c, 15*time.Second))
 	}
 	failing := fault.Share(0.2, 1, fault.Broken)
 	e.breakTable(failing)
@@ -112,21 +94,14 @@ func soak(ctx context.Context, e *env) error {
 	warm := e.config.Soak / 5
 	stop := e.ticking(ctx)
 	e.load(ctx, processes, 400, warm, connections...)
-	early, err := use(processes)
-	if err != nil {
-		return err
-	}
+	early := e.use(processes)
 	e.load(ctx, processes, 400, e.config.Soak-warm, connections...)
 	stop()
-	late, err := use(processes)
-	if err != nil {
-		return err
-	}
+	late := e.use(processes)
 	e.fact("memory %d → %d KiB, files %d → %d, in all", early.Resident>>10, late.Resident>>10, early.Files, late.Files)
 	e.expect(flat(early.Resident, late.Resident), "FI-52: memory went from %d to %d KiB", early.Resident>>10, late.Resident>>10)
 	e.expect(flat(early.Files, late.Files), "FI-52: open files went from %d to %d", early.Files, late.Files)
 	e.expectNothingBroke()
-	return nil
 }
 
 // ticking sends the renewer its event every five seconds until stop is called.
@@ -146,26 +121,21 @@ func (e *env) ticking(ctx context.Context) (stop func()) {
 // expectNothingBroke checks the outcomes so far. Faults may cause a documented 5xx,
 // but no missing answer and no internal error.
 func (e *env) expectNothingBroke() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	seen := e.counted()
 	for _, outcome := range []string{"no answer", "500 internal_error"} {
-		if n := e.outcomes[outcome]; n > 0 {
-			e.broken = append(e.broken, fmt.Sprintf("%d× %s", n, outcome))
-		}
+		e.expect(seen[outcome] == 0, "%d× %s", seen[outcome], outcome)
 	}
 }
 
 // use is what all processes use together.
-func use(processes []*fleet.Process) (all fleet.Use, err error) {
+func (e *env) use(processes []*fleet.Process) (all fleet.Use) {
 	for _, p := range processes {
 		u, err := p.Use()
-		if err != nil {
-			return all, err
-		}
+		e.must(err)
 		all.Resident += u.Resident
 		all.Files += u.Files
 	}
-	return all, nil
+	return all
 }
 
 // flat reports whether late exceeds early by at most a tenth.

@@ -15,21 +15,17 @@ import (
 func answer(status int) sandbox.Fault { return sandbox.Fault{Status: status} }
 
 // declare makes a connection to a token endpoint of the scenario's own.
-func (e *env) declare(connection string, endpoint http.HandlerFunc) error {
-	return e.declareAt(connection, e.Listen(e.Token(endpoint)))
+func (e *env) declare(connection string, endpoint http.HandlerFunc) {
+	e.declareAt(connection, e.Listen(e.Token(endpoint)))
 }
 
 // declareAt makes a connection to a token endpoint at an address.
-func (e *env) declareAt(connection, address string) error {
-	return e.PutSecret(connection, declaration(connection, address))
-}
-
-func declaration(connection, address string) []byte {
+func (e *env) declareAt(connection, address string) {
 	text, _ := json.Marshal(map[string]string{ // strings only
 		"provider": "oauth2", "token_url": address + "/token",
 		"client_id": connection, "client_secret": rand.Text(),
 	})
-	return text
+	e.must(e.PutSecret(connection, text))
 }
 
 // grant writes a token that lives for an hour.

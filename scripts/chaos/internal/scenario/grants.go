@@ -67,7 +67,7 @@ func grants() []Scenario {
 		for _, at := range points {
 			id := map[bool]string{false: "FI-05", true: "FI-06"}[k.once]
 			all = append(all, Scenario{ID: id, Title: k.name + " refresh token: the holder is killed " + at.where,
-				run: func(ctx context.Context, e *env) error { return e.killRefresher(ctx, k, at) }})
+				run: func(ctx context.Context, e *env) { e.killRefresher(ctx, k, at) }})
 		}
 	}
 	return append(all,
@@ -84,8 +84,15 @@ func grants() []Scenario {
 	)
 }
 
-// killed kills the holder at a point of a refresh and returns its caller's answer.
-func (e *env) killed(ctx context.Context, name string, at point, holder *fleet.Process) (fleet.Answer, error) {
+// delegate makes the delegated connection of a scenario, and forgets the requests
+// that it took.
+func (e *env) delegate(ctx context.Context, policy sandbox.RefreshPolicy, age time.Duration) {
+	e.must(e.Delegate(ctx, user, policy, age))
+	e.resetCounts()
+}
+
+// killed kills the holder at a point of a refresh, and ends its lease.
+func (e *env) killed(ctx context.Context, name string, at point, holder *fleet.Process) {
 	dead := make(chan struct{})
 	e.Gate.Once(at.step, at.phase, func(fleet.Call) fleet.Decision {
 		holder.Kill()
@@ -95,31 +102,26 @@ func (e *env) killed(ctx context.Context, name string, at point, holder *fleet.P
 	a := e.ask(ctx, holder, fleet.TokenOf(name))
 	e.Gate.Set(at.step, at.phase, nil)
 	if a.Err == nil {
-		return a, fmt.Errorf("the holder was not killed %s: %s", at.where, a.Outcome())
+		e.must(fmt.Errorf("the holder was not killed %s: %s", at.where, a.Outcome()))
 	}
 	<-dead
-	return a, e.expireHeldLease(ctx, name)
+	e.expireLease(ctx, name)
 }
 
 // killRefresher kills a process that uses a refresh token. Others are served after
 // the lease. Where the only valid refresh token was lost with its holder, the stored
 // one is tried once more, and never again.
-func (e *env) killRefresher(ctx context.Context, k kind, at point) error {
-	if err := e.Delegate(ctx, user, k.policy, expired); err != nil {
-		return err
-	}
-	e.resetCounts()
-	if _, err := e.killed(ctx, user, at, e.vend(0)); err != nil {
-		return err
-	}
+func (e *env) killRefresher(ctx context.Context, k kind, at point) {
+	e.delegate(ctx, k.policy, expired)
+	e.killed(ctx, user, at, e.vend(0))
 	if k.once && at.received {
 		e.expectGrantEnded(ctx)
-		return e.expectNoReuse(user)
+	} else {
+		e.served(ctx, e.vend(1), user, leaseTTL+grace)
+		e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(user)), "200")
+		e.expectCalls(1, 2)
 	}
-	e.served(ctx, e.vend(1), user, leaseTTL+grace)
-	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(user)), "200")
-	e.expectCalls(1, 2)
-	return e.expectNoReuse(user)
+	e.expectNoReuse(user)
 }
 
 // expectGrantEnded waits until callers get authorization_required, and expects no
@@ -138,113 +140,73 @@ func (e *env) expectGrantEnded(ctx context.Context) {
 }
 
 // expectNoReuse is INV-3.
-func (e *env) expectNoReuse(name string) error {
+func (e *env) expectNoReuse(name string) {
 	c, err := e.Provider.Counters(name)
+	e.must(err)
 	e.expect(c.Refresh.Reused == 0, "INV-3: %d refresh tokens were presented although a newer one was stored", c.Refresh.Reused)
-	return err
 }
 
 // frozenRefresher freezes a holder until another process has its lease, and thaws
 // it while that one waits for the newer refresh token. The lease is ended early: a
 // holder that thaws after its time to store keeps the token in memory and stores it
 // at its next invocation (FI-31).
-func frozenRefresher(ctx context.Context, e *env) error {
-	if err := e.Delegate(ctx, user, rotating, expired); err != nil {
-		return err
-	}
-	e.resetCounts()
+func frozenRefresher(ctx context.Context, e *env) {
+	e.delegate(ctx, rotating, expired)
 	holder := e.Brief(fleet.Vend, 90, 2*time.Minute)
-	met, release := e.Gate.Hold(fleet.Commit, fleet.Arrived)
+	first, release := e.heldAtCommit(ctx, holder, user)
 	defer release()
-	first := e.asking(ctx, holder, fleet.TokenOf(user))
-	select {
-	case <-met:
-	case a := <-first:
-		return fmt.Errorf("no commit came: %s", a.Outcome())
-	}
-	if err := holder.Freeze(); err != nil {
-		return err
-	}
-	if err := e.expireLeaseNow(ctx, user); err != nil {
-		return err
-	}
+	e.must(holder.Freeze())
+	e.expireLeaseNow(ctx, user)
 	second := e.asking(ctx, e.vend(1), fleet.TokenOf(user))
-	if err := e.Gate.Await(ctx, fleet.Token, fleet.Done, 2); err != nil {
-		return err
-	}
+	e.must(e.Gate.Await(ctx, fleet.Token, fleet.Done, 2))
 	release() // the only valid refresh token is stored while the other waits for it
-	if err := e.Gate.Await(ctx, fleet.Commit, fleet.Done, 1); err != nil {
-		return err
-	}
-	if err := holder.Thaw(); err != nil {
-		return err
-	}
+	e.must(e.Gate.Await(ctx, fleet.Commit, fleet.Done, 1))
+	e.must(holder.Thaw())
 	e.expectOutcome(<-second, "200")
 	e.expectOutcome(<-first, "200", "503 refresh_in_progress")
 	e.expectOutcome(e.ask(ctx, e.vend(2), fleet.TokenOf(user)), "200")
-	return e.expectNoReuse(user)
+	e.expectNoReuse(user)
 }
 
 // resetAnswer loses the answer to a refresh while the access token is valid. The
 // token is served until it expires, and the refresh token is not used before that.
-func resetAnswer(ctx context.Context, e *env) error {
-	if err := e.Delegate(ctx, user, strict, 55*time.Minute); err != nil {
-		return err
-	}
-	if err := e.Provider.Fault(user, sandbox.Fault{Reset: true, Processed: true, Count: 1}); err != nil {
-		return err
-	}
-	e.resetCounts()
+func resetAnswer(ctx context.Context, e *env) {
+	e.delegate(ctx, strict, 55*time.Minute)
+	e.fault(user, sandbox.Fault{Reset: true, Processed: true, Count: 1})
 	for i := range 4 {
 		e.expectOutcome(e.ask(ctx, e.vend(i), fleet.TokenOf(user)), "200", "200 stale")
 	}
 	e.expectCalls(1, 1)
-	return e.expectNoReuse(user)
+	e.expectNoReuse(user)
 }
 
-func withdrawn(ctx context.Context, e *env) error {
-	if err := e.Delegate(ctx, user, rotating, expired); err != nil {
-		return err
-	}
-	if _, err := e.Provider.EndGrants(user, ""); err != nil {
-		return err
-	}
-	e.resetCounts()
+func withdrawn(ctx context.Context, e *env) {
+	e.delegate(ctx, rotating, expired)
+	_, err := e.Provider.EndGrants(user, "")
+	e.must(err)
 	for i := range 3 {
 		e.expectOutcome(e.ask(ctx, e.vend(i), fleet.TokenOf(user)), "409 authorization_required")
 	}
 	e.expectCalls(1, 1)
-	if err := e.Consent(ctx, user, 0); err != nil {
-		return err
-	}
+	e.must(e.Consent(ctx, user, 0))
 	began := time.Now()
 	e.expectOutcome(e.ask(ctx, e.vend(4), fleet.TokenOf(user)), "200")
 	e.expect(time.Since(began) < time.Second, "FI-24: a new consent took %s to work", time.Since(began))
-	return nil
 }
 
-func wrongInvalidGrant(ctx context.Context, e *env) error {
-	if err := e.Delegate(ctx, user, rotating, expired); err != nil {
-		return err
-	}
-	if err := e.Provider.Fault(user, sandbox.Fault{Status: 400, Body: `{"error":"invalid_grant"}`, Count: 1}); err != nil {
-		return err
-	}
-	e.resetCounts()
+func wrongInvalidGrant(ctx context.Context, e *env) {
+	e.delegate(ctx, rotating, expired)
+	e.fault(user, sandbox.Fault{Status: 400, Body: `{"error":"invalid_grant"}`, Count: 1})
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(user)), "409 authorization_required")
 	forget := fleet.TokenOf(user)
 	forget.Method = "DELETE"
 	e.expectOutcome(e.ask(ctx, e.vend(0), forget), "204")
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(user)), "200")
 	e.expectCalls(2, 2)
-	return nil
 }
 
-func grantTableDown(ctx context.Context, e *env) error {
-	if err := e.Delegate(ctx, user, rotating, expired); err != nil {
-		return err
-	}
-	e.resetCounts()
+func grantTableDown(ctx context.Context, e *env) {
+	e.delegate(ctx, rotating, expired)
 	e.TableLine.Cut()
 	for _, a := range e.askAll(ctx, e.Vends(4), fleet.TokenOf(user)) {
 		e.expectOutcome(a, "503 store_unavailable")
@@ -252,17 +214,13 @@ func grantTableDown(ctx context.Context, e *env) error {
 	e.expectCalls(0, 0)
 	e.TableLine.Restore()
 	e.expectOutcome(e.ask(ctx, e.vend(5), fleet.TokenOf(user)), "200")
-	return nil
 }
 
 // grantNotStored has the table fail after the provider's answer, for longer than
 // the holder retries. The holder keeps the refresh token in memory and stores it at
 // its next request.
-func grantNotStored(ctx context.Context, e *env) error {
-	if err := e.Delegate(ctx, user, strict, expired); err != nil {
-		return err
-	}
-	e.resetCounts()
+func grantNotStored(ctx context.Context, e *env) {
+	e.delegate(ctx, strict, expired)
 	e.Gate.Once(fleet.Token, fleet.Done, func(fleet.Call) fleet.Decision {
 		e.breakTable(fault.Always(fault.Broken))
 		return fleet.Decision{}
@@ -272,72 +230,47 @@ func grantNotStored(ctx context.Context, e *env) error {
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(user)), "200")
 	e.expectOutcome(e.ask(ctx, e.vend(1), fleet.TokenOf(user)), "200")
 	e.expectCalls(1, 1)
-	return e.expectNoReuse(user)
+	e.expectNoReuse(user)
 }
 
-func grantKeyMissing(ctx context.Context, e *env) error {
-	if err := e.Delegate(ctx, user, rotating, expired); err != nil {
-		return err
-	}
-	before, err := e.grantOf(ctx, user)
-	if err != nil {
-		return err
-	}
-	if err := e.AddKey("k2"); err != nil {
-		return err
-	}
-	e.resetCounts()
+func grantKeyMissing(ctx context.Context, e *env) {
+	e.delegate(ctx, rotating, expired)
+	before := e.grantOf(ctx, user)
+	e.must(e.AddKey("k2"))
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(user)), "503 store_unavailable")
 	e.expectCalls(0, 0)
-	after, err := e.grantOf(ctx, user)
-	e.expect(slices.Equal(before, after), "FI-36: the grant was overwritten")
-	return err
+	e.expect(slices.Equal(before, e.grantOf(ctx, user)), "FI-36: the grant was overwritten")
 }
 
 // grantOf is the sealed grant of a connection as it is stored.
-func (e *env) grantOf(ctx context.Context, name string) ([]byte, error) {
-	item, err := e.Item(ctx, name)
-	if sealed, ok := item["grant"].(*types.AttributeValueMemberB); ok {
-		return sealed.Value, err
+func (e *env) grantOf(ctx context.Context, name string) []byte {
+	if sealed, ok := e.item(ctx, name)["grant"].(*types.AttributeValueMemberB); ok {
+		return sealed.Value
 	}
-	return nil, err
+	return nil
 }
 
-func disconnectedInFlight(ctx context.Context, e *env) error {
-	if err := e.Delegate(ctx, user, rotating, expired); err != nil {
-		return err
-	}
-	e.resetCounts()
-	met, release := e.Gate.Hold(fleet.Commit, fleet.Arrived)
+func disconnectedInFlight(ctx context.Context, e *env) {
+	e.delegate(ctx, rotating, expired)
+	first, release := e.heldAtCommit(ctx, e.vend(0), user)
 	defer release()
-	first := e.asking(ctx, e.vend(0), fleet.TokenOf(user))
-	select {
-	case <-met:
-	case a := <-first:
-		return fmt.Errorf("no commit came: %s", a.Outcome())
-	}
 	disconnect := fleet.Ask{Method: "DELETE", Path: "/connections/" + user + "/authorization"}
 	e.expectOutcome(e.ask(ctx, e.Process(fleet.Connections, 0), disconnect), "204")
 	release()
 	e.expectOutcome(<-first, "409 authorization_required", "503 refresh_in_progress")
 	e.expectOutcome(e.ask(ctx, e.vend(1), fleet.TokenOf(user)), "409 authorization_required")
-	grant, err := e.grantOf(ctx, user)
-	e.expect(grant == nil, "FI-49: the disconnected grant is back")
-	return err
+	e.expect(e.grantOf(ctx, user) == nil, "FI-49: the disconnected grant is back")
 }
 
-func grantRace(ctx context.Context, e *env) error {
-	if err := e.Delegate(ctx, user, strict, expired); err != nil {
-		return err
-	}
-	e.resetCounts()
+func grantRace(ctx context.Context, e *env) {
+	e.delegate(ctx, strict, expired)
 	answers := e.askAll(ctx, e.Vends(16), fleet.TokenOf(user))
 	for _, a := range answers {
 		e.expectOutcome(a, "200")
 		e.expect(a.TokenID == answers[0].TokenID, "callers got different tokens")
 	}
 	e.expectCalls(1, 1)
-	return e.expectNoReuse(user)
+	e.expectNoReuse(user)
 }
 
 // The number of random kills.
@@ -348,7 +281,7 @@ const (
 
 // randomKills kills holders at random points, at servers of a random kind, and
 // counts the lost refresh tokens.
-func randomKills(ctx context.Context, e *env) error {
+func randomKills(ctx context.Context, e *env) {
 	n, seed := fewKills, uint64(51)
 	if e.config.Full {
 		n = manyKills
@@ -358,15 +291,9 @@ func randomKills(ctx context.Context, e *env) error {
 	for i := range n {
 		k, at := kinds[r.IntN(len(kinds))], points[r.IntN(len(points))]
 		name := fmt.Sprintf("user-%03d", i)
-		if err := e.Delegate(ctx, name, k.policy, expired); err != nil {
-			return err
-		}
-		if _, err := e.killed(ctx, name, at, e.vend(0)); err != nil {
-			return err
-		}
-		if err := e.expireLeaseNow(ctx, name); err != nil {
-			return err
-		}
+		e.must(e.Delegate(ctx, name, k.policy, expired))
+		e.killed(ctx, name, at, e.vend(0))
+		e.expireLeaseNow(ctx, name)
 		e.timeStoring()
 		a := e.ask(ctx, e.vend(1), fleet.TokenOf(name))
 		if a.Code == "authorization_required" {
@@ -375,21 +302,9 @@ func randomKills(ctx context.Context, e *env) error {
 		} else {
 			e.expectOutcome(a, "200")
 		}
-		if err := e.expectNoReuse(name); err != nil {
-			return err
-		}
+		e.expectNoReuse(name)
 	}
 	e.fact("%d kills (seed %d); refresh tokens lost: %d static, %d with a grace, %d rotating, %d with reuse detection; reuse after a newer one was stored: 0",
 		n, seed, lost[kinds[0].name], lost[kinds[1].name], lost[kinds[2].name], lost[kinds[3].name])
 	e.fact("from the provider's answer to stored: %s", e.storing.String())
-	return nil
-}
-
-// expireLeaseNow ends a lease at full length too: the scenario has hundreds.
-func (e *env) expireLeaseNow(ctx context.Context, name string) error {
-	item, err := e.Item(ctx, name)
-	if err != nil || item["lease_owner"] == nil {
-		return err
-	}
-	return e.Change(ctx, name, values{"lease_until": fleet.Millis(time.Now().Add(-time.Second))})
 }

@@ -42,8 +42,8 @@ func holders() []Scenario {
 		{"FI-04", "before the commit is applied", fleet.Commit, fleet.Arrived, 2},
 		{"FI-04", "after the commit is applied", fleet.Commit, fleet.Done, 1},
 	} {
-		all = append(all, Scenario{ID: at.id, Title: "the holder is killed " + at.where, run: func(ctx context.Context, e *env) error {
-			return e.killHolder(ctx, at.step, at.phase, at.calls)
+		all = append(all, Scenario{ID: at.id, Title: "the holder is killed " + at.where, run: func(ctx context.Context, e *env) {
+			e.killHolder(ctx, at.step, at.phase, at.calls)
 		}})
 	}
 	return append(all,
@@ -53,8 +53,8 @@ func holders() []Scenario {
 	)
 }
 
-func cold(n int) func(context.Context, *env) error {
-	return func(ctx context.Context, e *env) error {
+func cold(n int) func(context.Context, *env) {
+	return func(ctx context.Context, e *env) {
 		answers := e.askAll(ctx, e.Vends(n), fleet.TokenOf(crm))
 		var slowest time.Duration
 		for _, a := range answers {
@@ -64,18 +64,13 @@ func cold(n int) func(context.Context, *env) error {
 		}
 		e.expectCalls(1, 1)
 		e.fact("slowest caller %d ms", slowest.Milliseconds())
-		return nil
 	}
 }
 
-func slowProvider(ctx context.Context, e *env) error {
-	if err := e.declare("slow", trickle(9*time.Second)); err != nil {
-		return err
-	}
+func slowProvider(ctx context.Context, e *env) {
+	e.declare("slow", trickle(9*time.Second))
 	holder := e.asking(ctx, e.vend(0), fleet.TokenOf("slow"))
-	if err := e.Gate.Await(ctx, fleet.Token, fleet.Arrived, 1); err != nil {
-		return err
-	}
+	e.must(e.Gate.Await(ctx, fleet.Token, fleet.Arrived, 1))
 	for _, a := range e.askAll(ctx, e.Vends(4)[1:], fleet.TokenOf("slow")) {
 		e.expectOutcome(a, "503 refresh_in_progress", "200")
 		e.expect(a.Took < 8500*time.Millisecond, "a caller waited %s", a.Took)
@@ -83,12 +78,11 @@ func slowProvider(ctx context.Context, e *env) error {
 	e.expectOutcome(<-holder, "200")
 	e.expectOutcome(e.ask(ctx, e.vend(1), fleet.TokenOf("slow")), "200")
 	e.expectCalls(1, 1)
-	return nil
 }
 
 // killHolder kills the lease holder at a point of its refresh. Others are served
 // once the lease has expired, by one more refresh where the first stored nothing.
-func (e *env) killHolder(ctx context.Context, step fleet.Step, phase fleet.Phase, calls int) error {
+func (e *env) killHolder(ctx context.Context, step fleet.Step, phase fleet.Phase, calls int) {
 	killed := make(chan struct{})
 	e.Gate.Once(step, phase, func(c fleet.Call) fleet.Decision {
 		e.Named(c.From).Kill()
@@ -98,32 +92,18 @@ func (e *env) killHolder(ctx context.Context, step fleet.Step, phase fleet.Phase
 	a := e.ask(ctx, e.vend(0), fleet.TokenOf(crm))
 	e.expectOutcome(a, "no answer")
 	if a.Err == nil {
-		return fmt.Errorf("the holder was not killed: %s", a.Outcome())
+		e.must(fmt.Errorf("the holder was not killed: %s", a.Outcome()))
 	}
 	<-killed
-	if err := e.expireHeldLease(ctx, crm); err != nil {
-		return err
-	}
+	e.expireLease(ctx, crm)
 	e.served(ctx, e.vend(1), crm, leaseTTL+grace)
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "200") // the successor of the killed process
 	e.expectCalls(calls, calls)
 	e.fact("served again after %.1f s", e.recovered.Seconds())
-	return nil
 }
 
-// expireHeldLease ends a connection's lease, if there is one.
-func (e *env) expireHeldLease(ctx context.Context, connection string) error {
-	item, err := e.Item(ctx, connection)
-	if err != nil || item["lease_owner"] == nil {
-		return err
-	}
-	return e.expireLease(ctx, connection)
-}
-
-func killBeforeFail(ctx context.Context, e *env) error {
-	if err := e.Provider.Fault(crm, answer(503)); err != nil {
-		return err
-	}
+func killBeforeFail(ctx context.Context, e *env) {
+	e.fault(crm, answer(503))
 	e.Gate.Once(fleet.Fail, fleet.Arrived, func(c fleet.Call) fleet.Decision {
 		e.Named(c.From).Kill()
 		return fleet.Cut
@@ -131,58 +111,37 @@ func killBeforeFail(ctx context.Context, e *env) error {
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "no answer")
 	e.expectCalls(1, 2) // a request may be retried once
 	e.resetCounts()
-	if err := e.Provider.Fault(crm); err != nil {
-		return err
-	}
-	if err := e.expireLease(ctx, crm); err != nil {
-		return err
-	}
+	e.fault(crm)
+	e.expireLease(ctx, crm)
 	e.served(ctx, e.vend(1), crm, leaseTTL+grace)
 	e.expectCalls(1, 1)
-	return nil
 }
 
-func frozenHolder(ctx context.Context, e *env) error {
+func frozenHolder(ctx context.Context, e *env) {
 	holder := e.Brief(fleet.Vend, 90, 2*time.Minute) // outlives the freeze
-	met, release := e.Gate.Hold(fleet.Commit, fleet.Arrived)
+	first, release := e.heldAtCommit(ctx, holder, crm)
 	defer release()
-	first := e.asking(ctx, holder, fleet.TokenOf(crm))
-	select {
-	case <-met:
-	case a := <-first:
-		return fmt.Errorf("no commit came: %s", a.Outcome())
-	}
-	if err := holder.Freeze(); err != nil {
-		return err
-	}
-	if err := e.expireLease(ctx, crm); err != nil {
-		return err
-	}
+	e.must(holder.Freeze())
+	e.expireLease(ctx, crm)
 	second := e.served(ctx, e.vend(1), crm, leaseTTL+grace)
 	if e.config.Full {
 		e.pause(ctx, 2*leaseTTL-e.recovered)
 	}
 	release() // the late write meets the newer token
-	if err := e.Gate.Await(ctx, fleet.Commit, fleet.Done, 2); err != nil {
-		return err
-	}
-	if err := holder.Thaw(); err != nil {
-		return err
-	}
+	e.must(e.Gate.Await(ctx, fleet.Commit, fleet.Done, 2))
+	e.must(holder.Thaw())
 	// When it thaws, its deadline and the commit's answer may be due together.
 	e.expectOutcome(<-first, "200", "503 refresh_in_progress")
 	third := e.ask(ctx, e.vend(2), fleet.TokenOf(crm))
 	e.expect(third.TokenID == second.TokenID, "FI-07: the late write replaced the newer token")
 	e.expectCalls(2, 2)
-	return nil
 }
 
-func noTime(ctx context.Context, e *env) error {
+func noTime(ctx context.Context, e *env) {
 	a := e.ask(ctx, e.Brief(fleet.Vend, 90, 10*time.Second), fleet.TokenOf(crm))
 	e.expectOutcome(a, "503 refresh_in_progress")
 	e.expect(a.RetryAfter > 0, "no Retry-After")
 	e.expectCalls(0, 0)
 	e.expect(e.Gate.Calls(fleet.Acquire) == 0, "the lease was touched")
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "200")
-	return nil
 }

@@ -37,23 +37,18 @@ func providers() []Scenario {
 	}
 }
 
-func retried(f sandbox.Fault) func(context.Context, *env) error {
-	return func(ctx context.Context, e *env) error {
-		if err := e.Provider.Fault(crm, f); err != nil {
-			return err
-		}
+func retried(f sandbox.Fault) func(context.Context, *env) {
+	return func(ctx context.Context, e *env) {
+		e.fault(crm, f)
 		e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "200")
 		e.expectCalls(2, 2)
-		return nil
 	}
 }
 
 // failingServed has tokens of three ages when the provider fails: one within its
 // early refresh, one within the last seconds of its life, and one that has expired.
-func failingServed(ctx context.Context, e *env) error {
-	if err := e.Provider.SetLifetime(crm, 100*time.Second); err != nil {
-		return err
-	}
+func failingServed(ctx context.Context, e *env) {
+	e.must(e.Provider.SetLifetime(crm, 100*time.Second))
 	for _, age := range []struct {
 		ago     time.Duration
 		outcome string
@@ -61,66 +56,48 @@ func failingServed(ctx context.Context, e *env) error {
 		{86 * time.Second, "200 stale"}, {93 * time.Second, "200 stale"}, {101 * time.Second, "503 provider_unavailable"},
 	} {
 		name := fmt.Sprintf("aged-%d", age.ago/time.Second)
-		if err := e.Register(name); err != nil {
-			return err
-		}
-		if err := e.Provider.SetLifetime(name, 100*time.Second); err != nil {
-			return err
-		}
-		if _, err := e.Mint(ctx, name, age.ago); err != nil {
-			return err
-		}
+		e.must(e.Register(name))
+		e.must(e.Provider.SetLifetime(name, 100*time.Second))
+		e.mint(ctx, name, age.ago)
 		e.resetCounts()
-		if err := e.Provider.Fault(name, answer(500)); err != nil {
-			return err
-		}
+		e.fault(name, answer(500))
 		for _, p := range e.Vends(4) {
 			e.expectOutcome(e.ask(ctx, p, fleet.TokenOf(name)), age.outcome)
 		}
 		e.expectCalls(1, 2)
 	}
-	return nil
 }
 
 // failingEmpty answers all callers at once with one failure. A new version of the
 // secret clears the stored failure.
-func failingEmpty(ctx context.Context, e *env) error {
-	if err := e.Provider.Fault(crm, answer(503)); err != nil {
-		return err
-	}
+func failingEmpty(ctx context.Context, e *env) {
+	e.fault(crm, answer(503))
 	for _, a := range e.askAll(ctx, e.Vends(16), fleet.TokenOf(crm)) {
 		e.expectOutcome(a, "503 provider_unavailable")
 		e.expect(a.RetryAfter > 0, "no Retry-After")
 		e.expect(a.Took < 3*time.Second, "a caller waited %s for a failure", a.Took)
 	}
 	e.expectCalls(1, 2)
-	return e.expectRecovery(ctx, crm)
+	e.expectRecovery(ctx, crm)
 }
 
 // expectRecovery ends the provider's fault and expects the next caller to be
 // served: at full length after the Retry-After, otherwise after a new version of the
 // secret, which clears the stored failure at once.
-func (e *env) expectRecovery(ctx context.Context, connection string) error {
-	if err := e.Provider.Fault(connection); err != nil {
-		return err
-	}
+func (e *env) expectRecovery(ctx context.Context, connection string) {
+	e.fault(connection)
 	e.resetCounts()
 	if e.config.Full {
 		e.served(ctx, e.vend(0), connection, 2*leaseTTL)
 	} else {
-		if err := e.PutSecret(connection, e.Provider.Connections()[connection]); err != nil {
-			return err
-		}
+		e.must(e.PutSecret(connection, e.Provider.Connections()[connection]))
 		e.expectOutcome(e.ask(ctx, e.vend(31), fleet.TokenOf(connection)), "200")
 	}
 	e.expectCalls(1, 1)
-	return nil
 }
 
-func throttled(ctx context.Context, e *env) error {
-	if err := e.Provider.Fault(crm, sandbox.Fault{Status: 429, RetryAfter: "120"}); err != nil {
-		return err
-	}
+func throttled(ctx context.Context, e *env) {
+	e.fault(crm, sandbox.Fault{Status: 429, RetryAfter: "120"})
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "503 provider_unavailable")
 	e.expectCalls(1, 1)
 	e.resetCounts()
@@ -129,67 +106,52 @@ func throttled(ctx context.Context, e *env) error {
 		e.expect(a.RetryAfter > 110*time.Second && a.RetryAfter <= 120*time.Second, "Retry-After is %s", a.RetryAfter)
 	}
 	e.expectCalls(0, 0)
-	return nil
 }
 
-func unreachable(address string) func(context.Context, *env) error {
-	return func(ctx context.Context, e *env) error {
+func unreachable(address string) func(context.Context, *env) {
+	return func(ctx context.Context, e *env) {
 		if address == "" {
 			free, err := fleet.Unserved()
-			if err != nil {
-				return err
-			}
+			e.must(err)
 			address = "http://" + free
 		}
-		if err := e.declareAt("gone", address); err != nil {
-			return err
-		}
+		e.declareAt("gone", address)
 		for _, a := range e.askAll(ctx, e.Vends(4), fleet.TokenOf("gone")) {
 			e.expectOutcome(a, "503 provider_unavailable")
 			e.expect(a.Took < 10*time.Second, "a caller waited %s", a.Took)
 		}
-		return nil
 	}
 }
 
-func redirected(ctx context.Context, e *env) error {
+func redirected(ctx context.Context, e *env) {
 	var reached atomic.Int64
 	elsewhere := e.Listen(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
-	if err := e.Provider.Fault(crm, sandbox.Fault{Redirect: elsewhere + "/token", Status: 307}); err != nil {
-		return err
-	}
+	e.fault(crm, sandbox.Fault{Redirect: elsewhere + "/token", Status: 307})
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "502 provider_malformed")
 	e.expect(reached.Load() == 0, "OC-20: the other server got %d requests", reached.Load())
 	e.expectCalls(1, 1)
-	return nil
 }
 
 // budget is how long a caller may wait for a refresh that fails.
 const budget = 12 * time.Second
 
-func hanging(f sandbox.Fault) func(context.Context, *env) error {
-	return func(ctx context.Context, e *env) error {
-		if err := e.Provider.Fault(crm, f); err != nil {
-			return err
-		}
+func hanging(f sandbox.Fault) func(context.Context, *env) {
+	return func(ctx context.Context, e *env) {
+		e.fault(crm, f)
 		a := e.ask(ctx, e.vend(0), fleet.TokenOf(crm))
 		e.expectOutcome(a, "504 provider_timeout")
 		e.expect(a.Took < budget, "a caller waited %s", a.Took)
-		if err := e.expectNoLease(ctx, crm); err != nil {
-			return err
-		}
-		return e.expectRecovery(ctx, crm)
+		e.expectNoLease(ctx, crm)
+		e.expectRecovery(ctx, crm)
 	}
 }
 
-func (e *env) expectNoLease(ctx context.Context, connection string) error {
-	item, err := e.Item(ctx, connection)
-	e.expect(item["lease_owner"] == nil, "the lease was not released")
-	return err
+func (e *env) expectNoLease(ctx context.Context, connection string) {
+	e.expect(e.item(ctx, connection)["lease_owner"] == nil, "the lease was not released")
 }
 
-func drip(ctx context.Context, e *env) error {
-	err := e.declare("drip", func(w http.ResponseWriter, r *http.Request) {
+func drip(ctx context.Context, e *env) {
+	e.declare("drip", func(w http.ResponseWriter, r *http.Request) {
 		for range 60 {
 			_, err := w.Write([]byte(" "))
 			if err != nil || http.NewResponseController(w).Flush() != nil || r.Context().Err() != nil {
@@ -198,44 +160,33 @@ func drip(ctx context.Context, e *env) error {
 			wait(r.Context(), time.Second)
 		}
 	})
-	if err != nil {
-		return err
-	}
 	a := e.ask(ctx, e.vend(0), fleet.TokenOf("drip"))
 	e.expectOutcome(a, "504 provider_timeout")
 	e.expect(a.Took < budget, "a caller waited %s", a.Took)
-	return e.expectNoLease(ctx, "drip")
+	e.expectNoLease(ctx, "drip")
 }
 
-func maintenance(ctx context.Context, e *env) error {
-	if err := e.Provider.Fault(crm, sandbox.Fault{Body: "<h1>maintenance</h1>", ContentType: "text/html"}); err != nil {
-		return err
-	}
+func maintenance(ctx context.Context, e *env) {
+	e.fault(crm, sandbox.Fault{Body: "<h1>maintenance</h1>", ContentType: "text/html"})
 	for _, a := range e.askAll(ctx, e.Vends(4), fleet.TokenOf(crm)) {
 		e.expectOutcome(a, "502 provider_malformed")
 	}
 	e.expectCalls(1, 1)
-	return e.expectRecovery(ctx, crm)
+	e.expectRecovery(ctx, crm)
 }
 
-func oversized(endpoint http.HandlerFunc) func(context.Context, *env) error {
-	return func(ctx context.Context, e *env) error {
-		if err := e.declare("swollen", endpoint); err != nil {
-			return err
-		}
+func oversized(endpoint http.HandlerFunc) func(context.Context, *env) {
+	return func(ctx context.Context, e *env) {
+		e.declare("swollen", endpoint)
 		p := e.vend(0)
-		if err := p.Start(ctx); err != nil {
-			return err
-		}
+		e.must(p.Start(ctx))
 		e.expectOutcome(e.ask(ctx, p, fleet.TokenOf(crm)), "200")
 		before, err := p.Use()
-		if err != nil {
-			return err
-		}
+		e.must(err)
 		e.expectOutcome(e.ask(ctx, p, fleet.TokenOf("swollen")), "502 provider_malformed")
 		after, err := p.Use()
+		e.must(err)
 		e.expect(after.Resident-before.Resident < 16<<20, "the process grew by %d KiB", (after.Resident-before.Resident)>>10)
-		return err
 	}
 }
 

@@ -3,10 +3,10 @@ package scenario
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 	"github.com/tokenvend/tokenvend/scripts/internal/awsfake/awsjson"
@@ -27,72 +27,48 @@ func secrets() []Scenario {
 	}
 }
 
-func rotatedAhead(ctx context.Context, e *env) error {
-	if err := e.Register("rotated"); err != nil {
-		return err
-	}
-	if err := e.Provider.Rotate("rotated", sandbox.Rotation{}); err != nil {
-		return err
-	}
+func rotatedAhead(ctx context.Context, e *env) {
+	e.must(e.Register("rotated"))
+	e.must(e.Provider.Rotate("rotated", sandbox.Rotation{}))
 	for _, a := range e.askAll(ctx, e.Vends(4), fleet.TokenOf("rotated")) {
 		e.expectOutcome(a, "502 provider_rejected")
 	}
 	e.expectCalls(1, 2)
 	e.resetCounts()
-	if err := e.PutSecret("rotated", e.Provider.Connections()["rotated"]); err != nil {
-		return err
-	}
+	e.must(e.PutSecret("rotated", e.Provider.Connections()["rotated"]))
 	e.expectOutcome(e.ask(ctx, e.vend(5), fleet.TokenOf("rotated")), "200") // cold: its cache is empty
 	e.expectCalls(1, 1)
-	return nil
 }
 
-func rotatedBehind(ctx context.Context, e *env) error {
-	if err := e.Register("rotated"); err != nil {
-		return err
-	}
+func rotatedBehind(ctx context.Context, e *env) {
+	e.must(e.Register("rotated"))
 	var declared map[string]any
-	if err := json.Unmarshal(e.Provider.Connections()["rotated"], &declared); err != nil {
-		return fmt.Errorf("read a declaration: %w", err)
-	}
+	e.must(json.Unmarshal(e.Provider.Connections()["rotated"], &declared))
 	declared["client_secret"] = "not-registered-yet-7c1d"
 	next, err := json.Marshal(declared)
-	if err != nil {
-		return fmt.Errorf("write a declaration: %w", err)
-	}
-	if err := e.PutSecret("rotated", next); err != nil {
-		return err
-	}
+	e.must(err)
+	e.must(e.PutSecret("rotated", next))
 	for _, a := range e.askAll(ctx, e.Vends(4), fleet.TokenOf("rotated")) {
 		e.expectOutcome(a, "200")
 	}
 	e.expectCalls(2, 2)
 	e.expect(strings.Contains(e.log.tail(), `"SecretFallbacks":1`), "no metric counts the fallback")
-	return nil
 }
 
-func rotatedHard(ctx context.Context, e *env) error {
+func rotatedHard(ctx context.Context, e *env) {
 	old := e.ask(ctx, e.vend(0), fleet.TokenOf(crm))
 	e.expectOutcome(old, "200")
-	if err := e.Provider.Rotate(crm, sandbox.Rotation{}); err != nil {
-		return err
-	}
-	if err := e.PutSecret(crm, e.Provider.Connections()[crm]); err != nil {
-		return err
-	}
-	done, err := e.Process(fleet.Renew, 0).Send(ctx, fleet.SecretChanged(crm))
-	if err != nil {
-		return err
-	}
+	e.must(e.Provider.Rotate(crm, sandbox.Rotation{}))
+	e.must(e.PutSecret(crm, e.Provider.Connections()[crm]))
+	done := e.renew(ctx, fleet.SecretChanged(crm))
 	e.expect(done.Reissued == 1, "%d tokens were reissued, not 1", done.Reissued)
 	next := e.ask(ctx, e.vend(1), fleet.TokenOf(crm))
 	e.expectOutcome(next, "200")
 	e.expect(next.TokenID != old.TokenID, "FI-23: a revoked token was served")
 	e.expectCalls(2, 2)
-	return nil
 }
 
-func secretsDown(ctx context.Context, e *env) error {
+func secretsDown(ctx context.Context, e *env) {
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "200")
 	e.resetCounts()
 	for _, fault := range []struct {
@@ -115,89 +91,59 @@ func secretsDown(ctx context.Context, e *env) error {
 		e.expectOutcome(e.ask(ctx, e.vend(1), fleet.TokenOf(crm)), "200")
 	}
 	e.expectCalls(0, 0)
-	return nil
 }
 
-func keysetDenied(ctx context.Context, e *env) error {
-	return e.withoutKeyset(ctx, func() error {
+func keysetDenied(ctx context.Context, e *env) {
+	e.withoutKeyset(ctx, func() {
 		e.Secrets.Refuse(fleet.SealingSecret, &awsjson.Error{Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: "injected"})
-		return nil
 	})
 }
 
-func keyMissing(ctx context.Context, e *env) error {
-	return e.withoutKeyset(ctx, func() error { return e.AddKey("k2") })
+func keyMissing(ctx context.Context, e *env) {
+	e.withoutKeyset(ctx, func() { e.must(e.AddKey("k2")) })
 }
 
 // withoutKeyset expects a process with a cached token to serve it, a cold one to
 // refuse, and the stored item to stay.
-func (e *env) withoutKeyset(ctx context.Context, lose func() error) error {
+func (e *env) withoutKeyset(ctx context.Context, lose func()) {
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "200")
-	before, err := e.Item(ctx, crm)
-	if err != nil {
-		return err
-	}
+	before := e.item(ctx, crm)
 	e.resetCounts()
-	if err := lose(); err != nil {
-		return err
-	}
+	lose()
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "200")
 	e.expectOutcome(e.ask(ctx, e.vend(1), fleet.TokenOf(crm)), "503 store_unavailable")
-	after, err := e.Item(ctx, crm)
-	e.expect(reflect.DeepEqual(before, after), "FI-36: the stored item was changed")
+	e.expect(reflect.DeepEqual(before, e.item(ctx, crm)), "FI-36: the stored item was changed")
 	e.expectCalls(0, 0)
-	return err
 }
 
 // deletedInFlight deletes the secret after the provider has answered. The token
 // must not be stored.
-func deletedInFlight(ctx context.Context, e *env) error {
-	if _, err := e.Process(fleet.Renew, 0).Send(ctx, fleet.SecretChanged(crm)); err != nil {
-		return err // records the secret
-	}
-	if _, err := e.Mint(ctx, crm, 3590_000_000_000); err != nil { // an hour's token with seconds left: it is replaced
-		return err
-	}
-	met, release := e.Gate.Hold(fleet.Commit, fleet.Arrived)
+func deletedInFlight(ctx context.Context, e *env) {
+	e.renew(ctx, fleet.SecretChanged(crm))     // records the secret
+	e.mint(ctx, crm, time.Hour-10*time.Second) // an hour's token with seconds left: it is replaced
+	asked, release := e.heldAtCommit(ctx, e.vend(0), crm)
 	defer release()
-	asked := e.asking(ctx, e.vend(0), fleet.TokenOf(crm))
-	select {
-	case <-met:
-	case a := <-asked:
-		return fmt.Errorf("no commit came: %s", a.Outcome())
-	}
-	if err := e.delete(ctx, crm); err != nil {
-		return err
-	}
+	e.delete(ctx, crm)
 	release()
 	e.expectOutcome(<-asked, "404 connection_not_found")
-	return e.expectNoToken(ctx, crm)
+	e.expectNoToken(ctx, crm)
 }
 
 // deletedRemembered asks a process whose cache still holds the secret.
-func deletedRemembered(ctx context.Context, e *env) error {
-	if _, err := e.Process(fleet.Renew, 0).Send(ctx, fleet.SecretChanged(crm)); err != nil {
-		return err
-	}
+func deletedRemembered(ctx context.Context, e *env) {
+	e.renew(ctx, fleet.SecretChanged(crm))
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "200")
-	if err := e.delete(ctx, crm); err != nil {
-		return err
-	}
+	e.delete(ctx, crm)
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.Ask{Method: "POST", Path: "/connections/" + crm + "/token", Body: `{"rejected_token_id":"0000000000000000"}`}),
 		"404 connection_not_found")
-	return e.expectNoToken(ctx, crm)
+	e.expectNoToken(ctx, crm)
 }
 
-func (e *env) delete(ctx context.Context, connection string) error {
-	if err := e.DeleteSecret(connection); err != nil {
-		return err
-	}
-	_, err := e.Process(fleet.Renew, 0).Send(ctx, fleet.SecretChanged(connection))
-	return err
+func (e *env) delete(ctx context.Context, connection string) {
+	e.must(e.DeleteSecret(connection))
+	e.renew(ctx, fleet.SecretChanged(connection))
 }
 
-func (e *env) expectNoToken(ctx context.Context, connection string) error {
-	item, err := e.Item(ctx, connection)
-	e.expect(item["token_id"] == nil, "FI-49: a deleted connection has a token again")
-	return err
+func (e *env) expectNoToken(ctx context.Context, connection string) {
+	e.expect(e.item(ctx, connection)["token_id"] == nil, "FI-49: a deleted connection has a token again")
 }
