@@ -75,6 +75,19 @@ func parseCaller(text string) (principal, bool) {
 	return principal{}, false
 }
 
+// PrincipalID returns the part of API Gateway's identity.caller that identifies a
+// principal: the unique id of a role or user, which is another one after it was
+// deleted and created again under its name. The name of a role's session is
+// chosen by its user and does not count. For a federated user the part before the
+// colon is only the account, so all of it counts.
+func PrincipalID(caller string) string {
+	id, _, session := strings.Cut(caller, ":")
+	if session && isAccount(id) {
+		return caller
+	}
+	return id
+}
+
 // parsePattern parses a declared principal. Its error continues a sentence that
 // names the member, and says how to fix it.
 func parsePattern(text string) (principal, error) {

@@ -159,7 +159,7 @@ func TestBadInput(t *testing.T) {
 }
 
 func TestGoodInput(t *testing.T) {
-	plain := vending.Request{Connection: "crm", Caller: "arn:aws:iam::111122223333:role/app"}
+	plain := vending.Request{Connection: "crm", Caller: "arn:aws:iam::111122223333:role/app", CallerID: "AROAEXAMPLE:session"}
 	with := func(change func(*vending.Request)) vending.Request {
 		r := plain
 		change(&r)

@@ -54,7 +54,7 @@ type fixture struct {
 }
 
 // newFixture always has the same history: creative-force and former were vended
-// 1285 s ago, crm ten minutes ago, erp ten seconds ago; down failed half a minute
+// 1285 s ago, crm ten minutes ago, erp and shop.us ten seconds ago; down failed half a minute
 // ago with a Retry-After of two minutes; the renewer last ran a minute ago; then
 // the secret of erp was replaced and that of former deleted.
 func newFixture(t *testing.T) *fixture {
@@ -79,6 +79,7 @@ func newFixture(t *testing.T) *fixture {
 	w.tick(time.Minute)
 	w.vend(30*time.Second, "down")
 	w.vend(10*time.Second, "erp")
+	w.vend(10*time.Second, "shop.us")
 	w.sessions()
 	w.now = noon
 	w.write("erp", fmt.Sprintf(`{"provider":"oauth2","client_id":"erp","client_secret":"replaced","token_url":"%s/erp/token"}`, provider.URL))

@@ -71,7 +71,7 @@ type tokenResponse struct {
 }
 
 func (t tokenRoutes) get(ctx context.Context, r *request) (response, error) {
-	want := vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller}
+	want := vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller, CallerID: r.callerID}
 	var err error
 	if raw, ok := r.query["min_ttl"]; ok {
 		if want.MinTTL, err = parseMinTTL(raw); err != nil {
@@ -87,7 +87,7 @@ func (t tokenRoutes) get(ctx context.Context, r *request) (response, error) {
 }
 
 func (t tokenRoutes) post(ctx context.Context, r *request) (response, error) {
-	want := vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller}
+	want := vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller, CallerID: r.callerID}
 	for name, value := range r.body {
 		if err := readMember(&want, name, value); err != nil {
 			return response{}, err

@@ -46,10 +46,10 @@ type Item struct {
 	Lease             Lease
 	Failure           Failure
 	// RejectedID is the id of the current token if a caller reported it as
-	// rejected and it has not been replaced yet. ForcedRefreshes are the instants
-	// of the latest forced refreshes, oldest first.
+	// rejected and it has not been replaced yet. ForcedRefreshes are the
+	// latest forced refreshes, oldest first.
 	RejectedID      string
-	ForcedRefreshes []time.Time
+	ForcedRefreshes []ForcedRefresh
 	// RequiredSecretVersion is the secret version that the next refresh must use; a
 	// Drop sets it.
 	RequiredSecretVersion string
@@ -120,6 +120,13 @@ type SealedToken struct {
 	ConfigHash string
 	// SecretVersion is the version of the secret that the token was requested with.
 	SecretVersion string
+}
+
+// ForcedRefresh is a refresh that a caller forced by a rejection.
+type ForcedRefresh struct {
+	At time.Time
+	// By identifies the caller's principal; empty where that is unknown.
+	By string
 }
 
 // Lease is the exclusive right of one owner to refresh an item.
@@ -241,7 +248,7 @@ type Reject struct {
 	Version int64
 	TokenID string
 	// ForcedRefreshes replaces the list of the item.
-	ForcedRefreshes []time.Time
+	ForcedRefreshes []ForcedRefresh
 }
 
 // Drop removes the token, the failure and the rejection.

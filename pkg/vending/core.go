@@ -38,10 +38,15 @@ type Core struct {
 	leases       *lease.Leases
 	clock        rules.Clock
 	looks        rules.Throttle // reading the secret of a failing connection again
+	editLooks    rules.Throttle // reading the secret of a token that is too new to reject
 }
 
-// lookEvery bounds reading a failing connection's secret past the cache.
-const lookEvery = 5 * time.Second
+const (
+	// lookEvery bounds reading a failing connection's secret past the cache, and
+	// editLookEvery that of a connection whose new token is rejected.
+	lookEvery     = 5 * time.Second
+	editLookEvery = time.Second
+)
 
 // New returns a Core.
 func New(c Config) *Core {
@@ -59,7 +64,8 @@ func New(c Config) *Core {
 		leases: lease.New(lease.Config{
 			Store: c.Store, Records: records, Issuer: issuer, Declarations: declarations, Clock: clock, Random: random,
 		}),
-		looks: rules.Throttle{Every: lookEvery},
+		looks:     rules.Throttle{Every: lookEvery},
+		editLooks: rules.Throttle{Every: editLookEvery},
 	}
 }
 

@@ -2,7 +2,6 @@ package vending
 
 import (
 	"context"
-	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
@@ -55,9 +54,9 @@ type Editor interface {
 	// MarkUsed records that the token of that version was served. It does nothing
 	// when the version has moved.
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
-	// SetForcedRefreshes replaces the instants of forced refreshes;
-	// tokenstore.ErrSuperseded when they are not was any more.
-	SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error
+	// SetForcedRefreshes replaces the record of forced refreshes;
+	// tokenstore.ErrSuperseded when it is not was any more.
+	SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error
 	// AddVariant lists a scope variant on the connection's own item; repeating it
 	// changes nothing.
 	AddVariant(ctx context.Context, key tokenstore.Key, variant string) error

@@ -153,7 +153,7 @@ func (p *tablePort) AddVariant(ctx context.Context, key tokenstore.Key, variant 
 	return p.write(ctx, "add variant", key, func() error { return p.store.AddVariant(detached(ctx), key, variant) })
 }
 
-func (p *tablePort) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+func (p *tablePort) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error {
 	return p.write(ctx, "set forced", key, func() error { return p.store.SetForcedRefreshes(detached(ctx), key, was, forced) })
 }
 

@@ -185,8 +185,12 @@ func (r reconciliation) empty(ctx context.Context, item tokenstore.Item) error {
 
 // inForce reports whether the declaration in force minted the token of item.
 func inForce(declared connection.Entry, item tokenstore.Item) bool {
-	return declared.Err == nil && item.Token.ID != "" &&
-		item.Token.ConfigHash == declared.Connection.ConfigHash && item.SecretIncarnation == declared.Connection.SecretIncarnation
+	return declared.Err == nil && mintedBy(item, declared.Connection)
+}
+
+// mintedBy reports whether item has a token that conn's declaration minted.
+func mintedBy(item tokenstore.Item, conn connection.Connection) bool {
+	return item.Token.ID != "" && item.Token.ConfigHash == conn.ConfigHash && item.SecretIncarnation == conn.SecretIncarnation
 }
 
 // reissue replaces rec's token, unless another process has done so. It fails when

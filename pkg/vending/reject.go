@@ -3,7 +3,6 @@ package vending
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/problem"
@@ -18,10 +17,6 @@ const (
 	// rejectAge is how old a token must be before a caller may have it replaced: a
 	// resource server may accept a new one only after a moment.
 	rejectAge = 30 * time.Second
-	// forcedMost refreshes may be forced per connection and forcedWindow, by all
-	// callers together, so that a misbehaving caller does not affect the others.
-	forcedMost   = 3
-	forcedWindow = 10 * time.Minute
 )
 
 // vendRejected serves a caller whose token the resource server refused. If it is
@@ -52,7 +47,7 @@ func (c *Core) replaceRejected(ctx context.Context, r Request, rec record.Record
 	first := rec.Item.RejectedID != rec.Token.ID
 	if first {
 		var err error
-		if rec, err = c.markRejected(ctx, rec); err != nil {
+		if rec, err = c.markRejected(ctx, r, rec); err != nil {
 			return Vended{}, err
 		}
 	}
@@ -60,12 +55,12 @@ func (c *Core) replaceRejected(ctx context.Context, r Request, rec record.Record
 }
 
 // markRejected stores the rejection for the fleet, within the limits.
-func (c *Core) markRejected(ctx context.Context, rec record.Record) (record.Record, error) {
+func (c *Core) markRejected(ctx context.Context, r Request, rec record.Record) (record.Record, error) {
 	now := c.clock.Now()
-	if wait := rec.Token.MintedAt.Add(rejectAge).Sub(now); wait > 0 {
-		return rec, limited("this token is too new to be replaced", wait)
+	if err := c.oldEnough(ctx, r, rec, now); err != nil {
+		return rec, err
 	}
-	forced, err := c.force(ctx, rec.Item, now)
+	forced, err := c.force(ctx, r, rec.Item, now)
 	if err != nil {
 		return rec, err
 	}
@@ -79,30 +74,22 @@ func (c *Core) markRejected(ctx context.Context, rec record.Record) (record.Reco
 	return c.records.Update(rec, item), nil
 }
 
-// force returns the instants of forced refreshes that the item is to carry, this
-// one included, if the limit allows it. The limit is the connection's: that of
-// its scope variants is counted on its own item, before theirs is changed.
-func (c *Core) force(ctx context.Context, item tokenstore.Item, now time.Time) ([]time.Time, error) {
-	own := item
-	if item.Key.Variant != "" {
-		var err error
-		if own, err = c.store.Get(ctx, rules.OwnKey(item.Key), true); err != nil {
-			return nil, rules.Unavailable(err)
-		}
+// oldEnough refuses to replace a token that is too new, unless its declaration has
+// changed since: the provider may have ended it with the edit (CR-23).
+func (c *Core) oldEnough(ctx context.Context, r Request, rec record.Record, now time.Time) error {
+	wait := rec.Token.MintedAt.Add(rejectAge).Sub(now)
+	if wait <= 0 {
+		return nil
 	}
-	forced := slices.DeleteFunc(slices.Clone(own.ForcedRefreshes), func(at time.Time) bool { return now.Sub(at) >= forcedWindow })
-	if len(forced) >= forcedMost {
-		return nil, limited("too many forced refreshes of this connection's token", forced[0].Add(forcedWindow).Sub(now))
+	fresh := c.editLooks.Try(tokenstore.Key{Connection: string(r.Connection)}, now) == 0
+	conn, err := c.declarations.Load(ctx, r.Connection, fresh)
+	switch {
+	case err == nil && !mintedBy(rec.Item, conn):
+		return r.access().Permit(conn)
+	case problem.Is(err, problem.ConnectionNotFound):
+		return err
 	}
-	forced = append(forced, now)
-	if item.Key.Variant == "" {
-		return forced, nil
-	}
-	err := c.store.SetForcedRefreshes(ctx, own.Key, own.ForcedRefreshes, forced)
-	if err != nil && !errors.Is(err, tokenstore.ErrSuperseded) {
-		return nil, rules.Unavailable(err)
-	}
-	return nil, err
+	return limited("this token is too new to be replaced", wait)
 }
 
 func limited(detail string, wait time.Duration) *problem.Error {

@@ -46,7 +46,7 @@ func TestRejection(t *testing.T) {
 			t.Errorf("pause %v, want 20 s", p.RetryAfter)
 		}
 	})
-	t.Run("CR-23 three forced refreshes in ten minutes, then 429", func(t *testing.T) {
+	t.Run("CR-23 three forced refreshes of one principal in ten minutes, then 429", func(t *testing.T) {
 		f := newFleet(t)
 		core := f.process()
 		v := f.vend(core, crm())

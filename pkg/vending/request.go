@@ -22,6 +22,9 @@ type Request struct {
 	Subject connection.Subject
 	// Caller is the ARN of the IAM principal that asks.
 	Caller string
+	// CallerID is its unique id as API Gateway reports it (identity.caller). It
+	// counts forced refreshes.
+	CallerID string
 	// MinTTL is the least remaining lifetime that the caller needs; zero leaves it
 	// to the rule.
 	MinTTL time.Duration

@@ -31,6 +31,7 @@ func valid() attributes {
 		"fail_provider": str("server_error"), "fail_cause": str("c1"),
 		"failed_at": num("1767323045000"), "next_attempt_at": num("1767323047000"),
 		"rejected_id": str("9f86d081884c7d65"), "forced": list(num("1767323040000"), num("1767323041000")),
+		"forced_by": list(str("1767323039000/p0"), str("1767323041000/p1")),
 		"must_load": str("s2"), "renew_slot": str("45m/07/3"),
 		"variants": &types.AttributeValueMemberSS{Value: []string{"v2", "v1"}},
 		"ttl":      num("253402300799"), "ttl_pin": num("253402300799"),

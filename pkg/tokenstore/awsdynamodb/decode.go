@@ -50,7 +50,7 @@ func decode(key tokenstore.Key, found attributes) (tokenstore.Item, []string) {
 		Lease:                 r.lease(),
 		Failure:               r.failure(),
 		RejectedID:            r.text(attrRejectedID),
-		ForcedRefreshes:       r.instants(attrForcedRefreshes),
+		ForcedRefreshes:       r.forcedRefreshes(),
 		RequiredSecretVersion: r.text(attrRequiredSecretVersion),
 		Used:                  r.flag(attrUsed),
 		RenewSlot:             r.text(attrRenewSlot),
@@ -225,24 +225,6 @@ func (r *reader) instant(name string) time.Time {
 		return time.Time{}
 	}
 	return fromMillis(r.number(name, maxMillis))
-}
-
-func (r *reader) instants(name string) []time.Time {
-	v, ok := attribute[*types.AttributeValueMemberL](r, name)
-	if !ok {
-		return nil
-	}
-	inner := &reader{found: make(attributes, 1)}
-	var all []time.Time
-	for _, raw := range v.Value {
-		inner.found[name] = raw
-		all = append(all, inner.instant(name))
-	}
-	if len(inner.bad) > 0 {
-		r.fault(name)
-		return nil
-	}
-	return all
 }
 
 func fromMillis(n int64) time.Time { return time.UnixMilli(n).UTC() }

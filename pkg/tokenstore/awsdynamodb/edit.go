@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -36,18 +35,13 @@ func rejectUpdate(r tokenstore.Reject) *update {
 	u.require("#token_id = :rejected_id")
 	u.assign(attrVersion, number(r.Version+1))
 	u.assign(attrRejectedID, text(r.TokenID))
-	if len(r.ForcedRefreshes) == 0 {
-		u.unset(attrForcedRefreshes)
-	} else {
-		u.assign(attrForcedRefreshes, instants(r.ForcedRefreshes))
-	}
+	putForcedRefreshes(u, r.ForcedRefreshes)
 	return u
 }
 
 func alreadyRejected(item tokenstore.Item, r tokenstore.Reject) bool {
-	sameInstant := func(a, b time.Time) bool { return a.UnixMilli() == b.UnixMilli() }
 	return item.Version == r.Version+1 && item.RejectedID == r.TokenID &&
-		item.Token.ID == r.TokenID && slices.EqualFunc(item.ForcedRefreshes, r.ForcedRefreshes, sameInstant)
+		item.Token.ID == r.TokenID && slices.EqualFunc(item.ForcedRefreshes, r.ForcedRefreshes, sameForcedRefresh)
 }
 
 // MarkUsed records that the token of that version was served. It changes nothing
@@ -64,34 +58,20 @@ func (t *Table) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 	return err
 }
 
-// SetForcedRefreshes replaces the instants of forced refreshes;
-// tokenstore.ErrSuperseded when they are no longer was.
-func (t *Table) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+// SetForcedRefreshes replaces the record of forced refreshes;
+// tokenstore.ErrSuperseded when it is no longer was.
+func (t *Table) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error {
 	u := newUpdate("set forced", key)
 	u.skipRead = true
 	u.stamp()
 	u.requireSchema()
 	requireForcedRefreshes(u, was)
-	u.assign(attrForcedRefreshes, instants(forced))
+	putForcedRefreshes(u, forced)
 	_, applied, err := t.apply(ctx, u)
 	if err == nil && !applied {
 		return fmt.Errorf("set forced: %w", tokenstore.ErrSuperseded)
 	}
 	return err
-}
-
-// requireForcedRefreshes requires the instants that were read. It compares their
-// number, the first and the last, because not every engine compares lists; no
-// other sequence of additions has the same three.
-func requireForcedRefreshes(u *update, was []time.Time) {
-	if len(was) == 0 {
-		u.require("attribute_not_exists(#forced)")
-		return
-	}
-	u.require(fmt.Sprintf("size(#forced) = :size AND #forced[0] = :first AND #forced[%d] = :last", len(was)-1))
-	u.value(":size", number(int64(len(was))))
-	u.value(":first", instant(was[0]))
-	u.value(":last", instant(was[len(was)-1]))
 }
 
 // RemoveVariant removes a variant from the list; repeating it changes nothing.

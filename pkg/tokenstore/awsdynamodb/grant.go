@@ -39,7 +39,7 @@ func storeGrantUpdate(a tokenstore.StoreGrant, lease bool) *update {
 	putToken(u, a.Token, a.SecretIncarnation, a.Version+1)
 	putGrant(u, a.Grant)
 	u.text(attrRenewSlot, a.RenewSlot)
-	u.unset(attrUsed, attrRejectedID, attrForcedRefreshes, attrRequiredSecretVersion, attrTTL)
+	u.unset(attrUsed, attrRejectedID, attrForcedRefreshes, attrForcedBy, attrRequiredSecretVersion, attrTTL)
 	u.unset(attemptAttributes...)
 	u.unset(failureAttributes...)
 	return u

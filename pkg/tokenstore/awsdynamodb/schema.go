@@ -46,6 +46,7 @@ const (
 
 	attrRejectedID            = "rejected_id"
 	attrForcedRefreshes       = "forced"
+	attrForcedBy              = "forced_by"
 	attrRequiredSecretVersion = "must_load"
 	attrUsed                  = "used"
 	attrRenewSlot             = "renew_slot"
@@ -150,11 +151,3 @@ func number(n int64) types.AttributeValue {
 }
 
 func instant(at time.Time) types.AttributeValue { return number(at.UnixMilli()) }
-
-func instants(all []time.Time) types.AttributeValue {
-	list := make([]types.AttributeValue, len(all))
-	for i, at := range all {
-		list[i] = instant(at)
-	}
-	return &types.AttributeValueMemberL{Value: list}
-}

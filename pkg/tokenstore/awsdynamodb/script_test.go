@@ -149,6 +149,12 @@ func parseValue(t *testing.T, value any) types.AttributeValue {
 			t.Fatal(err)
 		}
 		return bin(string(raw))
+	case members["L"] != nil:
+		var all []types.AttributeValue
+		for _, element := range members["L"].([]any) {
+			all = append(all, parseValue(t, element))
+		}
+		return list(all...)
 	case members["BOOL"] != nil:
 		return &types.AttributeValueMemberBOOL{Value: members["BOOL"].(bool)}
 	}

@@ -45,7 +45,7 @@ func TestDecode(t *testing.T) {
 			Count: 2, Code: "provider_unavailable", Status: 503, ProviderCode: "server_error",
 			FailedAt: at(1767323045000), NextAttemptAt: at(1767323047000), Cause: "c1",
 		},
-		RejectedID: "9f86d081884c7d65", ForcedRefreshes: []time.Time{at(1767323040000), at(1767323041000)},
+		RejectedID: "9f86d081884c7d65", ForcedRefreshes: []tokenstore.ForcedRefresh{{At: at(1767323040000)}, {At: at(1767323041000), By: "p1"}},
 		RequiredSecretVersion: "s2", Used: true, RenewSlot: "45m/07/3", Variants: []string{"v1", "v2"},
 	}
 	if d := cmp.Diff(want, got); d != "" {

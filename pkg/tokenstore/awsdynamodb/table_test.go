@@ -270,7 +270,7 @@ func TestEngineLostResponses(t *testing.T) {
 		t.Fatalf("FI-30 Commit whose answer was lost: %+v, %v", item, err)
 	}
 	transport.lose = true
-	item, err = store.Reject(ctx, tokenstore.Reject{Key: crm, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{now}})
+	item, err = store.Reject(ctx, tokenstore.Reject{Key: crm, Version: 1, TokenID: "token_1", ForcedRefreshes: []tokenstore.ForcedRefresh{{At: now}}})
 	if err != nil || item.Version != 2 {
 		t.Fatalf("CR-36 Reject whose answer was lost: version %d, %v", item.Version, err)
 	}

@@ -129,7 +129,7 @@ func (s *Store) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Ite
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	item, forced := s.read(r.Key), instants(r.ForcedRefreshes)
+	item, forced := s.read(r.Key), forcedRefreshes(r.ForcedRefreshes)
 	switch {
 	case item.Token.ID != r.TokenID:
 		return item, tokenstore.ErrSuperseded
@@ -185,18 +185,18 @@ func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 	return nil
 }
 
-// SetForcedRefreshes replaces the instants of forced refreshes if they are still was.
-func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error {
+// SetForcedRefreshes replaces the record of forced refreshes if it is still was.
+func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error {
 	if err := checkContext(ctx, "set forced"); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	item := s.read(key)
-	if !slices.Equal(item.ForcedRefreshes, instants(was)) {
+	if !slices.Equal(item.ForcedRefreshes, forcedRefreshes(was)) {
 		return fmt.Errorf("set forced: %w", tokenstore.ErrSuperseded)
 	}
-	item.ForcedRefreshes = instants(forced)
+	item.ForcedRefreshes = forcedRefreshes(forced)
 	s.write(item)
 	return nil
 }
@@ -301,7 +301,7 @@ func normalized(item tokenstore.Item) tokenstore.Item {
 	if item.Failure.Count == 0 {
 		item.Failure = tokenstore.Failure{}
 	}
-	item.ForcedRefreshes = instants(item.ForcedRefreshes)
+	item.ForcedRefreshes = forcedRefreshes(item.ForcedRefreshes)
 	return item
 }
 
@@ -312,13 +312,13 @@ func instant(at time.Time) time.Time {
 	return time.UnixMilli(at.UnixMilli()).UTC()
 }
 
-func instants(in []time.Time) []time.Time {
+func forcedRefreshes(in []tokenstore.ForcedRefresh) []tokenstore.ForcedRefresh {
 	if len(in) == 0 {
 		return nil
 	}
-	out := make([]time.Time, len(in))
-	for i, at := range in {
-		out[i] = instant(at)
+	out := slices.Clone(in)
+	for i := range out {
+		out[i].At = instant(out[i].At)
 	}
 	return out
 }

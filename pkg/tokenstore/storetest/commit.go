@@ -43,18 +43,18 @@ func roundTrip(t *testing.T, f *fixture) {
 	diff(t, "after Commit", want, got)
 	diff(t, "after Get", want, get(t, f, k))
 
-	forced := []time.Time{start.Add(-time.Minute), start}
+	forced := forcedAt(start.Add(-time.Minute), start)
 	mustAcquire(t, f, k, "second", start)
 	got, err = f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 3, TokenID: "token_2", ForcedRefreshes: forced})
 	if err != nil {
 		t.Fatalf("Reject: %v", err)
 	}
 	want.Version, want.RejectedID = 4, "token_2"
-	want.ForcedRefreshes = []time.Time{stored(forced[0]), stored(forced[1])}
+	want.ForcedRefreshes = forcedAt(stored(forced[0].At), stored(forced[1].At))
 	want.Lease = tokenstore.Lease{Owner: "second", Until: stored(start.Add(leaseTTL)), Seq: 3}
 	diff(t, "after Reject", want, got)
 	diff(t, "after Get", want, get(t, f, k))
-	got.Token.Sealed[0], got.ForcedRefreshes[0], got.Variants[0] = 'x', start, "x"
+	got.Token.Sealed[0], got.ForcedRefreshes[0].By, got.Variants[0] = 'x', "x", "x"
 	diff(t, "a returned value is the caller's", want, get(t, f, k))
 }
 
@@ -182,7 +182,7 @@ func commitRepeatedUnderNextLease(t *testing.T, f *fixture) {
 func commitClears(t *testing.T, f *fixture) {
 	k := key(t)
 	mustMint(t, f, k, "token_1")
-	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
+	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: forcedAt(start)}); err != nil {
 		t.Fatalf("Reject: %v", err)
 	}
 	mustAcquire(t, f, k, "failing", start)
@@ -198,7 +198,7 @@ func commitClears(t *testing.T, f *fixture) {
 		t.Fatalf("Commit: %v", err)
 	}
 	want := tokenstore.Item{
-		Key: k, Version: 3, Token: bare.Token, Lease: tokenstore.Lease{Seq: 3}, ForcedRefreshes: []time.Time{stored(start)},
+		Key: k, Version: 3, Token: bare.Token, Lease: tokenstore.Lease{Seq: 3}, ForcedRefreshes: forcedAt(stored(start)),
 	}
 	want.Token.MintedAt, want.Token.ExpiresAt = stored(bare.Token.MintedAt), stored(bare.Token.ExpiresAt)
 	diff(t, "item", want, got)

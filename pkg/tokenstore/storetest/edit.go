@@ -26,7 +26,7 @@ func reject(t *testing.T, f *fixture) {
 			k := key(t)
 			mustMint(t, f, k, "token_1")
 			want := mustMint(t, f, k, "token_2")
-			item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: tc.version, TokenID: tc.id, ForcedRefreshes: []time.Time{start}})
+			item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: tc.version, TokenID: tc.id, ForcedRefreshes: forcedAt(start)})
 			if !errors.Is(err, tokenstore.ErrSuperseded) {
 				t.Fatalf("Reject: %v, want ErrSuperseded", err)
 			}
@@ -64,7 +64,7 @@ func rejectRepeated(t *testing.T, f *fixture) {
 	k := key(t)
 	mustMint(t, f, k, "token_1")
 	for range 2 {
-		item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}})
+		item, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: forcedAt(start)})
 		if err != nil || item.Version != 2 {
 			t.Errorf("Reject: version %d, %v, want 2", item.Version, err)
 		}
@@ -76,7 +76,7 @@ func rejectsRace(t *testing.T, f *fixture) {
 	mustMint(t, f, k, "token_1")
 	errs := race(50, func(i int) error {
 		_, err := f.Reject(t.Context(), tokenstore.Reject{
-			Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start.Add(time.Duration(i) * time.Second)},
+			Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: forcedAt(start.Add(time.Duration(i) * time.Second)),
 		})
 		return err
 	})
@@ -106,7 +106,7 @@ func dropClears(t *testing.T, f *fixture) {
 	if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
 		t.Fatalf("AddVariant: %v", err)
 	}
-	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
+	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: forcedAt(start)}); err != nil {
 		t.Fatalf("Reject: %v", err)
 	}
 	mustAcquire(t, f, k, "failing", start)

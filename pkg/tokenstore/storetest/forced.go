@@ -12,9 +12,9 @@ func forcedRefreshes(t *testing.T, f *fixture) {
 	t.Run("CR-23 replaced only while they are what was read", func(t *testing.T) {
 		k := key(t)
 		want := mustMint(t, f, k, "token_1")
-		first, second := []time.Time{start}, []time.Time{start, start.Add(time.Minute)}
+		first, second := forcedAt(start), forcedAt(start, start.Add(time.Minute))
 		for i, step := range []struct {
-			was, forced []time.Time
+			was, forced []tokenstore.ForcedRefresh
 			ok          bool
 		}{
 			{nil, first, true}, {nil, second, false}, {second, first, false}, {first, second, true}, {first, first, false},
@@ -24,14 +24,32 @@ func forcedRefreshes(t *testing.T, f *fixture) {
 				t.Errorf("step %d: %v, want success: %v", i+1, err, step.ok)
 			}
 		}
-		want.ForcedRefreshes = []time.Time{stored(second[0]), stored(second[1])}
+		want.ForcedRefreshes = forcedAt(stored(second[0].At), stored(second[1].At))
 		diff(t, "stored", want, get(t, f, k))
+	})
+	t.Run("CR-23 each keeps its principal, also two at one instant and one without", func(t *testing.T) {
+		k := key(t)
+		want := mustMint(t, f, k, "token_1")
+		want.ForcedRefreshes = []tokenstore.ForcedRefresh{
+			{At: stored(start), By: "a/b"}, {At: stored(start), By: "c"}, {At: stored(start.Add(time.Second))}, {At: stored(start.Add(time.Minute)), By: "a/b"},
+		}
+		if err := f.SetForcedRefreshes(t.Context(), k, nil, want.ForcedRefreshes); err != nil {
+			t.Fatal(err)
+		}
+		diff(t, "stored", want, get(t, f, k))
+		want.ForcedRefreshes = want.ForcedRefreshes[2:]
+		want.Version, want.RejectedID = 2, "token_1"
+		got, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: want.ForcedRefreshes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff(t, "after Reject", want, got)
 	})
 	t.Run("CR-23 of 50 concurrent calls one succeeds", func(t *testing.T) {
 		k := key(t)
 		succeeded := 0
 		for _, err := range race(50, func(i int) error {
-			return f.SetForcedRefreshes(t.Context(), k, nil, []time.Time{start.Add(time.Duration(i) * time.Second)})
+			return f.SetForcedRefreshes(t.Context(), k, nil, forcedAt(start.Add(time.Duration(i)*time.Second)))
 		}) {
 			if err == nil {
 				succeeded++

@@ -169,7 +169,7 @@ func itemWithEverything(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.I
 	if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
 		t.Fatalf("AddVariant: %v", err)
 	}
-	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: []time.Time{start}}); err != nil {
+	if _, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: forcedAt(start)}); err != nil {
 		t.Fatalf("Reject: %v", err)
 	}
 	mustAcquireForRefresh(t, f, k, "failing", start)

@@ -8,6 +8,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ type Store interface {
 	Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error)
 	Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error)
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
-	SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []time.Time) error
+	SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error
 	AddVariant(ctx context.Context, key tokenstore.Key, variant string) error
 	RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error
 	Subjects(ctx context.Context, connection string, limit int, after string) ([]tokenstore.Item, string, error)
@@ -155,6 +156,16 @@ func failure(count int) tokenstore.Failure {
 // stored returns an instant as a store returns it: in milliseconds and UTC, without
 // a monotonic reading.
 func stored(at time.Time) time.Time { return at.Truncate(time.Millisecond).UTC() }
+
+// forcedAt returns forced refreshes at these instants, the first by a principal
+// that is known and the others by one each.
+func forcedAt(at ...time.Time) []tokenstore.ForcedRefresh {
+	forced := make([]tokenstore.ForcedRefresh, len(at))
+	for i := range at {
+		forced[i] = tokenstore.ForcedRefresh{At: at[i], By: fmt.Sprintf("principal-%d", i)}
+	}
+	return forced
+}
 
 func diff(t *testing.T, what string, want, got any) {
 	t.Helper()

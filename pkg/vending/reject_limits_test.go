@@ -1,0 +1,192 @@
+package vending_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// rejecter rejects the current token of one item on behalf of principals.
+type rejecter struct {
+	*fleet
+	core    *vending.Core
+	request vending.Request
+}
+
+// reject rejects the current token as a principal, once it is old enough.
+func (r rejecter) reject(callerID string) error {
+	r.t.Helper()
+	current := r.vend(r.core, r.request)
+	r.clock.advance(rejectPause)
+	rejection := r.request
+	rejection.CallerID, rejection.RejectedTokenID = callerID, current.ID
+	v, err := r.core.Vend(r.t.Context(), rejection)
+	if err == nil && v.ID == current.ID {
+		r.t.Errorf("%s got the token back that it rejected", callerID)
+	}
+	return err
+}
+
+const rejectPause = 31 * time.Second
+
+func TestRejectionLimits(t *testing.T) {
+	const broken = "AROABROKEN:session"
+	own := func(t *testing.T) rejecter {
+		f := newFleet(t)
+		return rejecter{f, f.process(), crm()}
+	}
+	t.Run("CR-23 FI-42 one broken caller leaves forced refreshes to the others", func(t *testing.T) {
+		r := own(t)
+		for range 3 {
+			noError(t, r.reject(broken))
+		}
+		p := wantCode(t, r.reject(broken), problem.RateLimited)
+		if want := 10*time.Minute - 3*rejectPause; p.RetryAfter != want {
+			t.Errorf("pause %v, want %v", p.RetryAfter, want)
+		}
+		noError(t, r.reject("AROAOTHER:session"))
+	})
+	t.Run("CR-23 the session's name and the ARN do not distinguish principals", func(t *testing.T) {
+		r := own(t)
+		for i := range 3 {
+			noError(t, r.reject(fmt.Sprintf("AROABROKEN:session-%d", i)))
+		}
+		wantCode(t, r.reject("AROABROKEN:another"), problem.RateLimited)
+	})
+	t.Run("CR-23 federated users of one account are distinguished", func(t *testing.T) {
+		r := own(t)
+		for range 3 {
+			noError(t, r.reject("111122223333:ann"))
+		}
+		wantCode(t, r.reject("111122223333:ann"), problem.RateLimited)
+		noError(t, r.reject("111122223333:bob"))
+	})
+	t.Run("FI-42 fifty callers force ten refreshes in ten minutes", func(t *testing.T) {
+		r := own(t)
+		calls, refused := r.server.calls(), 0
+		for i := range 15 {
+			err := r.reject(fmt.Sprintf("AROA%d:session", i))
+			if problem.Is(err, problem.RateLimited) {
+				refused++
+			} else {
+				noError(t, err)
+			}
+		}
+		if forced := r.server.calls() - calls - 1; forced != 10 || refused != 5 {
+			t.Errorf("%d refreshes forced, %d refused, want 10 and 5", forced, refused)
+		}
+		r.clock.advance(10*time.Minute - 15*rejectPause)
+		noError(t, r.reject("AROA15:session"))
+	})
+	t.Run("CR-23 scope variants count on the connection's own item", func(t *testing.T) {
+		r := own(t)
+		r.declare("crm", `{"provider":"oauth2","client_id":"app","client_secret":"hush","token_url":"https://idp.example.com/token","allowed_scopes":["a","b"]}`)
+		for _, scope := range []string{"a", "b", ""} {
+			r.request.Scope = scope
+			noError(t, r.reject(broken))
+		}
+		for _, scope := range []string{"a", "b", ""} {
+			r.request.Scope = scope
+			wantCode(t, r.reject(broken), problem.RateLimited)
+			noError(t, r.reject("AROAOTHER:session"))
+		}
+		if n := len(r.item("crm").ForcedRefreshes); n != 6 {
+			t.Errorf("%d counted, want 6", n)
+		}
+	})
+	t.Run("CR-23 refreshes that a former release counted are no principal's", func(t *testing.T) {
+		r := own(t)
+		now := r.clock.Now()
+		r.vend(r.core, r.request)
+		forced := []tokenstore.ForcedRefresh{{At: now}, {At: now}, {At: now}}
+		noError(t, r.store.SetForcedRefreshes(t.Context(), tokenstore.Key{Connection: "crm"}, nil, forced))
+		for range 3 {
+			noError(t, r.reject(broken))
+		}
+		wantCode(t, r.reject(broken), problem.RateLimited)
+	})
+}
+
+func TestRejectionOfSubjects(t *testing.T) {
+	d := newDelegation(t, rotates)
+	core := d.process()
+	for _, subject := range []string{"ann", "bob"} {
+		d.consent(core, of(subject))
+	}
+	ann, bob := rejecter{d.fleet, core, of("ann")}, rejecter{d.fleet, core, of("bob")}
+	for range 3 {
+		noError(t, ann.reject("AROABROKEN:session"))
+	}
+	wantCode(t, ann.reject("AROABROKEN:session"), problem.RateLimited)
+	t.Run("CR-23 each subject is counted by itself", func(t *testing.T) { noError(t, bob.reject("AROABROKEN:session")) })
+}
+
+func TestRejectionAfterAnEdit(t *testing.T) {
+	const edited = `{"provider":"oauth2","client_id":"app","client_secret":"new","token_url":"https://idp.example.com/token"}`
+	young := func(t *testing.T) (*fleet, *vending.Core, vending.Request) {
+		f := newFleet(t)
+		core, r := f.process(), crm()
+		r.RejectedTokenID = f.vend(core, r).ID
+		f.clock.advance(2 * time.Second)
+		return f, core, r
+	}
+	t.Run("CR-23 FI-23 a token whose declaration has changed is never too young", func(t *testing.T) {
+		f, core, r := young(t)
+		wantCode(t, second(core.Vend(t.Context(), r)), problem.RateLimited)
+		f.clock.advance(time.Second)
+		f.declare("crm", edited)
+		if v := f.vend(core, r); v.ID == r.RejectedTokenID || v.SecretVersion == "" {
+			t.Errorf("got %s, want a token of the new declaration", v.ID)
+		}
+	})
+	t.Run("CR-23 the token of the new declaration is too young again", func(t *testing.T) {
+		f, core, r := young(t)
+		f.declare("crm", edited)
+		r.RejectedTokenID = f.vend(core, r).ID
+		wantCode(t, second(core.Vend(t.Context(), r)), problem.RateLimited)
+	})
+	t.Run("CR-38 nor is the token of a secret that was deleted and created again", func(t *testing.T) {
+		f, core, r := young(t)
+		f.secrets.versions["crm"][0].ARN = "arn:test:crm-made-again"
+		f.vend(core, r)
+	})
+	t.Run("CR-23 an edit that removes the caller is obeyed, and forces nothing", func(t *testing.T) {
+		f, core, r := young(t)
+		f.declare("crm", edited[:len(edited)-1]+`,"callers":[{"principal":"arn:aws:iam::111122223333:role/other"}]}`)
+		wantCode(t, second(core.Vend(t.Context(), r)), problem.AccessDenied)
+		if n := len(f.item("crm").ForcedRefreshes); n != 0 {
+			t.Errorf("%d forced refreshes counted", n)
+		}
+	})
+	t.Run("CR-23 forced refreshes after edits count", func(t *testing.T) {
+		f, core, r := young(t)
+		for i := range 3 {
+			f.declare("crm", fmt.Sprintf(edited[:len(edited)-1]+`,"scope":"s%d"}`, i))
+			f.clock.advance(time.Second)
+			r.RejectedTokenID = f.vend(core, r).ID
+		}
+		f.declare("crm", edited)
+		wantCode(t, second(core.Vend(t.Context(), r)), problem.RateLimited)
+	})
+	t.Run("FI-34 a secret that cannot be read leaves the token too young", func(t *testing.T) {
+		f, core, r := young(t)
+		for _, kind := range []error{clientsecret.ErrUnavailable, clientsecret.ErrUnreadable} {
+			f.secrets.fail = kind
+			if p := wantCode(t, second(core.Vend(t.Context(), r)), problem.RateLimited); p.RetryAfter <= 0 {
+				t.Errorf("%v: no pause", kind)
+			}
+		}
+	})
+}
+
+func noError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
