@@ -30,7 +30,7 @@ func main() {
 // another keyset than the other functions': this one seals and opens the forms
 // of its own page only.
 func compose(lookup func(string) (string, bool), output io.Writer) (*gateway.Handler, error) {
-	function, err := fromenv.Load(lookup, output, config.TokenTable, config.SealingSecretID, config.LogLevel, config.MetricsNamespace)
+	function, err := fromenv.Load(lookup, output, config.TokenTable, config.SealingSecretID, config.LogLevel, config.MetricsNamespace, config.Monitoring)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
 // DefaultNamespace is the CloudWatch namespace of a Writer without one.
@@ -47,7 +49,60 @@ func (e *Entry) counted(with func(WarningInfo)) {
 	}
 }
 
-func directives(e *Entry) []string {
+// Metrics says which metrics are published. CloudWatch bills each combination of a
+// name and its dimensions' values.
+type Metrics string
+
+// The choices of metrics.
+const (
+	AllMetrics Metrics = "full"
+	// BasicMetrics are those of the alarms that wake people.
+	BasicMetrics Metrics = "basic"
+	NoMetrics    Metrics = "none"
+)
+
+// The directives of BasicMetrics, beside those of warnings.
+const (
+	directiveConsentNeeded = `{"Dimensions":[["action","outcome"]],"Metrics":[{"Name":"Requests","Unit":"Count"}]}`
+	directiveTick          = `{"Dimensions":[["action"]],"Metrics":[{"Name":"RenewalsDue","Unit":"Count"},{"Name":"RenewalsFailed","Unit":"Count"}]}`
+)
+
+// directives returns the directives of an entry's line.
+func (m Metrics) directives(e *Entry) []string {
+	switch m {
+	case NoMetrics:
+		return nil
+	case BasicMetrics:
+		return basic(e)
+	default:
+		return all(e)
+	}
+}
+
+// ofRun returns the directives of the line of a run.
+func (m Metrics) ofRun(r Run) []string {
+	switch {
+	case m == AllMetrics:
+		return []string{directiveRun}
+	case m == BasicMetrics && r.Action == "tick":
+		return []string{directiveTick}
+	default:
+		return nil
+	}
+}
+
+func basic(e *Entry) (ds []string) {
+	if e.Action == "vend" {
+		ds = append(ds, directiveFaults)
+	}
+	if e.Outcome == string(problem.AuthorizationRequired) && (e.Action == "vend" || e.Action == "renew") {
+		ds = append(ds, directiveConsentNeeded)
+	}
+	e.counted(func(w WarningInfo) { ds = append(ds, w.directive) })
+	return ds
+}
+
+func all(e *Entry) []string {
 	ds := append(make([]string, 0, 6), directiveRequest, directiveFaults)
 	if e.Provider.Outcome != "" {
 		ds = append(ds, directiveProvider)

@@ -60,6 +60,57 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// basicMetrics are what the alarms that wake people are about, with their dimensions.
+var basicMetrics = map[string]string{
+	"Faults": "action", "Requests": "action + outcome", "RenewalsDue": "action", "RenewalsFailed": "action",
+	"GrantsExpiringIn7Days": "none", "GrantsExpiringIn1Day": "none", "RefreshTokensUnsaved": "none",
+	"RefreshesAmbiguous": "none", "GrantsUnreadable": "none", "TokensUnstored": "none",
+}
+
+func TestBasicMetrics(t *testing.T) {
+	var out bytes.Buffer
+	w := audit.NewWriter(audit.Config{Output: &out, Metrics: audit.BasicMetrics})
+	for _, action := range []string{"vend", "renew", "list"} {
+		for _, outcome := range []string{"ok", "authorization_required"} {
+			e := everything(w)
+			e.Action, e.Outcome = action, outcome
+			w.Write(e)
+		}
+	}
+	w.WriteRun(audit.Run{Action: "tick"})
+	w.WriteRun(audit.Run{Action: "change"})
+	got := map[string]string{}
+	for name, text := range metricsIn(t, &out) {
+		_, got[name], _ = strings.Cut(text, "; ")
+	}
+	if diff := cmp.Diff(basicMetrics, got); diff != "" {
+		t.Errorf("AZ-57 basic metrics (-want +got):\n%s", diff)
+	}
+	for text, want := range map[string]int{`"Name":"Faults"`: 2, `"Name":"Requests"`: 2, `"Name":"RenewalsDue"`: 1} {
+		if got := strings.Count(out.String(), text); got != want {
+			t.Errorf("AZ-57 %s is published %d times, want %d: every action is a metric of its own", text, got, want)
+		}
+	}
+}
+
+// TestNoMetrics checks that the lines stay, without metrics.
+func TestNoMetrics(t *testing.T) {
+	var out, full bytes.Buffer
+	for output, metrics := range map[*bytes.Buffer]audit.Metrics{&out: audit.NoMetrics, &full: audit.AllMetrics} {
+		w := audit.NewWriter(audit.Config{Output: output, Metrics: metrics, Now: func() time.Time { return noon }})
+		w.Write(everything(w))
+		w.WriteRun(audit.Run{Action: "tick"})
+	}
+	lines, wanted := strings.SplitAfter(out.String(), "\n"), strings.SplitAfter(full.String(), "\n")
+	for i, text := range lines[:2] {
+		_, want, _ := strings.Cut(wanted[i], `"msg"`)
+		_, got, _ := strings.Cut(text, `"msg"`)
+		if strings.Contains(text, "_aws") || got != want || !json.Valid([]byte(text)) {
+			t.Errorf("AZ-56 AZ-57 line %s, want %s", text, want)
+		}
+	}
+}
+
 // TestMetricsAreDocumented compares the table of metrics with what is published:
 // dashboards and alarms are built from the table.
 func TestMetricsAreDocumented(t *testing.T) {
@@ -119,6 +170,12 @@ func published(t *testing.T) map[string]string {
 	w := audit.NewWriter(audit.Config{Output: &out, Now: func() time.Time { return noon }})
 	w.Write(everything(w))
 	w.WriteRun(audit.Run{Action: "tick"})
+	return metricsIn(t, &out)
+}
+
+// metricsIn returns unit and dimensions of every metric in the lines.
+func metricsIn(t *testing.T, out *bytes.Buffer) map[string]string {
+	t.Helper()
 	all := map[string]string{}
 	for text := range strings.Lines(out.String()) {
 		var members struct {

@@ -38,5 +38,5 @@ func (w *Writer) WriteRun(r Run) {
 	l.add(slog.Int("TokensReissued", r.Reissued))
 	l.add(slog.Int("TokensDropped", r.Dropped))
 	l.add(slog.Float64("RunDuration", milliseconds(r.Duration)))
-	w.emit(w.now().Round(0), "run", l, directiveRun)
+	w.emit(w.now().Round(0), "run", l, w.metrics.ofRun(r)...)
 }

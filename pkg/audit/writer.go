@@ -21,6 +21,9 @@ type Config struct {
 	// does not escape; empty means DefaultNamespace. Stacks of one region need
 	// different ones: CloudWatch adds up metrics of the same name.
 	Namespace string
+	// Metrics says which metrics are published; empty means AllMetrics. The lines have
+	// the same members in any case.
+	Metrics Metrics
 }
 
 // Writer writes entries. It is safe for concurrent use.
@@ -31,6 +34,7 @@ type Writer struct {
 	drafts sync.Pool
 	// directive is how each metric directive begins.
 	directive string
+	metrics   Metrics
 }
 
 // draft holds the buffers of one line.
@@ -45,7 +49,8 @@ func NewWriter(c Config) *Writer {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	w := &Writer{output: c.Output, now: c.Now, directive: `{"Namespace":"` + cmp.Or(c.Namespace, DefaultNamespace) + `",`}
+	w := &Writer{output: c.Output, now: c.Now, directive: `{"Namespace":"` + cmp.Or(c.Namespace, DefaultNamespace) + `",`,
+		metrics: cmp.Or(c.Metrics, AllMetrics)}
 	w.drafts.New = func() any {
 		d := new(draft)
 		d.handler = slog.NewJSONHandler(&d.encoded, &slog.HandlerOptions{ReplaceAttr: withoutLevel})
@@ -73,7 +78,7 @@ func (w *Writer) Write(e *Entry) {
 	l.what(e)
 	l.provider(e)
 	l.measures(e, now)
-	w.emit(now, "audit", l, directives(e)...)
+	w.emit(now, "audit", l, w.metrics.directives(e)...)
 }
 
 // emit writes one line: the metric directives, followed by the attributes as
@@ -87,21 +92,29 @@ func (w *Writer) emit(now time.Time, message string, l line, directives ...strin
 	if err := d.handler.Handle(context.Background(), record); err != nil {
 		return // writing to memory does not fail
 	}
-	d.line = append(d.line[:0], `{"_aws":{"Timestamp":`...)
+	d.line = append(d.line[:0], '{')
+	if len(directives) > 0 {
+		d.embed(now, w.directive, directives)
+	}
+	d.line = append(d.line, d.encoded.Bytes()[1:]...) // after its opening brace
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, _ = w.output.Write(d.line) // a failure cannot be reported anywhere
+}
+
+// embed appends the member of the embedded metric format.
+func (d *draft) embed(now time.Time, begin string, directives []string) {
+	d.line = append(d.line, `"_aws":{"Timestamp":`...)
 	d.line = strconv.AppendInt(d.line, now.UnixMilli(), 10)
 	d.line = append(d.line, `,"CloudWatchMetrics":[`...)
 	for i, directive := range directives {
 		if i > 0 {
 			d.line = append(d.line, ',')
 		}
-		d.line = append(d.line, w.directive...)
+		d.line = append(d.line, begin...)
 		d.line = append(d.line, directive[1:]...) // after its opening brace
 	}
 	d.line = append(d.line, "]},"...)
-	d.line = append(d.line, d.encoded.Bytes()[1:]...) // after its opening brace
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	_, _ = w.output.Write(d.line) // a failure cannot be reported anywhere
 }
 
 // line collects the members of a line and omits empty ones.

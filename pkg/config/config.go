@@ -38,6 +38,9 @@ const (
 	// MetricsNamespace is the CloudWatch namespace of the metrics; the default is
 	// tokenvend. Two stacks in one region with the same one share every alarm.
 	MetricsNamespace Variable = "METRICS_NAMESPACE"
+	// Monitoring says which metrics are published: full, basic (those of the alarms
+	// that wake people) or none; the default is full.
+	Monitoring Variable = "MONITORING"
 )
 
 // Config is the validated environment. Fields of variables that the function does
@@ -51,6 +54,7 @@ type Config struct {
 	LogLevel           slog.Level
 	ProviderAllowCIDRs []netip.Prefix
 	MetricsNamespace   string
+	Monitoring         string
 }
 
 // Lookup returns a variable, as os.LookupEnv does.
@@ -76,6 +80,7 @@ func parsers() []struct {
 		{LogLevel, parseLogLevel},
 		{ProviderAllowCIDRs, parseProviderAllowCIDRs},
 		{MetricsNamespace, parseMetricsNamespace},
+		{Monitoring, parseMonitoring},
 	}
 }
 

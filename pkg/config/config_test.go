@@ -27,7 +27,7 @@ func (e *environment) lookup(name string) (string, bool) {
 func all() []config.Variable {
 	return []config.Variable{
 		config.TokenTable, config.SecretPrefix, config.SealingSecretID,
-		config.PublicBaseURL, config.LogLevel, config.ProviderAllowCIDRs, config.MetricsNamespace,
+		config.PublicBaseURL, config.LogLevel, config.ProviderAllowCIDRs, config.MetricsNamespace, config.Monitoring,
 	}
 }
 
@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		TokenTable: "tokens", SecretPrefix: "tokenvend/", SealingSecretID: "keyset", LogLevel: slog.LevelInfo, MetricsNamespace: "tokenvend",
+		TokenTable: "tokens", SecretPrefix: "tokenvend/", SealingSecretID: "keyset", LogLevel: slog.LevelInfo, MetricsNamespace: "tokenvend", Monitoring: "full",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -57,6 +57,7 @@ func TestEverythingSet(t *testing.T) {
 		"LOG_LEVEL":            "WARN",
 		"PROVIDER_ALLOW_CIDRS": " 10.20.0.0/16,127.0.0.1/32\n fd00:1::/32, ",
 		"METRICS_NAMESPACE":    "tokenvend/tokens-eu",
+		"MONITORING":           "basic",
 	}, all()...)
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +72,7 @@ func TestEverythingSet(t *testing.T) {
 			netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("fd00:1::/32"),
 		},
 		MetricsNamespace: "tokenvend/tokens-eu",
+		Monitoring:       "basic",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -148,6 +150,11 @@ func TestValues(t *testing.T) {
 		{"AZ-41 a name", config.ProviderAllowCIDRs, "canary.internal", "is not a network"},
 		{"AZ-41 length beyond the address", config.ProviderAllowCIDRs, "10.0.0.0/33", "is not a network"},
 
+		{"AZ-57 monitoring set to nothing", config.Monitoring, "", ""},
+		{"AZ-57 no monitoring", config.Monitoring, "none", ""},
+		{"AZ-57 monitoring in upper case", config.Monitoring, "Basic", "full, basic or none"},
+		{"AZ-57 monitoring unknown", config.Monitoring, "canary", "full, basic or none"},
+
 		{"AZ-57 namespace set to nothing", config.MetricsNamespace, "", ""},
 		{"AZ-57 namespace of the longest name", config.MetricsNamespace, strings.Repeat("a", 255), ""},
 		{"AZ-57 namespace too long", config.MetricsNamespace, strings.Repeat("a", 256), "255"},
@@ -200,7 +207,7 @@ func TestKeysetLiesOutsideThePrefix(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	got, err := load(map[string]string{
 		"TOKEN_TABLE": "a", "SECRET_PREFIX": "", "PUBLIC_BASE_URL": "x", "LOG_LEVEL": "x", "PROVIDER_ALLOW_CIDRS": "x 0.0.0.0/0",
-		"METRICS_NAMESPACE": "a b",
+		"METRICS_NAMESPACE": "a b", "MONITORING": "x",
 	}, all()...)
 	if err == nil {
 		t.Fatal("accepted")

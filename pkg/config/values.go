@@ -28,6 +28,18 @@ func parseLogLevel(value string, _ bool, c *Config) error {
 	return nil
 }
 
+func parseMonitoring(value string, _ bool, c *Config) error {
+	switch value {
+	case "":
+		c.Monitoring = "full"
+	case "full", "basic", "none":
+		c.Monitoring = value
+	default:
+		return errors.New("is not full, basic or none")
+	}
+	return nil
+}
+
 func parsePublicBaseURL(value string, _ bool, c *Config) error {
 	if value == "" {
 		return nil

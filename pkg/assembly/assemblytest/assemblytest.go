@@ -90,6 +90,7 @@ func (f Function) bad() map[string]map[string]string {
 		"TOKEN_TABLE":           {"TOKEN_TABLE": ""},
 		"SEALING_SECRET_ID":     {"SEALING_SECRET_ID": ""},
 		"LOG_LEVEL":             {"LOG_LEVEL": Canary},
+		"MONITORING":            {"MONITORING": Canary},
 		"METRICS_NAMESPACE":     {"METRICS_NAMESPACE": Canary + `"`},
 		"AWS_REGION":            {"AWS_REGION": ""},
 		"AWS_ACCESS_KEY_ID":     {"AWS_ACCESS_KEY_ID": ""},

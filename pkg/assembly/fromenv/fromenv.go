@@ -56,7 +56,7 @@ func Load(lookup func(string) (string, bool), output io.Writer, needs ...config.
 			Parser:        connection.Parser{Egress: egress.Policy{Allow: settings.ProviderAllowCIDRs}},
 			Sealer:        sealer,
 			FrontSealer:   sealer,
-			Audit:         audit.NewWriter(audit.Config{Output: output, Namespace: settings.MetricsNamespace}),
+			Audit:         audit.NewWriter(audit.Config{Output: output, Namespace: settings.MetricsNamespace, Metrics: audit.Metrics(settings.Monitoring)}),
 			InvocationID:  invocationID,
 			PublicBaseURL: settings.PublicBaseURL,
 		},

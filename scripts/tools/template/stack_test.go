@@ -34,7 +34,7 @@ func problems(t *testing.T, text []byte) (found []string) {
 		accessProblems(t, parsed, functions), environmentProblems(t, functions), logProblems(parsed, functions),
 		renewProblems(functions["functions/renew/"]), keptProblems(parsed), tableProblems(parsed.Resources["Tokens"]),
 		routeProblems(functions), apiProblems(api), policyProblems(api), answerProblems(t, api),
-		alarmProblems(t, parsed), dashboardProblems(t, parsed), readerProblems(parsed),
+		alarmProblems(t, parsed), dashboardProblems(t, parsed), monitoringProblems(parsed), readerProblems(parsed),
 		typeProblems(parsed), conditionProblems(parsed), valueProblems(functions), wiringProblems(parsed), outputProblems(parsed),
 	)
 }

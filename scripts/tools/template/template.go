@@ -55,6 +55,7 @@ type Parameter struct {
 // Resource is one resource.
 type Resource struct {
 	Type                string    `yaml:"Type"`
+	Condition           string    `yaml:"Condition"`
 	DeletionPolicy      string    `yaml:"DeletionPolicy"`
 	UpdateReplacePolicy string    `yaml:"UpdateReplacePolicy"`
 	Properties          yaml.Node `yaml:"Properties"`

@@ -63,6 +63,46 @@ func alarmProblems(t *testing.T, parsed template.Template) (found []string) {
 	return found
 }
 
+// basic are the alarms that wake people. With Monitoring basic they alone exist, and
+// functions publish basicMetrics only.
+var basic = []string{
+	"ConsentNeeded", "FunctionErrors", "GrantsAtRisk", "GrantsExpiring", "RefreshTokenUnsaved", "RenewalStopped", "RenewalsFailing", "TokensUnstored", "VendFaults",
+}
+
+// basicMetrics are published with Monitoring basic; a test of pkg/audit has the same.
+var basicMetrics = []string{
+	"Faults{action}", "Requests{action,outcome}", "RenewalsDue{action}", "RenewalsFailed{action}", "GrantsExpiringIn7Days{}", "GrantsExpiringIn1Day{}",
+	"RefreshTokensUnsaved{}", "RefreshesAmbiguous{}", "GrantsUnreadable{}", "TokensUnstored{}",
+}
+
+// monitoringProblems: each alarm exists where its metrics are published.
+func monitoringProblems(parsed template.Template) (found []string) {
+	alarms, err := parsed.Alarms()
+	if err != nil {
+		return []string{"AZ-57 " + err.Error()}
+	}
+	for name, r := range parsed.Resources {
+		condition := ""
+		switch _, alarm := alarms[name]; {
+		case slices.Contains(basic, name):
+			condition = "Monitors"
+		case alarm, name == "Dashboard", name == "ThrottledRequests":
+			condition = "MonitorsFully"
+		}
+		if isOurs := condition != "" || strings.HasPrefix(r.Condition, "Monitors"); isOurs && r.Condition != condition {
+			found = append(found, fmt.Sprintf("AZ-57 %s exists if %q, want %q", name, r.Condition, condition))
+		}
+	}
+	for _, name := range basic {
+		for _, m := range alarms[name].Measures() {
+			if metric, own := strings.CutPrefix(m, namespace+" "); own && !slices.Contains(basicMetrics, metric) {
+				found = append(found, fmt.Sprintf("AZ-57 alarm %s is about %s, which is not published with Monitoring basic", name, m))
+			}
+		}
+	}
+	return found
+}
+
 // dashboardProblems: the dashboard shows every alarm, and metrics that exist.
 func dashboardProblems(t *testing.T, parsed template.Template) (found []string) {
 	t.Helper()

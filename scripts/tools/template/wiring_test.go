@@ -38,6 +38,7 @@ func conditionProblems(parsed template.Template) (found []string) {
 		"ReservesRenewer": "!Equals [!Ref ReserveRenewer, yes]", "CreatesLogRole": "!Equals [!Ref GatewayLogRole, create]",
 		"IsPrivate": given("VpcEndpointId"), "HasDomain": given("DomainName"),
 		"HasZone": "!And [!Condition HasDomain, " + given("HostedZoneId") + "]", "HasKey": given("KmsKeyArn"),
+		"Monitors": "!Not [!Equals [!Ref Monitoring, none]]", "MonitorsFully": "!Equals [!Ref Monitoring, full]",
 		"HasAlarmTopic": given("AlarmTopicArn"), "AllowsPrivateProviders": given("ProviderAllowCidrs"), "HasFirewall": "!Not [!Equals [!Ref PublicRequestsPerAddress, 0]]",
 	}
 	got := map[string]string{}
@@ -53,7 +54,7 @@ func conditionProblems(parsed template.Template) (found []string) {
 // valueProblems: every variable has its value. The public pages have their own keyset.
 func valueProblems(functions map[string]template.Function) (found []string) {
 	want := map[string]string{
-		"TOKEN_TABLE": "!Ref Tokens", "LOG_LEVEL": "!Ref LogLevel", "METRICS_NAMESPACE": "!Sub " + namespace, "SECRET_PREFIX": "!Ref SecretPrefix", "SEALING_SECRET_ID": "!Ref SealingKeyset",
+		"TOKEN_TABLE": "!Ref Tokens", "LOG_LEVEL": "!Ref LogLevel", "METRICS_NAMESPACE": "!Sub " + namespace, "MONITORING": "!Ref Monitoring", "SECRET_PREFIX": "!Ref SecretPrefix", "SEALING_SECRET_ID": "!Ref SealingKeyset",
 		"PROVIDER_ALLOW_CIDRS": "!Ref ProviderAllowCidrs", "PUBLIC_BASE_URL": "!If [HasDomain, !Sub https://${DomainName}, ]",
 	}
 	for uri, f := range functions {

@@ -54,11 +54,25 @@ const (
 	accessLine    = 500
 	platformLines = 350 // Lambda's own START, END and REPORT
 	answerBytes   = 1200
-	// customMetrics are combinations of name and dimensions that occur every day.
-	customMetrics = 60
-	alarmMetrics  = 24
 	keysets       = 2
 )
+
+// monitoring is what watches with a value of the parameter Monitoring; a test compares
+// the alarms and the dashboard.
+type monitoring struct {
+	// custom are combinations of metric and dimensions that occur every day.
+	custom, alarms, dashboards float64
+}
+
+var (
+	full  = monitoring{custom: 60, alarms: 24, dashboards: 1}
+	basic = monitoring{custom: 3, alarms: 15} // faults of vending, renewals that are due and that failed
+	none  = monitoring{}
+)
+
+func (m monitoring) month() float64 {
+	return m.custom*metricMonth + m.alarms*alarmMetric + m.dashboards*dashboard
+}
 
 // List prices in dollars of the region us-east-1, as published in 2025, without
 // free tiers, discounts and taxes. Each names its page under
@@ -100,7 +114,14 @@ func (b bill) together() float64 {
 	return b.api + b.functions + b.table + b.calls + b.secrets + b.logs + b.watch + b.transfer
 }
 
-// month computes the bill of so many connections, with so many of them in a secret.
+// watched returns the bill with other monitoring.
+func (b bill) watched(m monitoring) bill {
+	b.watch = m.month()
+	return b
+}
+
+// month computes the bill of so many connections, with so many of them in a secret, and
+// full monitoring.
 func month(connections, members float64) bill {
 	requests := connections * requestsPerHour * hours
 	refreshes := connections * refreshesPerHour * hours
@@ -113,7 +134,7 @@ func month(connections, members float64) bill {
 		calls:    (refreshes*loadsPerRefresh + minutes*pages(secrets)) * secretCall,
 		secrets:  (secrets + keysets) * secretMonth,
 		logs:     (requests*(auditLine+accessLine+platformLines) + refreshes*auditLine + minutes*(auditLine+platformLines)) / gb * logGB,
-		watch:    customMetrics*metricMonth + alarmMetrics*alarmMetric + dashboard,
+		watch:    full.month(),
 		transfer: requests * answerBytes / gb * transferGB,
 	}
 }

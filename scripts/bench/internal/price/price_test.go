@@ -26,8 +26,9 @@ func TestDocuments(t *testing.T) {
 	if want := "\n" + table() + "\n"; !strings.Contains(read(t, "functions/README.md"), want) {
 		t.Errorf("functions/README.md does not have this table:\n%s", want)
 	}
-	figures := fmt.Sprintf("about $%s a month for 10 connections, $%s for 1,000",
-		dollars(month(10, bundleMembers).together()), dollars(month(1000, bundleMembers).together()))
+	small, large := month(10, bundleMembers), month(1000, bundleMembers)
+	figures := fmt.Sprintf("about $%s a month for 10 connections, $%s for 1,000; $%s and $%s with basic monitoring",
+		dollars(small.together()), dollars(large.together()), dollars(small.watched(basic).together()), dollars(large.watched(basic).together()))
 	if !strings.Contains(read(t, "README.md"), figures) {
 		t.Errorf("README.md does not say %q", figures)
 	}
@@ -69,6 +70,8 @@ func table() string {
 		{"CloudWatch, metrics, alarms, dashboard", func(n float64) float64 { return bundled(n).watch }},
 		{"answers to callers outside AWS", func(n float64) float64 { return bundled(n).transfer }},
 		{"**together**", func(n float64) float64 { return bundled(n).together() }},
+		{"with `Monitoring` `basic`", func(n float64) float64 { return bundled(n).watched(basic).together() }},
+		{"with `Monitoring` `none`", func(n float64) float64 { return bundled(n).watched(none).together() }},
 		{"with a secret for each connection instead", func(n float64) float64 { return month(n, 1).together() }},
 	} {
 		row(line.name, func(connections float64) string { return dollars(line.of(connections)) })
@@ -140,13 +143,21 @@ func TestAlarms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := 0
-	for _, alarm := range strings.Split(string(text), "Type: AWS::CloudWatch::Alarm\n")[1:] {
+	found := map[string]float64{} // by the alarms' condition
+	for _, alarm := range strings.Split(string(text), "Type: AWS::CloudWatch::Alarm\n    Condition: ")[1:] {
 		alarm, _, _ = strings.Cut(alarm, "\n\n")
-		found += max(strings.Count(alarm, "MetricStat:"), 1)
+		condition, _, _ := strings.Cut(alarm, "\n")
+		found[condition] += float64(max(strings.Count(alarm, "MetricStat:"), 1))
 	}
-	if found != alarmMetrics {
-		t.Errorf("the alarms have %d metrics, the model %d", found, alarmMetrics)
+	if found["Monitors"] != basic.alarms || found["Monitors"]+found["MonitorsFully"] != full.alarms {
+		t.Errorf("the alarms have %v metrics by their condition, the model %v and %v", found, basic.alarms, full.alarms)
+	}
+}
+
+// TestBasicMonitoring checks the aim for a small deployment.
+func TestBasicMonitoring(t *testing.T) {
+	if got := month(10, bundleMembers).watched(basic).together(); got > 5 {
+		t.Errorf("10 connections with basic monitoring cost $%.2f a month, want at most 5", got)
 	}
 }
 
