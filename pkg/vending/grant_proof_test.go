@@ -58,7 +58,7 @@ func (d *delegation) put(r vending.Request, g tokenstore.SealedGrant) {
 func (d *delegation) diedRefreshing(r vending.Request) {
 	d.t.Helper()
 	key := tokenstore.Key{Connection: string(r.Connection), Subject: string(r.Subject)}
-	_, err := d.store.Store.Acquire(d.t.Context(), tokenstore.Acquire{Key: key, Owner: "dead", Now: d.clock.Now(), TTL: 20 * time.Second, UsesRefreshToken: true})
+	_, err := d.store.Store.Acquire(d.t.Context(), tokenstore.Acquire{Key: key, Owner: "dead", Now: d.clock.Now(), TTL: 19 * time.Second, UsesRefreshToken: true})
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -179,7 +179,7 @@ func TestInvalidGrantIsNotBelievedUnderAnothersLease(t *testing.T) {
 	core := d.processWithServer(func(oauth.Request) (oauth.Token, error) {
 		d.clock.advance(25 * time.Second) // the lease has expired, and another process has it
 		_, err := d.store.Store.Acquire(t.Context(), tokenstore.Acquire{Key: tokenstore.Key{Connection: "user"}, Owner: "b",
-			Now: d.clock.Now(), TTL: 20 * time.Second, UsesRefreshToken: true})
+			Now: d.clock.Now(), TTL: 19 * time.Second, UsesRefreshToken: true})
 		if err != nil {
 			t.Error(err)
 		}

@@ -255,7 +255,7 @@ func TestHolderDied(t *testing.T) {
 	first := d.vend(core, user())
 	d.clock.advance(52 * time.Minute)
 	_, err := d.store.Store.Acquire(t.Context(), tokenstore.Acquire{
-		Key: tokenstore.Key{Connection: "user"}, Owner: "dead", Now: d.clock.Now(), TTL: 20 * time.Second, UsesRefreshToken: true})
+		Key: tokenstore.Key{Connection: "user"}, Owner: "dead", Now: d.clock.Now(), TTL: 19 * time.Second, UsesRefreshToken: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ type reconciliation struct {
 }
 
 const (
-	leaseTTL      = 20 * time.Second
+	leaseTTL      = 19 * time.Second
 	believableFor = time.Minute
 	maxAsks       = 3 // in one refresh: the cached secret, the current one, the previous one
 	maxSkew       = 5 * time.Second
@@ -75,6 +75,9 @@ func (o *oracle) violated(invariant, format string, args ...any) {
 func (o *oracle) acquired(op *operation, a tokenstore.Acquire, before tokenstore.Item, err error) {
 	if errors.Is(err, tokenstore.ErrHeld) && before.Lease.Owner == a.Owner {
 		o.violated("FI-29", "#%d waits for its own lease", op.id)
+	}
+	if a.TTL != leaseTTL {
+		o.violated("CR-06", "#%d asks for a lease of %v", op.id, a.TTL)
 	}
 	if err != nil {
 		return

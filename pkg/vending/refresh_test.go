@@ -65,7 +65,7 @@ func TestFleetSharesOneRefresh(t *testing.T) {
 func TestWaitingForAnotherHolder(t *testing.T) {
 	hold := func(f *fleet) tokenstore.Item {
 		item, err := f.store.Store.Acquire(f.t.Context(), tokenstore.Acquire{
-			Key: tokenstore.Key{Connection: "crm"}, Owner: "other", Now: f.clock.Now(), TTL: 20 * time.Second})
+			Key: tokenstore.Key{Connection: "crm"}, Owner: "other", Now: f.clock.Now(), TTL: 19 * time.Second})
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -280,7 +280,7 @@ func TestUsableTokenIsServedAtOnce(t *testing.T) {
 			if operation == "acquire" {
 				f.store.before = nil
 				_, _ = f.store.Store.Acquire(t.Context(), tokenstore.Acquire{
-					Key: tokenstore.Key{Connection: "crm"}, Owner: "other", Now: f.clock.Now(), TTL: 20 * time.Second})
+					Key: tokenstore.Key{Connection: "crm"}, Owner: "other", Now: f.clock.Now(), TTL: 19 * time.Second})
 			}
 		}
 		began := f.clock.Now()

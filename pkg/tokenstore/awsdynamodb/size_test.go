@@ -27,7 +27,7 @@ var realisticKey = tokenstore.Key{Connection: "creative-force-production"}
 func realistic(version int64) (tokenstore.Acquire, tokenstore.Commit) {
 	owner := strings.Repeat("a", 26) // 128 random bits, base 32
 	hash := strings.Repeat("b", 43)  // SHA-256, base64
-	return tokenstore.Acquire{Key: realisticKey, Owner: owner, Now: now, TTL: 20 * time.Second},
+	return tokenstore.Acquire{Key: realisticKey, Owner: owner, Now: now, TTL: 19 * time.Second},
 		tokenstore.Commit{
 			Key: realisticKey, Owner: owner, Version: version, SecretIncarnation: hash[:22], Now: now,
 			Token: tokenstore.SealedToken{

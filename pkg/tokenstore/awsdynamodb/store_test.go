@@ -17,7 +17,7 @@ import (
 var crm = tokenstore.Key{Connection: "crm"}
 
 func acquire(owner string) tokenstore.Acquire {
-	return tokenstore.Acquire{Key: crm, Owner: owner, Now: now, TTL: 20 * time.Second}
+	return tokenstore.Acquire{Key: crm, Owner: owner, Now: now, TTL: 19 * time.Second}
 }
 
 func commit(owner string, version int64) tokenstore.Commit {

@@ -40,7 +40,7 @@ type Store interface {
 }
 
 // leaseTTL is the TTL of the suite's leases.
-const leaseTTL = 20 * time.Second
+const leaseTTL = 19 * time.Second
 
 // start is the instant at which the suite begins. It has more precision than a
 // table stores, and a time zone other than UTC.

@@ -10,7 +10,7 @@ import (
 const (
 	// leaseTTL is how long a lease lasts. A holder that died blocks others for as
 	// long.
-	leaseTTL = 20 * time.Second
+	leaseTTL = 19 * time.Second
 	// clockSkew is the difference of two clocks that a lease tolerates.
 	clockSkew = 2 * time.Second
 	// refreshBudget is the time that asking the provider and storing its answer

@@ -96,7 +96,7 @@ func document(version int64, size int) step {
 
 var (
 	acquire = step{"acquire", func(ctx context.Context, s storetest.Store) error {
-		_, err := s.Acquire(ctx, tokenstore.Acquire{Key: key, Owner: "owner", Now: now, TTL: 20 * time.Second})
+		_, err := s.Acquire(ctx, tokenstore.Acquire{Key: key, Owner: "owner", Now: now, TTL: 19 * time.Second})
 		return err
 	}}
 	get = step{"get", func(ctx context.Context, s storetest.Store) error {

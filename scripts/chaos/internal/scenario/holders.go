@@ -16,10 +16,12 @@ type values = map[string]types.AttributeValue
 const crm = "creative-force"
 
 // leaseTTL is how long a lease lasts. grace is what polling and minting may add
-// until a caller is served again.
+// until a caller is served again. recoveryLimit is the same without a delay of the
+// provider.
 const (
-	leaseTTL = 20 * time.Second
-	grace    = 3 * time.Second
+	leaseTTL      = 19 * time.Second
+	grace         = 3 * time.Second
+	recoveryLimit = leaseTTL + 500*time.Millisecond
 )
 
 // holders are the scenarios of lease holders that race, die or freeze.
@@ -97,6 +99,7 @@ func (e *env) killHolder(ctx context.Context, step fleet.Step, phase fleet.Phase
 	<-killed
 	e.expireLease(ctx, crm)
 	e.served(ctx, e.vend(1), crm, leaseTTL+grace)
+	e.expect(e.recovered <= recoveryLimit, "CR-06: a token came %s after the holder was killed", e.recovered)
 	e.expectOutcome(e.ask(ctx, e.vend(0), fleet.TokenOf(crm)), "200") // the successor of the killed process
 	e.expectCalls(calls, calls)
 	e.fact("served again after %.1f s", e.recovered.Seconds())
