@@ -42,6 +42,41 @@ func TestVendResponse(t *testing.T) {
 	})
 }
 
+// TestVendLastSecond: in its last second a token has no expires_in but 0, which a
+// client takes for an expired one.
+func TestVendLastSecond(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		left   time.Duration
+		early  bool
+		stale  bool
+		status int
+	}{
+		{"CR-01 a second is left", time.Second, true, false, 200},
+		{"CR-24 a second is left of a stale token", time.Second, true, true, 200},
+		{"CR-01 a second is left of a token without early refresh", time.Second, false, false, 200},
+		{"CR-01 less than a second is left", time.Second - 1, true, false, 503},
+		{"CR-24 less than a second is left of a stale token", time.Second - 1, true, true, 503},
+		{"INV-1 it has expired", -time.Second, false, false, 503},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := newVend(t)
+			v := &e.core.vended
+			v.ExpiresAt, v.EarlyRefresh, v.Stale = now.Add(c.left), c.early, c.stale
+			got := e.invoke(restEvent())
+			if got.StatusCode != c.status {
+				t.Fatalf("status %d, want %d", got.StatusCode, c.status)
+			}
+			if body := got.object(t); c.status == 200 && (body["expires_in"] != 1.0 || body["refresh_in"] != 1.0 ||
+				body["expires_at"] != "2026-01-01T12:00:01Z") {
+				t.Errorf("body %v", body)
+			} else if c.status != 200 && (body["error"] != string(problem.RefreshInProgress) || got.Headers["Retry-After"] != "1") {
+				t.Errorf("body %v, headers %v", body, got.Headers)
+			}
+		})
+	}
+}
+
 // TestBadInput: each row is refused before the core is called.
 func TestBadInput(t *testing.T) {
 	body413 := `{"scope":"` + strings.Repeat("a", 11<<10) + `"}`

@@ -125,9 +125,14 @@ func (t tokenRoutes) vend(ctx context.Context, want vending.Request) (response, 
 		return response{}, err
 	}
 	now := t.now()
+	left := v.ExpiresAt.Sub(now)
+	if left < time.Second { // its last second began after the core had judged it
+		return response{}, &problem.Error{Code: problem.RefreshInProgress, RetryAfter: time.Second,
+			Detail: "the token expired before it could be served"}
+	}
 	return ok(tokenResponse{
 		AccessToken: v.AccessToken.Reveal(), TokenType: "Bearer", Scope: v.Scope, TokenID: v.ID,
-		ExpiresIn: int64(v.ExpiresAt.Sub(now) / time.Second), ExpiresAt: v.ExpiresAt.Truncate(time.Second),
+		ExpiresIn: int64(left / time.Second), ExpiresAt: v.ExpiresAt.Truncate(time.Second),
 		RefreshIn:  int64(v.RefreshIn(now) / time.Second),
 		Connection: string(want.Connection), ExpiresInAssumed: v.ExpiresInAssumed, Stale: v.Stale,
 	}), nil

@@ -183,6 +183,34 @@ func TestPropertyOnlyValidTokensAreServed(t *testing.T) {
 		}
 		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.RefreshInProgress)
 	})
+	t.Run("CR-01 from the provider with less than a second left", func(t *testing.T) {
+		f := newFleet(t)
+		f.server.lifetime = 2 * time.Second
+		f.server.during = func() { f.clock.advance(1500 * time.Millisecond) }
+		wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.RefreshInProgress)
+	})
+	for _, c := range []struct {
+		from   vending.Source
+		down   bool
+		refuse problem.Code
+	}{
+		{vending.FromMemory, true, problem.StoreUnavailable},
+		{vending.FromTable, false, problem.ProviderUnavailable},
+	} {
+		t.Run("CR-24 stale, from "+string(c.from)+", in its last second", func(t *testing.T) {
+			f := newFleet(t)
+			core := f.process()
+			v := f.vend(core, crm())
+			f.server.failing(unavailable)
+			f.store.setDown(c.down)
+			f.clock.advance(v.ExpiresAt.Add(-time.Second).Sub(f.clock.Now()))
+			if got := f.vend(core, crm()); got.Source != c.from || !got.Stale {
+				t.Errorf("with a second left: from %s, stale %v", got.Source, got.Stale)
+			}
+			f.clock.advance(time.Nanosecond)
+			wantCode(t, second(core.Vend(t.Context(), crm())), c.refuse)
+		})
+	}
 	t.Run("CR-32 a caller that has left does not count as a failure of the table", func(t *testing.T) {
 		f := newFleet(t)
 		ctx, cancel := context.WithCancel(t.Context())

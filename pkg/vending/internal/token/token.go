@@ -14,6 +14,9 @@ const (
 	// serveMargin is the least remaining lifetime of a token that is served; a
 	// tenth of the lifetime when that is less, so that short tokens work too.
 	serveMargin = 60 * time.Second
+	// leastLeft is the remaining lifetime below which no token is served, whatever
+	// the refresh did: in whole seconds its expires_in would be 0.
+	leastLeft = time.Second
 	// renewAt and refreshAt are the shares of the lifetime, in percent, after
 	// which the renewer replaces a token and after which the vend path does.
 	renewAt, refreshAt = 75, 85
@@ -69,11 +72,11 @@ type Issued struct {
 // Lifetime is the whole lifetime that the provider stated.
 func (t Token) Lifetime() time.Duration { return t.ExpiresAt.Sub(t.MintedAt) }
 
-// Valid reports whether it has not expired and its instants are believable. A
+// Valid reports whether a second of it is left and its instants are believable. A
 // token minted in the future comes from a process whose clock is ahead, which
 // computed the expiry by that clock.
 func (t Token) Valid(now time.Time) bool {
-	return t.ID != "" && t.ExpiresAt.After(now) && !t.MintedAt.After(now.Add(clockSkew))
+	return t.ID != "" && t.ExpiresAt.Sub(now) >= leastLeft && !t.MintedAt.After(now.Add(clockSkew))
 }
 
 // Usable is the rule that decides whether a token may be served to a caller

@@ -32,6 +32,8 @@ func TestUsabilityRule(t *testing.T) {
 			70 * time.Minute, 0, false, 55 * time.Minute},
 		{"CR-10 unless it is a few seconds of skew", token.Token{ID: "x", MintedAt: minted.Add(10 * time.Second), ExpiresAt: minted.Add(time.Hour + 10*time.Second), EarlyRefresh: true},
 			time.Hour + 10*time.Second, 0, true, 45*time.Minute + 10*time.Second},
+		{"CR-01 never in its last second", issue(time.Hour, false), time.Second - 1, 0, false, time.Second},
+		{"CR-01 nor where a tenth of its lifetime is less", issue(2*time.Second, true), time.Second - 1, 0, false, time.Second},
 		{"INV-1 never past expiry", issue(time.Hour, false), 0, 0, false, time.Second},
 	}
 	for _, tt := range tests {
