@@ -305,4 +305,8 @@ var (
 	// ErrUnavailable: the store does not respond or throttles; a later attempt may
 	// succeed.
 	ErrUnavailable = errors.New("token store unavailable")
+	// ErrThrottled: the store responds, and has too many requests. It is also
+	// ErrUnavailable. A caller must not do without the store then, because the rest
+	// of the fleet uses it.
+	ErrThrottled = fmt.Errorf("%w: throttled", ErrUnavailable)
 )

@@ -40,6 +40,8 @@ func (c *Core) Vend(ctx context.Context, r Request) (Vended, error) {
 func (c *Core) vend(ctx context.Context, r Request) (Vended, error) {
 	rec, err := c.records.Lookup(ctx, r.key())
 	switch {
+	case errors.Is(err, tokenstore.ErrThrottled):
+		return Vended{}, rules.Unavailable(err)
 	case errors.Is(err, tokenstore.ErrUnavailable):
 		return c.vendWithoutStore(ctx, r)
 	case err != nil:

@@ -17,7 +17,23 @@ func unavailable(ctx context.Context, verb string, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return fmt.Errorf("%s token item: %w: %w", verb, tokenstore.ErrUnavailable, ended)
 	}
-	return fmt.Errorf("%s token item: %w: %s", verb, tokenstore.ErrUnavailable, reason(err))
+	code := reason(err)
+	kind := tokenstore.ErrUnavailable
+	if isThrottle(code) {
+		kind = tokenstore.ErrThrottled
+	}
+	return fmt.Errorf("%s token item: %w: %s", verb, kind, code)
+}
+
+// isThrottle reports whether the table refuses a request because it has too many:
+// beyond the capacity of a table or partition, or beyond the account's quota.
+func isThrottle(code string) bool {
+	switch code {
+	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded",
+		"Throttling", "ThrottledException", "TooManyRequestsException", "HTTP status 429":
+		return true
+	}
+	return false
 }
 
 func reason(err error) string {

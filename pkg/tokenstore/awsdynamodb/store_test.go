@@ -12,6 +12,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore/storetest"
 )
 
 var crm = tokenstore.Key{Connection: "crm"}
@@ -190,6 +191,7 @@ func TestErrors(t *testing.T) {
 		{"CR-31 throttled", refusal(400, "ProvisionedThroughputExceededException"), 3, "ProvisionedThroughputExceededException"},
 		{"CR-31 throttled by the account", refusal(400, "ThrottlingException"), 3, "ThrottlingException"},
 		{"CR-31 over the request limit", refusal(400, "RequestLimitExceeded"), 3, "RequestLimitExceeded"},
+		{"CR-31 over the request rate", refusal(400, "TooManyRequestsException"), 3, "TooManyRequestsException"},
 		{"FI-26 internal error", refusal(500, "InternalServerError"), 3, "InternalServerError"},
 		{"FI-26 unavailable", answer{503, canary}, 3, ""},
 		{"FI-26 no table", refusal(400, "ResourceNotFoundException"), 1, "ResourceNotFoundException"},
@@ -204,6 +206,9 @@ func TestErrors(t *testing.T) {
 			if !errors.Is(err, tokenstore.ErrUnavailable) {
 				t.Fatalf("Get: %v, want ErrUnavailable", err)
 			}
+			if want := strings.HasPrefix(tc.name, "CR-31"); errors.Is(err, tokenstore.ErrThrottled) != want {
+				t.Errorf("%v is ErrThrottled: %v, want %v", err, !want, want)
+			}
 			if !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "1111") {
 				t.Errorf("error %q, want it to say %q and no ARN", err, tc.says)
 			}
@@ -213,6 +218,15 @@ func TestErrors(t *testing.T) {
 			if _, err := store.Acquire(t.Context(), acquire("me")); !errors.Is(err, tokenstore.ErrUnavailable) {
 				t.Errorf("Acquire: %v, want ErrUnavailable", err)
 			}
+		})
+	}
+}
+
+func TestThrottled(t *testing.T) {
+	for _, code := range []string{"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"} {
+		t.Run(code, func(t *testing.T) {
+			table, _ := scripted(t, framed(t, 400, map[string]any{"__type": "com.amazonaws.dynamodb.v20120810#" + code}))
+			storetest.RunThrottled(t, table)
 		})
 	}
 }

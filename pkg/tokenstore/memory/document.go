@@ -10,7 +10,7 @@ import (
 
 // ReadDocument reads a document; a missing document has Version 0.
 func (s *Store) ReadDocument(ctx context.Context, name string) (tokenstore.Document, error) {
-	if err := checkContext(ctx, "read document"); err != nil {
+	if err := s.check(ctx, "read document"); err != nil {
 		return tokenstore.Document{}, err
 	}
 	s.mu.Lock()
@@ -23,7 +23,7 @@ func (s *Store) ReadDocument(ctx context.Context, name string) (tokenstore.Docum
 // WriteDocument replaces the document of that version. Repeating the same write
 // succeeds.
 func (s *Store) WriteDocument(ctx context.Context, d tokenstore.Document) (tokenstore.Document, error) {
-	if err := checkContext(ctx, "write document"); err != nil {
+	if err := s.check(ctx, "write document"); err != nil {
 		return tokenstore.Document{}, err
 	}
 	s.mu.Lock()

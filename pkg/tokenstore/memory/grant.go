@@ -12,7 +12,7 @@ import (
 // replaces any stored grant. It ends the lease if a.Owner has it. A repeated call
 // succeeds and changes nothing.
 func (s *Store) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
-	if err := checkContext(ctx, "store grant"); err != nil {
+	if err := s.check(ctx, "store grant"); err != nil {
 		return tokenstore.Item{Key: a.Key}, err
 	}
 	s.mu.Lock()
@@ -35,7 +35,7 @@ func (s *Store) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokens
 // after of the next page, empty on the last. Items that were never committed are
 // omitted.
 func (s *Store) Subjects(ctx context.Context, connection string, limit int, after string) ([]tokenstore.Item, string, error) {
-	if err := checkContext(ctx, "list subjects"); err != nil {
+	if err := s.check(ctx, "list subjects"); err != nil {
 		return nil, "", err
 	}
 	s.mu.Lock()

@@ -71,7 +71,7 @@ func position(key tokenstore.Key) string {
 // Due returns one page of the keys of a slot, and the cursor of the next page, empty
 // at the end.
 func (s *Store) Due(ctx context.Context, slot, next string) ([]tokenstore.Key, string, error) {
-	if err := checkContext(ctx, "find due"); err != nil {
+	if err := s.check(ctx, "find due"); err != nil {
 		return nil, "", err
 	}
 	s.mu.Lock()
@@ -82,7 +82,7 @@ func (s *Store) Due(ctx context.Context, slot, next string) ([]tokenstore.Key, s
 
 // Reslot moves an item from one slot to another if it is still in the first.
 func (s *Store) Reslot(ctx context.Context, key tokenstore.Key, from, to string) error {
-	if err := checkContext(ctx, "move slot"); err != nil {
+	if err := s.check(ctx, "move slot"); err != nil {
 		return err
 	}
 	s.mu.Lock()

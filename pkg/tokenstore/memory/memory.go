@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
@@ -19,6 +20,8 @@ import (
 // Store is a token store. It is safe for concurrent use. What it returns shares
 // no memory with it.
 type Store struct {
+	throttled atomic.Bool
+
 	mu        sync.Mutex
 	items     map[tokenstore.Key]tokenstore.Item
 	slots     slots
@@ -37,10 +40,14 @@ func New() *Store {
 	}
 }
 
+// Throttle makes every operation fail with tokenstore.ErrThrottled, as a table does
+// that has too many requests, until it is called with false. It is for tests.
+func (s *Store) Throttle(on bool) { s.throttled.Store(on) }
+
 // Get reads one item. Every read is consistent. The only error is
-// tokenstore.ErrUnavailable, when ctx has ended.
+// tokenstore.ErrUnavailable, when ctx has ended or after Throttle.
 func (s *Store) Get(ctx context.Context, key tokenstore.Key, _ bool) (tokenstore.Item, error) {
-	if err := checkContext(ctx, "get"); err != nil {
+	if err := s.check(ctx, "get"); err != nil {
 		return tokenstore.Item{Key: key}, err
 	}
 	s.mu.Lock()
@@ -52,7 +59,7 @@ func (s *Store) Get(ctx context.Context, key tokenstore.Key, _ bool) (tokenstore
 // a.Owner already has it. A repeated Acquire that uses the refresh token changes
 // nothing. tokenstore.ErrHeld comes with the item.
 func (s *Store) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
-	if err := checkContext(ctx, "acquire"); err != nil {
+	if err := s.check(ctx, "acquire"); err != nil {
 		return tokenstore.Item{Key: a.Key}, err
 	}
 	s.mu.Lock()
@@ -75,7 +82,7 @@ func (s *Store) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.I
 // consumed refresh token. It ends the lease if c.Owner has it. A repeated commit
 // succeeds and changes nothing.
 func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
-	if err := checkContext(ctx, "commit"); err != nil {
+	if err := s.check(ctx, "commit"); err != nil {
 		return tokenstore.Item{Key: c.Key}, err
 	}
 	s.mu.Lock()
@@ -124,7 +131,7 @@ func (s *Store) Release(ctx context.Context, r tokenstore.Release) error {
 // Reject marks the current token as rejected and increments the version.
 // Repeating the same report succeeds.
 func (s *Store) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error) {
-	if err := checkContext(ctx, "reject"); err != nil {
+	if err := s.check(ctx, "reject"); err != nil {
 		return tokenstore.Item{Key: r.Key}, err
 	}
 	s.mu.Lock()
@@ -147,7 +154,7 @@ func (s *Store) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Ite
 // returns the item as it was before. A missing item is created, so that a
 // pending commit to it is fenced.
 func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
-	if err := checkContext(ctx, "drop"); err != nil {
+	if err := s.check(ctx, "drop"); err != nil {
 		return tokenstore.Item{Key: d.Key}, err
 	}
 	s.mu.Lock()
@@ -173,7 +180,7 @@ func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, e
 
 // MarkUsed records that the token of that version was served.
 func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error {
-	if err := checkContext(ctx, "mark used"); err != nil {
+	if err := s.check(ctx, "mark used"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -187,7 +194,7 @@ func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 
 // SetForcedRefreshes replaces the record of forced refreshes if it is still was.
 func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error {
-	if err := checkContext(ctx, "set forced"); err != nil {
+	if err := s.check(ctx, "set forced"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -203,7 +210,7 @@ func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was,
 
 // RemoveVariant removes a variant from the list of the connection's own item.
 func (s *Store) RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error {
-	if err := checkContext(ctx, "remove variant"); err != nil {
+	if err := s.check(ctx, "remove variant"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -219,7 +226,7 @@ func (s *Store) RemoveVariant(ctx context.Context, key tokenstore.Key, variant s
 
 // AddVariant adds a variant to the list of the connection's own item.
 func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
-	if err := checkContext(ctx, "add variant"); err != nil {
+	if err := s.check(ctx, "add variant"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -235,7 +242,7 @@ func (s *Store) AddVariant(ctx context.Context, key tokenstore.Key, variant stri
 
 // underLease changes the item if owner has its lease, and ends the lease.
 func (s *Store) underLease(ctx context.Context, verb string, key tokenstore.Key, owner string, change func(*tokenstore.Item)) error {
-	if err := checkContext(ctx, verb); err != nil {
+	if err := s.check(ctx, verb); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -323,9 +330,13 @@ func forcedRefreshes(in []tokenstore.ForcedRefresh) []tokenstore.ForcedRefresh {
 	return out
 }
 
-func checkContext(ctx context.Context, verb string) error {
+// check fails where a table would not be reached.
+func (s *Store) check(ctx context.Context, verb string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s: %w: %w", verb, tokenstore.ErrUnavailable, err)
+	}
+	if s.throttled.Load() {
+		return fmt.Errorf("%s: %w", verb, tokenstore.ErrThrottled)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 
 // Session reads a consent session; a missing session has Version 0.
 func (s *Store) Session(ctx context.Context, id string) (tokenstore.Session, error) {
-	if err := checkContext(ctx, "read session"); err != nil {
+	if err := s.check(ctx, "read session"); err != nil {
 		return tokenstore.Session{ID: id}, err
 	}
 	s.mu.Lock()
@@ -24,7 +24,7 @@ func (s *Store) Session(ctx context.Context, id string) (tokenstore.Session, err
 // WriteSession replaces the session of that version. Repeating the same write
 // succeeds.
 func (s *Store) WriteSession(ctx context.Context, session tokenstore.Session) (tokenstore.Session, error) {
-	if err := checkContext(ctx, "write session"); err != nil {
+	if err := s.check(ctx, "write session"); err != nil {
 		return tokenstore.Session{ID: session.ID}, err
 	}
 	s.mu.Lock()

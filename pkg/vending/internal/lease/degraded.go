@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -15,6 +16,13 @@ import (
 // degradedEvery bounds minting while the table is down to once per key and
 // process in that time, because no lease coordinates the fleet then.
 const degradedEvery = 30 * time.Second
+
+// storeIsDown reports whether to do without the table. Not while it throttles: the
+// rest of the fleet uses it then, and each instance that minted alone would add a
+// request to the provider.
+func storeIsDown(err error) bool {
+	return errors.Is(err, tokenstore.ErrUnavailable) && !errors.Is(err, tokenstore.ErrThrottled)
+}
 
 // withoutStore serves a caller while the table does not answer: it mints without a
 // lease and keeps the token in memory. A refresh token is not used where its

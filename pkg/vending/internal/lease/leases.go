@@ -127,7 +127,7 @@ func (l *Leases) Run(ctx context.Context, r Refresh) (record.Record, error) {
 func (l *Leases) runOnce(ctx context.Context, r *Refresh, until time.Time) (record.Record, error) {
 	holder, found, err := l.Hold(ctx, r, Wait{Until: until, Never: r.NoWait || !r.ForCaller, Result: r.result})
 	switch {
-	case errors.Is(err, errNoLease) && errors.Is(err, tokenstore.ErrUnavailable) && r.ForCaller && !r.NoWait:
+	case errors.Is(err, errNoLease) && storeIsDown(err) && r.ForCaller && !r.NoWait:
 		return l.withoutStore(ctx, *r, err)
 	case errors.Is(err, errNoLease):
 		return record.Record{}, rules.Unavailable(err)

@@ -105,7 +105,8 @@ func (r *Records) Lookup(ctx context.Context, key tokenstore.Key) (Record, error
 }
 
 // getShared joins the read of another caller, if there is one. A caller whose
-// leader failed reads for itself, because its own deadline may be later.
+// leader failed reads for itself, because its own deadline may be later; not from a
+// throttled table, which would get a request from each.
 func (r *Records) getShared(ctx context.Context, key tokenstore.Key, valid bool) (Record, error) {
 	if valid {
 		var cancel context.CancelFunc
@@ -120,8 +121,8 @@ func (r *Records) getShared(ctx context.Context, key tokenstore.Key, valid bool)
 	case led:
 		audit.From(ctx).Merge(entry)
 		return rec, err
-	case err == nil:
-		return rec, nil
+	case err == nil, errors.Is(err, tokenstore.ErrThrottled):
+		return rec, err
 	case ctx.Err() != nil:
 		return Record{}, fmt.Errorf("%w: %w", tokenstore.ErrUnavailable, ctx.Err())
 	}

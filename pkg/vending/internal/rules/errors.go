@@ -6,6 +6,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
 // InProgress tells the caller to ask again in a second.
@@ -18,9 +19,17 @@ func Unavailable(err error) error {
 	if p := (*problem.Error)(nil); errors.As(err, &p) {
 		return err
 	}
+	if errors.Is(err, tokenstore.ErrThrottled) {
+		return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: throttleRetry,
+			Detail: "the token table has too many requests at the moment"}
+	}
 	return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
 		Detail: "the token table does not answer"}
 }
+
+// throttleRetry is when to ask again after a throttled request: a table's capacity
+// is counted by the second, and more than one second's requests wait by then.
+const throttleRetry = 2 * time.Second
 
 // KeysetUnavailable reports that sealed data can be neither written nor read.
 func KeysetUnavailable(err error) *problem.Error {
