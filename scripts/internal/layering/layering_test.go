@@ -8,14 +8,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/tokenvend/tokenvend/scripts/internal/layering"
 )
 
 // TestRules checks the whole module.
 func TestRules(t *testing.T) {
 	graph := list(t)
-	for _, rule := range layering.Rules {
+	for _, rule := range Rules {
 		t.Run(rule.Package, func(t *testing.T) {
 			bound := 0
 			for path := range graph {
@@ -35,7 +33,7 @@ func TestRules(t *testing.T) {
 }
 
 // list asks the go command for every package of the module and what it imports.
-func list(t *testing.T) layering.Graph {
+func list(t *testing.T) Graph {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Imports", "./...")
 	command.Dir = "../../.."
@@ -46,7 +44,7 @@ func list(t *testing.T) layering.Graph {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	graph := layering.Graph{}
+	graph := Graph{}
 	for decoder := json.NewDecoder(out); ; {
 		var p struct {
 			ImportPath string
@@ -66,8 +64,8 @@ func list(t *testing.T) layering.Graph {
 }
 
 func TestBroken(t *testing.T) {
-	const m = layering.Module
-	graph := layering.Graph{
+	const m = Module
+	graph := Graph{
 		m + "/pkg/core":   {"fmt", m + "/pkg/edge", "net/http"},
 		m + "/pkg/edge":   {m + "/pkg/store"},
 		m + "/pkg/store":  {"github.com/aws/sdk", "os"},
@@ -77,18 +75,18 @@ func TestBroken(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		rule layering.Rule
+		rule Rule
 		path string
 		want []string
 	}{
-		{"far away", layering.Rule{Never: []string{"github.com/aws"}}, m + "/pkg/core",
+		{"far away", Rule{Never: []string{"github.com/aws"}}, m + "/pkg/core",
 			[]string{m + "/pkg/core > " + m + "/pkg/edge > " + m + "/pkg/store > github.com/aws/sdk"}},
-		{"inside the module", layering.Rule{Never: []string{"/pkg/store"}}, m + "/pkg/edge",
+		{"inside the module", Rule{Never: []string{"/pkg/store"}}, m + "/pkg/edge",
 			[]string{m + "/pkg/edge > " + m + "/pkg/store"}},
-		{"directly by this module", layering.Rule{NeverDirectly: []string{"os"}}, m + "/pkg/core",
+		{"directly by this module", Rule{NeverDirectly: []string{"os"}}, m + "/pkg/core",
 			[]string{m + "/pkg/core > " + m + "/pkg/edge > " + m + "/pkg/store > os"}},
-		{"by the standard library", layering.Rule{NeverDirectly: []string{"os"}}, m + "/pkg/stored", nil},
-		{"a longer name is another package", layering.Rule{Never: []string{"/pkg/stor"}}, m + "/pkg/edge", nil},
+		{"by the standard library", Rule{NeverDirectly: []string{"os"}}, m + "/pkg/stored", nil},
+		{"a longer name is another package", Rule{Never: []string{"/pkg/stor"}}, m + "/pkg/edge", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, c.rule.Broken(graph, c.path)); diff != "" {
@@ -99,13 +97,13 @@ func TestBroken(t *testing.T) {
 }
 
 func TestAppliesTo(t *testing.T) {
-	rule := layering.Rule{Package: "pkg", Except: []string{"pkg/sandbox"}}
+	rule := Rule{Package: "pkg", Except: []string{"pkg/sandbox"}}
 	for path, want := range map[string]bool{
-		layering.Module + "/pkg/oauth":        true,
-		layering.Module + "/pkg/sandbox":      false,
-		layering.Module + "/pkg/sandbox/deep": false,
-		layering.Module + "/pkg/sandboxed":    true,
-		layering.Module + "/pkgs":             false,
+		Module + "/pkg/oauth":                 true,
+		Module + "/pkg/sandbox":               false,
+		Module + "/pkg/sandbox/deep":          false,
+		Module + "/pkg/sandboxed":             true,
+		Module + "/pkgs":                      false,
 		"github.com/another/module/pkg/oauth": false,
 	} {
 		if got := rule.AppliesTo(path); got != want {

@@ -1,4 +1,4 @@
-package layering
+package layering_test
 
 const (
 	aws = "github.com/aws"

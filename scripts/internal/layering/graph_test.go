@@ -1,10 +1,10 @@
-// Package layering checks the imports between packages: the domain imports no
+// Package layering_test checks the imports between packages: the domain imports no
 // technology, technologies import the domain, and only mains import technologies.
 //
 // A rule covers everything that a package imports, directly or not. The exception
 // is os, which net/http imports: there only direct imports by this module's packages
 // count.
-package layering
+package layering_test
 
 import (
 	"fmt"
