@@ -51,6 +51,7 @@ const (
 	ExpiresInClamped             Warning = "expires_in_clamped"
 	RefreshTokenUnusable         Warning = "refresh_token_unusable"
 	RefreshTokenLifetimeUnusable Warning = "refresh_token_expires_in_unusable"
+	ScopeNotCompared             Warning = "scope_not_compared"
 )
 
 // WarningInfo describes a warning to operators.
@@ -115,4 +116,5 @@ var warnings = []WarningInfo{
 	{Warning: ExpiresInClamped, Meaning: "the token response's expires_in is too large and was reduced"},
 	{Warning: RefreshTokenUnusable, Meaning: "the token response's refresh_token is not a valid one and was ignored"},
 	{Warning: RefreshTokenLifetimeUnusable, Meaning: "the token response's refresh token lifetime cannot be read and was ignored"},
+	{Warning: ScopeNotCompared, Meaning: "the granted scope has tokens that callers does not list; it was not compared, because the requested one ends in /.default"},
 }

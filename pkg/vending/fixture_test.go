@@ -1,6 +1,7 @@
 package vending_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -128,12 +129,14 @@ type authorizationServer struct {
 	refuse func(oauth.Request) *oauth.Error
 	// during, when set, runs while a request is in progress.
 	during func()
+	// grants, when set, is the scope of every response.
+	grants string
 }
 
 func (s *authorizationServer) Token(_ context.Context, r oauth.Request) (oauth.Token, error) {
 	s.mu.Lock()
 	s.requests = append(s.requests, r)
-	n, refuse, during := len(s.requests), s.refuse, s.during
+	n, refuse, during, scope := len(s.requests), s.refuse, s.during, cmp.Or(s.grants, r.Scope)
 	s.mu.Unlock()
 	at := s.now().Round(0)
 	if during != nil {
@@ -145,7 +148,7 @@ func (s *authorizationServer) Token(_ context.Context, r oauth.Request) (oauth.T
 		}
 	}
 	return oauth.Token{
-		AccessToken: redact.New(fmt.Sprintf("token_%d", n)), TokenType: "Bearer", Scope: r.Scope,
+		AccessToken: redact.New(fmt.Sprintf("token_%d", n)), TokenType: "Bearer", Scope: scope,
 		RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200},
 	}, nil
 }

@@ -37,6 +37,8 @@ type consentServer struct {
 	// during runs while a request is in progress; after, when the server has done
 	// what was asked for and before its response arrives: an error replaces the response.
 	during func(oauth.Request)
+	// grants, when set, is the scope that a response to this request states.
+	grants func(oauth.Request) string
 	after  func(oauth.Request) *oauth.Error
 
 	mu       sync.Mutex
@@ -82,6 +84,9 @@ func (s *consentServer) answer(r oauth.Request, at time.Time) (oauth.Token, *oau
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := oauth.Token{TokenType: "Bearer", Scope: r.Scope, RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200}}
+	if s.grants != nil {
+		t.Scope = s.grants(r)
+	}
 	switch {
 	case s.unavailable:
 		return t, unavailable

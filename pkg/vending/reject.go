@@ -41,7 +41,7 @@ func (c *Core) vendRejected(ctx context.Context, r Request) (Vended, error) {
 }
 
 func (c *Core) replaceRejected(ctx context.Context, r Request, rec record.Record) (Vended, error) {
-	if err := r.access().PermitToken(rec.Token); err != nil {
+	if err := r.access().PermitToken(ctx, rec.Token); err != nil {
 		return Vended{}, err
 	}
 	first := rec.Item.RejectedID != rec.Token.ID

@@ -103,8 +103,8 @@ func (r Request) access() rules.Access {
 }
 
 // check decides whether a stored token may be served to r, however it got there.
-func (r Request) check(t Token) error {
-	if err := r.access().PermitToken(t); err != nil {
+func (r Request) check(ctx context.Context, t Token) error {
+	if err := r.access().PermitToken(ctx, t); err != nil {
 		return err
 	}
 	return rules.CheckMinTTL(t, r.MinTTL)
@@ -117,11 +117,11 @@ func (r Request) refresh(conn connection.Connection) lease.Refresh {
 }
 
 // deliver serves the result of a refresh.
-func (r Request) deliver(rec record.Record) (Vended, error) {
+func (r Request) deliver(ctx context.Context, rec record.Record) (Vended, error) {
 	if rec.Token.ID == r.RejectedTokenID {
 		return Vended{}, problem.New(problem.ProviderMalformed, "the provider issued the rejected token again")
 	}
-	if err := r.check(rec.Token); err != nil {
+	if err := r.check(ctx, rec.Token); err != nil {
 		return Vended{}, err
 	}
 	return Vended{Token: rec.Token, Source: rec.Source}, nil

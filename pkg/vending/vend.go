@@ -55,7 +55,7 @@ func (c *Core) vendFrom(ctx context.Context, r Request, rec record.Record) (Vend
 	if !rec.Token.Valid(c.clock.Now()) {
 		return c.refresh(ctx, r, rec, false)
 	}
-	if err := r.check(rec.Token); err != nil {
+	if err := r.check(ctx, rec.Token); err != nil {
 		return Vended{}, err
 	}
 	// One caller replaces a token that is late in its life, or was reported dead,
@@ -120,7 +120,7 @@ func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, retryD
 		return Vended{}, err
 	}
 	if refresh.SatisfiedBy(rec.Token, c.clock.Now()) {
-		return r.deliver(rec)
+		return r.deliver(ctx, rec)
 	}
 	if err := c.reconsider(ctx, &refresh, rec.Item); err != nil {
 		return Vended{}, err
@@ -148,7 +148,7 @@ func (c *Core) share(ctx context.Context, r Request, refresh lease.Refresh) (Ven
 	if err != nil {
 		return Vended{}, err
 	}
-	return r.deliver(rec)
+	return r.deliver(ctx, rec)
 }
 
 // permitted loads the declaration of r's connection, if the caller may use it.

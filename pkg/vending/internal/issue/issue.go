@@ -136,7 +136,7 @@ func (i *Issuer) ask(ctx context.Context, with, conn connection.Connection, r Re
 	return token.Issued{
 		RefreshToken: t.RefreshToken, RefreshExpiresAt: t.RefreshTokenExpiresAt, ConsentedBy: t.Subject,
 		Token: token.Token{
-			AccessToken: t.AccessToken, ID: t.ID(), Scope: cmp.Or(t.Scope, scope), AskedScope: scope,
+			AccessToken: t.AccessToken, ID: t.ID(), Scope: cmp.Or(t.Scope, r.Granted, scope), AskedScope: scope,
 			MintedAt: t.RequestedAt, ExpiresAt: t.ExpiresAt, ExpiresInAssumed: t.ExpiresInAssumed,
 			EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers,
 			ConfigHash: conn.ConfigHash, SecretVersion: conn.SecretVersion, SecretIncarnation: conn.SecretIncarnation,

@@ -23,6 +23,9 @@ type Request struct {
 	// Scope is the caller's choice for client_credentials, where empty means the
 	// connection's own. For the other types it is what was consented to.
 	Scope string
+	// Granted is the scope that the provider stated before for the same refresh
+	// token's grant; empty is unknown.
+	Granted string
 	// Code, Verifier and RedirectURI belong to authorization_code.
 	Code, Verifier redact.Secret
 	RedirectURI    string

@@ -32,7 +32,7 @@ func (s *authorizationCode) verifyStored(ctx context.Context, h *Holder) error {
 	rec, err := h.leases.Run(ctx, Refresh{Key: h.req.Key, Conn: h.req.Conn, ForCaller: true, RetryDeadGrant: true,
 		Want: Want{Not: [2]string{h.rec.Item.Token.ID}}})
 	if err == nil {
-		err = s.amendStored(ctx, h, rec.Item)
+		err = s.amendStored(ctx, h, rec)
 	}
 	if err != nil {
 		return problem.Of(rules.Unavailable(callerError(err)))
@@ -42,11 +42,12 @@ func (s *authorizationCode) verifyStored(ctx context.Context, h *Holder) error {
 
 // amendStored stores what an import says of a grant that was stored before, if
 // the refresh token is still the imported one.
-func (s *authorizationCode) amendStored(ctx context.Context, h *Holder, item tokenstore.Item) error {
+func (s *authorizationCode) amendStored(ctx context.Context, h *Holder, rec record.Record) error {
+	item := rec.Item
 	if !s.alreadyStored(item, h.req.Conn) {
 		return nil
 	}
-	l, g := h.leases, record.Grant{SealedGrant: item.Grant, RefreshToken: s.Request.RefreshToken, Scope: s.Request.Scope}
+	l, g := h.leases, record.Grant{SealedGrant: item.Grant, RefreshToken: s.Request.RefreshToken, Scope: s.Request.Scope, Granted: rec.Token.Scope}
 	g.ExpiresAt = cmp.Or(s.ExpiresAt, g.ExpiresAt)
 	sealed, err := l.records.SealGrant(ctx, h.req.Key, g)
 	if err != nil {

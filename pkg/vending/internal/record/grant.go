@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,14 +19,16 @@ import (
 type Grant struct {
 	tokenstore.SealedGrant
 	RefreshToken redact.Secret
-	// Scope is the scope that was consented to.
-	Scope string
+	// Scope is the scope that was consented to, and Granted the one that the
+	// provider stated last: it holds for a refresh that states none.
+	Scope, Granted string
 }
 
 // sealedGrant is the sealed part of a grant.
 type sealedGrant struct {
 	RefreshToken string `json:"r"`
 	Scope        string `json:"s,omitempty"`
+	Granted      string `json:"g,omitempty"` // where it differs from Scope
 }
 
 // grantIdentity binds a sealed refresh token to its item, attribute and secret.
@@ -44,7 +47,7 @@ func (r *Records) OpenGrant(ctx context.Context, item tokenstore.Item) (Grant, e
 	if err == nil {
 		err = json.Unmarshal(plain, &s)
 	}
-	g := Grant{SealedGrant: item.Grant, RefreshToken: redact.New(s.RefreshToken), Scope: s.Scope}
+	g := Grant{SealedGrant: item.Grant, RefreshToken: redact.New(s.RefreshToken), Scope: s.Scope, Granted: cmp.Or(s.Granted, s.Scope)}
 	if err == nil && rules.Fingerprint(g.RefreshToken) != item.Grant.Fingerprint {
 		err = fmt.Errorf("the sealed refresh token does not match its fingerprint")
 	}
@@ -57,7 +60,11 @@ func (r *Records) OpenGrant(ctx context.Context, item tokenstore.Item) (Grant, e
 // SealGrant makes the stored form of g: its refresh token and scope are sealed,
 // the fingerprint follows, the rest stays as it is.
 func (r *Records) SealGrant(ctx context.Context, key tokenstore.Key, g Grant) (tokenstore.SealedGrant, error) {
-	plain, err := json.Marshal(sealedGrant{RefreshToken: g.RefreshToken.Reveal(), Scope: g.Scope})
+	s := sealedGrant{RefreshToken: g.RefreshToken.Reveal(), Scope: g.Scope}
+	if g.Granted != g.Scope {
+		s.Granted = g.Granted
+	}
+	plain, err := json.Marshal(s)
 	if err != nil {
 		return tokenstore.SealedGrant{}, fmt.Errorf("encode grant of %s: %w", key.Connection, err)
 	}
@@ -72,7 +79,7 @@ func (r *Records) SealGrant(ctx context.Context, key tokenstore.Key, g Grant) (t
 // Refreshed is g after a refresh issued t. A server that sends no refresh token
 // keeps the old one in force (RFC 6749 §6), with its former end.
 func (g Grant) Refreshed(conn connection.Connection, t token.Issued) Grant {
-	g.RefreshedAt = t.MintedAt
+	g.RefreshedAt, g.Granted = t.MintedAt, cmp.Or(t.Scope, g.Granted)
 	switch {
 	case !t.RefreshToken.IsZero() && t.RefreshToken != g.RefreshToken:
 		g.RefreshToken, g.ExpiresAt = t.RefreshToken, rules.RefreshTokenEnd(conn, t)

@@ -2,9 +2,13 @@ package rules
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
@@ -49,8 +53,57 @@ func (a Access) PermitConsent(conn connection.Connection) error {
 }
 
 // PermitToken checks the callers that a stored token carries, so that a cached
-// token is as well protected as the declaration.
-func (a Access) PermitToken(t token.Token) error { return a.check(t.Callers, t.AskedScope) }
+// token is as well protected as the declaration. They must allow the scope that
+// was requested and the one that the provider says it granted.
+func (a Access) PermitToken(ctx context.Context, t token.Token) error {
+	if err := a.check(t.Callers, t.AskedScope); err != nil {
+		return err
+	}
+	if len(t.Callers) == 0 || t.Scope == t.AskedScope {
+		return nil
+	}
+	refused := a.refusedTokens(t.Callers, t.Scope)
+	if len(refused) == 0 {
+		return nil
+	}
+	if requestsDefault(t.AskedScope) {
+		audit.From(ctx).Warn(audit.ScopeNotCompared)
+		return nil
+	}
+	return &problem.Error{Code: problem.AccessDenied, Cause: connection.RefusedScope,
+		Detail: "the provider granted more than the connection's callers allow this principal: " + shorten(strings.Join(refused, " "))}
+}
+
+// refusedTokens are the tokens of a granted scope that the callers do not allow:
+// all of them where each is allowed, but no one rule allows all.
+func (a Access) refusedTokens(callers connection.Callers, granted string) []string {
+	tokens := strings.Fields(granted)
+	if len(tokens) == 0 || a.check(callers, strings.Join(tokens, " ")) == nil {
+		return nil
+	}
+	refused := slices.DeleteFunc(slices.Clone(tokens), func(one string) bool { return a.check(callers, one) == nil })
+	if len(refused) == 0 {
+		return tokens
+	}
+	return refused
+}
+
+// requestsDefault reports whether a requested scope means what the provider has
+// registered for the client (Microsoft Entra ID's /.default): the names that come
+// back are then others than the requested one.
+func requestsDefault(requested string) bool {
+	return slices.ContainsFunc(strings.Fields(requested), func(one string) bool { return strings.HasSuffix(one, "/.default") })
+}
+
+// maxShown bounds what a detail repeats of a provider's response.
+const maxShown = 256
+
+func shorten(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	return text[:maxShown] + "…"
+}
 
 func (a Access) check(callers connection.Callers, scope string) error {
 	if err := callers.Allows(a.Caller, scope, string(cmp.Or(a.Subject, connection.DefaultSubject))); err != nil {

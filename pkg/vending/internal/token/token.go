@@ -32,15 +32,16 @@ const (
 type Token struct {
 	AccessToken redact.Secret
 	// ID is the token id: it replaces the token in logs, responses and rejections.
-	ID    string
+	ID string
+	// Scope is the granted scope: what the provider stated, or else the requested one.
 	Scope string
 	// MintedAt is the instant before the provider was asked.
 	MintedAt, ExpiresAt time.Time
 	ExpiresInAssumed    bool
 	// EarlyRefresh false: the provider refuses to replace it before it expires.
 	EarlyRefresh bool
-	// Callers are the principals that may have it, AskedScope the scope that it
-	// was requested with, by which they are checked.
+	// Callers are the principals that may have it, and AskedScope is the scope that
+	// it was requested with. They are checked by both scopes.
 	Callers    connection.Callers
 	AskedScope string
 	// ConfigHash, SecretVersion and SecretIncarnation identify the declaration
