@@ -89,6 +89,10 @@ const (
 	reserve = 20 * time.Second
 )
 
+// A renewal that is started can use its whole lease. The constant overflows, and
+// the package does not compile, where the reserve no longer covers that.
+const _ = uint(reserve - vending.LeaseTTL)
+
 // New returns a Renewer.
 func New(c Config) *Renewer {
 	if c.Now == nil {

@@ -41,6 +41,10 @@ type Core struct {
 	editLooks    rules.Throttle // reading the secret of a token that is too new to reject
 }
 
+// LeaseTTL is how long a lease lasts, and so how long a holder that died blocks
+// others.
+const LeaseTTL = lease.TTL
+
 const (
 	// lookEvery bounds reading a failing connection's secret past the cache, and
 	// editLookEvery that of a connection whose new token is rejected.

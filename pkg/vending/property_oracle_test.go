@@ -52,7 +52,7 @@ type reconciliation struct {
 }
 
 const (
-	leaseTTL      = 19 * time.Second
+	leaseTTL      = vending.LeaseTTL
 	believableFor = time.Minute
 	maxAsks       = 3 // in one refresh: the cached secret, the current one, the previous one
 	maxSkew       = 5 * time.Second

@@ -76,7 +76,7 @@ type operation struct {
 	cancel    context.CancelFunc
 	ended     bool
 	left      bool   // its caller did not wait for the answer
-	check     func() // reconciliations at the result, on the scheduler's side
+	check     func() // looks at the result, on the scheduler's side
 	request   vending.Request
 	replacing bool // it needs another token than the one it last read
 	facts

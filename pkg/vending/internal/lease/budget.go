@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// leaseTTL is how long a lease lasts. A holder that died blocks others for as
+	// TTL is how long a lease lasts. A holder that died blocks others for as
 	// long.
-	leaseTTL = 19 * time.Second
+	TTL = 19 * time.Second
 	// clockSkew is the difference of two clocks that a lease tolerates.
 	clockSkew = 2 * time.Second
 	// refreshBudget is the time that asking the provider and storing its answer
@@ -27,4 +27,4 @@ const (
 
 // A lease outlasts the refresh that it protects. The constant overflows, and the
 // package does not compile, where the budgets no longer fit.
-const _ = uint(leaseTTL - refreshBudget - clockSkew)
+const _ = uint(TTL - refreshBudget - clockSkew)

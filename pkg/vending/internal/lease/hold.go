@@ -42,7 +42,7 @@ func (l *Leases) Hold(ctx context.Context, r *Refresh, w Wait) (holder *Holder, 
 		if err != nil {
 			return nil, found, err
 		}
-		item, err := l.store.Acquire(ctx, tokenstore.Acquire{Key: r.Key, Owner: owner, Now: l.clock.Now(), TTL: leaseTTL,
+		item, err := l.store.Acquire(ctx, tokenstore.Acquire{Key: r.Key, Owner: owner, Now: l.clock.Now(), TTL: TTL,
 			UsesRefreshToken: r.Conn.Delegated() && !w.ReplacesGrant})
 		switch {
 		case err == nil:

@@ -24,7 +24,7 @@ type Holder struct {
 // refresh asks the provider, unless, as of the read under the lease, the token is
 // already good or a recent failure forbids it.
 func (h *Holder) refresh(ctx context.Context) (record.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, leaseTTL-record.SaveBudget)
+	ctx, cancel := context.WithTimeout(ctx, TTL-record.SaveBudget)
 	defer cancel()
 	defer h.releaseUnlessEnded(ctx)
 	l, grantType := h.leases, h.req.Conn.GrantType

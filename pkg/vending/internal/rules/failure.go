@@ -13,9 +13,10 @@ import (
 
 const (
 	backoffFloor = 2 * time.Second
-	// BackoffUnserved caps the pause while callers have no token, backoffServed
-	// while a valid one is still served.
-	BackoffUnserved, backoffServed = 30 * time.Second, 15 * time.Minute
+	// BackoffUnserved caps the pause while callers have no token.
+	BackoffUnserved = 30 * time.Second
+	// backoffServed caps it while a valid one is still served.
+	backoffServed = 15 * time.Minute
 )
 
 // Never is the next attempt of a grant that has ended: only a caller's rejection

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/tokenvend/tokenvend/pkg/vending"
 	"github.com/tokenvend/tokenvend/scripts/internal/fleet"
 )
 
@@ -15,11 +16,10 @@ type values = map[string]types.AttributeValue
 // crm is the connection that most scenarios are about.
 const crm = "creative-force"
 
-// leaseTTL is how long a lease lasts. grace is what polling and minting may add
-// until a caller is served again. recoveryLimit is the same without a delay of the
-// provider.
+// grace is what polling and minting may add to a lease until a caller is served
+// again. recoveryLimit is the same without a delay of the provider.
 const (
-	leaseTTL      = 19 * time.Second
+	leaseTTL      = vending.LeaseTTL
 	grace         = 3 * time.Second
 	recoveryLimit = leaseTTL + 500*time.Millisecond
 )
