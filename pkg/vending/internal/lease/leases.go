@@ -66,6 +66,9 @@ func (l *Leases) Busy(key tokenstore.Key) bool { return l.flights.Busy(key) }
 // caller's refresh may be of no use to this one, which then refreshes itself,
 // once. Every error is for the caller.
 func (l *Leases) Do(ctx context.Context, r Refresh) (record.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return record.Record{}, callerError(err) // a caller that has left starts no refresh
+	}
 	var rec record.Record
 	for range attempts {
 		var led bool
