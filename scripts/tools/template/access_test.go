@@ -8,7 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/tokenvend/tokenvend/scripts/tools/template"
 	"github.com/tokenvend/tokenvend/scripts/tools/template/reach"
 )
 
@@ -79,14 +78,14 @@ func permissions() map[string][]string {
 }
 
 // platform returns what every role has as well: writing its function's own log.
-func platform(f template.Function) []string {
-	log := strings.TrimSuffix(strings.TrimPrefix(template.Show(f.LoggingConfig), "{LogGroup: !Ref "), "}")
+func platform(f Function) []string {
+	log := strings.TrimSuffix(strings.TrimPrefix(Show(f.LoggingConfig), "{LogGroup: !Ref "), "}")
 	return []string{"logs:CreateLogStream on !GetAtt " + log + ".Arn", "logs:PutLogEvents on !GetAtt " + log + ".Arn", decrypt}
 }
 
 // accessProblems: a function's permissions are those listed above, and what its code
 // can call.
-func accessProblems(t *testing.T, parsed template.Template, functions map[string]template.Function) (found []string) {
+func accessProblems(t *testing.T, parsed Template, functions map[string]Function) (found []string) {
 	t.Helper()
 	roles := map[string]string{}
 	for _, uri := range slices.Sorted(maps.Keys(functions)) {
@@ -106,7 +105,7 @@ func accessProblems(t *testing.T, parsed template.Template, functions map[string
 		if !slices.Equal(trusted, []string{"{Service: lambda.amazonaws.com}"}) {
 			found = append(found, fmt.Sprintf("AZ-50 the role of %s is for %q", uri, trusted))
 		}
-		role := template.Show(f.Role)
+		role := Show(f.Role)
 		if other := roles[role]; other != "" {
 			found = append(found, fmt.Sprintf("AZ-50 %s has the role of %s", uri, other))
 		}
@@ -129,7 +128,7 @@ func actions(permissions []string) (all []string) {
 }
 
 // environmentProblems: a function has exactly the variables that its code reads.
-func environmentProblems(t *testing.T, functions map[string]template.Function) (found []string) {
+func environmentProblems(t *testing.T, functions map[string]Function) (found []string) {
 	t.Helper()
 	for uri, f := range functions {
 		got, want := slices.Sorted(maps.Keys(f.Environment.Variables)), reached(t, uri).Constants(module+"pkg/config.Variable")

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/tokenvend/tokenvend/pkg/gateway"
-	"github.com/tokenvend/tokenvend/scripts/tools/template"
 )
 
 // methods are those of API Gateway; ANY means all of them.
@@ -22,7 +21,7 @@ var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS
 // On a public resource it takes only the methods that exist, each with a throttle of
 // its own, since anyone may call them. On the others it requires IAM and takes every
 // method: which of them exist, and the 405 for the others, is the function's to say.
-func routeProblems(functions map[string]template.Function) (found []string) {
+func routeProblems(functions map[string]Function) (found []string) {
 	routed := routes()
 	for uri, f := range functions {
 		var events []string
@@ -33,7 +32,7 @@ func routeProblems(functions map[string]template.Function) (found []string) {
 			if e.Properties.RestAPIID != "Api" {
 				found = append(found, fmt.Sprintf("routes %s event %s is not of the API", uri, name))
 			}
-			events = append(events, strings.TrimSpace(e.Properties.Method+" "+e.Properties.Path+" "+template.Show(e.Properties.Auth)))
+			events = append(events, strings.TrimSpace(e.Properties.Method+" "+e.Properties.Path+" "+Show(e.Properties.Auth)))
 		}
 		slices.Sort(events)
 		if want := routed[path.Base(uri)]; !slices.Equal(events, want) {
@@ -73,14 +72,14 @@ var logged = []string{
 var contextVariable = regexp.MustCompile(`\$[\w.]+`)
 
 // apiProblems are about authorization, rates and logs.
-func apiProblems(api template.API) (found []string) {
+func apiProblems(api API) (found []string) {
 	if api.Auth.DefaultAuthorizer != "AWS_IAM" || api.Auth.InvokeRole != "NONE" || api.StageName != "v1" {
 		found = append(found, "AZ-11 AZ-08 the API is open, or calls functions with its callers' credentials")
 	}
 	if !api.Cors.IsZero() {
 		found = append(found, "AZ-14 the API allows CORS")
 	}
-	if !api.CacheClusterEnabled.IsZero() || !api.TracingEnabled.IsZero() || template.Show(api.DisableOwnName) != "!If [HasDomain, true, false]" {
+	if !api.CacheClusterEnabled.IsZero() || !api.TracingEnabled.IsZero() || Show(api.DisableOwnName) != "!If [HasDomain, true, false]" {
 		found = append(found, "AZ-12 the API caches, traces, or keeps its own host name beside another")
 	}
 	for _, v := range contextVariable.FindAllString(api.AccessLogSetting.Format, -1) {
@@ -88,16 +87,16 @@ func apiProblems(api template.API) (found []string) {
 			found = append(found, "AZ-12 the access log holds "+v)
 		}
 	}
-	if template.Show(api.AccessLogSetting.DestinationArn) != "!GetAtt AccessLog.Arn" || !json.Valid([]byte(api.AccessLogSetting.Format)) {
+	if Show(api.AccessLogSetting.DestinationArn) != "!GetAtt AccessLog.Arn" || !json.Valid([]byte(api.AccessLogSetting.Format)) {
 		found = append(found, "AZ-12 there is no access log in JSON")
 	}
 	return append(found, throttleProblems(api.MethodSettings)...)
 }
 
-func throttleProblems(settings []template.MethodSetting) (found []string) {
+func throttleProblems(settings []MethodSetting) (found []string) {
 	rates := map[string]string{}
 	for _, s := range settings {
-		rates[s.HTTPMethod+" "+strings.ReplaceAll(strings.TrimPrefix(s.ResourcePath, "/"), "~1", "/")] = template.Show(s.Rate) + " " + template.Show(s.Burst)
+		rates[s.HTTPMethod+" "+strings.ReplaceAll(strings.TrimPrefix(s.ResourcePath, "/"), "~1", "/")] = Show(s.Rate) + " " + Show(s.Burst)
 		if s.DataTraceEnabled == nil || *s.DataTraceEnabled || s.CachingEnabled == nil || *s.CachingEnabled || s.LoggingLevel != "OFF" {
 			found = append(found, "AZ-12 bodies are logged or cached for "+s.ResourcePath)
 		}
@@ -120,7 +119,7 @@ func throttleProblems(settings []template.MethodSetting) (found []string) {
 
 // policyProblems: the resource policy allows exactly the public pages, and otherwise
 // denies. An Allow in it is enough without one in IAM.
-func policyProblems(api template.API) (found []string) {
+func policyProblems(api API) (found []string) {
 	statements, err := api.Policy()
 	if err != nil {
 		return []string{"AZ-09 " + err.Error()}
@@ -147,9 +146,9 @@ func policyProblems(api template.API) (found []string) {
 	for i, s := range statements {
 		resources := slices.Sorted(slices.Values(s.Resources()))
 		slices.Sort(want[i].resources)
-		if s.Effect != want[i].effect || s.When != want[i].when || template.Show(s.Condition) != want[i].condition ||
-			template.Show(s.Action) != "execute-api:Invoke" || template.Show(s.Principal) != "*" || !slices.Equal(resources, want[i].resources) {
-			found = append(found, fmt.Sprintf("AZ-09 AZ-10 statement %d: %s %s %q if %s", i+1, s.When, s.Effect, resources, template.Show(s.Condition)))
+		if s.Effect != want[i].effect || s.When != want[i].when || Show(s.Condition) != want[i].condition ||
+			Show(s.Action) != "execute-api:Invoke" || Show(s.Principal) != "*" || !slices.Equal(resources, want[i].resources) {
+			found = append(found, fmt.Sprintf("AZ-09 AZ-10 statement %d: %s %s %q if %s", i+1, s.When, s.Effect, resources, Show(s.Condition)))
 		}
 	}
 	return found
@@ -164,7 +163,7 @@ var answers = map[string]string{
 }
 
 // answerProblems: API Gateway's own responses look like the functions'.
-func answerProblems(t *testing.T, api template.API) (found []string) {
+func answerProblems(t *testing.T, api API) (found []string) {
 	t.Helper()
 	looks := code(t).Table(module+"pkg/gateway", "httpStatus")
 	if got, want := slices.Sorted(maps.Keys(api.GatewayResponses)), slices.Sorted(maps.Keys(answers)); !slices.Equal(got, want) {
@@ -179,7 +178,7 @@ func answerProblems(t *testing.T, api template.API) (found []string) {
 }
 
 // answerProblem compares one response with the status and title of an error code.
-func answerProblem(r template.GatewayResponse, code string, look []string) string {
+func answerProblem(r GatewayResponse, code string, look []string) string {
 	headers := maps.Clone(r.ResponseParameters.Headers)
 	if _, waits := headers["Retry-After"]; waits != (r.StatusCode == 429) {
 		return "Retry-After is for 429"

@@ -3,13 +3,11 @@ package template_test
 import (
 	"cmp"
 	"fmt"
-
-	"github.com/tokenvend/tokenvend/scripts/tools/template"
 )
 
 // outputProblems: the command tokenvend takes a deployment's settings from these
 // outputs. A wrong value makes it write to another stack's secrets or table.
-func outputProblems(parsed template.Template) (found []string) {
+func outputProblems(parsed Template) (found []string) {
 	for name, want := range map[string]struct{ condition, value string }{
 		"TableName":          {"", "!Ref Tokens"},
 		"SecretPrefix":       {"", "!Ref SecretPrefix"},
@@ -20,7 +18,7 @@ func outputProblems(parsed template.Template) (found []string) {
 		"LogGroups":          {"", "!Join [,, [!Ref VendLog, !Ref ConnectionsLog, !Ref ConsentLog, !Ref RenewLog, !Ref AccessLog]]"},
 	} {
 		got := parsed.Outputs[name]
-		if value := template.Show(got.Value); value != want.value || got.Condition != want.condition || got.Description == "" {
+		if value := Show(got.Value); value != want.value || got.Condition != want.condition || got.Description == "" {
 			found = append(found, fmt.Sprintf("outputs: %s is %s if %s, want %s if %s", name,
 				value, cmp.Or(got.Condition, "anything"), want.value, cmp.Or(want.condition, "anything")))
 		}

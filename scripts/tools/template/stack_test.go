@@ -11,14 +11,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
-	"github.com/tokenvend/tokenvend/scripts/tools/template"
 )
 
 // problems returns what is wrong with a template; each begins with the rule that it
 // breaks: a requirement, or a word.
 func problems(t *testing.T, text []byte) (found []string) {
 	t.Helper()
-	parsed, err := template.Parse(text)
+	parsed, err := Parse(text)
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -40,7 +39,7 @@ func problems(t *testing.T, text []byte) (found []string) {
 }
 
 // logProblems: each function has its own log, with a retention.
-func logProblems(parsed template.Template, functions map[string]template.Function) (found []string) {
+func logProblems(parsed Template, functions map[string]Function) (found []string) {
 	owners := map[string]string{}
 	for uri, f := range functions {
 		var config struct {
@@ -61,11 +60,11 @@ func logProblems(parsed template.Template, functions map[string]template.Functio
 }
 
 // renewProblems are about how the renewer is started.
-func renewProblems(f template.Function) (found []string) {
-	if template.Show(f.ReservedConcurrentExecutions) != "!If [ReservesRenewer, 1, !Ref AWS::NoValue]" || f.Timeout >= 60 || f.Timeout < 30 {
+func renewProblems(f Function) (found []string) {
+	if Show(f.ReservedConcurrentExecutions) != "!If [ReservesRenewer, 1, !Ref AWS::NoValue]" || f.Timeout >= 60 || f.Timeout < 30 {
 		found = append(found, "CR-26 more than one renewer runs at a time, or one runs longer than a tick")
 	}
-	started := map[string]template.Event{}
+	started := map[string]Event{}
 	for _, e := range f.Events {
 		started[e.Type] = e
 		if !bounded(e.Properties.RetryPolicy) || e.Properties.DeadLetterConfig.IsZero() {
@@ -79,13 +78,13 @@ func renewProblems(f template.Function) (found []string) {
 		found = append(found, "schedule the renewer has no tick every minute")
 	}
 	const pattern = "{detail-type: [Secret Label Updated], detail: {labelUpdated: [AWSCURRENT], name: [{prefix: !Ref SecretPrefix}]}, source: [aws.secretsmanager]}"
-	if got := template.Show(started["EventBridgeRule"].Properties.Pattern); got != pattern {
+	if got := Show(started["EventBridgeRule"].Properties.Pattern); got != pattern {
 		found = append(found, "CR-21 the renewer gets the events "+got+", want "+pattern)
 	}
 	return found
 }
 
-func bounded(r template.Retry) bool {
+func bounded(r Retry) bool {
 	return r.MaximumRetryAttempts != nil && *r.MaximumRetryAttempts <= 1 && r.MaximumEventAgeInSeconds == 60
 }
 
@@ -98,7 +97,7 @@ var kept = map[string]string{
 
 // keptProblems: a deleted stack leaves behind the table, both keysets, the audit lines
 // and API Gateway's log role; a failed first deployment leaves the table alone.
-func keptProblems(parsed template.Template) (found []string) {
+func keptProblems(parsed Template) (found []string) {
 	secrets := 0
 	for name, r := range parsed.Resources {
 		policy := kept[r.Type]
@@ -133,8 +132,8 @@ func keptProblems(parsed template.Template) (found []string) {
 
 // tableProblems compare the table with the store's definition of it, and check
 // the properties that the definition leaves to the template.
-func tableProblems(r template.Resource) (found []string) {
-	text := template.Show(r.Properties)
+func tableProblems(r Resource) (found []string) {
+	text := Show(r.Properties)
 	defined := awsdynamodb.TableDefinition("tokens")
 	expires := *awsdynamodb.TimeToLive("tokens").TimeToLiveSpecification
 	for _, want := range []struct{ rule, text string }{
@@ -179,7 +178,7 @@ func showIndexes(all []types.GlobalSecondaryIndex) string {
 }
 
 // readerProblems are about what people who deploy or read the stack need.
-func readerProblems(parsed template.Template) (found []string) {
+func readerProblems(parsed Template) (found []string) {
 	for _, name := range parsed.Unexplained {
 		found = append(found, "reader: "+name+" has no comment")
 	}

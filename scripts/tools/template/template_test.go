@@ -5,20 +5,18 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/tokenvend/tokenvend/scripts/tools/template"
 )
 
 const root = "../../.."
 
 // parse reads the template of the tree.
-func parse(t *testing.T) map[string]template.Function {
+func parse(t *testing.T) map[string]Function {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "template.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := template.Parse(text)
+	parsed, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +62,7 @@ func TestParseRefuses(t *testing.T) {
 		"a folder twice": {resources("F", "a/") + resources("G", "a/")[len("Resources:\n"):], "has a function already"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			parsed, err := template.Parse([]byte(c.text))
+			parsed, err := Parse([]byte(c.text))
 			if err == nil {
 				_, err = parsed.Functions()
 			}

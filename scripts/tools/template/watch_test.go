@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/tokenvend/tokenvend/scripts/tools/template"
 )
 
 // namespace is that of the stack's metrics. Under one that another stack shares, the
@@ -17,7 +15,7 @@ import (
 const namespace = "tokenvend/${AWS::StackName}"
 
 // published returns the metrics that exist.
-func published(t *testing.T, parsed template.Template) map[string]bool {
+func published(t *testing.T, parsed Template) map[string]bool {
 	t.Helper()
 	directives := code(t).Texts(module+"pkg/audit", "directive")
 	all, err := parsed.Published(namespace, directives)
@@ -38,7 +36,7 @@ var watched = []string{
 
 // alarmProblems: every alarm is about a published metric, has a description, an
 // action and TreatMissingData.
-func alarmProblems(t *testing.T, parsed template.Template) (found []string) {
+func alarmProblems(t *testing.T, parsed Template) (found []string) {
 	t.Helper()
 	alarms, err := parsed.Alarms()
 	if err != nil {
@@ -51,7 +49,7 @@ func alarmProblems(t *testing.T, parsed template.Template) (found []string) {
 				found = append(found, fmt.Sprintf("AZ-57 alarm %s is about %s, which is not published", name, m))
 			}
 		}
-		if a.Description == "" || a.TreatMissingData == "" || template.Show(a.AlarmActions) != "!If [HasAlarmTopic, [!Ref AlarmTopicArn], !Ref AWS::NoValue]" {
+		if a.Description == "" || a.TreatMissingData == "" || Show(a.AlarmActions) != "!If [HasAlarmTopic, [!Ref AlarmTopicArn], !Ref AWS::NoValue]" {
 			found = append(found, "AZ-57 alarm "+name+" has no action, description or TreatMissingData")
 		}
 	}
@@ -76,7 +74,7 @@ var basicMetrics = []string{
 }
 
 // monitoringProblems: each alarm exists where its metrics are published.
-func monitoringProblems(parsed template.Template) (found []string) {
+func monitoringProblems(parsed Template) (found []string) {
 	alarms, err := parsed.Alarms()
 	if err != nil {
 		return []string{"AZ-57 " + err.Error()}
@@ -104,7 +102,7 @@ func monitoringProblems(parsed template.Template) (found []string) {
 }
 
 // dashboardProblems: the dashboard shows every alarm, and metrics that exist.
-func dashboardProblems(t *testing.T, parsed template.Template) (found []string) {
+func dashboardProblems(t *testing.T, parsed Template) (found []string) {
 	t.Helper()
 	measures, references, err := parsed.Shown()
 	if err != nil {
@@ -138,7 +136,7 @@ func TestDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := template.Parse(text)
+	parsed, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}

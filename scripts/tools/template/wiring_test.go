@@ -5,14 +5,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/tokenvend/tokenvend/scripts/tools/template"
 )
 
 // typeProblems: the stack has these resources. Another one could be a second way to
 // call a function, whose caller could forge an identity, or a role's second policy;
 // listing it here states that it is neither.
-func typeProblems(parsed template.Template) (found []string) {
+func typeProblems(parsed Template) (found []string) {
 	got := map[string]int{}
 	for _, r := range parsed.Resources {
 		got[r.Type]++
@@ -32,7 +30,7 @@ func typeProblems(parsed template.Template) (found []string) {
 }
 
 // conditionProblems: an inverted condition would remove what depends on it.
-func conditionProblems(parsed template.Template) (found []string) {
+func conditionProblems(parsed Template) (found []string) {
 	given := func(parameter string) string { return `!Not [!Equals [!Ref ` + parameter + `, ]]` }
 	want := map[string]string{
 		"ReservesRenewer": "!Equals [!Ref ReserveRenewer, yes]", "CreatesLogRole": "!Equals [!Ref GatewayLogRole, create]",
@@ -43,7 +41,7 @@ func conditionProblems(parsed template.Template) (found []string) {
 	}
 	got := map[string]string{}
 	for name, n := range parsed.Conditions {
-		got[name] = template.Show(n)
+		got[name] = Show(n)
 	}
 	if !maps.Equal(got, want) {
 		found = append(found, fmt.Sprintf("AZ-09 the conditions are %q, want %q", got, want))
@@ -52,7 +50,7 @@ func conditionProblems(parsed template.Template) (found []string) {
 }
 
 // valueProblems: every variable has its value. The public pages have their own keyset.
-func valueProblems(functions map[string]template.Function) (found []string) {
+func valueProblems(functions map[string]Function) (found []string) {
 	want := map[string]string{
 		"TOKEN_TABLE": "!Ref Tokens", "LOG_LEVEL": "!Ref LogLevel", "METRICS_NAMESPACE": "!Sub " + namespace, "MONITORING": "!Ref Monitoring", "SECRET_PREFIX": "!Ref SecretPrefix", "SEALING_SECRET_ID": "!Ref SealingKeyset",
 		"PROVIDER_ALLOW_CIDRS": "!Ref ProviderAllowCidrs", "PUBLIC_BASE_URL": "!If [HasDomain, !Sub https://${DomainName}, ]",
@@ -63,7 +61,7 @@ func valueProblems(functions map[string]template.Function) (found []string) {
 			if uri == "functions/consent/" && name == "SEALING_SECRET_ID" {
 				meant = "!Ref ConsentKeyset"
 			}
-			if got := template.Show(value); got != meant {
+			if got := Show(value); got != meant {
 				found = append(found, fmt.Sprintf("environment %s has %s from %s, want %s", uri, name, got, meant))
 			}
 		}
@@ -75,7 +73,7 @@ func valueProblems(functions map[string]template.Function) (found []string) {
 }
 
 // wiringProblems: references between resources, in the form that Show writes.
-func wiringProblems(parsed template.Template) (found []string) {
+func wiringProblems(parsed Template) (found []string) {
 	const bounded = "RetryPolicy: {MaximumEventAgeInSeconds: 60, MaximumRetryAttempts: 1}"
 	for _, want := range []struct{ rule, resource, text string }{
 		{"AZ-51 a keyset is not under the key", "SealingKeyset", "KmsKeyId: !If [HasKey, !Ref KmsKeyArn, !Ref AWS::NoValue]"},
@@ -107,7 +105,7 @@ func wiringProblems(parsed template.Template) (found []string) {
 		{"AZ-57 every new stack raises an alarm", "RenewalStopped", "WarmUpConfiguration: {WarmUpPeriodDurationInMinutes: 15}"},
 	} {
 		r := parsed.Resources[want.resource]
-		if text := template.Show(r.Properties); !strings.Contains(text, want.text) {
+		if text := Show(r.Properties); !strings.Contains(text, want.text) {
 			found = append(found, fmt.Sprintf("%s: %s lacks %s", want.rule, want.resource, want.text))
 		}
 	}

@@ -1,7 +1,7 @@
-// Package template reads the parts of the stack's template that are compared with the
+// Package template_test reads the parts of the stack's template that are compared with the
 // code. It is in the module of the tools because the service must not depend on a YAML
 // parser.
-package template
+package template_test
 
 import (
 	"fmt"
