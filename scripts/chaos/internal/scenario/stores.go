@@ -19,6 +19,7 @@ func stores() []Scenario {
 		{ID: "FI-26", Title: "reads fail and the cached token was read more than 10 s ago", FullOnly: true, run: readsFail},
 		{ID: "FI-27", Title: "the table is down and environments are cold", run: tableDown},
 		{ID: "FI-28", Title: "the table throttles 30 % under load", FullOnly: true, Alone: true, run: throttledTable},
+		{ID: "CR-31", Title: "the table throttles and environments are cold", run: throttledCold},
 		{ID: "FI-29", Title: "the answer to the acquisition is lost", run: lostAnswer(fleet.Acquire)},
 		{ID: "FI-30", Title: "the answer to the commit is lost", run: lostAnswer(fleet.Commit)},
 		{ID: "FI-32", Title: "eventually consistent reads lag behind a rejection", run: staleReads},
@@ -96,6 +97,22 @@ func throttledTable(ctx context.Context, e *env) {
 	e.load(ctx, processes, 200, 20*time.Second, crm)
 	e.breakTable(nil)
 	e.fact("%d requests in 20 s", e.expectAllServed("FI-28"))
+	e.expectCalls(1, 1)
+}
+
+// throttledCold: the fleet uses a throttled table, so cold environments do not ask
+// the provider without it.
+func throttledCold(ctx context.Context, e *env) {
+	processes := e.Vends(4)
+	e.breakTable(fault.Always(fault.Throttled))
+	for _, a := range e.askAll(ctx, processes, fleet.TokenOf(crm)) {
+		e.expectOutcome(a, "503 store_unavailable")
+	}
+	e.expectCalls(0, 0)
+	e.breakTable(nil)
+	for _, a := range e.askAll(ctx, processes, fleet.TokenOf(crm)) {
+		e.expectOutcome(a, "200")
+	}
 	e.expectCalls(1, 1)
 }
 
