@@ -14,8 +14,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// maxPending is how many pending sessions a principal may have (AZ-31).
-const maxPending = 20
+const (
+	// maxPending is how many pending sessions a principal may have, maxPendingOf how
+	// many for one connection and subject (AZ-31).
+	maxPending, maxPendingOf = 500, 3
+)
 
 // pendingAttempts bounds the retries of a conditional write.
 const pendingAttempts = 16
@@ -33,32 +36,60 @@ type pendingSessions struct {
 	Pending []pendingSession `json:"pending"`
 }
 
-// pendingSession is one session: a prefix of its key, and the end of its wait.
+// pendingSession is one session: its key, a digest of its connection and subject,
+// and the end of its wait. An entry of the former release has a prefix of the key
+// and no digest.
 type pendingSession struct {
 	Session string    `json:"session"`
+	Of      string    `json:"of,omitempty"`
 	Until   time.Time `json:"until"`
 }
 
-func keyPrefix(key string) string { return key[:16] }
+// is reports whether s is the session of key.
+func (s pendingSession) is(key string) bool { return s.Session == key || s.Session == key[:16] }
 
 func documentName(principalID string) string { return "consent/" + digest.Long(principalID) }
 
-// add counts a session, or returns rate_limited with the time until the first
-// pending session expires.
-func (l pendingLimit) add(ctx context.Context, principalID, key string) error {
-	return l.update(ctx, principalID, func(p *pendingSessions) error {
-		if len(p.Pending) >= maxPending {
-			return tooManyPending(p.Pending, l.now())
+// add counts a session. Those of its connection and subject that are too many are
+// counted no more; their keys are returned, the oldest first, so that they can be
+// ended. A principal with too many sessions is rate_limited until the first expires.
+func (l pendingLimit) add(ctx context.Context, principalID, key string, p startParams) (former []string, err error) {
+	of := digest.Short(string(p.Connection), string(p.Subject))
+	err = l.update(ctx, principalID, func(all *pendingSessions) error {
+		former = all.makeRoom(of)
+		if len(all.Pending) >= maxPending {
+			return tooManyPending(all.Pending, l.now())
 		}
-		p.Pending = append(p.Pending, pendingSession{Session: keyPrefix(key), Until: l.now().Add(pendingFor)})
+		all.Pending = append(all.Pending, pendingSession{Session: key, Of: of, Until: l.now().Add(pendingFor)})
 		return nil
 	})
+	return former, err
+}
+
+// makeRoom removes the oldest sessions of a connection and subject, so that there
+// is room for one more, and returns their keys.
+func (p *pendingSessions) makeRoom(of string) (removed []string) {
+	same := 0
+	for _, s := range p.Pending {
+		if s.Of == of {
+			same++
+		}
+	}
+	p.Pending = slices.DeleteFunc(p.Pending, func(s pendingSession) bool { // they are in the order of their start
+		if s.Of != of || same < maxPendingOf {
+			return false
+		}
+		same--
+		removed = append(removed, s.Session)
+		return true
+	})
+	return removed
 }
 
 // remove stops counting a session. It is best effort: the entry expires soon.
 func (l pendingLimit) remove(ctx context.Context, principalID, key string) {
 	err := l.update(ctx, principalID, func(p *pendingSessions) error {
-		p.Pending = slices.DeleteFunc(p.Pending, func(s pendingSession) bool { return s.Session == keyPrefix(key) })
+		p.Pending = slices.DeleteFunc(p.Pending, func(s pendingSession) bool { return s.is(key) })
 		return nil
 	})
 	if err != nil {

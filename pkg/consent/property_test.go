@@ -44,6 +44,9 @@ type observed struct {
 	receivedAt      time.Time
 	wrong           int
 	over            bool
+	// denied: its response was an error. counted: it is among the pending ones of
+	// its principal, connection and subject.
+	denied, counted bool
 }
 
 type client struct{ cookies map[string]string }
@@ -73,9 +76,26 @@ func (p *actions) start(t *rapid.T) {
 	if err != nil {
 		t.Fatalf("start: %v", err)
 	}
+	p.endOldest(by, name)
 	manual := manualState(s)
-	p.sessions = append(p.sessions, &observed{Started: s, by: by, connection: name, startedAt: p.now, manual: manual, redirects: map[string]string{}})
+	p.sessions = append(p.sessions, &observed{Started: s, by: by, connection: name, startedAt: p.now, manual: manual,
+		redirects: map[string]string{}, counted: true})
 	p.states = append(p.states, manual)
+}
+
+// endOldest: the fourth pending session ends the oldest, unless its response has
+// come.
+func (p *actions) endOldest(by consent.Principal, name connection.Name) {
+	var pending []*observed
+	for _, s := range p.sessions {
+		if s.by == by && s.connection == name && s.counted && p.now.Sub(s.startedAt) < 10*time.Minute {
+			pending = append(pending, s)
+		}
+	}
+	if len(pending) == 3 {
+		pending[0].counted = false
+		pending[0].over = pending[0].over || pending[0].code == ""
+	}
 }
 
 func (p *actions) session(t *rapid.T) *observed {
@@ -167,7 +187,7 @@ func (p *actions) receive(t *rapid.T) {
 	if err != nil {
 		return
 	}
-	s.over = result.Denied
+	s.over, s.denied = result.Denied, result.Denied
 	s.code, s.confirmed, s.receivedAt = query.Get("code"), result.ConfirmationCode.Reveal(), p.now
 	if !result.Denied {
 		p.shown = append(p.shown, s.confirmed)
@@ -186,10 +206,12 @@ func (p *actions) complete(t *rapid.T) {
 	before := len(p.core.authorized)
 	err := p.back.Complete(p.ctx, consent.CompleteRequest{Connection: name, Principal: by,
 		SessionID: redact.New(s.SessionID), ConfirmationCode: redact.New(typed)})
+	p.reportDenied(s, by, name)
 	may := by == s.by && name == s.connection && !s.over && s.code != "" && p.now.Sub(s.receivedAt) < 30*time.Minute
 	if may && typed != s.confirmed {
 		s.wrong++
 		s.over = s.wrong == 3
+		s.counted = s.counted && !s.over
 	}
 	p.check(t, s, err, before, may && typed == s.confirmed, s.code)
 }
@@ -203,11 +225,20 @@ func (p *actions) completeManually(t *rapid.T) {
 	before := len(p.core.authorized)
 	err := p.back.Complete(p.ctx, consent.CompleteRequest{Connection: name, Principal: by,
 		RedirectURL: redact.New(base + "/callback/" + string(name) + "?" + query.Encode())})
+	p.reportDenied(s, by, name)
 	may := by == s.by && name == s.connection && !s.over && s.code == "" && p.now.Sub(s.startedAt) < 10*time.Minute && query.Get("state") == s.manual
 	if may && query.Has("error") {
-		s.over, may = true, false
+		s.over, s.denied, s.counted, s.receivedAt, may = true, true, false, p.now, false
 	}
 	p.check(t, s, err, before, may, query.Get("code"))
+}
+
+// reportDenied: a session whose response was an error is counted until its principal
+// asks.
+func (p *actions) reportDenied(s *observed, by consent.Principal, name connection.Name) {
+	if by == s.by && name == s.connection && s.denied && p.now.Sub(s.receivedAt) < 30*time.Minute {
+		s.counted = false
+	}
 }
 
 // check: a code is exchanged if and only if it is allowed, and once.
@@ -222,7 +253,7 @@ func (p *actions) check(t *rapid.T, s *observed, err error, before int, may bool
 	if err != nil || len(authorized) != 1 || authorized[0].Code.Reveal() != code || authorized[0].Connection.Name != s.connection {
 		t.Fatalf("the owner was refused, or another code exchanged: %v, %d authorizations", err, len(authorized))
 	}
-	s.over = true
+	s.over, s.counted = true, false
 }
 
 func (p *actions) pass(t *rapid.T) {

@@ -8,12 +8,14 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// Start begins a session. Errors are those of Grants.Delegated, rate_limited if
-// the principal has 20 pending sessions, connection_misconfigured if the
+// Start begins a session. The fourth pending one of a principal for a connection
+// and subject ends the oldest. Errors are those of Grants.Delegated, rate_limited
+// if the principal has 500 pending sessions, connection_misconfigured if the
 // authorization request cannot be built, and store_unavailable.
 func (b *BackChannel) Start(ctx context.Context, r StartRequest) (Started, error) {
 	principal, err := r.Principal.id()
@@ -28,14 +30,36 @@ func (b *BackChannel) Start(ctx context.Context, r StartRequest) (Started, error
 	if err != nil {
 		return Started{}, err
 	}
-	if err := b.pending.add(ctx, principal, s.key); err != nil {
+	former, err := b.pending.add(ctx, principal, s.key, s.record.Start)
+	if err != nil {
 		return Started{}, err
 	}
-	if err := b.sessions.create(ctx, s.key, s.record); err != nil {
+	if err = b.endPending(ctx, former); err == nil {
+		err = b.sessions.create(ctx, s.key, s.record)
+	}
+	if err != nil {
 		b.pending.remove(ctx, principal, s.key)
 		return Started{}, err
 	}
 	return s.started, nil
+}
+
+// endPending ends sessions that still wait for a response. One whose response has
+// come is left to be completed.
+func (b *BackChannel) endPending(ctx context.Context, keys []string) error {
+	for _, key := range keys {
+		_, err := b.sessions.update(ctx, key, func(r *record) error {
+			err := r.requirePending(b.now())
+			if err == nil {
+				r.end()
+			}
+			return err
+		})
+		if err != nil && !problem.Is(err, problem.SessionExpired) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *BackChannel) delegated(ctx context.Context, name connection.Name, subject connection.Subject, p Principal) (connection.Connection, error) {

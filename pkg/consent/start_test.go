@@ -1,6 +1,8 @@
 package consent_test
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -123,64 +125,125 @@ func TestStartRefused(t *testing.T) {
 }
 
 func TestPending(t *testing.T) {
-	full := func(t *testing.T) (*fixture, []consent.Started) {
+	start := func(f *fixture, p consent.Principal, subject connection.Subject) (consent.Started, error) {
+		return f.back.Start(f.ctx, consent.StartRequest{Connection: crm, Subject: subject, Principal: p, BaseURL: base})
+	}
+	three := func(t *testing.T) (*fixture, []consent.Started) {
 		f := newFixture()
-		var all []consent.Started
-		for range 20 {
-			all = append(all, f.start(t))
+		return f, []consent.Started{f.start(t), f.start(t), f.start(t)}
+	}
+	// full is a principal with as many pending sessions as it may have.
+	full := func(t *testing.T, p consent.Principal) *fixture {
+		f := newFixture()
+		for i := range 500 {
+			if _, err := start(f, p, connection.Subject(fmt.Sprint("s", i))); err != nil {
+				t.Fatalf("start %d: %v", i, err)
+			}
 		}
-		return f, all
+		return f
 	}
-	start := func(f *fixture, p consent.Principal) error {
-		_, err := f.back.Start(f.ctx, consent.StartRequest{Connection: crm, Principal: p, BaseURL: base})
-		return err
-	}
-	t.Run("AZ-31 the 21st has to wait until the first expires", func(t *testing.T) {
-		f, _ := full(t)
+	t.Run("AZ-31 a fourth for the same connection and subject ends the oldest", func(t *testing.T) {
+		f, all := three(t)
+		b := f.redirect(t, all[0].SessionID)
+		again := f.start(t)
+		_, err := f.callback(b, response(b.state))
+		expect(t, err, problem.SessionExpired, "")
+		expect(t, f.completeManually(base+"/callback/crm?"+response(manualState(all[0])).Encode()), problem.SessionExpired, "has ended")
+		for _, s := range append(all[1:], again) {
+			b := f.redirect(t, s.SessionID)
+			result, err := f.callback(b, response(b.state))
+			expect(t, err, "", "")
+			expect(t, f.complete(s.SessionID, result.ConfirmationCode.Reveal()), "", "")
+		}
+	})
+	t.Run("AZ-31 one whose response has come is not ended", func(t *testing.T) {
+		f := newFixture()
+		s, code := f.received(t)
+		for range 4 {
+			f.start(t)
+		}
+		expect(t, f.complete(s.SessionID, code), "", "")
+	})
+	t.Run("AZ-31 other subjects, connections and principals are not affected", func(t *testing.T) {
+		f, all := three(t)
+		for i := range 4 {
+			_, err := start(f, owner, "ann")
+			expect(t, err, "", "")
+			_, err = start(f, other, "")
+			expect(t, err, "", "")
+			_, err = f.back.Start(f.ctx, consent.StartRequest{Connection: "erp", Principal: owner, BaseURL: base})
+			expect(t, err, "", "")
+			f.now = noon.Add(time.Duration(i) * time.Second)
+		}
+		f.redirect(t, all[0].SessionID)
+	})
+	t.Run("AZ-06 AZ-31 another session name is the same principal", func(t *testing.T) {
+		f, all := three(t)
+		_, err := start(f, consent.Principal{ARN: owner.ARN, UniqueID: "AROAOWNER:two"}, "")
+		expect(t, err, "", "")
+		_, err = f.front.Show(f.ctx, all[0].SessionID)
+		expect(t, err, problem.SessionExpired, "")
+	})
+	t.Run("AZ-31 the 501st has to wait until the first expires", func(t *testing.T) {
+		f := full(t, owner)
 		f.now = noon.Add(4 * time.Minute)
-		err := start(f, owner)
-		expect(t, err, problem.RateLimited, "20 pending consent sessions")
+		_, err := start(f, owner, "ann")
+		expect(t, err, problem.RateLimited, "500 pending consent sessions")
 		if p := problem.Of(err); p.RetryAfter != 6*time.Minute {
 			t.Errorf("retry after %v", p.RetryAfter)
 		}
+		_, err = start(f, other, "ann")
+		expect(t, err, "", "")
 		f.now = noon.Add(10 * time.Minute)
-		expect(t, start(f, owner), "", "")
-	})
-	t.Run("AZ-06 AZ-31 another session name is the same principal", func(t *testing.T) {
-		f, _ := full(t)
-		expect(t, start(f, consent.Principal{ARN: owner.ARN, UniqueID: "AROAOWNER:two"}), problem.RateLimited, "")
-		expect(t, start(f, other), "", "")
+		_, err = start(f, owner, "ann")
+		expect(t, err, "", "")
 	})
 	t.Run("AZ-06 AZ-31 federated users of one account are separate", func(t *testing.T) {
-		f, _ := full(t)
-		for range 20 {
-			expect(t, start(f, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:ann"}), "", "")
-		}
-		expect(t, start(f, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:ann"}), problem.RateLimited, "")
-		expect(t, start(f, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:bob"}), "", "")
+		f := full(t, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:ann"})
+		_, err := start(f, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:ann"}, "")
+		expect(t, err, problem.RateLimited, "")
+		_, err = start(f, consent.Principal{ARN: owner.ARN, UniqueID: "111122223333:bob"}, "")
+		expect(t, err, "", "")
 	})
 	t.Run("AZ-31 a completed session makes room", func(t *testing.T) {
-		f, all := full(t)
-		b := f.redirect(t, all[3].SessionID)
-		result, err := f.callback(b, response(b.state))
-		expect(t, err, "", "")
-		expect(t, f.complete(all[3].SessionID, result.ConfirmationCode.Reveal()), "", "")
-		expect(t, start(f, owner), "", "")
-		expect(t, start(f, owner), problem.RateLimited, "")
+		f := newFixture()
+		s, code := f.received(t)
+		first := f.start(t)
+		expect(t, f.complete(s.SessionID, code), "", "")
+		f.start(t)
+		f.start(t)
+		f.redirect(t, first.SessionID)
 	})
 	t.Run("AZ-31 a failed start is not counted", func(t *testing.T) {
 		f := newFixture()
 		f.store.sessionsDown = tokenstore.ErrUnavailable
-		for range 30 {
-			expect(t, start(f, owner), problem.StoreUnavailable, "")
+		for range 4 {
+			_, err := start(f, owner, "")
+			expect(t, err, problem.StoreUnavailable, "")
 		}
 		f.store.sessionsDown = nil
-		expect(t, start(f, owner), "", "")
+		first := f.start(t)
+		f.start(t)
+		f.start(t)
+		f.redirect(t, first.SessionID)
+	})
+	t.Run("AZ-31 entries of the former release count for the principal alone", func(t *testing.T) {
+		f, all := three(t)
+		for name, n := range f.store.notes {
+			text := strings.NewReplacer(hash(all[0].SessionID), hash(all[0].SessionID)[:16])
+			n.Text = []byte(regexp.MustCompile(`"of":"[^"]*",`).ReplaceAllString(text.Replace(string(n.Text)), ""))
+			f.store.notes[name] = n
+		}
+		for range 3 {
+			f.start(t)
+		}
+		f.redirect(t, all[0].SessionID)
 	})
 	t.Run("AZ-31 entries of a clock far ahead are ignored", func(t *testing.T) {
-		f, _ := full(t)
+		f := full(t, owner)
 		f.now = noon.Add(-time.Hour)
-		expect(t, start(f, owner), "", "")
+		_, err := start(f, owner, "ann")
+		expect(t, err, "", "")
 	})
 	t.Run("AZ-31 an unavailable document refuses, a corrupt one does not", func(t *testing.T) {
 		f := newFixture()
@@ -189,11 +252,13 @@ func TestPending(t *testing.T) {
 			n.Text = []byte("{")
 			f.store.notes[name] = n
 		}
-		expect(t, start(f, owner), "", "")
+		_, err := start(f, owner, "")
+		expect(t, err, "", "")
 		if !strings.Contains(f.line(), "consent_roster_corrupt") {
 			t.Error("there is no warning")
 		}
 		f.store.down = tokenstore.ErrUnavailable
-		expect(t, start(f, owner), problem.StoreUnavailable, "list of pending")
+		_, err = start(f, owner, "")
+		expect(t, err, problem.StoreUnavailable, "list of pending")
 	})
 }

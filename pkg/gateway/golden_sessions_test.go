@@ -72,22 +72,37 @@ func (w *fixture) consentFunction() *gateway.Handler {
 // was completed; lapsed has a connection with an issuer, and abroad one with a
 // foreign redirect URI. gallery has two grants.
 func (w *fixture) sessions() {
+	// A fourth pending session would end the first: those with a response come first.
+	for _, name := range []string{"received", "guessed", "refused"} {
+		w.start(name, "studio", 2*time.Minute)
+		w.respond(name)
+	}
 	w.start("expired", "studio", 11*time.Minute)
-	for _, name := range []string{"waiting", "departed", "received", "guessed", "refused", "used"} {
+	for _, name := range []string{"waiting", "departed", "used"} {
 		w.start(name, "studio", 2*time.Minute)
 	}
 	w.start("lapsed", "lapsed", 2*time.Minute)
 	w.start("abroad", "abroad", 2*time.Minute)
 	w.redirect("departed")
 	w.redirect("lapsed")
-	w.callback("received", "code", "synthetic-code")
-	w.guess("guessed", w.callback("guessed", "code", "synthetic-code"))
-	w.callback("refused", "error", "access_denied")
 	code := w.callback("used", "code", "synthetic-code")
 	w.must(w.backChannel("end").Complete(w.t.Context(), consent.CompleteRequest{Connection: "studio", Subject: "used", Principal: app,
 		SessionID: redact.New(w.started["used"].SessionID), ConfirmationCode: code}))
 	w.grant("", 20*24*time.Hour)
 	w.grant("anna", 30*24*time.Hour)
+}
+
+// respond brings the response to the session of that name.
+func (w *fixture) respond(name string) {
+	w.t.Helper()
+	switch name {
+	case "received":
+		w.callback(name, "code", "synthetic-code")
+	case "guessed":
+		w.guess(name, w.callback(name, "code", "synthetic-code"))
+	case "refused":
+		w.callback(name, "error", "access_denied")
+	}
 }
 
 func (w *fixture) must(err error) {
