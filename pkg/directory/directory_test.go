@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -91,6 +92,28 @@ func TestStatusOfSubjects(t *testing.T) {
 	}
 	_, err := e.Status(t.Context(), "user", 2, "!")
 	wantCode(t, err, problem.InvalidRequest)
+}
+
+// A consent without a refresh token is ready until its access token ends.
+func TestStatusOfATokenOnly(t *testing.T) {
+	for name, c := range map[string]struct {
+		left time.Duration
+		want directory.State
+	}{
+		"AZ-30 until its end": {time.Second, directory.Ready},
+		"AZ-30 from its end":  {0, directory.AuthorizationRequired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t)
+			e.declare("user", delegated)
+			e.tokenOnly("user", "ann", c.left)
+			got, err := e.Status(t.Context(), "user", 10, "")
+			want := []directory.SubjectStatus{{Subject: "ann", State: c.want, ConsentedAt: now.Add(c.left - 24*time.Hour), RenewBy: now.Add(c.left)}}
+			if diff := cmp.Diff(want, got.Subjects); err != nil || diff != "" || got.State != c.want {
+				t.Errorf("state %s, %v, subjects (-want +got):\n%s", got.State, err, diff)
+			}
+		})
+	}
 }
 
 func TestStatusPageOfOne(t *testing.T) {

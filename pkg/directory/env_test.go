@@ -78,6 +78,20 @@ func (e env) consent(name, subject string) {
 	}
 }
 
+// tokenOnly stores the consent of a subject without a refresh token, whose access
+// token of a day ends after a time.
+func (e env) tokenOnly(name, subject string, left time.Duration) {
+	e.t.Helper()
+	conn := e.connection(name)
+	_, err := e.store.StoreGrant(e.t.Context(), tokenstore.StoreGrant{
+		Key: tokenstore.Key{Connection: name, Subject: subject}, SecretIncarnation: conn.SecretIncarnation, Now: now,
+		Token: tokenstore.SealedToken{ID: "0123456789abcdef", Sealed: []byte("sealed"), MintedAt: now.Add(left - 24*time.Hour), ExpiresAt: now.Add(left), ConfigHash: conn.ConfigHash},
+	})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+}
+
 // secretSource keeps every version of a secret.
 type secretSource struct {
 	mu    sync.Mutex

@@ -43,12 +43,12 @@ type Status struct {
 type SubjectStatus struct {
 	Subject string
 	State   State
-	// ConsentedBy is the user who consented, where the provider says so. No
-	// decision depends on it. ConsentedAt is when.
+	// ConsentedBy is the user who consented, where the provider says so. Access
+	// never depends on it. ConsentedAt is when.
 	ConsentedBy string
 	ConsentedAt time.Time
-	// RenewBy is when the refresh token ends, so that a user has to consent
-	// again; zero is unknown.
+	// RenewBy is when the refresh token ends, or the access token of a consent that
+	// brought none, so that a user has to consent again; zero is unknown.
 	RenewBy time.Time
 	// LastError and NextAttemptAt describe a failing one.
 	LastError     problem.Code
@@ -175,6 +175,9 @@ func worst(subjects []SubjectStatus) State {
 func (d *Directory) subject(name string, item tokenstore.Item, conn connection.Connection) SubjectStatus {
 	g, now := item.Grant, d.now()
 	s := SubjectStatus{Subject: name, State: Ready, ConsentedBy: g.ConsentedBy, ConsentedAt: g.ConsentedAt, RenewBy: g.ExpiresAt}
+	if g.Fingerprint == "" {
+		s.ConsentedAt, s.RenewBy = item.Token.MintedAt, item.Token.ExpiresAt
+	}
 	served := item.Token.ExpiresAt.After(now) && item.Token.ConfigHash == conn.ConfigHash
 	over := !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(now) && !served
 	switch {

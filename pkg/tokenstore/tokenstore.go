@@ -207,7 +207,8 @@ type Commit struct {
 }
 
 // StoreGrant stores the grant and the token of a new consent, replaces any stored
-// grant, and ends the lease. The version fences it.
+// grant, and ends the lease. The version fences it. Of a consent without a refresh
+// token it stores the token alone.
 type StoreGrant struct {
 	Key               Key
 	Owner             string

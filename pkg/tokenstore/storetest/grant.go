@@ -79,6 +79,7 @@ func storeGrant(t *testing.T, f *fixture) {
 	f.run(t, "CR-33 stores grant and token and returns every field", storeFirstGrant)
 	f.run(t, "CR-33 replaces an earlier grant and everything recorded for it", storeNextGrant)
 	f.run(t, "CR-33 a grant with a refresh token and nothing else", storeBareGrant)
+	f.run(t, "AZ-30 a token without a grant replaces an earlier grant", storeNoGrant)
 	f.run(t, "CR-07 another owner's lease is kept", storeGrantAfterLostLease)
 	f.run(t, "CR-07 a changed version fences it", storeGrantAtChangedVersion)
 	f.run(t, "FI-30 CR-36 repeated, it succeeds and increments the version once", storeGrantRepeated)
@@ -123,6 +124,26 @@ func storeBareGrant(t *testing.T, f *fixture) {
 	}
 	diff(t, "item", tokenstore.Item{Key: k, Version: 1, Grant: g}, item)
 	diff(t, "stored", item, get(t, f, k))
+}
+
+func storeNoGrant(t *testing.T, f *fixture) {
+	k := key(t)
+	was := itemWithEverything(t, f, k)
+	write := newStoreGrant(k, "consenter", was.Version, "", "token_2")
+	write.Grant, write.RenewSlot = tokenstore.SealedGrant{}, ""
+	c := committed(k, "", 0, "token_2")
+	want := tokenstore.Item{
+		Key: k, Version: was.Version + 1, SecretIncarnation: c.SecretIncarnation, Token: storedToken(c.Token), Lease: tokenstore.Lease{Seq: was.Lease.Seq},
+		Variants: []string{"0badcafe"},
+	}
+	for range 2 { // repeated, it succeeds
+		item, err := f.StoreGrant(t.Context(), write)
+		if err != nil {
+			t.Fatalf("StoreGrant: %v", err)
+		}
+		diff(t, "item", want, item)
+	}
+	diff(t, "stored", want, get(t, f, k))
 }
 
 func storeGrantAfterLostLease(t *testing.T, f *fixture) {
