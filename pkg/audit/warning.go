@@ -34,6 +34,7 @@ const (
 	RefreshTokenUnsaved    Warning = "refresh_token_unsaved"
 	RefreshTokenSavedLate  Warning = "refresh_token_saved_late"
 	RefreshTokenNotRevoked Warning = "refresh_token_not_revoked"
+	NotRevoked             Warning = "not_revoked"
 	NoRefreshToken         Warning = "no_refresh_token"
 )
 
@@ -105,7 +106,8 @@ var warnings = []WarningInfo{
 		Meaning: "a new refresh token could not be stored and is only in this process's memory"},
 	{Warning: RefreshTokenSavedLate, Meaning: "a refresh token that was only in memory is now stored"},
 	{Warning: RefreshTokenNotRevoked, Meaning: "a refresh token that is no longer used could not be revoked at the provider"},
-	{Warning: NoRefreshToken, Meaning: "a consent returned no refresh token; a new consent is required when the access token expires"},
+	{Warning: NotRevoked, Meaning: "a refresh token was forgotten and not revoked at the provider: revoking it might have ended another grant of its user, or the connection's declaration is missing or names another client"},
+	{Warning: NoRefreshToken, Meaning: "a consent returned no refresh token; where it was accepted and no former grant of its user remains, a new consent is required when the access token expires"},
 
 	{Warning: ConsentRefused, Meaning: "the user or the provider refused the consent"},
 	{Warning: PKCEOff, Meaning: "a consent was started without PKCE, as the connection's declaration says"},

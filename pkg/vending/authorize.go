@@ -10,7 +10,6 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
-	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
@@ -27,9 +26,10 @@ func (c *Core) Delegated(ctx context.Context, r Request) (connection.Connection,
 }
 
 // Authorize exchanges the code of a consent and stores the grant that it returns
-// over the one that may have been there, which is revoked afterwards. Nothing is
-// sent before the result can be stored, and when anything fails the former grant
-// remains in use. Every error is a *problem.Error, or Consume's.
+// over the one that may have been there, which is revoked afterwards if it is
+// another user's. Nothing is sent before the result can be stored, and when
+// anything fails the former grant remains in use. Every error is a *problem.Error,
+// or Consume's.
 func (c *Core) Authorize(ctx context.Context, a Authorization) error {
 	key := tokenstore.Key{Connection: string(a.Connection.Name), Subject: string(a.Subject)}
 	err := c.leases.Authorize(ctx, key, a.Connection, lease.NewGrant{
@@ -62,33 +62,4 @@ func explainInvalidGrant(err error, detail string) error {
 		return &problem.Error{Code: problem.AuthorizationRequired, Detail: detail, Provider: p.Provider, Cause: p.Cause}
 	}
 	return err
-}
-
-// Disconnect revokes a grant at the provider and forgets it, with its tokens.
-// While the provider cannot be reached the grant stays, so that it can be tried
-// again. A provider that refuses to revoke, or has no endpoint for it, does not
-// keep the grant from being forgotten. Every error is a *problem.Error.
-func (c *Core) Disconnect(ctx context.Context, r Request) error {
-	conn, err := c.Delegated(ctx, r)
-	if err != nil {
-		return err
-	}
-	key := r.key()
-	if c.records.Pending(key) {
-		return problem.Of(rules.Unavailable(record.ErrPendingWrite))
-	}
-	item, err := c.store.Get(ctx, key, true)
-	if err != nil && !errors.Is(err, tokenstore.ErrCorrupt) {
-		return problem.Of(rules.Unavailable(err))
-	}
-	if err == nil {
-		if err := c.leases.RevokeAtProvider(ctx, conn, item); err != nil {
-			return problem.Of(err)
-		}
-	}
-	before, err := c.records.Drop(ctx, tokenstore.Drop{Key: key, RequiredSecretVersion: conn.SecretVersion, Grant: true})
-	if err == nil {
-		c.leases.RevokeReplaced(ctx, conn, before, item.Grant) // a refresh may have replaced the one just revoked
-	}
-	return rules.Problem(err)
 }

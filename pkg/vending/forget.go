@@ -3,56 +3,104 @@ package vending
 import (
 	"context"
 
+	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // Forget drops the connection's stored token and every scope variant of it. With
 // revoke set each is revoked at the provider first (RFC 7009), where the provider
 // has an endpoint for it. A revocation that fails leaves the token, so that it
-// can be tried again. Every error is a *problem.Error.
+// can be tried again. Without a declaration nothing is revoked, and where nothing
+// is stored nothing is written. Every error is a *problem.Error.
 func (c *Core) Forget(ctx context.Context, r Request, revoke bool) error {
+	c.FlushPending(ctx)
 	return rules.Problem(c.forgetAll(ctx, r, revoke))
 }
 
-// forgetAll uses the declaration in force: the next token must not be minted with
-// a cached copy of a former one.
-func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
-	c.FlushPending(ctx)
-	conn, err := c.declarations.Load(ctx, r.Connection, true)
-	if err != nil {
-		return err
-	}
-	if err := r.access().Permit(conn); err != nil {
-		return err
-	}
-	own := r.key()
-	rec, err := c.records.Get(ctx, own, true)
-	if err != nil {
-		return rules.Unavailable(err)
-	}
-	for _, v := range rec.Item.Variants {
-		variant := tokenstore.Key{Connection: own.Connection, Subject: own.Subject, Variant: v}
-		if err := c.forget(ctx, conn, variant, revoke); err != nil {
-			return err
-		}
-	}
-	return c.forget(ctx, conn, own, revoke)
+// declared is the declaration in force of a connection whose tokens or grant are
+// to be forgotten.
+type declared struct {
+	conn connection.Connection
+	// gone: there is none that can be used. Then the IAM permission for the path
+	// decides, and the callers that are sealed with a stored token.
+	gone bool
 }
 
-func (c *Core) forget(ctx context.Context, conn connection.Connection, key tokenstore.Key, revoke bool) error {
-	rec, err := c.records.Get(ctx, key, true)
-	if err != nil {
-		return rules.Unavailable(err)
+// declared reads the declaration past every cache: the next token must not be
+// minted with a cached copy of a former one. An error says that the secret cannot
+// be read for the moment, so that it is not known who may forget.
+func (c *Core) declared(ctx context.Context, r Request) (declared, error) {
+	conn, err := c.declarations.Load(ctx, r.Connection, true)
+	if problem.Is(err, problem.ConnectionNotFound) || problem.Is(err, problem.ConnectionMisconfigured) {
+		audit.From(ctx).SetCause(err)
+		return declared{gone: true}, nil
 	}
-	if revoke && conn.RevocationURL != "" && rec.Token.Valid(c.clock.Now()) {
-		if err := c.issuer.RevokeAccessToken(ctx, conn, rec.Token.AccessToken); err != nil {
+	return declared{conn: conn}, err
+}
+
+// permitToken judges r by the callers of a stored token where the declaration is
+// gone.
+func (d declared) permitToken(r Request, rec record.Record) error {
+	if !d.gone || rec.Token.ID == "" {
+		return nil
+	}
+	return r.access().PermitForget(rec.Token)
+}
+
+func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
+	d, err := c.declared(ctx, r)
+	if err == nil && !d.gone {
+		err = r.access().Permit(d.conn)
+	}
+	if err != nil {
+		return err
+	}
+	own, err := c.stored(ctx, r, d, r.key())
+	if err != nil {
+		return err
+	}
+	all := make([]record.Record, 0, 1+len(own.Item.Variants))
+	for _, v := range own.Item.Variants {
+		rec, err := c.stored(ctx, r, d, tokenstore.Key{Connection: own.Item.Key.Connection, Subject: own.Item.Key.Subject, Variant: v})
+		if err != nil {
 			return err
 		}
-		if rec, err = c.records.Get(ctx, key, true); err != nil { // a grant may have come meanwhile
+		all = append(all, rec)
+	}
+	for _, rec := range append(all, own) {
+		if err := c.forget(ctx, d, rec, revoke); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stored reads an item that r may forget.
+func (c *Core) stored(ctx context.Context, r Request, d declared, key tokenstore.Key) (record.Record, error) {
+	rec, err := c.records.Get(ctx, key, true)
+	if err != nil {
+		return rec, rules.Unavailable(err)
+	}
+	return rec, d.permitToken(r, rec)
+}
+
+func (c *Core) forget(ctx context.Context, d declared, rec record.Record, revoke bool) (err error) {
+	switch revoke = revoke && rec.Token.Valid(c.clock.Now()); {
+	case rec.Missing():
+		return nil
+	case revoke && d.gone:
+		audit.From(ctx).Warn(audit.NotRevoked)
+	case revoke && d.conn.RevocationURL != "":
+		if err := c.issuer.RevokeAccessToken(ctx, d.conn, rec.Token.AccessToken); err != nil {
+			return err
+		}
+		if rec, err = c.records.Get(ctx, rec.Item.Key, true); err != nil { // a grant may have come meanwhile
 			return rules.Unavailable(err)
 		}
 	}
-	return c.records.DropToken(ctx, rec.Item, conn.SecretVersion)
+	return c.records.DropToken(ctx, rec.Item, d.conn.SecretVersion)
 }

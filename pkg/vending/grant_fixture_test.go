@@ -52,6 +52,15 @@ type consentServer struct {
 	// unavailable: every request is answered with 503.
 	unavailable bool
 	revoked     []string
+	// user is named in the id_token of a code's answer; empty names none.
+	user string
+	// noRefreshToken: a code is answered with an access token only.
+	noRefreshToken bool
+	// onePerUser: the server keeps one grant per user and client, so revoking one
+	// refresh token ends all of that user. owner is whose each is; a user who is not
+	// named in an id_token is one user nevertheless.
+	onePerUser bool
+	owner      map[string]string
 	// revoking runs while a revocation is in progress.
 	revoking func()
 	// refuseRevocation, when set, is the response to a revocation.
@@ -92,7 +101,9 @@ func (s *consentServer) answer(r oauth.Request, at time.Time) (oauth.Token, *oau
 		return t, unavailable
 	case r.GrantType == "authorization_code":
 		s.dead = false
-		t.RefreshToken, t.Subject = s.nextRefreshToken(), "user-7"
+		if t.Subject = s.user; !s.noRefreshToken {
+			t.RefreshToken = s.nextRefreshToken()
+		}
 	case r.GrantType == "refresh_token":
 		presented := r.RefreshToken.Reveal()
 		if s.dead || !s.validTokens[presented] {
@@ -123,7 +134,9 @@ func (s *consentServer) answer(r oauth.Request, at time.Time) (oauth.Token, *oau
 
 func (s *consentServer) nextRefreshToken() redact.Secret {
 	s.issued++
-	return s.knows(fmt.Sprintf("refresh_%d", s.issued))
+	token := fmt.Sprintf("refresh_%d", s.issued)
+	s.owner[token] = s.user
+	return s.knows(token)
 }
 
 // knows makes a refresh token valid.
@@ -142,6 +155,11 @@ func (s *consentServer) Revoke(_ context.Context, r oauth.Revocation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revoked = append(s.revoked, r.Token.Reveal())
+	for token := range s.validTokens {
+		if s.onePerUser && s.owner[token] == s.owner[r.Token.Reveal()] {
+			delete(s.validTokens, token)
+		}
+	}
 	return s.refuseRevocation
 }
 
@@ -178,7 +196,7 @@ const userConnection = `{"provider":"oauth2","grant_type":"authorization_code","
 
 func newDelegation(t *testing.T, r rotation) *delegation {
 	f := newFleet(t)
-	d := &delegation{fleet: f, idp: &consentServer{now: f.clock.Now, rotation: r, lifetime: time.Hour}}
+	d := &delegation{fleet: f, idp: &consentServer{now: f.clock.Now, rotation: r, lifetime: time.Hour, user: "jane", owner: map[string]string{}}}
 	f.declare("user", fmt.Sprintf(userConnection, "hush"))
 	return d
 }
@@ -210,8 +228,15 @@ func (d *delegation) tryConsent(core *vending.Core, r vending.Request, consume f
 	if err != nil {
 		return err
 	}
-	return core.Authorize(d.t.Context(), vending.Authorization{Connection: conn, Subject: r.Subject, Code: redact.New("code"),
-		Verifier: redact.New("verifier"), RedirectURI: "https://example.com/callback/user", Scope: conn.Scope, Consume: consume})
+	a := authorizationOf(conn)
+	a.Subject, a.Consume = r.Subject, consume
+	return core.Authorize(d.t.Context(), a)
+}
+
+// authorizationOf is a consent of the default subject of conn.
+func authorizationOf(conn connection.Connection) vending.Authorization {
+	return vending.Authorization{Connection: conn, Code: redact.New("code"),
+		Verifier: redact.New("verifier"), RedirectURI: "https://example.com/callback/user", Scope: conn.Scope}
 }
 
 // consented is a delegation whose default subject has consented, with a process.

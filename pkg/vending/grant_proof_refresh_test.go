@@ -205,7 +205,10 @@ func (s *beforeDrop) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.It
 
 func TestGrantProofStaysOnTheWheel(t *testing.T) {
 	t.Run("CR-27 a consent that comes while the token is being dropped", func(t *testing.T) {
-		d := newDelegation(t, rotates)
+		d, first := consented(t, rotates)
+		if err := first.Disconnect(t.Context(), user()); err != nil {
+			t.Fatal(err)
+		}
 		core := d.processWith(proofSetup{store: &beforeDrop{d.store, func() { d.consent(d.process(), user()) }}})
 		if err := core.Forget(t.Context(), user(), false); err != nil {
 			t.Fatal(err)

@@ -32,6 +32,7 @@ func TestGrantPropertyDetectsBrokenStores(t *testing.T) {
 		{"FI-49 a disconnection that keeps the grant", func(w *grantEnv) vending.Store { return keepsAll{w.truth} }},
 		{"FI-31 a new grant not fenced by the version", func(w *grantEnv) vending.Store { return unfencedAdoption{w.truth} }},
 		{"CR-14 a provider's client that repeats a request", func(w *grantEnv) vending.Store { w.repeats = true; return w.truth }},
+		{"AZ-30 a user who is named differently in each id_token", func(w *grantEnv) vending.Store { w.misnames = true; return w.truth }},
 		{"FI-03 an expired lease that is never taken over", func(w *grantEnv) vending.Store { return neverExpiring{w.truth} }},
 	}
 	for _, tt := range tests {

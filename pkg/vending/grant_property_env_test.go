@@ -26,6 +26,8 @@ type grantEnv struct {
 	editedAt time.Time
 	// repeats breaks the provider's client: it sends a request without a response again.
 	repeats bool
+	// misnames breaks the provider's id_tokens: each names a user of its own.
+	misnames bool
 }
 
 // grantSetting is fixed for a whole script.
@@ -33,6 +35,8 @@ type grantSetting struct {
 	policy   policy
 	lifetime time.Duration
 	seed     uint64
+	// onePerUser: the server keeps one grant per user and client.
+	onePerUser bool
 }
 
 // subjects of the connection; almost all happens to the default one.
@@ -43,7 +47,8 @@ func newGrantEnv(seed uint64, p policy, broken func(*grantEnv) vending.Store) *g
 	r := rand.New(rand.NewPCG(seed, uint64(p)))
 	w := &grantEnv{
 		table: newTable(newScheduler()), rand: r, secrets: &secretSource{versions: map[string][]clientsecret.Secret{}},
-		grantSetting: grantSetting{policy: p, seed: seed, lifetime: pick(r, 2*time.Minute, 10*time.Minute, 10*time.Minute, time.Hour)},
+		grantSetting: grantSetting{policy: p, seed: seed, onePerUser: r.IntN(2) > 0,
+			lifetime: pick(r, 2*time.Minute, 10*time.Minute, 10*time.Minute, time.Hour)},
 	}
 	w.limit = pick(r, 0, 28*time.Second)
 	w.idp = newFamilyServer(w, p, w.lifetime)

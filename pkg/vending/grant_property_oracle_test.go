@@ -270,13 +270,17 @@ func (l *grantOracle) descends(h, other *refreshTokenState) bool {
 	return false
 }
 
-// revoked checks a revocation: the service never revokes a grant that is in use.
-func (l *grantOracle) revoked(op *operation, h *refreshTokenState) {
-	if h.family.released = h.family.released || op.text == disconnects+" "+op.key; h.family.released {
+// revokes checks a revocation when it is decided: the service does not end a grant
+// that is in use, unless its subject is disconnected. A user who consents while
+// the request is on its way may lose that grant.
+func (l *grantOracle) revokes(op *operation, h *refreshTokenState) {
+	if op.text == disconnects+" "+op.key || h.family.disconnected {
 		return
 	}
-	if l.familyOf(l.w.stored(keyOf(h.family.subject))) == h.family {
-		l.w.violated("OC-14", "#%d revokes the grant that is stored", op.id)
+	for _, subject := range subjects {
+		if stored := l.familyOf(l.w.stored(keyOf(subject))); stored != nil && l.w.idp.endedWith(h.family)[stored] {
+			l.w.violated("OC-14", "#%d revokes the grant of %q that is stored", op.id, subject)
+		}
 	}
 }
 

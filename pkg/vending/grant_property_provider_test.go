@@ -37,7 +37,10 @@ func (p policy) harmless() bool { return p <= forgiving }
 // family is the token family of one consent at the server.
 type family struct {
 	subject string
-	ended   string // why; empty while it is valid
+	// user is who consented; named: an id_token says so.
+	user  string
+	named bool
+	ended string // why; empty while it is valid
 	// released: its user revoked it, or another consent replaced it.
 	released bool
 	// disconnected: its item was disconnected.
@@ -89,7 +92,7 @@ type familyServer struct {
 	handles map[string]*refreshTokenState // by text
 	prints  map[string]*refreshTokenState // by fingerprint
 	tokens  map[string]accessToken
-	codes   map[string]string // subjects
+	codes   map[string]consenting
 }
 
 // trouble is how the server fails.
@@ -104,20 +107,26 @@ const (
 
 func newFamilyServer(w *grantEnv, p policy, lifetime time.Duration) *familyServer {
 	return &familyServer{w: w, policy: p, lifetime: lifetime, handles: map[string]*refreshTokenState{},
-		prints: map[string]*refreshTokenState{}, tokens: map[string]accessToken{}, codes: map[string]string{}}
+		prints: map[string]*refreshTokenState{}, tokens: map[string]accessToken{}, codes: map[string]consenting{}}
 }
 
 // code is the code of a new consent.
 func (s *familyServer) code(subject string) string {
 	s.serial++
 	code := fmt.Sprintf("code-%d", s.serial)
-	s.codes[code] = subject
+	s.codes[code] = consenting{subject: subject, user: pick(s.w.rand, subject+"jane", subject+"joe"), named: s.w.rand.IntN(3) > 0}
 	return code
+}
+
+// consenting is a consent whose code was not exchanged yet.
+type consenting struct {
+	subject, user string
+	named         bool
 }
 
 // issuedElsewhere is a refresh token that was issued to another program.
 func (s *familyServer) issuedElsewhere(subject string) string {
-	h := s.issue(nil, &family{subject: subject})
+	h := s.issue(nil, &family{subject: subject, user: subject + "jane"})
 	h.lossCause = "never received"
 	return h.text
 }
@@ -155,11 +164,11 @@ func (s *familyServer) answer(op *operation, r oauth.Request, at time.Time) (*re
 	}
 	var h *refreshTokenState
 	if r.GrantType == "authorization_code" {
-		subject, fresh := s.codes[r.Code.Reveal()]
+		given, fresh := s.codes[r.Code.Reveal()]
 		if delete(s.codes, r.Code.Reveal()); !fresh {
 			return nil, oauth.Token{}, invalidGrant()
 		}
-		h = s.issue(nil, &family{subject: subject})
+		h = s.issue(nil, &family{subject: given.subject, user: given.user, named: given.named})
 	} else {
 		presented := s.handles[r.RefreshToken.Reveal()]
 		if refusal := s.check(presented); refusal != nil {
@@ -206,6 +215,12 @@ func (s *familyServer) token(h *refreshTokenState, r oauth.Request, at time.Time
 		RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200}}
 	if s.policy != keeping || r.GrantType == "authorization_code" {
 		t.RefreshToken = redact.New(h.text)
+	}
+	if r.GrantType == "authorization_code" && h.family.named {
+		t.Subject = h.family.user
+		if s.w.misnames {
+			t.Subject = h.text
+		}
 	}
 	h.access = t.ID()
 	s.tokens[t.ID()] = accessToken{refreshTokenState: h, until: s.w.time().Add(s.lifetime)}
@@ -266,8 +281,8 @@ func (p *familyPort) request(ctx context.Context, r oauth.Request) (oauth.Token,
 		return oauth.Token{}, unanswered()
 	}
 	w.grantOracle.outcomeReported(op, r)
-	if h != nil && refusal != nil && strings.HasPrefix(op.text, imports) && h.lossCause == "" {
-		h.lossCause = "import failed" // its importer gets an error, and has no valid one any more
+	if h != nil && refusal != nil && h.lossCause == "" && (strings.HasPrefix(op.text, imports) || r.GrantType == "authorization_code") {
+		h.lossCause = "consent or import failed" // who brought it is told so
 	}
 	if refusal != nil {
 		return oauth.Token{}, refusal
@@ -288,22 +303,33 @@ func described(h *refreshTokenState, refusal *oauth.Error) string {
 }
 
 // Revoke revokes the family of a refresh token (RFC 7009 §2.1), also of a replaced
-// one.
+// one; at a server with one grant per user and client, all families of the user.
 func (p *familyPort) Revoke(ctx context.Context, r oauth.Revocation) error {
-	op := operationOf(ctx)
-	v, h := p.w.stop(ctx, "revoke", 0), p.w.idp.handles[r.Token.Reveal()]
+	op, h := operationOf(ctx), p.w.idp.handles[r.Token.Reveal()]
+	p.w.grantOracle.revokes(op, h)
+	v := p.w.stop(ctx, "revoke", 0)
 	if h.lossCause == "" {
 		h.lossCause = "let go"
 	}
 	if v == refused || ctx.Err() != nil {
 		return unavailable
 	}
-	if h.family.ended == "" {
-		h.family.ended = "it was revoked"
-		p.w.grantOracle.revoked(op, h)
+	for f := range p.w.idp.endedWith(h.family) {
+		f.ended, f.released = "it was revoked", true
 	}
 	if v == lost {
 		return unanswered()
 	}
 	return nil
+}
+
+// endedWith are the families that end when f is revoked, of those that are valid.
+func (s *familyServer) endedWith(f *family) map[*family]bool {
+	ended := map[*family]bool{}
+	for _, h := range s.handles {
+		if h.family.ended == "" && (h.family == f || s.w.onePerUser && h.family.user == f.user) {
+			ended[h.family] = true
+		}
+	}
+	return ended
 }

@@ -296,20 +296,6 @@ func TestDisconnectLeavesNoValidRefreshToken(t *testing.T) {
 	})
 }
 
-func TestPendingWriteOfAFormerConsentIsRevoked(t *testing.T) {
-	d, core := consented(t, rotates)
-	d.clock.advance(expired)
-	d.store.refuse("commit", true)
-	_, _ = core.Vend(t.Context(), user())
-	d.clock.advance(21 * time.Second)
-	d.consent(core, user())
-	d.store.refuse("commit", false)
-	d.vend(core, user())
-	if left := d.orphans(); fmt.Sprint(left) != "[refresh_3]" {
-		t.Errorf("AZ-30 %v are still valid; refresh_3 is stored", left)
-	}
-}
-
 func TestPendingImportIsNeverRevoked(t *testing.T) {
 	d := newDelegation(t, keeps)
 	d.idp.knows("imported")

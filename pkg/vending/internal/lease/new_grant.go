@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
@@ -35,8 +34,7 @@ type NewGrant struct {
 func (g NewGrant) imported() bool { return g.Request.GrantType == issue.RefreshToken }
 
 // Authorize obtains a new grant and stores it over the one that may have been
-// there, which is revoked afterwards. The lease keeps refreshes of the former one
-// away meanwhile. Every error is a *problem.Error, or Consume's.
+// there. The lease keeps refreshes of the former one away meanwhile. Every error is a *problem.Error, or Consume's.
 func (l *Leases) Authorize(ctx context.Context, key tokenstore.Key, conn connection.Connection, g NewGrant) error {
 	l.FlushPending(ctx)
 	if err := l.records.Prepare(ctx); err != nil {
@@ -95,11 +93,21 @@ func (s *authorizationCode) ready(ctx context.Context, _ *Holder) error {
 
 func (s *authorizationCode) request(Refresh) issue.Request { return s.Request }
 
+// failed leaves the stored grant as it is. A refresh token that an unusable response
+// contained is not revoked: no user is named in it, who may be that of a stored
+// grant.
 func (s *authorizationCode) failed(ctx context.Context, h *Holder, err error) error {
-	h.release(ctx)
+	refusal := rules.ProviderError(err)
 	if !s.imported() {
-		h.leases.issuer.RevokeOrphan(ctx, h.req.Conn, rules.ProviderError(err).RefreshToken)
+		h.release(ctx)
+		h.leases.revokeOrphan(ctx, h.req.Conn, refusal.RefreshToken, false)
+		return rules.ProviderProblem(err)
 	}
+	if item := h.rec.Item; rules.IsInvalidGrant(refusal) && item.Grant.Fingerprint == "" && item.Token.ID == "" {
+		_ = h.fail(ctx, tokenstore.Fail{Failure: rules.ImportRefused(refusal.Code, refusal.Trace.Status, h.leases.clock.Now())}, err)
+		return rules.ProviderProblem(err)
+	}
+	h.release(ctx)
 	return rules.ProviderProblem(err)
 }
 
@@ -110,8 +118,8 @@ func (s *authorizationCode) store(ctx context.Context, h *Holder, t token.Issued
 	return record.Record{}, rules.Problem(s.storeGrant(ctx, h, t))
 }
 
-// storeGrant stores the new grant and its token, then revokes the grant that it
-// replaced.
+// storeGrant stores the new grant and its token. The grant that it replaced is
+// revoked if that is another user's.
 func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.Issued) error {
 	l, conn := h.leases, h.req.Conn
 	g, err := l.records.SealGrant(ctx, h.req.Key, s.grant(conn, t, l.clock.Now()))
@@ -130,7 +138,8 @@ func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.I
 		_, _ = l.records.Accept(ctx, item) // it was stored, and refreshed before the response of the store came
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		if !s.imported() {
-			l.issuer.RevokeOrphan(ctx, conn, t.RefreshToken)
+			disconnected := h.rec.Item.Grant.Fingerprint != "" && item.Grant.Fingerprint == ""
+			l.revokeOrphan(ctx, conn, t.RefreshToken, disconnected || rules.OtherUsers(g, item.Grant))
 		}
 		return rules.InProgress("the grant was changed by others while it was being stored; consent again")
 	case err != nil:
@@ -144,7 +153,7 @@ func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.I
 	}
 	rules.WarnOfEnd(ctx, g, l.clock.Now())
 	if !s.imported() {
-		l.RevokeReplaced(ctx, conn, h.rec.Item, g)
+		l.revokeReplaced(ctx, conn, h.rec.Item, g)
 	}
 	return nil
 }
@@ -191,27 +200,4 @@ func (s *authorizationCode) save(ctx context.Context, h *Holder, write *tokensto
 		}
 	}
 	return item, err
-}
-
-// storeTokenOnly stores the token of a consent that brought no refresh token. It
-// serves until it expires; then a user has to consent again. A stored grant stays.
-func (s *authorizationCode) storeTokenOnly(ctx context.Context, h *Holder, t token.Issued) error {
-	l := h.leases
-	audit.From(ctx).Warn(audit.NoRefreshToken)
-	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token)
-	if err != nil {
-		return err
-	}
-	item, err := l.records.Save(ctx, record.Write{Commit: &tokenstore.Commit{
-		Key: h.req.Key, Owner: h.owner, Version: h.rec.Item.Version, SecretIncarnation: t.SecretIncarnation, Token: sealed,
-		RenewSlot: rules.KeepAliveSlot(h.req.Key, h.rec.Item.Grant), Now: l.clock.Now()}})
-	switch {
-	case errors.Is(err, tokenstore.ErrSuperseded):
-		h.release(ctx)
-		return rules.InProgress("the connection's token was changed by others while this one was being stored; consent again")
-	case err != nil:
-		return rules.Unavailable(err)
-	}
-	l.records.Issued(item, t.Token)
-	return nil
 }

@@ -84,12 +84,13 @@ func (s *refreshToken) store(ctx context.Context, h *Holder, t token.Issued) (re
 	return l.records.Issued(item, t.Token), nil
 }
 
-// discard revokes a refresh token whose grant was disconnected or replaced
-// meanwhile: no grant comes back (FI-49).
+// discard gives up a refresh token whose grant was disconnected or replaced
+// meanwhile: no grant comes back (FI-49). To disconnect is to ask for revocation.
 func (s *refreshToken) discard(ctx context.Context, h *Holder, current tokenstore.Item, refreshToken redact.Secret) {
 	audit.From(ctx).Warn(audit.RefreshSuperseded)
 	if !rules.SameConsent(current.Grant, s.grant.SealedGrant) {
-		h.leases.issuer.RevokeOrphan(ctx, h.req.Conn, refreshToken)
+		disconnected := current.Grant.Fingerprint == ""
+		h.leases.revokeOrphan(ctx, h.req.Conn, refreshToken, disconnected || rules.OtherUsers(s.grant.SealedGrant, current.Grant))
 	}
 }
 

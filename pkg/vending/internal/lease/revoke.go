@@ -8,29 +8,65 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // revokeBudget bounds the revocation of a grant that was replaced.
 const revokeBudget = 3 * time.Second
 
 // FlushPending stores what an earlier invocation could not. A grant that came too
-// late, after a newer consent or a disconnection, is revoked.
+// late is revoked when that cannot end the one that is stored instead.
 func (l *Leases) FlushPending(ctx context.Context) {
 	for _, s := range l.records.FlushPending(ctx) {
-		conn, err := l.declarations.Load(ctx, connection.Name(s.Key.Connection), false)
-		if err != nil {
-			audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
+		if !s.Disconnected && !rules.OtherUsers(s.Grant, s.Current) {
+			audit.From(ctx).Warn(audit.NotRevoked)
 			continue
 		}
-		l.RevokeReplaced(ctx, conn, tokenstore.Item{Key: s.Key, Grant: s.Grant}, tokenstore.SealedGrant{})
+		conn, err := l.declarations.Load(ctx, connection.Name(s.Key.Connection), false)
+		if err != nil {
+			audit.From(ctx).Warn(audit.NotRevoked)
+			continue
+		}
+		l.RevokeLeftOver(ctx, conn, tokenstore.Item{Key: s.Key, Grant: s.Grant}, s.Current)
 	}
 }
 
-// RevokeReplaced revokes the grant of former, unless that is also the current
-// one. A failure is only warned of.
-func (l *Leases) RevokeReplaced(ctx context.Context, conn connection.Connection, former tokenstore.Item, current tokenstore.SealedGrant) {
-	if !declaration.GrantUsable(former.Grant, conn) || former.Grant.Fingerprint == current.Fingerprint {
+// revokeReplaced revokes the grant of former, which a consent has replaced by
+// current, if that cannot end current.
+func (l *Leases) revokeReplaced(ctx context.Context, conn connection.Connection, former tokenstore.Item, current tokenstore.SealedGrant) {
+	g := former.Grant
+	switch {
+	case g.Fingerprint == "" || g.Fingerprint == current.Fingerprint || conn.RevocationURL == "":
+	case !rules.OtherUsers(g, current):
+		audit.From(ctx).Warn(audit.NotRevoked)
+	default:
+		l.RevokeLeftOver(ctx, conn, former, current)
+	}
+}
+
+// revokeOrphan revokes a refresh token that could not be stored. Unless safe is
+// set, that might end a grant that is stored, and it is only warned of.
+func (l *Leases) revokeOrphan(ctx context.Context, conn connection.Connection, refreshToken redact.Secret, safe bool) {
+	switch {
+	case refreshToken.IsZero() || conn.RevocationURL == "":
+	case !safe:
+		audit.From(ctx).Warn(audit.NotRevoked)
+	default:
+		l.issuer.RevokeOrphan(ctx, conn, refreshToken)
+	}
+}
+
+// RevokeLeftOver revokes the grant of former, unless that is also the current one.
+// The caller has made sure that this is asked for, or ends no other grant. A
+// failure is only warned of.
+func (l *Leases) RevokeLeftOver(ctx context.Context, conn connection.Connection, former tokenstore.Item, current tokenstore.SealedGrant) {
+	if former.Grant.Fingerprint == "" || former.Grant.Fingerprint == current.Fingerprint {
+		return
+	}
+	if !declaration.GrantUsable(former.Grant, conn) {
+		audit.From(ctx).Warn(audit.NotRevoked)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, revokeBudget)
@@ -43,10 +79,15 @@ func (l *Leases) RevokeReplaced(ctx context.Context, conn connection.Connection,
 	l.issuer.RevokeOrphan(ctx, conn, old.RefreshToken)
 }
 
-// RevokeAtProvider revokes the grant of item, if it has one that can be read.
-// While the provider cannot be reached that is an error.
+// RevokeAtProvider revokes the grant of item, if it has one that can be read and
+// was given to the client of conn. While the provider cannot be reached that is an
+// error.
 func (l *Leases) RevokeAtProvider(ctx context.Context, conn connection.Connection, item tokenstore.Item) error {
+	if item.Grant.Fingerprint == "" {
+		return nil
+	}
 	if !declaration.GrantUsable(item.Grant, conn) {
+		audit.From(ctx).Warn(audit.NotRevoked)
 		return nil
 	}
 	g, err := l.records.OpenGrant(ctx, item)

@@ -129,10 +129,15 @@ func (r *Records) Pending(key tokenstore.Key) bool { return r.pending.has(key) }
 type Superseded struct {
 	Key   tokenstore.Key
 	Grant tokenstore.SealedGrant
+	// Current is the grant that is stored instead; none when there is none.
+	Current tokenstore.SealedGrant
+	// Disconnected: it came of a refresh of a grant that was disconnected since.
+	Disconnected bool
 }
 
 // FlushPending stores what an earlier invocation could not, and returns the
-// grants that are of no use any more, so that the caller can revoke them.
+// grants that are of no use any more, so that the caller can revoke them if that
+// ends no other.
 func (r *Records) FlushPending(ctx context.Context) []Superseded {
 	var superseded []Superseded
 	for key, w := range r.pending.all() {
@@ -145,7 +150,8 @@ func (r *Records) FlushPending(ctx context.Context) []Superseded {
 		case errors.Is(err, tokenstore.ErrSuperseded): // by a newer consent, or a disconnection
 			audit.From(ctx).Warn(audit.RefreshSuperseded)
 			if g := w.grant(); !w.Imported && g.Fingerprint != "" && !rules.SameConsent(current.Grant, g) {
-				superseded = append(superseded, Superseded{Key: key, Grant: g})
+				superseded = append(superseded, Superseded{Key: key, Grant: g, Current: current.Grant,
+					Disconnected: w.Commit != nil && current.Grant.Fingerprint == ""})
 			}
 		default:
 			continue

@@ -139,7 +139,7 @@ func (r *Records) Get(ctx context.Context, key tokenstore.Key, consistent bool) 
 	}
 	if errors.Is(err, tokenstore.ErrCorrupt) {
 		audit.From(ctx).Warn(audit.ItemCorrupt)
-		return Record{Item: tokenstore.Item{Key: key}}, nil
+		return Record{Item: tokenstore.Item{Key: key}, corrupt: true}, nil
 	}
 	if err != nil {
 		return Record{}, err

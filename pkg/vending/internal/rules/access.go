@@ -74,6 +74,10 @@ func (a Access) PermitToken(ctx context.Context, t token.Token) error {
 		Detail: "the provider granted more than the connection's callers allow this principal: " + shorten(strings.Join(refused, " "))}
 }
 
+// PermitForget decides whether the caller may have a stored token forgotten whose
+// declaration is gone. The granted scope does not count: nothing is served.
+func (a Access) PermitForget(t token.Token) error { return a.check(t.Callers, t.AskedScope) }
+
 // refusedTokens are the tokens of a granted scope that the callers do not allow:
 // all of them where each is allowed, but no one rule allows all.
 func (a Access) refusedTokens(callers connection.Callers, granted string) []string {

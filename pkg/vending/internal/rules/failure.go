@@ -69,6 +69,7 @@ func Remembered(f tokenstore.Failure, now time.Time) *problem.Error {
 	}
 	if code == problem.AuthorizationRequired {
 		p.RetryAfter = 0 // only a user can change that
+		p.Detail = "the provider reported at " + instant(f.FailedAt) + " that the grant has ended: a user has to consent again, starting with POST …/authorization"
 	}
 	return p
 }

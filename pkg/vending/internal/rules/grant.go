@@ -17,23 +17,23 @@ import (
 // Fingerprint identifies a refresh token where the token itself must not appear.
 func Fingerprint(refreshToken redact.Secret) string { return digest.Short(refreshToken.Reveal()) }
 
-// RequireConsent refuses a connection whose user has to consent, or consent again.
-func RequireConsent(item tokenstore.Item, conn connection.Connection, now time.Time) error {
-	name := string(conn.Name)
-	if item.Key.Subject != "" {
-		name += " for subject " + item.Key.Subject
-	}
-	switch {
-	case item.Grant.Fingerprint == "":
-		return problem.New(problem.AuthorizationRequired, "no user has consented to connection "+name+" yet; start with POST …/authorization")
-	case !declaration.GrantUsable(item.Grant, conn):
-		return problem.New(problem.AuthorizationRequired, "the consent to connection "+name+
-			" was given to another client: provider, token_url, issuer or client_id have changed since, or the secret was deleted and created again; "+
-			"consent again, starting with POST …/authorization")
-	case declaration.GrantEnded(item, conn, now):
-		return Remembered(item.Failure, now)
-	}
-	return nil
+// OtherUsers reports whether a and b are known to be grants of different users.
+// Many servers keep one grant per user and client, and revoking one token of it
+// ends them all. So a grant is revoked unasked only when both users are named.
+func OtherUsers(a, b tokenstore.SealedGrant) bool {
+	return a.ConsentedBy != "" && b.ConsentedBy != "" && a.ConsentedBy != b.ConsentedBy
+}
+
+// SameUser reports whether a and b are known to be grants of one user.
+func SameUser(a, b tokenstore.SealedGrant) bool {
+	return a.ConsentedBy != "" && a.ConsentedBy == b.ConsentedBy
+}
+
+// GrantLives reports whether a refresh with item's grant can succeed: it was given
+// to the client of conn, and nothing known has ended it.
+func GrantLives(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
+	g := item.Grant
+	return declaration.GrantUsable(g, conn) && !declaration.GrantEnded(item, conn, now) && (g.ExpiresAt.IsZero() || g.ExpiresAt.After(now))
 }
 
 // CorruptGrant is the error for a stored grant that cannot be read. It is never

@@ -1,0 +1,203 @@
+package vending_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
+)
+
+// goneDeclarations are the ways in which a declaration can be gone.
+var goneDeclarations = map[string]func(*fleet){
+	"deleted": func(f *fleet) { f.secrets.fail = clientsecret.ErrNotFound },
+	"scheduled for deletion, binary or without AWSCURRENT": func(f *fleet) {
+		f.secrets.fail = fmt.Errorf("secret user: %w", clientsecret.ErrUnreadable)
+	},
+	"refused by the parser": func(f *fleet) { f.declare("user", `{"provider":`); f.declare("crm", `{}`) },
+}
+
+const someoneElse = "arn:aws:iam::111122223333:role/else"
+
+// Forgetting and disconnecting need no declaration: who deletes a secret first can
+// still have what it left behind forgotten.
+func TestForgetWithoutADeclaration(t *testing.T) {
+	for name, remove := range goneDeclarations {
+		t.Run("FI-35 OC-14 disconnect, "+name, func(t *testing.T) {
+			d, core := consented(t, rotates)
+			remove(d.fleet)
+			ctx, entry := audited(t)
+			if err := core.Disconnect(ctx, user()); err != nil {
+				t.Fatal(err)
+			}
+			if item := d.grantOf(user()); item.Grant.Fingerprint != "" || item.Token.ID != "" {
+				t.Error("something is left")
+			}
+			if len(d.idp.revoked) > 0 || !warned(entry, "not_revoked") {
+				t.Errorf("revoked %v, warned %v", d.idp.revoked, warned(entry, "not_revoked"))
+			}
+		})
+		t.Run("FI-35 forget a user's token, "+name, func(t *testing.T) {
+			d, core := consented(t, rotates)
+			remove(d.fleet)
+			ctx, entry := audited(t)
+			if err := core.Forget(ctx, user(), true); err != nil {
+				t.Fatal(err)
+			}
+			if item := d.grantOf(user()); item.Grant.Fingerprint == "" || item.Token.ID != "" {
+				t.Errorf("grant %q, token %q", item.Grant.Fingerprint, item.Token.ID)
+			}
+			if len(d.idp.revoked) > 0 || !warned(entry, "not_revoked") {
+				t.Errorf("revoked %v, warned %v", d.idp.revoked, warned(entry, "not_revoked"))
+			}
+		})
+		t.Run("FI-35 forget a connection's own token and its variants, "+name, func(t *testing.T) {
+			f := newFleet(t)
+			f.declare("crm", `{"provider":"oauth2","client_id":"app","client_secret":"hush","token_url":"https://idp.example.com/token","allowed_scopes":["read"]}`)
+			core := f.process()
+			scoped := crm()
+			scoped.Scope = "read"
+			f.vend(core, crm())
+			f.vend(core, scoped)
+			variant := f.item("crm").Variants[0]
+			remove(f)
+			if err := core.Forget(t.Context(), crm(), false); err != nil {
+				t.Fatal(err)
+			}
+			item, err := f.store.Get(t.Context(), tokenstore.Key{Connection: "crm", Variant: variant}, true)
+			if err != nil || item.Token.ID != "" || f.item("crm").Token.ID != "" {
+				t.Errorf("a token is left, %v", err)
+			}
+		})
+	}
+}
+
+// deletions are the requests that forget.
+var deletions = map[string]func(*vending.Core, context.Context, vending.Request) error{
+	"disconnect": (*vending.Core).Disconnect,
+	"forget":     func(c *vending.Core, ctx context.Context, r vending.Request) error { return c.Forget(ctx, r, false) },
+}
+
+func TestForgetIsPermitted(t *testing.T) {
+	const restricted = `{"provider":"oauth2","grant_type":"authorization_code","client_id":"app","client_secret":"hush",
+		"token_url":"https://idp.example.com/token","authorization_url":"https://idp.example.com/authorize",
+		"callers":[{"principal":"` + principal + `"}]}`
+	for name, remove := range map[string]func(*fleet){
+		"declared": func(*fleet) {},
+		"gone":     func(f *fleet) { f.secrets.fail = clientsecret.ErrNotFound },
+	} {
+		for request, call := range deletions {
+			t.Run("AZ-01 FI-35 "+request+" by a caller that is not in callers, "+name, func(t *testing.T) {
+				d := newDelegation(t, rotates)
+				d.declare("user", restricted)
+				d.consent(d.process(), user())
+				before := d.grantOf(user())
+				d.clock.advance(expired) // the sealed callers of an expired token count too
+				remove(d.fleet)
+				r := user()
+				r.Caller = someoneElse
+				if err := call(d.process(), t.Context(), r); !problem.Is(err, problem.AccessDenied) {
+					t.Errorf("got %v", err)
+				}
+				if after := d.grantOf(user()); after.Version != before.Version {
+					t.Error("something was forgotten")
+				}
+				if err := call(d.process(), t.Context(), user()); err != nil {
+					t.Errorf("a caller that is: %v", err)
+				}
+			})
+		}
+	}
+	for request, call := range deletions {
+		t.Run("FI-34 "+request+" while the secret cannot be read for the moment", func(t *testing.T) {
+			d, core := consented(t, rotates)
+			d.secrets.fail = clientsecret.ErrUnavailable
+			before := d.grantOf(user())
+			if err := call(core, t.Context(), user()); !problem.Is(err, problem.StoreUnavailable) {
+				t.Errorf("got %v", err)
+			}
+			if after := d.grantOf(user()); after.Version != before.Version {
+				t.Error("something was forgotten")
+			}
+		})
+	}
+}
+
+func TestForgetWhatIsNotThere(t *testing.T) {
+	for name, remove := range map[string]func(*fleet){
+		"declared": func(*fleet) {},
+		"gone":     func(f *fleet) { f.secrets.fail = clientsecret.ErrNotFound },
+	} {
+		for request, call := range deletions {
+			t.Run("OC-14 BI-22 "+request+" writes nothing, "+name, func(t *testing.T) {
+				d := newDelegation(t, rotates)
+				remove(d.fleet)
+				core := d.process()
+				for _, r := range []vending.Request{user(), of("ghost")} {
+					if err := call(core, t.Context(), r); err != nil {
+						t.Errorf("got %v", err)
+					}
+					if item := d.grantOf(r); item.Version != 0 {
+						t.Errorf("there is an item of version %d", item.Version)
+					}
+				}
+			})
+		}
+	}
+	t.Run("CR-16 but a mint that is running is fenced", func(t *testing.T) {
+		f := newFleet(t)
+		other := f.process()
+		var forgotten int64
+		f.server.during = func() {
+			f.server.during = nil
+			if err := other.Forget(t.Context(), crm(), false); err != nil {
+				t.Error(err)
+			}
+			forgotten = f.item("crm").Version
+		}
+		f.vend(f.process(), crm())
+		if forgotten == 0 || f.server.calls() != 2 {
+			t.Errorf("version %d, %d calls; the mint that began before was served", forgotten, f.server.calls())
+		}
+	})
+	t.Run("CR-36 an item that cannot be understood is forgotten", func(t *testing.T) {
+		f := newFleet(t)
+		core := vending.New(vending.Config{Store: corruptOnce{f.store}, Secrets: f.secrets, Minter: f.server, Revoker: f.server,
+			Sealer: f.sealer, Now: f.now, Wait: f.wait})
+		if err := core.Forget(t.Context(), crm(), false); err != nil {
+			t.Fatal(err)
+		}
+		if f.item("crm").Version == 0 {
+			t.Error("it was left as it is")
+		}
+	})
+}
+
+// corruptOnce cannot decode what it reads consistently.
+type corruptOnce struct{ *flakyStore }
+
+func (s corruptOnce) Get(_ context.Context, key tokenstore.Key, _ bool) (tokenstore.Item, error) {
+	return tokenstore.Item{Key: key}, tokenstore.ErrCorrupt
+}
+
+// A connection's token that only this process has is forgotten with nothing stored.
+func TestForgetUnstored(t *testing.T) {
+	t.Run("CR-32 a token that the table did not take", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.process()
+		f.store.setDown(true)
+		first := f.vend(core, crm())
+		f.store.setDown(false)
+		if err := core.Forget(t.Context(), crm(), false); err != nil {
+			t.Fatal(err)
+		}
+		f.clock.advance(time.Minute)
+		if v := f.vend(core, crm()); v.ID == first.ID {
+			t.Error("it is still served")
+		}
+	})
+}

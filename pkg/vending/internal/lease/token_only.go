@@ -1,0 +1,59 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
+)
+
+// tokenOnlyLifetime is the least lifetime of an access token that is a consent by
+// itself. With less its user would have to consent every few hours.
+const tokenOnlyLifetime = 24 * time.Hour
+
+// storeTokenOnly stores the token of a consent that brought no refresh token. The
+// grant of the same user stays, and is refreshed when the token ends. Where no
+// grant lives the token alone is stored, if it lasts long enough. Otherwise
+// nothing is stored: a grant of another user, or of one who is not named, would
+// serve that user's tokens once this one has ended.
+func (s *authorizationCode) storeTokenOnly(ctx context.Context, h *Holder, t token.Issued) error {
+	l, conn, former := h.leases, h.req.Conn, h.rec.Item
+	audit.From(ctx).Warn(audit.NoRefreshToken)
+	lives := rules.GrantLives(former, conn, l.clock.Now())
+	keep := lives && rules.SameUser(former.Grant, tokenstore.SealedGrant{ConsentedBy: t.ConsentedBy})
+	if !keep && (lives || t.Lifetime() < tokenOnlyLifetime) {
+		h.release(ctx)
+		return problem.New(problem.AuthorizationRequired, "no refresh token came; ask for offline access, which some providers grant for a scope and "+
+			"others for a parameter in authorization_params, and start again with POST …/authorization; nothing was stored")
+	}
+	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token)
+	if err != nil {
+		return err
+	}
+	write := record.Write{Grant: &tokenstore.StoreGrant{
+		Key: h.req.Key, Owner: h.owner, Version: former.Version, SecretIncarnation: t.SecretIncarnation, Token: sealed, Now: l.clock.Now()}}
+	if keep {
+		write = record.Write{Commit: &tokenstore.Commit{
+			Key: h.req.Key, Owner: h.owner, Version: former.Version, SecretIncarnation: t.SecretIncarnation, Token: sealed,
+			RenewSlot: rules.KeepAliveSlot(h.req.Key, former.Grant), Now: l.clock.Now()}}
+	}
+	item, err := l.records.Save(ctx, write)
+	switch {
+	case errors.Is(err, tokenstore.ErrSuperseded):
+		h.release(ctx)
+		return rules.InProgress("the connection's token was changed by others while this one was being stored; consent again")
+	case err != nil:
+		return rules.Unavailable(err)
+	}
+	l.records.Issued(item, t.Token)
+	if !keep {
+		l.revokeReplaced(ctx, conn, former, tokenstore.SealedGrant{ConsentedBy: t.ConsentedBy})
+	}
+	return nil
+}

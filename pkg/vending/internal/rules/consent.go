@@ -1,0 +1,66 @@
+package rules
+
+import (
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+)
+
+// startConsent ends the detail of an error after which a user has to consent.
+const startConsent = "; start with POST …/authorization"
+
+// RequireConsent refuses a connection whose user has to consent, or consent again.
+// Its detail says what happened and when, as far as the item tells.
+func RequireConsent(item tokenstore.Item, conn connection.Connection, now time.Time) error {
+	name := "connection " + string(conn.Name)
+	if item.Key.Subject != "" {
+		name += " for subject " + item.Key.Subject
+	}
+	switch {
+	case item.Grant.Fingerprint == "":
+		return problem.New(problem.AuthorizationRequired, whyNoGrant(item, name, now)+startConsent)
+	case !declaration.GrantUsable(item.Grant, conn):
+		return problem.New(problem.AuthorizationRequired, "the consent of "+instant(item.Grant.ConsentedAt)+" to "+name+
+			" was given to another client: provider, token_url, issuer or client_id have changed since, or the secret was deleted and created again; "+
+			"consent again, starting with POST …/authorization")
+	case declaration.GrantEnded(item, conn, now):
+		return Remembered(item.Failure, now)
+	}
+	return nil
+}
+
+// whyNoGrant says why an item has no grant. An item without any trace may have been
+// disconnected so long ago that the table has deleted it.
+func whyNoGrant(item tokenstore.Item, name string, now time.Time) string {
+	const withoutRefreshToken = "the last consent to "
+	switch t := item.Token; {
+	case t.ID != "" && t.ID == item.RejectedID && len(item.ForcedRefreshes) > 0:
+		return "the access token of " + name + " was reported dead at " + instant(item.ForcedRefreshes[len(item.ForcedRefreshes)-1].At) +
+			", and its consent brought no refresh token"
+	case t.ID != "" && !t.ExpiresAt.After(now):
+		return withoutRefreshToken + name + " brought no refresh token, and its access token ended at " + instant(t.ExpiresAt)
+	case t.ID != "":
+		return withoutRefreshToken + name + " brought no refresh token, so its access token cannot be replaced"
+	case importRefused(item):
+		return "there is no consent to " + name + ": the import of a refresh token was refused by the provider at " + instant(item.Failure.FailedAt)
+	}
+	return "there is no consent to " + name + ": no user has given one, or it was disconnected"
+}
+
+// importCause is the cause of the failure that a refused import leaves.
+const importCause = "import"
+
+// ImportRefused is the failure that an item without a grant remembers of an import
+// that the provider refused at an instant. It delays nothing: another import or
+// consent replaces it.
+func ImportRefused(code string, status int, at time.Time) tokenstore.Failure {
+	return tokenstore.Failure{Count: 1, Code: string(problem.AuthorizationRequired), ProviderCode: code, Status: status,
+		FailedAt: at, NextAttemptAt: at, Cause: importCause}
+}
+
+func importRefused(item tokenstore.Item) bool { return item.Failure.Cause == importCause }
+
+func instant(at time.Time) string { return at.UTC().Format(time.RFC3339) }
