@@ -77,7 +77,9 @@ func (r Request) withDefaults() Request {
 		r.Query = nil // null in the event
 	}
 	set(&r.Method, http.MethodGet)
-	set(&r.Resource, resourceOf(r.Path))
+	if r.Resource == "" {
+		r.Resource = resourceOf(r.Path)
+	}
 	set(&r.SourceIP, "192.0.2.1")
 	set(&r.ID, "request-1")
 	set(&r.Stage, "v1")

@@ -1,6 +1,7 @@
 package localgateway
 
 import (
+	"encoding/json"
 	"unicode/utf8"
 )
 
@@ -72,41 +73,13 @@ func (o object) all(name string, fields []field) object {
 	return o.close()
 }
 
-const hexDigits = "0123456789abcdef"
-
-// appendText appends s as a JSON string (RFC 8259 §7). Like encoding/json, it replaces
-// invalid UTF-8 by U+FFFD.
+// appendText appends s as a JSON string. What most texts are needs no escape.
 func appendText(to []byte, s string) []byte {
-	to = append(to, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
+	for _, c := range []byte(s) {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			escaped, _ := json.Marshal(s) // a string always encodes
+			return append(to, escaped...)
 		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if c >= utf8.RuneSelf && (r != utf8.RuneError || size > 1) {
-			i += size
-			continue
-		}
-		to = append(to, s[start:i]...)
-		to = appendEscape(to, c)
-		i++
-		start = i
 	}
-	to = append(to, s[start:]...)
-	return append(to, '"')
-}
-
-// appendEscape appends one byte that must be escaped.
-func appendEscape(to []byte, c byte) []byte {
-	switch {
-	case c == '"' || c == '\\':
-		return append(to, '\\', c)
-	case c < ' ':
-		return append(to, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
-	default:
-		return append(to, "\ufffd"...)
-	}
+	return append(append(append(to, '"'), s...), '"')
 }
