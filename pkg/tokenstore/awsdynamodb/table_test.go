@@ -124,7 +124,7 @@ func TestEngineTTL(t *testing.T) {
 	e := newEngine(t)
 	store := e.store()
 	day, ctx := 24*time.Hour, t.Context()
-	expiry, lease := now.Add(time.Hour), now.Add(20*time.Second)
+	expiry, lease := now.Add(time.Hour), now.Add(19*time.Second)
 	take := func(k tokenstore.Key, owner string) error {
 		a := acquire(owner)
 		a.Key = k
