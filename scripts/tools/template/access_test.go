@@ -47,9 +47,12 @@ const (
 	onSessions    = onTable + " if {ForAllValues:StringLike: {dynamodb:LeadingKeys: [session/*]}, Null: {dynamodb:LeadingKeys: false}}"
 	onConnections = " on !Sub arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${SecretPrefix}*"
 	onKeyset      = " on !Ref SealingKeyset"
-	// decrypt is allowed with a customer's key only, and only for the two services.
-	decrypt = "kms:Decrypt on !Ref KmsKeyArn if {StringEquals: {kms:ViaService: " +
-		"[!Sub dynamodb.${AWS::Region}.amazonaws.com, !Sub secretsmanager.${AWS::Region}.amazonaws.com]}} when HasKey"
+	// decrypt is allowed with a customer's keys only, and only for the two services: with
+	// the former one as long as something may still be under it.
+	decrypt     = "kms:Decrypt on !Ref KmsKeyArn" + viaServices + " when HasKey"
+	formerly    = "kms:Decrypt on !Ref FormerKmsKeyArn" + viaServices + " when HasFormerKey"
+	viaServices = " if {StringEquals: {kms:ViaService: " +
+		"[!Sub dynamodb.${AWS::Region}.amazonaws.com, !Sub secretsmanager.${AWS::Region}.amazonaws.com]}}"
 )
 
 // permissions are all permissions of each function. Those that Lambda uses on a
@@ -80,7 +83,7 @@ func permissions() map[string][]string {
 // platform returns what every role has as well: writing its function's own log.
 func platform(f Function) []string {
 	log := strings.TrimSuffix(strings.TrimPrefix(Show(f.LoggingConfig), "{LogGroup: !Ref "), "}")
-	return []string{"logs:CreateLogStream on !GetAtt " + log + ".Arn", "logs:PutLogEvents on !GetAtt " + log + ".Arn", decrypt}
+	return []string{"logs:CreateLogStream on !GetAtt " + log + ".Arn", "logs:PutLogEvents on !GetAtt " + log + ".Arn", decrypt, formerly}
 }
 
 // accessProblems: a function's permissions are those listed above, and what its code

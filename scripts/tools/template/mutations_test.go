@@ -46,6 +46,8 @@ func mutations() []mutation {
 		{"CR-16 an access log that is deleted when replaced", "  AccessLog:\n    Type: AWS::Logs::LogGroup\n    DeletionPolicy: RetainExceptOnCreate\n    UpdateReplacePolicy: Retain\n", "  AccessLog:\n    Type: AWS::Logs::LogGroup\n    DeletionPolicy: RetainExceptOnCreate\n"},
 		{"CR-16 functions that stay", "  Vend:\n    Type: AWS::Serverless::Function\n", "  Vend:\n    Type: AWS::Serverless::Function\n    DeletionPolicy: Retain\n"},
 		{"CR-16 deleted when replaced", "    UpdateReplacePolicy: Retain\n", "    UpdateReplacePolicy: Delete\n"},
+		{"AZ-50 no secret under the former key", "                  Resource: !Ref FormerKmsKeyArn\n", "                  Resource: !Ref KmsKeyArn\n"},
+		{"AZ-50 the former key whether there is one or not", "                - HasFormerKey\n", "                - HasKey\n"},
 		{"AZ-51 only the keysets under the key", "        KMSMasterKeyId: !If [HasKey, !Ref KmsKeyArn, !Ref AWS::NoValue]\n", ""},
 		{"AZ-52 a short key", "PasswordLength: 64", "PasswordLength: 16"},
 		{"AZ-52 a keyset among the connections", "      Description: tokenvend's sealing keyset", "      Name: tokenvend/keyset\n      Description: tokenvend's sealing keyset"},

@@ -35,7 +35,7 @@ func conditionProblems(parsed Template) (found []string) {
 	want := map[string]string{
 		"ReservesRenewer": "!Equals [!Ref ReserveRenewer, yes]", "CreatesLogRole": "!Equals [!Ref GatewayLogRole, create]",
 		"IsPrivate": given("VpcEndpointId"), "HasDomain": given("DomainName"),
-		"HasZone": "!And [!Condition HasDomain, " + given("HostedZoneId") + "]", "HasKey": given("KmsKeyArn"),
+		"HasZone": "!And [!Condition HasDomain, " + given("HostedZoneId") + "]", "HasKey": given("KmsKeyArn"), "HasFormerKey": given("FormerKmsKeyArn"),
 		"Monitors": "!Not [!Equals [!Ref Monitoring, none]]", "MonitorsFully": "!Equals [!Ref Monitoring, full]",
 		"HasAlarmTopic": given("AlarmTopicArn"), "AllowsPrivateProviders": given("ProviderAllowCidrs"), "HasFirewall": "!Not [!Equals [!Ref PublicRequestsPerAddress, 0]]",
 	}
