@@ -1,7 +1,7 @@
 # An index. What each target does is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz build deploy bench chaos test-aws
+.PHONY: help run test check fuzz build package deploy bench chaos test-aws
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -22,7 +22,10 @@ fuzz: ## every parser of untrusted input, FUZZTIME (30s) each
 build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another machine
 	@scripts/build.sh
 
-deploy: ## build for AWS and deploy the stack: asks the first time, uses the answers later; ARGS go to sam deploy
+package: ## build/package/<architecture>: a template and zips that deploy without Go; ARCH=arm64
+	@scripts/package.sh
+
+deploy: ## build for AWS and deploy the stack: asks the first time, uses the answers later; STACK=name PARAMETERS=file ask nothing; ARGS go to sam deploy
 	@scripts/deploy.sh $(ARGS)
 
 bench: ## performance and cost: aim, measured, pass or miss; ARGS="-markdown FILE" writes a table

@@ -12,22 +12,40 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The programs in place of the real ones. aws has one account, and a region where the
-// test configures one.
+// The programs in place of the real ones. aws has one account, a region where the test
+// configures one, and the stacks that the test describes by their state.
 const (
 	sam = `#!/bin/sh
 echo "sam $* (GOFLAGS=${GOFLAGS:-} AWS_PROFILE=${AWS_PROFILE:-})" >>"$ASKED"
+[ "$1" != deploy ] || [ -z "${AFTER:-}" ] || { echo "$AFTER" >"$ASKED.state"; exit 1; }
 `
 	aws = `#!/bin/sh
-case $1 in
-configure) echo "$CONFIGURED" ;;
-sts) [ -z "$SIGNED_OUT" ] && printf '111122223333\tarn:aws:iam::111122223333:user/me\n' ;;
+case "$1 $2" in
+"configure get") echo "$CONFIGURED" ;;
+"sts get-caller-identity") [ -z "$SIGNED_OUT" ] && printf '111122223333\tarn:aws:iam::111122223333:user/me\n' ;;
+"lambda get-account-settings") [ "$UNRESERVED" != denied ] && echo "$UNRESERVED" ;;
+"apigateway get-account") echo "$LOG_ROLE" ;;
+"cloudformation describe-stack-resources") echo tokens-table ;;
+"cloudformation describe-stacks")
+	state=$STATE
+	[ ! -f "$ASKED.state" ] || read -r state <"$ASKED.state"
+	[ -n "$state" ] || exit 254
+	case "$*" in
+	*StackStatus*) echo "$state" ;;
+	*Architecture*) echo "${DEPLOYED_ARCHITECTURE:-None}" ;;
+	esac ;;
 esac
 `
 )
 
-// answers is what SAM stores after a guided deployment.
+// answers is what SAM stores after guided deployments to two environments.
 const answers = `version = 0.1
+[prod.deploy.parameters]
+stack_name = "tokens-prod"
+region = "eu-north-1"
+profile = "production"
+parameter_overrides = "Architecture=\"arm64\" SecretPrefix=\"prod/\" OrganizationId=\"\""
+
 [default.deploy.parameters]
 stack_name = "tokens-eu"
 region = "eu-west-1"
@@ -35,28 +53,47 @@ profile = "work"
 parameter_overrides = "Architecture=\"x86_64\" SecretPrefix=\"tokenvend/\""
 `
 
+// call is one call of the script.
+type call struct {
+	programs   map[string]string // sam and aws when nil
+	answers    string
+	parameters string // of the file PARAMETERS, which is then set
+	args       []string
+	env        []string
+}
+
 // run runs the script, and returns sam's arguments, the output, and whether the
 // script succeeded.
-func run(t *testing.T, programs map[string]string, answers string, env ...string) (asked, said string, ok bool) {
+func (c call) run(t *testing.T) (asked, said string, ok bool) {
 	t.Helper()
 	root := t.TempDir()
-	script, err := os.ReadFile("../../deploy.sh")
-	if err != nil {
-		t.Fatal(err)
+	for name, path := range map[string]string{"scripts/deploy.sh": "../../deploy.sh", "template.yaml": "../../../template.yaml"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(root, name), string(text))
 	}
-	write(t, filepath.Join(root, "scripts/deploy.sh"), string(script))
-	for name, text := range programs {
+	if c.programs == nil {
+		c.programs = map[string]string{"sam": sam, "aws": aws}
+	}
+	for name, text := range c.programs {
 		write(t, filepath.Join(root, "bin", name), text)
 	}
-	if answers != "" {
-		write(t, filepath.Join(root, "samconfig.toml"), answers)
+	if c.answers != "" {
+		write(t, filepath.Join(root, "samconfig.toml"), c.answers)
 	}
 	notes := filepath.Join(root, "asked")
-	command := exec.Command(filepath.Join(root, "scripts/deploy.sh"), "--no-fail-on-empty-changeset")
-	command.Env = append([]string{"PATH=" + filepath.Join(root, "bin") + ":" + tools(t), "ASKED=" + notes, "SIGNED_OUT=", "CONFIGURED="}, env...)
+	command := exec.Command(filepath.Join(root, "scripts/deploy.sh"), c.args...)
+	command.Env = append([]string{"PATH=" + filepath.Join(root, "bin") + ":" + tools(t), "ASKED=" + notes, "SIGNED_OUT=", "CONFIGURED=",
+		"UNRESERVED=1000", "LOG_ROLE=None", "STATE="}, c.env...)
+	if c.parameters != "" {
+		write(t, filepath.Join(root, "parameters"), c.parameters)
+		command.Env = append(command.Env, "PARAMETERS=parameters")
+	}
 	out, err := command.CombinedOutput()
 	text, _ := os.ReadFile(notes) // absent when sam was never asked
-	return string(text), string(out), err == nil
+	return strings.ReplaceAll(string(text), root, "ROOT"), string(out), err == nil
 }
 
 func write(t *testing.T, path, text string) {
@@ -74,7 +111,7 @@ func write(t *testing.T, path, text string) {
 func tools(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	for _, name := range []string{"sh", "dirname", "sed", "head"} {
+	for _, name := range []string{"sh", "cat", "dirname", "sed", "head", "mkdir"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
@@ -88,28 +125,66 @@ func tools(t *testing.T) string {
 
 const flags = `-trimpath -buildvcs=false -tags=lambda.norpc "-ldflags=-s -w"`
 
+// build is the call of sam build for an architecture.
+func build(arch, profile string) string {
+	return "sam build --parameter-overrides Architecture=" + arch + " (GOFLAGS=" + flags + " AWS_PROFILE=" + profile + ")\n"
+}
+
+// deployWith is the call of sam deploy with these arguments.
+func deployWith(profile, args string) string {
+	return "sam deploy " + args + " (GOFLAGS= AWS_PROFILE=" + profile + ")\n"
+}
+
+// unattended is the call of sam deploy that asks nothing.
+func unattended(stack, overrides string) string {
+	return deployWith("", "--region eu-west-1 --config-file ROOT/.aws-sam/no-answers.toml --stack-name "+stack+" --capabilities CAPABILITY_IAM --resolve-s3 "+
+		"--no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides "+overrides)
+}
+
+const guided = " --guided --stack-name tokenvend --capabilities CAPABILITY_IAM --parameter-overrides "
+
 func TestDeploy(t *testing.T) {
-	both := map[string]string{"sam": sam, "aws": aws}
 	for _, c := range []struct {
-		name, answers string
-		env           []string
-		asked, said   string
+		name string
+		call
+		asked, said string
 	}{
-		{"the first time it is guided", "", []string{"AWS_REGION=eu-central-1"},
-			"sam build --parameter-overrides Architecture=arm64 (GOFLAGS=" + flags + " AWS_PROFILE=)\n" +
-				"sam deploy --guided --region eu-central-1 --stack-name tokenvend --capabilities CAPABILITY_IAM --parameter-overrides Architecture=arm64 --no-fail-on-empty-changeset (GOFLAGS= AWS_PROFILE=)\n",
+		{"the first time it is guided", call{env: []string{"AWS_REGION=eu-central-1"}, args: []string{"--debug"}},
+			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64" --debug`),
 			"stack   not named yet\naccount 111122223333, as arn:aws:iam::111122223333:user/me\nregion  eu-central-1\n"},
-		{"for another architecture, in the region that is configured", "", []string{"CONFIGURED=eu-north-1", "ARCH=amd64"},
-			"sam build --parameter-overrides Architecture=x86_64 (GOFLAGS=" + flags + " AWS_PROFILE=)\n" +
-				"sam deploy --guided --region eu-north-1 --stack-name tokenvend --capabilities CAPABILITY_IAM --parameter-overrides Architecture=x86_64 --no-fail-on-empty-changeset (GOFLAGS= AWS_PROFILE=)\n",
-			"region  eu-north-1\n"},
-		{"later it uses the answers", answers, nil,
-			"sam build --parameter-overrides Architecture=x86_64 (GOFLAGS=" + flags + " AWS_PROFILE=work)\n" +
-				"sam deploy --region eu-west-1 --no-fail-on-empty-changeset (GOFLAGS= AWS_PROFILE=work)\n",
+		{"for another architecture, in the region that is configured", call{env: []string{"CONFIGURED=eu-north-1", "ARCH=amd64"}},
+			build("x86_64", "") + deployWith("", "--region eu-north-1"+guided+`Architecture="x86_64"`), "region  eu-north-1\n"},
+		{"in an account without concurrency to reserve", call{env: []string{"AWS_REGION=eu-central-1", "UNRESERVED=10"}},
+			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64" ReserveRenewer="no"`), "this account has 10 unreserved"},
+		{"in an account where one execution can be reserved", call{env: []string{"AWS_REGION=eu-central-1", "UNRESERVED=101"}},
+			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64"`), ""},
+		{"in an account where reserving reaches Lambda's floor", call{env: []string{"AWS_REGION=eu-central-1", "UNRESERVED=100"}},
+			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64" ReserveRenewer="no"`), ""},
+		{"in an account with a log role", call{env: []string{"AWS_REGION=eu-central-1", "LOG_ROLE=arn:aws:iam::111122223333:role/logs"}},
+			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64" GatewayLogRole="existing"`), "has a log role"},
+		{"without permission to ask about the account", call{env: []string{"AWS_REGION=eu-central-1", "UNRESERVED=denied"}},
+			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64"`), ""},
+		{"later it uses the answers", call{answers: answers, env: []string{"STATE=CREATE_COMPLETE"}, args: []string{"--debug"}},
+			build("x86_64", "work") + deployWith("work", "--region eu-west-1 --debug"),
 			"stack   tokens-eu\naccount 111122223333, as arn:aws:iam::111122223333:user/me\nregion  eu-west-1\n"},
+		{"another environment uses its own answers", call{answers: answers, env: []string{"STATE=CREATE_COMPLETE"}, args: []string{"--config-env", "prod"}},
+			build("arm64", "production") + deployWith("production", "--region eu-north-1 --config-env prod"), "stack   tokens-prod\n"},
+		{"an environment in one word", call{answers: answers, env: []string{"STATE=CREATE_COMPLETE"}, args: []string{"--config-env=prod"}},
+			build("arm64", "production") + deployWith("production", "--region eu-north-1 --config-env=prod"), "region  eu-north-1\n"},
+		{"an environment without answers is guided", call{answers: answers, env: []string{"AWS_REGION=us-east-1"}, args: []string{"--config-env", "test"}},
+			build("arm64", "") + deployWith("", "--region us-east-1 --guided --stack-name tokenvend-test --capabilities CAPABILITY_IAM "+
+				`--parameter-overrides Architecture="arm64" --config-env test`), "stack   not named yet\n"},
+		{"a new stack, unattended", call{answers: answers, env: []string{"AWS_REGION=eu-west-1", "STACK=ci", "UNRESERVED=10"},
+			parameters: "# of the test account\nProviderAllowCidrs=10.0.0.0/8, fd00::/8\n\nLogLevel=debug"},
+			build("arm64", "") + unattended("ci", `ProviderAllowCidrs="10.0.0.0/8, fd00::/8" LogLevel="debug" Architecture="arm64" ReserveRenewer="no"`), "stack   ci\n"},
+		{"parameters decide, unattended", call{env: []string{"AWS_REGION=eu-west-1", "STACK=ci", "LOG_ROLE=arn:x", "UNRESERVED=10"},
+			parameters: "Architecture=x86_64\nReserveRenewer=no\nGatewayLogRole=create\n"},
+			build("x86_64", "") + unattended("ci", `ReserveRenewer="no" GatewayLogRole="create" Architecture="x86_64"`), ""},
+		{"an update, unattended, keeps the architecture", call{env: []string{"AWS_REGION=eu-west-1", "STACK=ci", "STATE=UPDATE_COMPLETE", "DEPLOYED_ARCHITECTURE=x86_64", "UNRESERVED=10"}},
+			build("x86_64", "") + unattended("ci", `Architecture="x86_64"`), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			asked, said, ok := run(t, both, c.answers, c.env...)
+			asked, said, ok := c.run(t)
 			if diff := cmp.Diff(c.asked, asked); diff != "" || !ok || !strings.Contains(said, c.said) {
 				t.Errorf("AZ-59 succeeded %t, printed\n%sand asked sam (-want +got):\n%s", ok, said, diff)
 			}
@@ -118,26 +193,53 @@ func TestDeploy(t *testing.T) {
 }
 
 func TestRefuses(t *testing.T) {
-	both := map[string]string{"sam": sam, "aws": aws}
+	eu := "AWS_REGION=eu-west-1"
 	for _, c := range []struct {
-		name     string
-		programs map[string]string
-		answers  string
-		env      []string
-		want     string
+		name string
+		call
+		want string
 	}{
-		{"without sam", map[string]string{"aws": aws}, "", nil, "pipx install aws-sam-cli"},
-		{"without aws", map[string]string{"sam": sam}, "", nil, "pipx install awscli"},
-		{"without a region", both, "", nil, "set AWS_REGION"},
-		{"signed out", both, "", []string{"AWS_REGION=eu-west-1", "SIGNED_OUT=1"}, "aws sso login"},
-		{"another region than before", both, answers, []string{"AWS_REGION=eu-north-1"}, "was deployed to eu-west-1"},
-		{"another architecture than before", both, answers, []string{"ARCH=arm64"}, "the stack has x86_64"},
+		{"without sam", call{programs: map[string]string{"aws": aws}}, "pipx install aws-sam-cli"},
+		{"without aws", call{programs: map[string]string{"sam": sam}}, "pipx install awscli"},
+		{"without a region", call{}, "set AWS_REGION"},
+		{"signed out", call{env: []string{eu, "SIGNED_OUT=1"}}, "aws sso login"},
+		{"another region than before", call{answers: answers, env: []string{"AWS_REGION=eu-north-1"}}, "was deployed to eu-west-1"},
+		{"another region than the environment's", call{answers: answers, env: []string{eu}, args: []string{"--config-env", "prod"}}, "was deployed to eu-north-1"},
+		{"another architecture than before", call{answers: answers, env: []string{"ARCH=arm64"}}, "the stack has x86_64"},
+		{"another architecture than the stack's", call{env: []string{eu, "STACK=ci", "STATE=UPDATE_COMPLETE", "DEPLOYED_ARCHITECTURE=x86_64", "ARCH=arm64"}}, "the stack has x86_64"},
+		{"an environment that is a pattern", call{answers: answers, args: []string{"--config-env", ".*"}}, "use letters"},
+		{"parameters of no stack", call{parameters: "LogLevel=debug\n"}, "PARAMETERS needs STACK"},
+		{"a file that is not there", call{env: []string{eu, "STACK=ci", "PARAMETERS=absent"}}, "absent, which cannot be read"},
+		{"a parameter that SAM would ignore", call{env: []string{eu, "STACK=ci"}, parameters: "Loglevel=debug\n"}, "the template has no parameter Loglevel"},
+		{"a line that is no parameter", call{env: []string{eu, "STACK=ci"}, parameters: "LogLevel\n"}, "write NAME=VALUE"},
+		{"a value that ends its quotes", call{env: []string{eu, "STACK=ci"}, parameters: `LogLevel=info" SecretPrefix="x/` + "\n"}, "no parameter has a quote"},
+		{"more than the account can reserve", call{env: []string{eu, "STACK=ci", "UNRESERVED=100"}, parameters: "ReserveRenewer=yes\n"}, "this account has 100 unreserved"},
+		{"AZ-09 an organization in the answers", call{answers: strings.Replace(answers, `/\""`+"\n", `/\" OrganizationId=\"o-a1b2c3d4e5\""`+"\n", 2)}, "OrganizationId is o-a1b2c3d4e5"},
+		{"AZ-09 an organization in the file", call{env: []string{eu, "STACK=ci"}, parameters: "OrganizationId=o-a1b2c3d4e5\n"}, "OrganizationId is o-a1b2c3d4e5"},
+		{"AZ-09 an organization in the arguments", call{env: []string{eu}, args: []string{"--parameter-overrides", "ParameterKey=OrganizationId,ParameterValue=o-a1b2c3d4e5"}},
+			"OrganizationId is o-a1b2c3d4e5"},
+		{"CR-16 a stack that was rolled back", call{env: []string{eu, "STACK=ci", "STATE=ROLLBACK_COMPLETE"}}, "aws cloudformation delete-stack --region eu-west-1 --stack-name ci"},
+		{"CR-16 the table of such a stack", call{env: []string{eu, "STACK=ci", "STATE=ROLLBACK_FAILED"}}, "stack delete-table --region eu-west-1 tokens-table"},
+		{"CR-16 a stack that was not deleted", call{answers: answers, env: []string{"STATE=DELETE_FAILED"}}, "in the state DELETE_FAILED"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			asked, said, ok := run(t, c.programs, c.answers, c.env...)
+			asked, said, ok := c.run(t)
 			if ok || asked != "" || !strings.Contains(said, c.want) {
 				t.Errorf("succeeded %t, asked sam %q, and said\n%s", ok, asked, said)
 			}
 		})
+	}
+}
+
+// TestFailedDeployment: a first deployment that fails says how to go on.
+func TestFailedDeployment(t *testing.T) {
+	for state, want := range map[string]string{
+		"ROLLBACK_COMPLETE":        "aws cloudformation delete-stack --region eu-west-1 --stack-name ci",
+		"UPDATE_ROLLBACK_COMPLETE": "",
+	} {
+		asked, said, ok := call{env: []string{"AWS_REGION=eu-west-1", "STACK=ci", "AFTER=" + state}}.run(t)
+		if ok || !strings.Contains(asked, "sam deploy") || !strings.Contains(said, want) || strings.Contains(said, "delete-stack") != (want != "") {
+			t.Errorf("CR-16 %s: succeeded %t, and said\n%s", state, ok, said)
+		}
 	}
 }
