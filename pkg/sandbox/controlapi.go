@@ -64,6 +64,10 @@ func (s *Sandbox) controlRoutes() http.Handler {
 
 func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request, run control) {
 	w.Header().Set("Cache-Control", "no-store")
+	if r.Header.Get("Sec-Fetch-Site") == "cross-site" { // any web page can send a POST to loopback
+		writeJSON(w, http.StatusForbidden, map[string]string{"error": "access_denied: a page of another site may not use the controls"})
+		return
+	}
 	shown, err := run(s, r.PathValue("connection"), r)
 	switch {
 	case errors.Is(err, ErrNoConnection):

@@ -152,6 +152,20 @@ func TestEveryExampleInTheHelpWorks(t *testing.T) {
 	}
 }
 
+func TestControlRefusesOtherSites(t *testing.T) {
+	g := newFixture(t)
+	before := g.declared("cliquify")["client_secret"]
+	for site, status := range map[string]int{"cross-site": 403, "same-origin": 200, "same-site": 200, "none": 200} {
+		if got := g.send(g.request("GET", "/control", "", "Sec-Fetch-Site", site)); got.status != status {
+			t.Errorf("AZ-17 a request of %s: %d, want %d", site, got.status, status)
+		}
+	}
+	got := g.send(g.request("POST", "/control/cliquify/rotate", "", "Sec-Fetch-Site", "cross-site"))
+	if got.status != 403 || !strings.Contains(got.body, "access_denied") || g.declared("cliquify")["client_secret"] != before {
+		t.Errorf("AZ-17 a page of another site rotated a secret: %d %s", got.status, got.body)
+	}
+}
+
 func TestControlRefusesInvalidRequests(t *testing.T) {
 	g := newFixture(t)
 	for name, row := range map[string]struct {
