@@ -116,22 +116,34 @@ $name
 	done <"$PARAMETERS"
 }
 
-# fit_account chooses what a new stack can have in this account: Lambda keeps 100
-# concurrent executions that no function reserves, and API Gateway has one log role for
-# all stacks. Without permission to ask, the template's defaults remain.
+# parameter NAME prints the value of a parameter of the stack.
+parameter() {
+	deployed "Parameters[?ParameterKey=='$1'].ParameterValue | [0]"
+}
+
+# check_reservation sets reserve to what ReserveRenewer can be. Lambda keeps 100
+# concurrent executions that no function reserves. Without permission to ask, what is
+# given remains.
+check_reservation() {
+	reserve=$(given ReserveRenewer)
+	[ "$reserve" != no ] && [ "$(parameter ReserveRenewer)" != yes ] || return 0
+	unreserved=$(aws lambda get-account-settings --region "$region" --query AccountLimit.UnreservedConcurrentExecutions --output text) || return 0
+	[ "$unreserved" -le 100 ] || return 0
+	[ "$reserve" != yes ] || stop \
+		"ReserveRenewer is yes, and this account has $unreserved unreserved concurrent executions, of which Lambda keeps 100; set it to no, or raise the quota"
+	reserve=no
+}
+
+# fit_account chooses for a new stack what this account allows. API Gateway has one log
+# role for all stacks.
 fit_account() {
+	check_reservation
 	[ -z "$(deployed StackStatus)" ] || return 0
-	unreserved=$(aws lambda get-account-settings --region "$region" --query AccountLimit.UnreservedConcurrentExecutions --output text) || unreserved=101
-	role=$(aws apigateway get-account --region "$region" --query cloudwatchRoleArn --output text) || role=None
-	if [ "$unreserved" -le 100 ]; then
-		reserve=$(given ReserveRenewer)
-		[ "$reserve" != yes ] || stop \
-			"ReserveRenewer is yes, and this account has $unreserved unreserved concurrent executions, of which Lambda keeps 100; set it to no, or raise the quota"
-		[ -n "$reserve" ] || {
-			echo "ReserveRenewer is no: this account has $unreserved unreserved concurrent executions, and Lambda keeps 100"
-			override ReserveRenewer no
-		}
+	if [ "$reserve" = no ] && [ -z "$(given ReserveRenewer)" ]; then
+		echo "ReserveRenewer is no: this account has $unreserved unreserved concurrent executions, and Lambda keeps 100"
+		override ReserveRenewer no
 	fi
+	role=$(aws apigateway get-account --region "$region" --query cloudwatchRoleArn --output text) || role=None
 	if [ "${role:-None}" != None ] && [ -z "$(given GatewayLogRole)" ]; then
 		echo 'GatewayLogRole is existing: API Gateway has a log role in this account and region'
 		override GatewayLogRole existing
@@ -191,7 +203,7 @@ check_updatable
 
 # The architecture of the build must be the stack's.
 current=$(given Architecture)
-current=${current:-$(deployed "Parameters[?ParameterKey=='Architecture'].ParameterValue | [0]")}
+current=${current:-$(parameter Architecture)}
 arch=${ARCH:-${current:-arm64}}
 [ "$arch" != amd64 ] || arch=x86_64
 [ -z "$current" ] || [ "$current" = "$arch" ] || stop \
@@ -199,6 +211,8 @@ arch=${ARCH:-${current:-arm64}}
 if [ -n "$STACK" ] || [ -z "$stack" ]; then
 	override Architecture "$arch"
 	fit_account
+else
+	check_reservation
 fi
 
 # As scripts/build.sh builds.

@@ -33,6 +33,7 @@ case "$1 $2" in
 	case "$*" in
 	*StackStatus*) echo "$state" ;;
 	*Architecture*) echo "${DEPLOYED_ARCHITECTURE:-None}" ;;
+	*ReserveRenewer*) echo "${DEPLOYED_RESERVATION:-None}" ;;
 	esac ;;
 esac
 `
@@ -182,6 +183,8 @@ func TestDeploy(t *testing.T) {
 			build("x86_64", "") + unattended("ci", `ReserveRenewer="no" GatewayLogRole="create" Architecture="x86_64"`), ""},
 		{"an update, unattended, keeps the architecture", call{env: []string{"AWS_REGION=eu-west-1", "STACK=ci", "STATE=UPDATE_COMPLETE", "DEPLOYED_ARCHITECTURE=x86_64", "UNRESERVED=10"}},
 			build("x86_64", "") + unattended("ci", `Architecture="x86_64"`), ""},
+		{"an update keeps its reservation, which is not counted as unreserved", call{env: []string{"AWS_REGION=eu-west-1", "STACK=ci", "STATE=UPDATE_COMPLETE",
+			"DEPLOYED_RESERVATION=yes", "UNRESERVED=100"}, parameters: "ReserveRenewer=yes\n"}, build("arm64", "") + unattended("ci", `ReserveRenewer="yes" Architecture="arm64"`), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			asked, said, ok := c.run(t)
@@ -214,6 +217,10 @@ func TestRefuses(t *testing.T) {
 		{"a line that is no parameter", call{env: []string{eu, "STACK=ci"}, parameters: "LogLevel\n"}, "write NAME=VALUE"},
 		{"a value that ends its quotes", call{env: []string{eu, "STACK=ci"}, parameters: `LogLevel=info" SecretPrefix="x/` + "\n"}, "no parameter has a quote"},
 		{"more than the account can reserve", call{env: []string{eu, "STACK=ci", "UNRESERVED=100"}, parameters: "ReserveRenewer=yes\n"}, "this account has 100 unreserved"},
+		{"an update that reserves more than the account can", call{env: []string{eu, "STACK=ci", "UNRESERVED=100", "STATE=UPDATE_COMPLETE", "DEPLOYED_RESERVATION=no"},
+			parameters: "ReserveRenewer=yes\n"}, "this account has 100 unreserved"},
+		{"answers that reserve more than the account can", call{answers: strings.Replace(answers, `/\""`, `/\" ReserveRenewer=\"yes\""`, 1),
+			env: []string{"STATE=UPDATE_COMPLETE", "UNRESERVED=10"}}, "this account has 10 unreserved"},
 		{"AZ-09 an organization in the answers", call{answers: strings.Replace(answers, `/\""`+"\n", `/\" OrganizationId=\"o-a1b2c3d4e5\""`+"\n", 2)}, "OrganizationId is o-a1b2c3d4e5"},
 		{"AZ-09 an organization in the file", call{env: []string{eu, "STACK=ci"}, parameters: "OrganizationId=o-a1b2c3d4e5\n"}, "OrganizationId is o-a1b2c3d4e5"},
 		{"AZ-09 an organization in the arguments", call{env: []string{eu}, args: []string{"--parameter-overrides", "ParameterKey=OrganizationId,ParameterValue=o-a1b2c3d4e5"}},
