@@ -28,10 +28,10 @@ package: ## build/package/<architecture>: a template and zips that deploy withou
 deploy: ## build for AWS and deploy the stack: asks the first time, uses the answers later; STACK=name PARAMETERS=file ask nothing; ARGS go to sam deploy
 	@scripts/deploy.sh $(ARGS)
 
-bench: ## performance and cost: aim, measured, pass or miss; ARGS="-markdown FILE" writes a table
+bench: ## performance and cost: aim, measured, pass or miss
 	@go run ./scripts/bench $(ARGS)
 
-chaos: ## failures of a fleet of real processes; needs an engine; ARGS="-markdown FILE" writes a table
+chaos: ## failures of a fleet of real processes; needs an engine
 	@go run ./scripts/chaos $(ARGS)
 
 test-aws: ## real engines and SAM in Docker; reports what is missing; ARGS="-require" fails then

@@ -30,7 +30,6 @@ func main() {
 func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	markdown := flags.String("markdown", "", "also write the table as Markdown to this `file`")
 	short := flags.Bool("short", false, "only show that everything works; the figures mean nothing")
 	renewals := flags.Bool("renewals", true, "also simulate renewals, which takes minutes")
 	switch err := flags.Parse(args); {
@@ -46,7 +45,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	rows, err := measure.All(ctx, measure.Config{Short: *short, Renewals: *renewals, Progress: progress})
 	card := scorecard.Card{Machine: where, Rows: rows}
 	if err == nil {
-		err = publish(card, out, *markdown)
+		err = card.WriteText(out)
 	}
 	if err != nil {
 		fmt.Fprintln(progress, "bench:", err)
@@ -70,15 +69,4 @@ func machine(short bool) string {
 		return where + "; a short run, whose figures mean nothing"
 	}
 	return where
-}
-
-func publish(card scorecard.Card, out io.Writer, markdown string) error {
-	if err := card.WriteText(out); err != nil || markdown == "" {
-		return err
-	}
-	file, err := os.Create(markdown)
-	if err != nil {
-		return fmt.Errorf("write the Markdown: %w", err)
-	}
-	return errors.Join(card.WriteMarkdown(file), file.Close())
 }

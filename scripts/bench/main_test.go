@@ -18,7 +18,7 @@ func TestUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		{"help", []string{"-help"}, 0, "-markdown file"},
+		{"help", []string{"-help"}, 0, "-short"},
 		{"a flag that is not there", []string{"-fast"}, 2, "-fast"},
 		{"an argument", []string{"cold"}, 2, `unexpected argument "cold"`},
 	} {

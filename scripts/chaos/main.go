@@ -31,11 +31,10 @@ func main() {
 
 // options are the command line's.
 type options struct {
-	markdown string
-	only     *regexp.Regexp
-	soak     time.Duration
-	runs     int
-	figures  bool
+	only    *regexp.Regexp
+	soak    time.Duration
+	runs    int
+	figures bool
 }
 
 // run returns the exit code: 1 when something was violated or could not be run,
@@ -50,7 +49,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	}
 	r, err := play(ctx, o, progress)
 	if len(r.results)+len(r.figures) > 0 { // print what there is, also of an interrupted run
-		err = errors.Join(err, publish(r, out, o.markdown))
+		err = errors.Join(err, publish(r, out))
 	}
 	if err != nil {
 		fmt.Fprintln(progress, "chaos:", err)
@@ -67,7 +66,6 @@ func parse(args []string, progress io.Writer) (options, error) {
 	o := options{}
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	flags.StringVar(&o.markdown, "markdown", "", "also write the tables as Markdown to this `file`")
 	flags.DurationVar(&o.soak, "soak", 5*time.Minute, "how long the soak runs")
 	flags.IntVar(&o.runs, "runs", 100, "how often the stampede is repeated")
 	flags.BoolVar(&o.figures, "figures", true, "measure the figures too")

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"strings"
 
@@ -30,26 +28,12 @@ func (o outcome) passed() bool {
 	return scorecard.Card{Rows: o.figures}.Complete()
 }
 
-// publish prints the tables, and writes them to a file when one is named.
-func publish(o outcome, out io.Writer, file string) error {
+// publish prints the tables.
+func publish(o outcome, out io.Writer) error {
 	machine := fmt.Sprintf("%s %s/%s, %d CPUs", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	scenarios, card := o.scenarios(), scorecard.Card{Machine: machine, Rows: o.figures}
-	err := scenarios.WriteText(out)
+	err := o.scenarios().WriteText(out)
 	fmt.Fprintln(out)
-	if err := errors.Join(err, card.WriteText(out)); err != nil {
-		return fmt.Errorf("print the tables: %w", err)
-	}
-	if file == "" {
-		return nil
-	}
-	var text bytes.Buffer
-	_ = scenarios.WriteMarkdown(&text) // a buffer does not fail
-	text.WriteString("\n")
-	_ = card.WriteMarkdown(&text)
-	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("write the tables: %w", err)
-	}
-	return nil
+	return errors.Join(err, scorecard.Card{Machine: machine, Rows: o.figures}.WriteText(out))
 }
 
 // scenarios is the table of what was run.

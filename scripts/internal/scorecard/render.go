@@ -31,12 +31,6 @@ func (c Card) WriteText(w io.Writer) error {
 	return Figures(c.Rows).WriteText(w)
 }
 
-// WriteMarkdown writes the card as a table of GitHub's Markdown.
-func (c Card) WriteMarkdown(w io.Writer) error {
-	fmt.Fprintf(w, "%s\n\n", c.Machine)
-	return Figures(c.Rows).WriteMarkdown(w)
-}
-
 // Table is rows of cells under a head.
 type Table struct {
 	Head []string
@@ -57,27 +51,10 @@ func (t Table) WriteText(w io.Writer) error {
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(columns, strings.ToUpper(strings.Join(t.Head, "\t")))
 	for _, row := range t.Rows {
-		fmt.Fprintln(columns, strings.Join(cells(row, "\t", " "), "\t"))
+		for i, text := range row {
+			row[i] = strings.Join(strings.Fields(text), " ") // one line, without the tabs that end a cell
+		}
+		fmt.Fprintln(columns, strings.Join(row, "\t"))
 	}
 	return columns.Flush()
-}
-
-// WriteMarkdown writes the table as GitHub's Markdown.
-func (t Table) WriteMarkdown(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(t.Head, " | "), strings.Repeat("---|", len(t.Head)))
-	for _, row := range t.Rows {
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells(row, "|", `\|`), " | "))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// cells puts each cell on one line and replaces what would end it.
-func cells(row []string, end, escaped string) []string {
-	kept := make([]string, len(row))
-	for i, text := range row {
-		kept[i] = strings.ReplaceAll(strings.Join(strings.Fields(text), " "), end, escaped)
-	}
-	return kept
 }

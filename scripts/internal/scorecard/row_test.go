@@ -60,25 +60,6 @@ size           ≤ 4 MB  no such|file here        not measured
 	}
 }
 
-func TestWriteMarkdown(t *testing.T) {
-	var out strings.Builder
-	if err := card.WriteMarkdown(&out); err != nil {
-		t.Fatal(err)
-	}
-	want := `go1 linux, 2 CPUs
-
-| what | aim | measured | result |
-|---|---|---|---|
-| cold | ≤ 2.5 | 2.000 (2.00 s / 1.00 s) | pass |
-| server | ≥ 0.4 | 0.100 (1/s / 10/s) | miss |
-| as it happens | - | 7 | - |
-| size | ≤ 4 MB | no such\|file here | not measured |
-`
-	if diff := cmp.Diff(want, out.String()); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestComplete(t *testing.T) {
 	if card.Complete() {
 		t.Error("complete, although one row was not measured")
