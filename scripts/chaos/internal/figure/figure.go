@@ -42,8 +42,12 @@ func All(ctx context.Context, c Config) []scorecard.Row {
 	if err := build(ctx, c); err != nil {
 		return []scorecard.Row{{What: "programs of the figures", Err: err}}
 	}
-	cold := c.measure(ctx, "provider calls: 8 processes × 1,000 cold callers", stampede)
-	return append(cold, c.measure(ctx, "the same against a provider that answers 503", failing)...)
+	const what = "provider calls: 8 processes × 1,000 cold callers"
+	rows, err := c.measure(ctx, what)
+	if err != nil {
+		return []scorecard.Row{{What: what, Err: err}}
+	}
+	return rows
 }
 
 // build makes the two programs of callers.
@@ -66,44 +70,46 @@ type env struct {
 	crowd crowd
 }
 
-// measure runs one measurement on a fleet of its own.
-func (c Config) measure(ctx context.Context, what string, work func(context.Context, env, string) ([]scorecard.Row, error)) []scorecard.Row {
-	figures, err := func() ([]scorecard.Row, error) {
-		f, err := fleet.Start(ctx, fleet.Config{Bootstraps: c.Folder, DynamoDB: c.DynamoDB})
-		defer f.Close() //nolint:staticcheck // ends what a failed start left as well
-		if err != nil {
-			return nil, err
-		}
-		crowd, err := startCrowd(ctx, f, filepath.Join(c.Folder, "crowd"))
-		defer crowd.stop()
-		if err != nil {
-			return nil, err
-		}
-		return work(ctx, env{Config: c, Fleet: f, crowd: crowd}, what)
-	}()
+// measure runs the stampede and its baseline on one fleet.
+func (c Config) measure(ctx context.Context, what string) ([]scorecard.Row, error) {
+	f, err := fleet.Start(ctx, fleet.Config{Bootstraps: c.Folder, DynamoDB: c.DynamoDB})
+	defer f.Close() //nolint:staticcheck // ends what a failed start left as well
 	if err != nil {
-		return []scorecard.Row{{What: what, Err: err}}
+		return nil, err
 	}
-	return figures
+	crowd, err := startCrowd(ctx, f, filepath.Join(c.Folder, "crowd"))
+	defer crowd.stop()
+	if err != nil {
+		return nil, err
+	}
+	e := env{Config: c, Fleet: f, crowd: crowd}
+	rows, err := e.stampede(what)
+	if err != nil {
+		return nil, err
+	}
+	library, err := e.library(ctx)
+	return append(rows, scorecard.Row{What: "golang.org/x/oauth2 there, in one run", Measured: library, Err: err}), nil
 }
 
-// register adds a cold connection whose provider misbehaves as the fault says.
-func (e env) register(name string, fault sandbox.Fault) error {
+// latency is how long the provider takes to issue a token.
+const latency = 200 * time.Millisecond
+
+// register adds a cold connection.
+func (e env) register(name string) error {
 	if err := e.Register(name); err != nil {
 		return err
 	}
-	return e.Provider.Fault(name, fault)
+	return e.Provider.Fault(name, sandbox.Fault{Latency: latency})
 }
 
 // stampede has every caller of every process ask at once for a cold connection.
-func stampede(_ context.Context, e env, what string) ([]scorecard.Row, error) {
-	const latency = 200 * time.Millisecond
+func (e env) stampede(what string) ([]scorecard.Row, error) {
 	const limit = 2*latency + 200*time.Millisecond
 	most, unserved := 0, 0
 	var slowest time.Duration
 	for run := range e.Runs {
 		name := fmt.Sprintf("cold-%03d", run)
-		if err := e.register(name, sandbox.Fault{Latency: latency}); err != nil {
+		if err := e.register(name); err != nil {
 			return nil, err
 		}
 		r, err := e.crowd.ask(task{Connection: name, Callers: callers})
@@ -124,58 +130,10 @@ func stampede(_ context.Context, e env, what string) ([]scorecard.Row, error) {
 	}, nil
 }
 
-// failing has every caller ask twice in each of four backoff windows of a
-// provider that answers 503, and the library's callers once.
-func failing(ctx context.Context, e env, what string) ([]scorecard.Row, error) {
-	const name = "failing"
-	if err := e.register(name, sandbox.Fault{Status: 503}); err != nil {
-		return nil, err
-	}
-	most, slowest := 0, time.Duration(0)
-	var each []string
-	for range 4 {
-		before := e.Provider.TokenRequests(name)
-		for range 2 {
-			r, err := e.crowd.ask(task{Connection: name, Callers: callers})
-			if err != nil {
-				return nil, err
-			}
-			slowest = max(slowest, r.slowest())
-		}
-		calls := e.Provider.TokenRequests(name) - before
-		most, each = max(most, calls), append(each, fmt.Sprint(calls))
-		if err := e.windowEnds(ctx, name); err != nil {
-			return nil, err
-		}
-	}
-	library, err := e.library(ctx)
-	return []scorecard.Row{
-		{What: what, Aim: "≤ 2 calls per backoff window", Measured: strings.Join(each, ", ") + " in the windows", Met: most <= 2},
-		{What: "slowest of these callers", Aim: "< 1000 ms", Measured: fmt.Sprintf("%d ms", slowest.Milliseconds()), Met: slowest < time.Second},
-		{What: "golang.org/x/oauth2 there, asked once", Measured: library, Err: err},
-	}, nil
-}
-
-// windowEnds waits until a failed connection may be tried again.
-func (e env) windowEnds(ctx context.Context, name string) error {
-	item, err := e.Item(ctx, name)
-	if err != nil {
-		return err
-	}
-	timer := time.NewTimer(time.Until(fleet.Instant(item["next_attempt_at"])))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// library has callers of golang.org/x/oauth2 ask a failing server once.
+// library has callers of golang.org/x/oauth2 ask in the same way, once.
 func (e env) library(ctx context.Context) (string, error) {
 	const name = "compared"
-	if err := e.register(name, sandbox.Fault{Status: 503}); err != nil {
+	if err := e.register(name); err != nil {
 		return "", err
 	}
 	var declared task
