@@ -66,7 +66,6 @@ type Fleet struct {
 	env     []string
 	issued  issued
 	leaks   *leaks
-	guard   *guard
 
 	mu         sync.Mutex
 	holder     string
@@ -82,10 +81,6 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 		c.Output = io.Discard
 	}
 	f := &Fleet{config: c, leaks: newLeaks(), processes: map[string]*Process{}, issued: issued{tokens: map[string]issue{}}}
-	var err error
-	if f.guard, err = startGuard(); err != nil {
-		return f, err
-	}
 	if err := f.openServices(ctx); err != nil {
 		return f, err
 	}
@@ -211,8 +206,5 @@ func (f *Fleet) Close() {
 	}
 	for _, c := range f.closers {
 		c()
-	}
-	if f.guard != nil {
-		f.guard.close()
 	}
 }

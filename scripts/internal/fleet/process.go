@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -30,9 +29,6 @@ type Process struct {
 	function string
 	fleet    *Fleet
 	host     *lambdahost.Host
-
-	mu     sync.Mutex
-	frozen int // the process group, 0 when it runs
 }
 
 // Process returns the execution environment of a function with that number. It
@@ -92,23 +88,10 @@ func (p *Process) Start(ctx context.Context) error { return p.host.Start(ctx) }
 func (p *Process) Kill() { _ = p.host.Signal(syscall.SIGKILL) } // fails only if it has ended
 
 // Freeze stops the process, as Lambda does between invocations.
-func (p *Process) Freeze() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.frozen = p.host.PID()
-	p.fleet.guard.write("freeze", p.frozen)
-	return p.host.Signal(syscall.SIGSTOP)
-}
+func (p *Process) Freeze() error { return p.host.Signal(syscall.SIGSTOP) }
 
 // Thaw continues a frozen process.
-func (p *Process) Thaw() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	err := p.host.Signal(syscall.SIGCONT)
-	p.fleet.guard.write("thaw", p.frozen)
-	p.frozen = 0
-	return err
-}
+func (p *Process) Thaw() error { return p.host.Signal(syscall.SIGCONT) }
 
 // Use is what a process uses of the machine.
 type Use struct {

@@ -52,6 +52,7 @@ func command(c Config, api string) *exec.Cmd {
 	cmd.Dir = filepath.Dir(c.Bootstrap)
 	cmd.Stdout, cmd.Stderr = c.Output, c.Output // one writer, so exec serializes it
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	endWithParent(cmd.SysProcAttr)
 	cmd.WaitDelay = time.Second // a grandchild may hold the pipe open
 	cmd.Env = append([]string{
 		"PATH=/usr/local/bin:/usr/bin:/bin", "TZ=:UTC", "LANG=en_US.UTF-8",
