@@ -9,6 +9,7 @@ package clientsecret
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
@@ -38,7 +39,7 @@ type Secret struct {
 
 // Entry is one secret of a listing: its AWSCURRENT version, or the error why it
 // cannot be read, so that one unreadable secret does not hide the others. If Err is
-// set, only Name, Origin and, if known, ARN are set. Err is of the kinds below.
+// set, Text is not, and ARN and VersionID are set if they are known. Err is of the kinds below.
 //
 // Names that are not valid for a connection are listed too, so that an operator
 // sees the mistake.
@@ -51,7 +52,8 @@ type Entry struct {
 // changes.
 type Version struct {
 	// Name is as Secret.Name; ARN and VersionID are those of the current version.
-	// VersionID is empty when there is no current version.
+	// VersionID is empty when there is no current version, or the secret is scheduled
+	// for deletion.
 	Name, ARN, VersionID string
 }
 
@@ -61,8 +63,13 @@ var (
 	// ErrNotFound: there is no such secret, or it has no version with the stage.
 	ErrNotFound = errors.New("secret not found")
 	// ErrUnreadable: the secret exists, and an operator must act before it can be read
-	// (permission, scheduled deletion, disabled key, binary value).
+	// (permission, and the reasons of ErrNoText).
 	ErrUnreadable = errors.New("secret unreadable")
+	// ErrNoText: the secret exists and has no current text. It is scheduled for
+	// deletion, no version carries AWSCURRENT, or that version is binary. So it
+	// declares nothing, which missing permission does not mean. It is also
+	// ErrUnreadable. It comes with the ARN and the version id, if they are known.
+	ErrNoText = fmt.Errorf("%w: it has no text", ErrUnreadable)
 	// ErrUnavailable: the source does not respond or throttles; a later attempt may succeed.
 	ErrUnavailable = errors.New("secret source unavailable")
 	// ErrBadCursor: the cursor of a listing was not made by this source.

@@ -48,23 +48,40 @@ func (l Loader) Load(ctx context.Context, name connection.Name, fresh bool) (con
 	return conn, nil
 }
 
-// Secret reads the current version of a secret and bypasses every cache. The
-// zero Secret is one that does not exist. Every error is a *problem.Error.
-func (l Loader) Secret(ctx context.Context, name string) (clientsecret.Secret, error) {
+// Declared reads what a secret declares now and bypasses every cache. A secret
+// without a text declares one connection, of its own name and with an error; one
+// that does not exist declares none and is the zero Secret. Every error is a
+// *problem.Error.
+func (l Loader) Declared(ctx context.Context, name string) (clientsecret.Secret, []connection.Entry, error) {
 	s, err := l.Secrets.Load(ctx, name, clientsecret.Current, true)
 	switch {
+	case err == nil:
+		return s, l.Parser.Expand(s), nil
 	case errors.Is(err, clientsecret.ErrNotFound):
-		return clientsecret.Secret{}, nil
-	case err != nil:
-		return clientsecret.Secret{}, secretProblem(connection.Name(name), err)
+		return clientsecret.Secret{}, nil, nil
+	case errors.Is(err, clientsecret.ErrNoText):
+		return s, []connection.Entry{{Name: name, Err: err}}, nil
 	}
-	return s, nil
+	return clientsecret.Secret{}, nil, secretProblem(connection.Name(name), err)
 }
+
+// Gone reports whether an error of Load says that there is no valid declaration:
+// that the secret does not exist, has no text, or declares no such connection or
+// an invalid one. Then nothing that it declared before counts. A secret that
+// could not be read says nothing.
+func Gone(err error) bool { return errors.As(err, new(gone)) }
+
+// gone is the cause of a problem for which Gone is true.
+type gone struct{ error }
+
+func (g gone) Unwrap() error { return g.error }
 
 func secretProblem(name connection.Name, err error) *problem.Error {
 	switch {
 	case errors.Is(err, clientsecret.ErrNotFound):
 		return notFound(name, err)
+	case errors.Is(err, clientsecret.ErrNoText):
+		return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: gone{err}, Detail: err.Error()}
 	case errors.Is(err, clientsecret.ErrUnreadable):
 		return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: err, Detail: err.Error()}
 	default:
@@ -77,10 +94,10 @@ func invalid(name connection.Name, err error) *problem.Error {
 	if errors.Is(err, connection.ErrNoConnection) {
 		return notFound(name, err)
 	}
-	return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: err, Detail: err.Error()}
+	return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: gone{err}, Detail: err.Error()}
 }
 
 func notFound(name connection.Name, err error) *problem.Error {
-	return &problem.Error{Code: problem.ConnectionNotFound, Cause: err,
+	return &problem.Error{Code: problem.ConnectionNotFound, Cause: gone{err},
 		Detail: "there is no connection " + string(name) + "; a connection exists when its secret does"}
 }

@@ -54,10 +54,56 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestSecretThatDoesNotExist(t *testing.T) {
-	s, err := declaration.Loader{Secrets: source{err: clientsecret.ErrNotFound}}.Secret(t.Context(), "crm")
-	if err != nil || s.VersionID != "" {
-		t.Errorf("got %q, %v, want the zero secret", s.VersionID, err)
+func TestGone(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		source source
+		of     connection.Name
+		want   bool
+	}{
+		{"a valid declaration", source{current: valid}, "crm", false},
+		{"CR-38 no such secret", source{err: clientsecret.ErrNotFound}, "crm", true},
+		{"FI-35 a secret without a text", source{err: clientsecret.ErrNoText}, "crm", true},
+		{"BI-60 not JSON", source{current: `{`}, "crm", true},
+		{"BI-52 an invalid declaration", source{current: `{}`}, "crm", true},
+		{"BI-41 no such member", source{current: `{"connections":{}}`}, "crm.eu", true},
+		{"FI-34 access denied", source{err: clientsecret.ErrUnreadable}, "crm", false},
+		{"FI-34 throttled", source{err: clientsecret.ErrUnavailable}, "crm", false},
+		{"FI-34 out of time", source{err: context.DeadlineExceeded}, "crm", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := declaration.Loader{Secrets: c.source}.Load(t.Context(), c.of, true)
+			if declaration.Gone(err) != c.want {
+				t.Errorf("gone: %v, want %v (%v)", !c.want, c.want, err)
+			}
+		})
+	}
+}
+
+func TestDeclared(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		source  source
+		entries int
+		valid   bool
+		want    problem.Code
+	}{
+		{"a valid declaration", source{current: valid}, 1, true, ""},
+		{"CR-38 a secret that does not exist declares nothing", source{err: clientsecret.ErrNotFound}, 0, false, ""},
+		{"FI-35 a secret without a text declares one invalid connection", source{err: clientsecret.ErrNoText}, 1, false, ""},
+		{"BI-60 nor is one without JSON valid", source{current: "x"}, 1, false, ""},
+		{"FI-34 access denied says nothing", source{err: clientsecret.ErrUnreadable}, 0, false, problem.ConnectionMisconfigured},
+		{"FI-34 throttled says nothing", source{err: clientsecret.ErrUnavailable}, 0, false, problem.StoreUnavailable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, entries, err := declaration.Loader{Secrets: c.source}.Declared(t.Context(), "crm")
+			if len(entries) != c.entries || (c.want == "") != (err == nil) || c.want != "" && !problem.Is(err, c.want) {
+				t.Fatalf("%d entries, %v, want %d, %q", len(entries), err, c.entries, c.want)
+			}
+			if c.entries == 1 && (entries[0].Name != "crm" || (entries[0].Err == nil) != c.valid) {
+				t.Errorf("%q, %v", entries[0].Name, entries[0].Err)
+			}
+		})
 	}
 }
 

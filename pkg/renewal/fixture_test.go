@@ -141,6 +141,16 @@ func (s *server) total() (n int) {
 type text struct {
 	version int
 	text    string
+	// scheduled for deletion, binary, or denied to readers.
+	scheduled, binary, denied bool
+}
+
+// versionID is the current version as it is listed.
+func (x text) versionID() string {
+	if x.scheduled {
+		return ""
+	}
+	return fmt.Sprint("v", x.version)
 }
 
 // secretSource stores the secrets of a test.
@@ -153,7 +163,16 @@ type secretSource struct {
 func (s *secretSource) put(name, body string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.texts[name] = text{s.texts[name].version + 1, body}
+	s.texts[name] = text{version: s.texts[name].version + 1, text: body}
+}
+
+// edit changes a secret in place.
+func (s *secretSource) edit(name string, change func(*text)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.texts[name]
+	change(&x)
+	s.texts[name] = x
 }
 
 func (s *secretSource) remove(name string) {
@@ -170,8 +189,17 @@ func (s *secretSource) Load(_ context.Context, name string, stage clientsecret.S
 	if !ok || stage != clientsecret.Current {
 		return clientsecret.Secret{}, clientsecret.ErrNotFound
 	}
-	return clientsecret.Secret{Name: name, ARN: "arn:" + name, VersionID: fmt.Sprint("v", found.version),
-		Text: redact.New(found.text), Origin: "secret " + name}, nil
+	bare := clientsecret.Secret{Name: name, ARN: "arn:" + name, VersionID: found.versionID(), Origin: "secret " + name}
+	switch {
+	case found.denied:
+		return clientsecret.Secret{}, clientsecret.ErrUnreadable
+	case found.scheduled:
+		return clientsecret.Secret{}, clientsecret.ErrNoText
+	case found.binary:
+		return bare, clientsecret.ErrNoText
+	}
+	bare.Text = redact.New(found.text)
+	return bare, nil
 }
 
 func (s *secretSource) Versions(_ context.Context, limit int, next string) ([]clientsecret.Version, string, error) {
@@ -180,7 +208,7 @@ func (s *secretSource) Versions(_ context.Context, limit int, next string) ([]cl
 	var all []clientsecret.Version
 	for name, found := range s.texts {
 		if name > next {
-			all = append(all, clientsecret.Version{Name: name, ARN: "arn:" + name, VersionID: fmt.Sprint("v", found.version)})
+			all = append(all, clientsecret.Version{Name: name, ARN: "arn:" + name, VersionID: found.versionID()})
 		}
 	}
 	slices.SortFunc(all, func(a, b clientsecret.Version) int { return strings.Compare(a.Name, b.Name) })

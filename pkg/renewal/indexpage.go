@@ -38,7 +38,7 @@ func newIndexPage(d tokenstore.Document) *indexPage {
 // update records that a secret was reconciled, or that it was deleted.
 func (p *indexPage) update(name string, c vending.Change) {
 	p.changed = true
-	if c.VersionID == "" {
+	if c.VersionID == "" && len(c.Connections) == 0 {
 		delete(p.secrets, name)
 		return
 	}

@@ -43,7 +43,7 @@ type secretIndex struct {
 // cold start reads the whole index.
 type secretState struct {
 	// Version is a digest of ARN and version id, so a deleted and recreated secret
-	// has another version.
+	// has another version; noVersion if nothing of it can be read.
 	Version string `json:"v"`
 	// Connections is omitted if the secret declares only the connection of its own
 	// name.
@@ -59,11 +59,22 @@ func (s secretState) declared(name string) []string {
 }
 
 func newSecretState(name string, c vending.Change) secretState {
-	s := secretState{Version: digest.Short(c.ARN, c.VersionID), Connections: c.Connections}
+	s := secretState{Version: versionDigest(c.ARN, c.VersionID), Connections: c.Connections}
 	if slices.Equal(s.Connections, []string{name}) {
 		s.Connections = nil
 	}
 	return s
+}
+
+// noVersion is the version of a secret that is scheduled for deletion or has no
+// current version.
+const noVersion = "none"
+
+func versionDigest(arn, versionID string) string {
+	if versionID == "" {
+		return noVersion
+	}
+	return digest.Short(arn, versionID)
 }
 
 func newSecretIndex(core Core, documents Documents, versions Versions) *secretIndex {
@@ -117,7 +128,7 @@ func (x *secretIndex) compare(ctx context.Context) ([]string, error) {
 	}
 	for _, v := range found {
 		x.listed[v.Name] = true
-		if x.page(v.Name).secrets[v.Name].Version != digest.Short(v.ARN, v.VersionID) {
+		if x.page(v.Name).secrets[v.Name].Version != versionDigest(v.ARN, v.VersionID) {
 			changed = append(changed, v.Name)
 		}
 	}

@@ -201,11 +201,11 @@ func (s *secretSource) Load(_ context.Context, name string, scheduler clientsecr
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads++
-	if s.fail != nil {
-		return clientsecret.Secret{}, s.fail
-	}
 	if cached, ok := s.stale[name]; ok && !fresh && scheduler == clientsecret.Current {
 		return cached, nil
+	}
+	if s.fail != nil {
+		return clientsecret.Secret{}, s.fail
 	}
 	back := 1
 	if scheduler == clientsecret.Previous {

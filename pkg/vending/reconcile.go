@@ -27,8 +27,8 @@ type Changed struct {
 type Change struct {
 	// Connections are the names that the secret declares now.
 	Connections []string
-	// ARN and VersionID are those of the version that was read; empty when the
-	// secret does not exist.
+	// ARN and VersionID are those of the version that was read; empty when there is
+	// none. Without Connections too, the secret does not exist.
 	ARN, VersionID string
 	// Reissued and Dropped count the tokens that a replaced declaration had minted.
 	Reissued, Dropped int
@@ -41,20 +41,18 @@ type Change struct {
 // the secret has to be reconciled again.
 func (c *Core) Reconcile(ctx context.Context, changed Changed) (Change, error) {
 	c.FlushPending(ctx)
-	s, err := c.declarations.Secret(ctx, changed.Secret)
+	s, entries, err := c.declarations.Declared(ctx, changed.Secret)
 	if err != nil {
 		return Change{}, problem.Of(err)
 	}
 	change := Change{ARN: s.ARN, VersionID: s.VersionID}
 	r := reconciliation{core: c, version: s.VersionID, seen: changed.Seen, change: &change}
 	declared := map[string]bool{}
-	if s.VersionID != "" {
-		for _, e := range c.declarations.Parser.Expand(s) {
-			declared[e.Name] = true
-			change.Connections = append(change.Connections, e.Name)
-			if err := r.connection(ctx, e); err != nil {
-				return change, problem.Of(err)
-			}
+	for _, e := range entries {
+		declared[e.Name] = true
+		change.Connections = append(change.Connections, e.Name)
+		if err := r.connection(ctx, e); err != nil {
+			return change, problem.Of(err)
 		}
 	}
 	for _, name := range changed.Former {
@@ -72,7 +70,7 @@ func (c *Core) Reconcile(ctx context.Context, changed Changed) (Change, error) {
 // it counts.
 type reconciliation struct {
 	core *Core
-	// version is the secret's current one; empty when it does not exist.
+	// version is the secret's current one; empty when there is none.
 	version string
 	// seen: the secret was looked at before, so this is a change of it.
 	seen   bool

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
@@ -86,7 +87,7 @@ func (c *Core) oldEnough(ctx context.Context, r Request, rec record.Record, now 
 	switch {
 	case err == nil && !mintedBy(rec.Item, conn):
 		return r.access().Permit(conn)
-	case problem.Is(err, problem.ConnectionNotFound):
+	case declaration.Gone(err):
 		return err
 	}
 	return limited("this token is too new to be replaced", wait)

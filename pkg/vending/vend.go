@@ -91,8 +91,12 @@ func heldOff(item tokenstore.Item, now time.Time) bool {
 }
 
 // fallsBack reports whether a valid token may be served after err: when
-// refreshing failed, and not when the caller may not have the token.
+// refreshing failed, and not when the caller may not have the token, or its
+// connection is not declared any more.
 func fallsBack(err error) bool {
+	if declaration.Gone(err) {
+		return false
+	}
 	switch problem.Of(err).Code {
 	case problem.AccessDenied, problem.InvalidScope, problem.InvalidRequest, problem.ConnectionNotFound:
 		return false
@@ -186,15 +190,19 @@ func (c *Core) requireConsent(ctx context.Context, refresh *lease.Refresh, rec r
 
 // reconsider decides whether a remembered failure still applies. It does not when
 // the secret has changed, so from time to time that is read past the cache. The
-// error is the failure's.
+// error is the failure's, unless there is no declaration any more.
 func (c *Core) reconsider(ctx context.Context, refresh *lease.Refresh, item tokenstore.Item) error {
 	if !declaration.InBackoff(item, refresh.Conn, c.clock.Now()) || refresh.MayRetry(item) {
 		return nil
 	}
 	name := refresh.Conn.Name
 	if c.looks.Try(tokenstore.Key{Connection: string(name)}, c.clock.Now()) == 0 {
-		if current, err := c.declarations.Load(ctx, name, true); err == nil {
+		current, err := c.declarations.Load(ctx, name, true)
+		switch {
+		case err == nil:
 			refresh.Conn = current
+		case declaration.Gone(err):
+			return err
 		}
 	}
 	if now := c.clock.Now(); declaration.InBackoff(item, refresh.Conn, now) {

@@ -51,18 +51,15 @@ func New(c Config) *Source { return &Source{client: c.Client, prefix: c.Prefix} 
 
 // Load reads the version of the named secret that carries the stage. It ignores
 // fresh, because nothing is cached here. Errors are of the kinds of clientsecret. A
-// secret that exists without a current version is ErrUnreadable, not ErrNotFound.
+// secret that exists without a current version is ErrNoText, not ErrNotFound.
 func (s *Source) Load(ctx context.Context, name string, stage clientsecret.Stage, _ bool) (clientsecret.Secret, error) {
 	if err := clientsecret.CheckName(name); err != nil {
 		return clientsecret.Secret{}, err
 	}
 	id := s.prefix + name
 	found, err := get(ctx, s.client, request{id: id, stage: stage, origin: origin(id)})
-	if err != nil {
-		return clientsecret.Secret{}, err
-	}
 	found.Name = name
-	return found, nil
+	return found, err
 }
 
 // ReadText reads the current text of one secret by its full name or ARN. It is for
@@ -97,8 +94,8 @@ type version struct{ arn, id, text *string }
 
 func (v version) secret(origin string) (clientsecret.Secret, error) {
 	if v.text == nil {
-		return clientsecret.Secret{}, fmt.Errorf("%s: %w: it is binary; store the JSON as text (SecretString)",
-			origin, clientsecret.ErrUnreadable)
+		return clientsecret.Secret{ARN: aws.ToString(v.arn), VersionID: aws.ToString(v.id), Origin: origin},
+			fmt.Errorf("%s: %w: it is binary; store the JSON as text (SecretString)", origin, clientsecret.ErrNoText)
 	}
 	return clientsecret.Secret{
 		ARN:       aws.ToString(v.arn),

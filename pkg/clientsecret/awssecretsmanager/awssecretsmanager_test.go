@@ -43,7 +43,7 @@ func TestLoadFailures(t *testing.T) {
 		{"FI-34 service away", 503, "ServiceUnavailable", clientsecret.ErrUnavailable},
 		{"FI-34 decryption", 400, "DecryptionFailure", clientsecret.ErrUnavailable},
 		{"FI-34 not allowed", 400, "AccessDeniedException", clientsecret.ErrUnreadable},
-		{"FI-35 scheduled for deletion", 400, "InvalidRequestException", clientsecret.ErrUnreadable},
+		{"FI-35 scheduled for deletion", 400, "InvalidRequestException", clientsecret.ErrNoText},
 		{"FI-50 credentials expired", 400, "ExpiredTokenException", clientsecret.ErrUnavailable},
 		{"FI-50 credentials unknown", 400, "UnrecognizedClientException", clientsecret.ErrUnavailable},
 		{"BI-09 not there", 400, "ResourceNotFoundException", clientsecret.ErrNotFound},
@@ -58,6 +58,9 @@ func TestLoadFailures(t *testing.T) {
 			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.code) ||
 				!strings.HasPrefix(err.Error(), "secret tokenvend/crm: ") {
 				t.Errorf("got %v, want the kind %v and the code", err, test.want)
+			}
+			if errors.Is(err, clientsecret.ErrNoText) != errors.Is(test.want, clientsecret.ErrNoText) {
+				t.Errorf("%v: says that there is no text: %v", err, errors.Is(err, clientsecret.ErrNoText))
 			}
 			if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "arn:") {
 				t.Errorf("the service's message travels: %v", err)
@@ -108,7 +111,7 @@ func TestLoadStages(t *testing.T) {
 		stage  clientsecret.Stage
 		want   error
 	}{
-		{"FI-35 a secret without AWSCURRENT is misconfigured, not missing", map[string]string{"AWSPENDING": "v1"}, clientsecret.Current, clientsecret.ErrUnreadable},
+		{"FI-35 a secret without AWSCURRENT is misconfigured, not missing", map[string]string{"AWSPENDING": "v1"}, clientsecret.Current, clientsecret.ErrNoText},
 		{"CR-20 no previous version is ordinary", map[string]string{"AWSCURRENT": "v1"}, clientsecret.Previous, clientsecret.ErrNotFound},
 		{"BI-66 AWSPENDING present is ignored", map[string]string{"AWSCURRENT": "v1", "AWSPENDING": "v2"}, clientsecret.Current, nil},
 	}
@@ -134,9 +137,9 @@ func TestLoadStages(t *testing.T) {
 
 func TestLoadBinary(t *testing.T) {
 	s, source := open(t)
-	s.put("tokenvend/crm", "").binary = true
+	s.PutBinary(t, "crm")
 	_, err := source.Load(t.Context(), "crm", clientsecret.Current, false)
-	if !errors.Is(err, clientsecret.ErrUnreadable) || !strings.Contains(err.Error(), "binary") {
+	if !errors.Is(err, clientsecret.ErrNoText) || !strings.Contains(err.Error(), "binary") {
 		t.Errorf("BI-60: got %v", err)
 	}
 }

@@ -51,15 +51,36 @@ func (e engine) Put(t *testing.T, name, text string) {
 	}
 }
 
-func (e engine) Delete(t *testing.T, name string) {
+func (e engine) PutBinary(t *testing.T, name string) {
 	t.Helper()
-	e.remove(t, name, true)
+	id, binary := e.prefix+name, []byte{0, 1}
+	_, err := e.client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id, SecretBinary: binary})
+	if errors.As(err, new(*types.ResourceNotFoundException)) {
+		_, err = e.client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &id, SecretBinary: binary})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
-func (e engine) remove(t *testing.T, name string, atOnce bool) {
+func (e engine) ScheduleDeletion(t *testing.T, name string) {
+	t.Helper()
+	if _, err := e.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String(e.prefix + name)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e engine) Restore(t *testing.T, name string) {
+	t.Helper()
+	if _, err := e.client.RestoreSecret(t.Context(), &secretsmanager.RestoreSecretInput{SecretId: aws.String(e.prefix + name)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e engine) Delete(t *testing.T, name string) {
 	t.Helper()
 	_, err := e.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{
-		SecretId: aws.String(e.prefix + name), ForceDeleteWithoutRecovery: aws.Bool(atOnce),
+		SecretId: aws.String(e.prefix + name), ForceDeleteWithoutRecovery: aws.Bool(true),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -78,9 +99,9 @@ func TestEngineFI35ScheduledForDeletion(t *testing.T) {
 	e := newEngine(t)
 	e.Put(t, "crm", `{}`)
 	e.Put(t, "other", `{}`)
-	e.remove(t, "crm", false)
+	e.ScheduleDeletion(t, "crm")
 	_, err := e.source().Load(t.Context(), "crm", clientsecret.Current, true)
-	if !errors.Is(err, clientsecret.ErrUnreadable) {
+	if !errors.Is(err, clientsecret.ErrNoText) {
 		t.Errorf("load: %v", err)
 	}
 	entries, _, err := e.source().List(t.Context(), 10, "")
@@ -88,7 +109,7 @@ func TestEngineFI35ScheduledForDeletion(t *testing.T) {
 		t.Fatalf("%d entries, %v", len(entries), err)
 	}
 	for _, entry := range entries {
-		if deleted := entry.Name == "crm"; deleted != errors.Is(entry.Err, clientsecret.ErrUnreadable) {
+		if deleted := entry.Name == "crm"; deleted != errors.Is(entry.Err, clientsecret.ErrNoText) {
 			t.Errorf("%s: %v", entry.Name, entry.Err)
 		}
 	}
@@ -103,7 +124,7 @@ func TestEngineFI35WithoutCurrentVersion(t *testing.T) {
 	_, err := e.client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{
 		SecretId: &id, VersionStage: aws.String("AWSCURRENT"),
 	})
-	want := clientsecret.ErrUnreadable
+	want := clientsecret.ErrNoText
 	if err == nil || !strings.Contains(err.Error(), "staging label") {
 		want = clientsecret.ErrNotFound
 		t.Logf("this server, unlike AWS, answers as if there were no such secret: %v", err)
@@ -119,11 +140,11 @@ func TestEngineBI60Binary(t *testing.T) {
 	if _, err := e.client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &id, SecretBinary: []byte{0, 1}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.source().Load(t.Context(), "crm", clientsecret.Current, true); !errors.Is(err, clientsecret.ErrUnreadable) {
+	if _, err := e.source().Load(t.Context(), "crm", clientsecret.Current, true); !errors.Is(err, clientsecret.ErrNoText) {
 		t.Errorf("load: %v", err)
 	}
 	entries, _, err := e.source().List(t.Context(), 10, "")
-	if err != nil || len(entries) != 1 || !errors.Is(entries[0].Err, clientsecret.ErrUnreadable) {
+	if err != nil || len(entries) != 1 || !errors.Is(entries[0].Err, clientsecret.ErrNoText) {
 		t.Errorf("list: %v, %v", entries, err)
 	}
 }

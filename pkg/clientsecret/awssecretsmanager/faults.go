@@ -68,10 +68,12 @@ func (f fault) kind() error {
 	switch f.code {
 	case codeNotFound:
 		if f.noStage {
-			return clientsecret.ErrUnreadable
+			return clientsecret.ErrNoText
 		}
 		return clientsecret.ErrNotFound
-	case codeAccessDenied, codeInvalid:
+	case codeInvalid:
+		return clientsecret.ErrNoText
+	case codeAccessDenied:
 		return clientsecret.ErrUnreadable
 	case codeBadToken:
 		return clientsecret.ErrBadCursor

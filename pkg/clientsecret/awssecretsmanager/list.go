@@ -59,8 +59,12 @@ func (s *Source) Versions(ctx context.Context, limit int, next string) ([]client
 	return versions, next, err
 }
 
-// currentVersion is the id of the version that carries AWSCURRENT.
+// currentVersion is the id of the version that carries AWSCURRENT. A secret that is
+// scheduled for deletion keeps its labels, but no version of it can be read.
 func currentVersion(found types.SecretListEntry) string {
+	if found.DeletedDate != nil {
+		return ""
+	}
 	for id, stages := range found.SecretVersionsToStages {
 		if slices.Contains(stages, string(clientsecret.Current)) {
 			return id
@@ -208,12 +212,8 @@ func (r batchResult) fill(entry *clientsecret.Entry) {
 		return
 	}
 	found, err := r.version.secret(entry.Origin)
-	if err != nil {
-		entry.Err = err
-		return
-	}
 	found.Name = entry.Name
-	entry.Secret = found
+	entry.Secret, entry.Err = found, err
 }
 
 // batchGet reads current versions by ARN. The service may split even one batch into

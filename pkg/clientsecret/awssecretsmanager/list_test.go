@@ -26,11 +26,11 @@ func TestListIsolatesFailures(t *testing.T) {
 
 	want := map[string]error{
 		"good":      nil,
-		"binary":    clientsecret.ErrUnreadable,
-		"deleting":  clientsecret.ErrUnreadable,
+		"binary":    clientsecret.ErrNoText,
+		"deleting":  clientsecret.ErrNoText,
 		"denied":    clientsecret.ErrUnreadable,
 		"key":       clientsecret.ErrUnavailable,
-		"stageless": clientsecret.ErrUnreadable,
+		"stageless": clientsecret.ErrNoText,
 		"silent":    clientsecret.ErrUnavailable,
 	}
 	entries, next, err := source.List(t.Context(), 100, "")
@@ -42,6 +42,9 @@ func TestListIsolatesFailures(t *testing.T) {
 		got = append(got, entry.Name)
 		if !errors.Is(entry.Err, want[entry.Name]) {
 			t.Errorf("FI-35 %s: got %v, want %v", entry.Name, entry.Err, want[entry.Name])
+		}
+		if entry.Name == "denied" && errors.Is(entry.Err, clientsecret.ErrNoText) {
+			t.Errorf("FI-34 %s: %v", entry.Name, entry.Err)
 		}
 		if entry.Err != nil && (strings.Contains(entry.Err.Error(), "canary") || strings.Contains(entry.Err.Error(), "arn:")) {
 			t.Errorf("%s: the service's message travels: %v", entry.Name, entry.Err)

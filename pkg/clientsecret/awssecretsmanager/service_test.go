@@ -93,6 +93,21 @@ func (s *service) Delete(_ *testing.T, name string) {
 	s.secrets = slices.DeleteFunc(s.secrets, func(x *secret) bool { return x.name == "tokenvend/"+name })
 }
 
+// PutBinary gives a secret below the prefix a version that is not text.
+func (s *service) PutBinary(_ *testing.T, name string) { s.put("tokenvend/"+name, "").binary = true }
+
+// ScheduleDeletion marks a secret for deletion.
+func (s *service) ScheduleDeletion(_ *testing.T, name string) { s.setDeleting(name, true) }
+
+// Restore takes the mark back.
+func (s *service) Restore(_ *testing.T, name string) { s.setDeleting(name, false) }
+
+func (s *service) setDeleting(name string, deleting bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.find("tokenvend/" + name).deleting = deleting
+}
+
 func (s *service) put(name, text string) *secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +124,7 @@ func (s *service) put(name, text string) *secret {
 	if current, ok := found.stages["AWSCURRENT"]; ok {
 		found.stages["AWSPREVIOUS"] = current
 	}
-	found.texts = append(found.texts, text)
+	found.texts, found.binary = append(found.texts, text), false
 	found.stages["AWSCURRENT"] = fmt.Sprintf("v%d", len(found.texts))
 	return found
 }

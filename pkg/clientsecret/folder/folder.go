@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/internal/cursor"
@@ -182,6 +183,9 @@ func (s *Source) read(root *os.Root, name string) (clientsecret.Secret, error) {
 	}
 	if err != nil {
 		return clientsecret.Secret{}, fmt.Errorf("%s: %w: %s", origin(name), clientsecret.ErrUnreadable, reason(err))
+	}
+	if !utf8.Valid(text) {
+		return clientsecret.Secret{}, fmt.Errorf("%s: %w: it is not UTF-8; write the JSON as text", origin(name), clientsecret.ErrNoText)
 	}
 	return s.history.record(name, redact.New(string(text))).secret(name), nil
 }

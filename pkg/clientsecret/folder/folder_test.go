@@ -27,6 +27,12 @@ func (d dir) Delete(t *testing.T, name string) {
 	}
 }
 
+// PutBinary writes what is not UTF-8, and so no text.
+func (d dir) PutBinary(t *testing.T, name string) {
+	t.Helper()
+	d.write(t, name+".json", "\x00\xff")
+}
+
 func (d dir) write(t *testing.T, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(string(d), file), []byte(text), 0o600); err != nil {

@@ -26,8 +26,17 @@ type Source interface {
 type Operator interface {
 	// Put creates the secret, or gives it a new version.
 	Put(t *testing.T, name, text string)
+	// PutBinary gives it a new version that is not text, or creates it with one.
+	PutBinary(t *testing.T, name string)
 	// Delete removes the secret at once.
 	Delete(t *testing.T, name string)
+}
+
+// Scheduler is an [Operator] of a source whose secrets can be scheduled for
+// deletion. A folder's cannot.
+type Scheduler interface {
+	ScheduleDeletion(t *testing.T, name string)
+	Restore(t *testing.T, name string)
 }
 
 // Run runs the suite. fresh returns an empty source.
@@ -41,6 +50,8 @@ func Run(t *testing.T, fresh func(t *testing.T) (Source, Operator)) {
 		{"CR-38 a secret created again is another secret", createdAgain},
 		{"AZ-43 invalid names are refused", namesRefused},
 		{"missing secret", missing},
+		{"FI-35 BI-60 a binary secret has no text", binary},
+		{"FI-35 a secret scheduled for deletion has no text", scheduledForDeletion},
 		{"listing in pages", pages},
 		{"BI-55 a wrong name is listed beside the right ones", wrongNames},
 		{"CR-21 versions show a change", versions},
@@ -115,6 +126,49 @@ func missing(t *testing.T, s Source, _ Operator) {
 		if !errors.Is(err, clientsecret.ErrNotFound) {
 			t.Errorf("%s: %v", stage, err)
 		}
+	}
+}
+
+func binary(t *testing.T, s Source, o Operator) {
+	o.Put(t, "crm", `{}`)
+	before := allVersions(t, s)["crm"]
+	o.PutBinary(t, "crm")
+	withoutText(t, s, before)
+	o.Put(t, "crm", `{}`)
+	load(t, s, "crm", clientsecret.Current)
+}
+
+func scheduledForDeletion(t *testing.T, s Source, o Operator) {
+	scheduler, ok := o.(Scheduler)
+	if !ok {
+		t.Skip("this source schedules no deletion")
+	}
+	o.Put(t, "crm", `{}`)
+	before := allVersions(t, s)["crm"]
+	scheduler.ScheduleDeletion(t, "crm")
+	withoutText(t, s, before)
+	scheduler.Restore(t, "crm")
+	if after := allVersions(t, s)["crm"]; after != before {
+		t.Errorf("restored as %+v, was %+v", after, before)
+	}
+	load(t, s, "crm", clientsecret.Current)
+}
+
+// withoutText expects that the secret crm is listed and has no text, and that its
+// version, another than before, is the same wherever it is read.
+func withoutText(t *testing.T, s Source, before clientsecret.Version) {
+	t.Helper()
+	loaded, err := s.Load(t.Context(), "crm", clientsecret.Current, true)
+	if !errors.Is(err, clientsecret.ErrNoText) || !errors.Is(err, clientsecret.ErrUnreadable) || !loaded.Text.IsZero() {
+		t.Errorf("loaded: %v", err)
+	}
+	entries := listAll(t, s, 10)
+	if len(entries) != 1 || entries[0].Name != "crm" || !errors.Is(entries[0].Err, clientsecret.ErrNoText) {
+		t.Errorf("listed: %+v", entries)
+	}
+	listed := allVersions(t, s)["crm"]
+	if listed.VersionID != loaded.VersionID || listed.VersionID == before.VersionID {
+		t.Errorf("version %q is listed, %q loaded, %q was current before", listed.VersionID, loaded.VersionID, before.VersionID)
 	}
 }
 

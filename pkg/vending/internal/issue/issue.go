@@ -88,7 +88,10 @@ func (i *Issuer) Issue(ctx context.Context, conn connection.Connection, r Reques
 func (i *Issuer) askAgain(ctx context.Context, conn connection.Connection, r Request, refusal error) (token.Issued, connection.Connection, error) {
 	refused := conn
 	current, err := i.declarations.Load(ctx, conn.Name, true)
-	if err != nil || !r.MayMove(refused, current) {
+	switch {
+	case declaration.Gone(err) && rules.ProviderError(refusal).RefreshToken.IsZero():
+		return token.Issued{}, refused, err
+	case err != nil || !r.MayMove(refused, current):
 		return token.Issued{}, refused, refusal
 	}
 	if current.ConfigHash != conn.ConfigHash {

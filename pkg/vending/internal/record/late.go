@@ -5,7 +5,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
-	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
@@ -17,8 +17,8 @@ func (r *Records) storeLate(ctx context.Context, rec Record, version int64) Reco
 		return rec
 	}
 	conn, err := r.declaration(ctx, connection.Name(rec.Item.Key.Connection))
-	if problem.Is(err, problem.StoreUnavailable) {
-		return rec // the secret is temporarily unavailable; that does not make the token wrong
+	if err != nil && !declaration.Gone(err) {
+		return rec // a secret that cannot be read does not make the token wrong
 	}
 	if err != nil || conn.ConfigHash != rec.Token.ConfigHash || conn.SecretIncarnation != rec.Token.SecretIncarnation {
 		forgotten := Record{Item: rec.Item, readAt: r.clock.Now()}

@@ -58,6 +58,32 @@ func (e engine) Put(t *testing.T, name, text string) {
 	}
 }
 
+func (e engine) PutBinary(t *testing.T, name string) {
+	t.Helper()
+	id, binary := prefix+name, []byte{0, 1}
+	_, err := e.client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id, SecretBinary: binary})
+	if errors.As(err, new(*types.ResourceNotFoundException)) {
+		_, err = e.client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &id, SecretBinary: binary})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e engine) ScheduleDeletion(t *testing.T, name string) {
+	t.Helper()
+	if _, err := e.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String(prefix + name)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e engine) Restore(t *testing.T, name string) {
+	t.Helper()
+	if _, err := e.client.RestoreSecret(t.Context(), &secretsmanager.RestoreSecretInput{SecretId: aws.String(prefix + name)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (e engine) Delete(t *testing.T, name string) {
 	t.Helper()
 	_, err := e.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{
