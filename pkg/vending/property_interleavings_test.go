@@ -81,7 +81,7 @@ func (s *interleaving) got(op *operation, want string) {
 
 // recoveryLimit is how long after the death of a holder a caller that asks again
 // and again has a token.
-const recoveryLimit = leaseTTL + 500*time.Millisecond
+const recoveryLimit = 19_500 * time.Millisecond
 
 func TestPropertyInterleavings(t *testing.T) {
 	const one, other = 0, 1 // processes

@@ -20,9 +20,6 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
-// Budget bounds all calls to the provider in one refresh.
-const Budget = oauth.TotalTimeout
-
 // Minter asks a provider for a token; vending.Minter describes it.
 type Minter interface {
 	Token(ctx context.Context, r oauth.Request) (oauth.Token, error)

@@ -13,6 +13,9 @@ import (
 // RevokeAccessToken revokes an access token (RFC 7009), where the provider has an
 // endpoint for that. Every error is a *problem.Error.
 func (i *Issuer) RevokeAccessToken(ctx context.Context, conn connection.Connection, accessToken redact.Secret) error {
+	if err := requireTime(ctx, conn); err != nil {
+		return err
+	}
 	if err := i.revoke(ctx, conn, accessToken, "access_token"); err != nil {
 		return refused(ctx, err)
 	}
@@ -23,6 +26,9 @@ func (i *Issuer) RevokeAccessToken(ctx context.Context, conn connection.Connecti
 // the provider cannot be reached it returns a *problem.Error, so that the caller
 // tries again. A provider that refuses is only warned of.
 func (i *Issuer) EndGrant(ctx context.Context, conn connection.Connection, refreshToken redact.Secret) error {
+	if err := requireTime(ctx, conn); err != nil {
+		return err
+	}
 	err := i.revoke(ctx, conn, refreshToken, "refresh_token")
 	if err == nil {
 		return nil
@@ -53,6 +59,15 @@ func (i *Issuer) revoke(ctx context.Context, conn connection.Connection, text re
 	}
 	return i.revoker.Revoke(ctx, oauth.Revocation{RevocationURL: conn.RevocationURL,
 		Authentication: authentication(conn), Token: text, TokenTypeHint: hint})
+}
+
+// requireTime refuses a revocation after which there may be no time to forget what
+// was revoked.
+func requireTime(ctx context.Context, conn connection.Connection) error {
+	if conn.RevocationURL == "" {
+		return nil
+	}
+	return RequireTime(rules.Remaining(ctx), RefreshBudget)
 }
 
 // refused writes the failure of a revocation to the audit entry.

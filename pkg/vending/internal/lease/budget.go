@@ -1,10 +1,11 @@
 package lease
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
-	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 )
 
 const (
@@ -13,9 +14,8 @@ const (
 	TTL = 19 * time.Second
 	// clockSkew is the difference of two clocks that a lease tolerates.
 	clockSkew = 2 * time.Second
-	// refreshBudget is the time that asking the provider and storing its answer
-	// may take together.
-	refreshBudget = issue.Budget + record.SaveBudget
+	// consumeBudget is the time to end a consent session before its code is sent.
+	consumeBudget = time.Second
 	// waitBudget bounds waiting for another holder.
 	waitBudget = 8 * time.Second
 	// answerBudget is kept for answering the caller after waiting.
@@ -27,4 +27,21 @@ const (
 
 // A lease outlasts the refresh that it protects. The constant overflows, and the
 // package does not compile, where the budgets no longer fit.
-const _ = uint(TTL - refreshBudget - clockSkew)
+const _ = uint(TTL - issue.RefreshBudget - clockSkew)
+
+// errLeaseTooOld asks for another attempt: another process may hold the lease
+// before the provider's answer is stored.
+var errLeaseTooOld = fmt.Errorf("the lease is too old to ask the provider: %w", tokenstore.ErrSuperseded)
+
+// requireTime is called immediately before each step that cannot be taken back:
+// since the lease was acquired, item, declaration and keyset had to be read. The
+// time left is that of the invocation, not of the context that bounds those reads.
+func (h *Holder) requireTime(budget time.Duration) error {
+	if err := issue.RequireTime(h.remaining(), budget); err != nil {
+		return err
+	}
+	if h.rec.Item.Lease.Until.Sub(h.leases.clock.Now()) < budget {
+		return errLeaseTooOld
+	}
+	return nil
+}

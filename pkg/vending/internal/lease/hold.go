@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
@@ -32,8 +33,8 @@ type Wait struct {
 // an error either holder is set, or found is the result of the other holder.
 func (l *Leases) Hold(ctx context.Context, r *Refresh, w Wait) (holder *Holder, found record.Record, err error) {
 	for {
-		if rules.Remaining(ctx) < refreshBudget {
-			return nil, found, rules.InProgress("too little of the invocation's time is left to start a refresh")
+		if err := issue.RequireTime(rules.Remaining(ctx), issue.RefreshBudget); err != nil {
+			return nil, found, err
 		}
 		if l.FlushPending(ctx); !w.ReplacesGrant && l.records.Pending(r.Key) {
 			return nil, found, rules.Unavailable(record.ErrPendingWrite)
@@ -46,7 +47,8 @@ func (l *Leases) Hold(ctx context.Context, r *Refresh, w Wait) (holder *Holder, 
 			UsesRefreshToken: r.Conn.Delegated() && !w.ReplacesGrant})
 		switch {
 		case err == nil:
-			return &Holder{leases: l, req: r, rec: record.Record{Item: item}, owner: owner}, found, nil
+			return &Holder{leases: l, req: r, rec: record.Record{Item: item}, owner: owner,
+				remaining: func() time.Duration { return rules.Remaining(ctx) }}, found, nil
 		case errors.Is(err, tokenstore.ErrGrantCorrupt):
 			return nil, found, rules.CorruptGrant(ctx, r.Key, err)
 		case errors.Is(err, tokenstore.ErrHeld) && w.Never:

@@ -2,10 +2,12 @@ package lease
 
 import (
 	"context"
+	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
@@ -17,6 +19,8 @@ type Holder struct {
 	// rec is the item as it is under the lease; its token is opened by examine.
 	rec   record.Record
 	owner string
+	// remaining is what is left of the invocation.
+	remaining func() time.Duration
 	// ended: the lease has been ended, or it is up to the outcome to end it.
 	ended bool
 }
@@ -50,6 +54,9 @@ func (h *Holder) refresh(ctx context.Context) (record.Record, error) {
 // exchange asks the provider and stores what it issues, or the failure.
 func (h *Holder) exchange(ctx context.Context, s source) (record.Record, error) {
 	if err := s.ready(ctx, h); err != nil {
+		return record.Record{}, err
+	}
+	if err := h.requireTime(issue.RefreshBudget); err != nil {
 		return record.Record{}, err
 	}
 	// From here on the write of the outcome ends the lease. To release it, even

@@ -54,7 +54,9 @@ func (l *Leases) Authorize(ctx context.Context, key tokenstore.Key, conn connect
 		h.release(ctx)
 		return rules.Problem(s.verifyStored(ctx, h))
 	}
-	_, err = h.exchange(ctx, s)
+	if _, err = h.exchange(ctx, s); errors.Is(err, errLeaseTooOld) {
+		return rules.InProgress("reading the connection's secret took too long; ask again")
+	}
 	return err
 }
 
@@ -84,9 +86,13 @@ func (s *authorizationCode) declarationFor(ctx context.Context, h *Holder, conn 
 	return current, nil
 }
 
-func (s *authorizationCode) ready(ctx context.Context, _ *Holder) error {
+// ready ends the consent session, which cannot be taken back either.
+func (s *authorizationCode) ready(ctx context.Context, h *Holder) error {
 	if s.Consume == nil {
 		return nil
+	}
+	if err := h.requireTime(consumeBudget + issue.RefreshBudget); err != nil {
+		return err
 	}
 	return s.Consume(ctx)
 }

@@ -21,7 +21,7 @@ const crm = "creative-force"
 const (
 	leaseTTL      = vending.LeaseTTL
 	grace         = 3 * time.Second
-	recoveryLimit = leaseTTL + 500*time.Millisecond
+	recoveryLimit = 19_500 * time.Millisecond
 )
 
 // holders are the scenarios of lease holders that race, die or freeze.

@@ -1,0 +1,26 @@
+package issue
+
+import (
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
+)
+
+const (
+	// Budget bounds all calls to the provider in one refresh.
+	Budget = oauth.TotalTimeout
+	// RefreshBudget is the time that asking the provider and storing its answer
+	// may take together.
+	RefreshBudget = Budget + record.SaveBudget
+)
+
+// RequireTime refuses a step that cannot be taken back when less than budget is
+// left of the invocation: it might end before the result is stored.
+func RequireTime(left, budget time.Duration) error {
+	if left < budget {
+		return rules.InProgress("too little of the invocation's time is left to ask the provider and store its answer")
+	}
+	return nil
+}
