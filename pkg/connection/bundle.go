@@ -19,7 +19,7 @@ type Entry struct {
 	Name string
 	// Connection is set when Err is nil.
 	Connection Connection
-	// Err is a *Problem or Problems.
+	// Err is a *ValidationError or ValidationErrors.
 	Err error
 }
 
