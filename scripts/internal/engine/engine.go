@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,6 +59,9 @@ type Config struct {
 // empty database: one that ran already may hold tables.
 func Open(ctx context.Context, c Config) (*Server, error) {
 	if at, set := c.Lookup(Variable); set && at != "" && c.Kind == "" {
+		if u, err := url.Parse(at); err != nil || u.Scheme != "http" || u.Host == "" {
+			return nil, fmt.Errorf("%s is not the address of an engine, as http://127.0.0.1:8000", Variable)
+		}
 		return &Server{URL: at, Name: "the one of " + Variable}, nil
 	}
 	for _, kind := range Kinds() {

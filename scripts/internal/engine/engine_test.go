@@ -35,6 +35,16 @@ func TestOpenTakesARunningEngine(t *testing.T) {
 	server.Close() // must not fail: it is not this process's
 }
 
+func TestOpenRefusesWhatIsNoAddress(t *testing.T) {
+	without(t)
+	for _, at := range []string{"127.0.0.1:8000", "localhost", "http://", "://"} {
+		_, err := engine.Open(t.Context(), engine.Config{Lookup: environment(map[string]string{engine.Variable: at})})
+		if err == nil || !strings.Contains(err.Error(), engine.Variable) {
+			t.Errorf("%q: %v; want an error that names the variable", at, err)
+		}
+	}
+}
+
 func TestOpenWithoutAnEngine(t *testing.T) {
 	without(t)
 	for _, kind := range append(engine.Kinds(), "") {
