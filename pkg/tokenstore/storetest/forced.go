@@ -9,56 +9,62 @@ import (
 )
 
 func forcedRefreshes(t *testing.T, f *fixture) {
-	t.Run("CR-23 replaced only while they are what was read", func(t *testing.T) {
-		k := key(t)
-		want := mustMint(t, f, k, "token_1")
-		first, second := forcedAt(start), forcedAt(start, start.Add(time.Minute))
-		for i, step := range []struct {
-			was, forced []tokenstore.ForcedRefresh
-			ok          bool
-		}{
-			{nil, first, true}, {nil, second, false}, {second, first, false}, {first, second, true}, {first, first, false},
-		} {
-			err := f.SetForcedRefreshes(t.Context(), k, step.was, step.forced)
-			if ok := err == nil; ok != step.ok || !ok && !errors.Is(err, tokenstore.ErrSuperseded) {
-				t.Errorf("step %d: %v, want success: %v", i+1, err, step.ok)
-			}
+	f.run(t, "CR-23 replaced only while they are what was read", forcedRefreshesReplaced)
+	f.run(t, "CR-23 each keeps its principal, also two at one instant and one without", forcedRefreshesOfPrincipals)
+	f.run(t, "CR-23 of 50 concurrent calls one succeeds", forcedRefreshesRace)
+}
+
+func forcedRefreshesReplaced(t *testing.T, f *fixture) {
+	k := key(t)
+	want := mustMint(t, f, k, "token_1")
+	first, second := forcedAt(start), forcedAt(start, start.Add(time.Minute))
+	for i, step := range []struct {
+		was, forced []tokenstore.ForcedRefresh
+		ok          bool
+	}{
+		{nil, first, true}, {nil, second, false}, {second, first, false}, {first, second, true}, {first, first, false},
+	} {
+		err := f.SetForcedRefreshes(t.Context(), k, step.was, step.forced)
+		if ok := err == nil; ok != step.ok || !ok && !errors.Is(err, tokenstore.ErrSuperseded) {
+			t.Errorf("step %d: %v, want success: %v", i+1, err, step.ok)
 		}
-		want.ForcedRefreshes = forcedAt(stored(second[0].At), stored(second[1].At))
-		diff(t, "stored", want, get(t, f, k))
-	})
-	t.Run("CR-23 each keeps its principal, also two at one instant and one without", func(t *testing.T) {
-		k := key(t)
-		want := mustMint(t, f, k, "token_1")
-		want.ForcedRefreshes = []tokenstore.ForcedRefresh{
-			{At: stored(start), By: "a/b"}, {At: stored(start), By: "c"}, {At: stored(start.Add(time.Second))}, {At: stored(start.Add(time.Minute)), By: "a/b"},
+	}
+	want.ForcedRefreshes = forcedAt(stored(second[0].At), stored(second[1].At))
+	diff(t, "stored", want, get(t, f, k))
+}
+
+func forcedRefreshesOfPrincipals(t *testing.T, f *fixture) {
+	k := key(t)
+	want := mustMint(t, f, k, "token_1")
+	want.ForcedRefreshes = []tokenstore.ForcedRefresh{
+		{At: stored(start), By: "a/b"}, {At: stored(start), By: "c"}, {At: stored(start.Add(time.Second))}, {At: stored(start.Add(time.Minute)), By: "a/b"},
+	}
+	if err := f.SetForcedRefreshes(t.Context(), k, nil, want.ForcedRefreshes); err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "stored", want, get(t, f, k))
+	want.ForcedRefreshes = want.ForcedRefreshes[2:]
+	want.Version, want.RejectedID = 2, "token_1"
+	got, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: want.ForcedRefreshes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "after Reject", want, got)
+}
+
+func forcedRefreshesRace(t *testing.T, f *fixture) {
+	k := key(t)
+	succeeded := 0
+	for _, err := range race(50, func(i int) error {
+		return f.SetForcedRefreshes(t.Context(), k, nil, forcedAt(start.Add(time.Duration(i)*time.Second)))
+	}) {
+		if err == nil {
+			succeeded++
 		}
-		if err := f.SetForcedRefreshes(t.Context(), k, nil, want.ForcedRefreshes); err != nil {
-			t.Fatal(err)
-		}
-		diff(t, "stored", want, get(t, f, k))
-		want.ForcedRefreshes = want.ForcedRefreshes[2:]
-		want.Version, want.RejectedID = 2, "token_1"
-		got, err := f.Reject(t.Context(), tokenstore.Reject{Key: k, Version: 1, TokenID: "token_1", ForcedRefreshes: want.ForcedRefreshes})
-		if err != nil {
-			t.Fatal(err)
-		}
-		diff(t, "after Reject", want, got)
-	})
-	t.Run("CR-23 of 50 concurrent calls one succeeds", func(t *testing.T) {
-		k := key(t)
-		succeeded := 0
-		for _, err := range race(50, func(i int) error {
-			return f.SetForcedRefreshes(t.Context(), k, nil, forcedAt(start.Add(time.Duration(i)*time.Second)))
-		}) {
-			if err == nil {
-				succeeded++
-			}
-		}
-		if succeeded != 1 {
-			t.Errorf("%d succeeded, want 1", succeeded)
-		}
-	})
+	}
+	if succeeded != 1 {
+		t.Errorf("%d succeeded, want 1", succeeded)
+	}
 }
 
 func variantsRemoved(t *testing.T, f *fixture) {
