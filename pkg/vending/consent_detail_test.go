@@ -18,13 +18,21 @@ func TestAuthorizationRequiredSaysWhy(t *testing.T) {
 		detail string
 		timed  bool
 	}{
-		"FI-24 no consent": {play: func(*delegation) {}, detail: "there is no consent to connection user: no user has given one, or it was disconnected"},
+		"FI-24 no consent": {play: func(*delegation) {}, detail: "there is no consent to connection user: no user has given one, or it was disconnected or forgotten"},
 		"OC-14 FI-24 disconnected": {play: func(d *delegation) {
 			d.consent(d.process(), user())
 			if err := d.process().Disconnect(d.t.Context(), user()); err != nil {
 				d.t.Fatal(err)
 			}
 		}, detail: "or it was disconnected"},
+		"OC-14 FI-24 a token without a grant that was forgotten": {play: func(d *delegation) {
+			if _, err := d.withoutRefreshToken("jane", 2*day); err != nil {
+				d.t.Fatal(err)
+			}
+			if err := d.process().Forget(d.t.Context(), user(), false); err != nil {
+				d.t.Fatal(err)
+			}
+		}, detail: "or forgotten"},
 		"FI-24 the grant has ended": {play: func(d *delegation) {
 			d.consent(d.process(), user())
 			d.clock.advance(expired)

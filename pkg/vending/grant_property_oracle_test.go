@@ -231,12 +231,15 @@ func (l *grantOracle) dropped(d tokenstore.Drop, before tokenstore.Item) {
 
 // changed follows every change of the item.
 func (l *grantOracle) changed(what string, before, after tokenstore.Item) {
+	if f, t := l.familyOf(after), l.w.idp.tokens[after.Token.ID].refreshTokenState; f != nil && t != nil && t.family.user != f.user {
+		l.w.violated("AZ-30", "%s: the access token is %s's and the grant %s's", what, t.family.user, f.user)
+	}
 	if before.Grant.Fingerprint == after.Grant.Fingerprint {
 		return
 	}
 	was, is := l.w.idp.prints[before.Grant.Fingerprint], l.w.idp.prints[after.Grant.Fingerprint]
 	if is == nil {
-		if !was.family.disconnected {
+		if !was.family.disconnected && !was.family.wronglyRefused && l.w.idp.works(was) {
 			l.w.violated("CR-16", "%s: the grant is gone", what)
 		}
 		return
@@ -347,7 +350,7 @@ func (l *grantOracle) served(op *operation, v vending.Vended, err error) {
 		l.w.violated("INV-1", "#%d got the token of another subject", op.id)
 	case op.request.RejectedTokenID == v.ID:
 		l.w.violated("CR-23", "#%d got back the token it rejected", op.id)
-	case token.refreshTokenState.access == v.ID && token.refreshTokenState.storedAt.IsZero():
+	case token.refreshTokenState.access == v.ID && token.refreshTokenState.storedAt.IsZero() && !token.refreshTokenState.unsent:
 		l.w.violated("INV-4", "#%d got a token whose refresh token is not stored", op.id)
 	}
 	if l.w.time().After(token.until.Add(2*maxSkew+2*time.Second)) || !v.ExpiresAt.After(l.w.clock(op.process).Add(-2*time.Second)) {
@@ -376,7 +379,7 @@ func (l *grantOracle) consented(op *operation, err error) {
 		return
 	}
 	for _, h := range l.w.idp.handles {
-		if h.op == op && h.storedAt.IsZero() {
+		if h.op == op && h.storedAt.IsZero() && !h.unsent {
 			l.w.violated("INV-4", "#%d succeeds although the grant is not stored", op.id)
 		}
 	}

@@ -71,6 +71,8 @@ type refreshTokenState struct {
 	late     bool
 	// delayedDuplicate: a delayed request sent it once more.
 	delayedDuplicate bool
+	// unsent: the server kept it to itself.
+	unsent bool
 	// open are the attempts to use it, by lease, without a known outcome.
 	open map[string]bool
 }
@@ -103,6 +105,8 @@ const (
 	broken          // 503 to everything
 	garbled         // answers without an access token, and a refresh token in them
 	lying           // it answers invalid_grant for a valid one, once
+	sparing         // answers a code without a refresh token
+	troubles
 )
 
 func newFamilyServer(w *grantEnv, p policy, lifetime time.Duration) *familyServer {
@@ -216,6 +220,10 @@ func (s *familyServer) token(h *refreshTokenState, r oauth.Request, at time.Time
 	if s.policy != keeping || r.GrantType == "authorization_code" {
 		t.RefreshToken = redact.New(h.text)
 	}
+	if r.GrantType == "authorization_code" && s.fault == sparing {
+		t.RefreshToken, h.unsent, h.lossCause = redact.Secret{}, true, "never sent"
+		t.ExpiresAt = at.Add(pick(s.w.rand, s.lifetime, s.lifetime, day))
+	}
 	if r.GrantType == "authorization_code" && h.family.named {
 		t.Subject = h.family.user
 		if s.w.misnames {
@@ -223,7 +231,7 @@ func (s *familyServer) token(h *refreshTokenState, r oauth.Request, at time.Time
 		}
 	}
 	h.access = t.ID()
-	s.tokens[t.ID()] = accessToken{refreshTokenState: h, until: s.w.time().Add(s.lifetime)}
+	s.tokens[t.ID()] = accessToken{refreshTokenState: h, until: s.w.time().Add(t.ExpiresAt.Sub(at))}
 	return t
 }
 

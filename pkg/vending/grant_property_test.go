@@ -81,7 +81,7 @@ var grantActions = func() []func(*grantEnv) {
 		{1, func(w *grantEnv) { w.importsToken(w.anyProcess(), w.anySubject()) }},
 		{1, func(w *grantEnv) { w.reconcile(w.anyProcess()) }},
 		{1, func(w *grantEnv) { w.edit() }},
-		{2, func(w *grantEnv) { w.idp.fault = trouble(w.rand.IntN(4)) }},
+		{2, func(w *grantEnv) { w.idp.fault = trouble(w.rand.IntN(int(troubles))) }},
 		{2, func(w *grantEnv) { w.idp.fault = none }},
 	}
 	var deck []func(*grantEnv)

@@ -189,6 +189,33 @@ func (d *delegation) unusableConsent(other string) {
 	}
 }
 
+func TestOrphanOfAnEndedGrant(t *testing.T) {
+	t.Run("AZ-30 FI-49 a consent that brought an access token only is in its place", func(t *testing.T) {
+		d := newDelegation(t, rotates)
+		d.idp.onePerUser = true
+		d.consentAs("jane")
+		d.clock.advance(expired)
+		d.idp.after = func(oauth.Request) *oauth.Error {
+			d.idp.after = nil
+			d.clock.advance(time.Minute)
+			_, err := d.process().Vend(t.Context(), user()) // with the used refresh token
+			if !problem.Is(err, problem.AuthorizationRequired) {
+				t.Errorf("meanwhile: %v", err)
+			}
+			if _, err := d.withoutRefreshToken("jane", 2*day); err != nil {
+				t.Errorf("the consent: %v", err)
+			}
+			return nil
+		}
+		ctx, entry := audited(t)
+		_, _ = d.process().Vend(ctx, user())
+		if len(d.idp.revoked) > 0 || !warned(entry, "not_revoked") {
+			t.Errorf("revoked %v, warned %v", d.idp.revoked, warned(entry, "not_revoked"))
+		}
+		d.vend(d.process(), user())
+	})
+}
+
 // A provider without a revocation endpoint is nothing to warn of.
 func TestNotRevokedNeedsAnEndpoint(t *testing.T) {
 	t.Run("OC-14 without a revocation endpoint", func(t *testing.T) {

@@ -35,19 +35,18 @@ func RequireConsent(item tokenstore.Item, conn connection.Connection, now time.T
 // whyNoGrant says why an item has no grant. An item without any trace may have been
 // disconnected so long ago that the table has deleted it.
 func whyNoGrant(item tokenstore.Item, name string, now time.Time) string {
-	const withoutRefreshToken = "the last consent to "
 	switch t := item.Token; {
 	case t.ID != "" && t.ID == item.RejectedID && len(item.ForcedRefreshes) > 0:
 		return "the access token of " + name + " was reported dead at " + instant(item.ForcedRefreshes[len(item.ForcedRefreshes)-1].At) +
 			", and its consent brought no refresh token"
 	case t.ID != "" && !t.ExpiresAt.After(now):
-		return withoutRefreshToken + name + " brought no refresh token, and its access token ended at " + instant(t.ExpiresAt)
+		return "the last consent to " + name + " brought no refresh token, and its access token ended at " + instant(t.ExpiresAt)
 	case t.ID != "":
-		return withoutRefreshToken + name + " brought no refresh token, so its access token cannot be replaced"
+		return "the last consent to " + name + " brought no refresh token, so its access token cannot be replaced"
 	case importRefused(item):
 		return "there is no consent to " + name + ": the import of a refresh token was refused by the provider at " + instant(item.Failure.FailedAt)
 	}
-	return "there is no consent to " + name + ": no user has given one, or it was disconnected"
+	return "there is no consent to " + name + ": no user has given one, or it was disconnected or forgotten"
 }
 
 // importCause is the cause of the failure that a refused import leaves.

@@ -24,6 +24,12 @@ func OtherUsers(a, b tokenstore.SealedGrant) bool {
 	return a.ConsentedBy != "" && b.ConsentedBy != "" && a.ConsentedBy != b.ConsentedBy
 }
 
+// Disconnected reports whether nothing is left in an item that had a grant. Its
+// user asked for the end of every grant that is still on its way.
+func Disconnected(item tokenstore.Item) bool {
+	return item.Grant.Fingerprint == "" && item.Token.ID == ""
+}
+
 // SameUser reports whether a and b are known to be grants of one user.
 func SameUser(a, b tokenstore.SealedGrant) bool {
 	return a.ConsentedBy != "" && a.ConsentedBy == b.ConsentedBy
