@@ -19,6 +19,8 @@ const (
 	forcedMost         = 10
 	forcedPerPrincipal = 3
 	forcedWindow       = 10 * time.Minute
+	// unforceTries bounds taking a count back while others count.
+	unforceTries = 3
 )
 
 // force returns the forced refreshes that the item is to carry, this one included,
@@ -33,11 +35,11 @@ func (c *Core) force(ctx context.Context, r Request, item tokenstore.Item, now t
 		}
 	}
 	forced := slices.DeleteFunc(slices.Clone(own.ForcedRefreshes), func(f tokenstore.ForcedRefresh) bool { return now.Sub(f.At) >= forcedWindow })
-	by := digest.Short(connection.PrincipalID(r.CallerID))
-	if err := checkForced(forced, by, now); err != nil {
+	one := r.forcedRefresh(now)
+	if err := checkForced(forced, one.By, now); err != nil {
 		return nil, err
 	}
-	forced = append(forced, tokenstore.ForcedRefresh{At: now, By: by})
+	forced = append(forced, one)
 	if item.Key.Variant == "" {
 		return forced, nil
 	}
@@ -46,6 +48,29 @@ func (c *Core) force(ctx context.Context, r Request, item tokenstore.Item, now t
 		return nil, rules.Unavailable(err)
 	}
 	return nil, err
+}
+
+// unforce takes back what force counted for a scope variant when another caller
+// has rejected its token meanwhile: only one of them forces a refresh. A count that
+// cannot be taken back expires.
+func (c *Core) unforce(ctx context.Context, r Request, key tokenstore.Key, at time.Time) {
+	one := r.forcedRefresh(at)
+	one.At = one.At.Truncate(time.Millisecond) // as it is stored
+	for try := 0; key.Variant != "" && try < unforceTries; try++ {
+		own, err := c.store.Get(ctx, rules.OwnKey(key), true)
+		i := slices.IndexFunc(own.ForcedRefreshes, func(f tokenstore.ForcedRefresh) bool { return f.By == one.By && f.At.Equal(one.At) })
+		if err != nil || i < 0 {
+			return
+		}
+		err = c.store.SetForcedRefreshes(ctx, own.Key, own.ForcedRefreshes, slices.Delete(slices.Clone(own.ForcedRefreshes), i, i+1))
+		if !errors.Is(err, tokenstore.ErrSuperseded) {
+			return
+		}
+	}
+}
+
+func (r Request) forcedRefresh(at time.Time) tokenstore.ForcedRefresh {
+	return tokenstore.ForcedRefresh{At: at, By: digest.Short(connection.PrincipalID(r.CallerID))}
 }
 
 // checkForced refuses one more forced refresh by a principal when the principal or

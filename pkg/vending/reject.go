@@ -68,6 +68,7 @@ func (c *Core) markRejected(ctx context.Context, r Request, rec record.Record) (
 	item, err := c.store.Reject(ctx, tokenstore.Reject{Key: rec.Item.Key, Version: rec.Item.Version, TokenID: rec.Token.ID, ForcedRefreshes: forced})
 	switch {
 	case errors.Is(err, tokenstore.ErrSuperseded):
+		c.unforce(ctx, r, rec.Item.Key, now)
 		return rec, err
 	case err != nil:
 		return rec, rules.Unavailable(err)

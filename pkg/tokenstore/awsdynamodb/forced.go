@@ -41,7 +41,7 @@ func forcedBy(at time.Time) string { return strconv.FormatInt(at.UnixMilli(), 10
 
 // requireForcedRefreshes requires the refreshes that were read. It compares their
 // number, and the instants of the first and the last, because not every engine
-// compares lists; no other sequence of additions has the same three.
+// compares lists; an addition or a removal in between changes one of the three.
 func requireForcedRefreshes(u *update, was []tokenstore.ForcedRefresh) {
 	if len(was) == 0 {
 		u.require("attribute_not_exists(#forced)")

@@ -11,6 +11,7 @@ import (
 func forcedRefreshes(t *testing.T, f *fixture) {
 	f.run(t, "CR-23 replaced only while they are what was read", forcedRefreshesReplaced)
 	f.run(t, "CR-23 each keeps its principal, also two at one instant and one without", forcedRefreshesOfPrincipals)
+	f.run(t, "CR-23 taken back, the last one leaves nothing", forcedRefreshesTakenBack)
 	f.run(t, "CR-23 of 50 concurrent calls one succeeds", forcedRefreshesRace)
 }
 
@@ -50,6 +51,18 @@ func forcedRefreshesOfPrincipals(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	diff(t, "after Reject", want, got)
+}
+
+func forcedRefreshesTakenBack(t *testing.T, f *fixture) {
+	k := key(t)
+	want := mustMint(t, f, k, "token_1")
+	steps := [][]tokenstore.ForcedRefresh{nil, forcedAt(start), forcedAt(start, start.Add(time.Minute)), forcedAt(start), nil}
+	for i := range steps[1:] {
+		if err := f.SetForcedRefreshes(t.Context(), k, steps[i], steps[i+1]); err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+	}
+	diff(t, "stored", want, get(t, f, k))
 }
 
 func forcedRefreshesRace(t *testing.T, f *fixture) {
