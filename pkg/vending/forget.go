@@ -5,7 +5,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
-	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
@@ -31,11 +31,11 @@ type declared struct {
 }
 
 // declared reads the declaration past every cache: the next token must not be
-// minted with a cached copy of a former one. An error says that the secret cannot
-// be read for the moment, so that it is not known who may forget.
+// minted with a cached copy of a former one. An error says that the secret could not
+// be read, so that it is not known who may forget.
 func (c *Core) declared(ctx context.Context, r Request) (declared, error) {
 	conn, err := c.declarations.Load(ctx, r.Connection, true)
-	if problem.Is(err, problem.ConnectionNotFound) || problem.Is(err, problem.ConnectionMisconfigured) {
+	if declaration.Gone(err) {
 		audit.From(ctx).SetCause(err)
 		return declared{gone: true}, nil
 	}

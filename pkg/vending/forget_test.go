@@ -16,7 +16,7 @@ import (
 var goneDeclarations = map[string]func(*fleet){
 	"deleted": func(f *fleet) { f.secrets.fail = clientsecret.ErrNotFound },
 	"scheduled for deletion, binary or without AWSCURRENT": func(f *fleet) {
-		f.secrets.fail = fmt.Errorf("secret user: %w", clientsecret.ErrUnreadable)
+		f.secrets.fail = fmt.Errorf("secret user: %w", clientsecret.ErrNoText)
 	},
 	"refused by the parser": func(f *fleet) { f.declare("user", `{"provider":`); f.declare("crm", `{}`) },
 }
@@ -113,17 +113,25 @@ func TestForgetIsPermitted(t *testing.T) {
 		}
 	}
 	for request, call := range deletions {
-		t.Run("FI-34 "+request+" while the secret cannot be read for the moment", func(t *testing.T) {
-			d, core := consented(t, rotates)
-			d.secrets.fail = clientsecret.ErrUnavailable
-			before := d.grantOf(user())
-			if err := call(core, t.Context(), user()); !problem.Is(err, problem.StoreUnavailable) {
-				t.Errorf("got %v", err)
-			}
-			if after := d.grantOf(user()); after.Version != before.Version {
-				t.Error("something was forgotten")
-			}
-		})
+		for name, c := range map[string]struct {
+			fails error
+			want  problem.Code
+		}{
+			"for the moment":     {clientsecret.ErrUnavailable, problem.StoreUnavailable},
+			"without permission": {clientsecret.ErrUnreadable, problem.ConnectionMisconfigured},
+		} {
+			t.Run("FI-34 "+request+" while the secret cannot be read "+name, func(t *testing.T) {
+				d, core := consented(t, rotates)
+				d.secrets.fail = c.fails
+				before := d.grantOf(user())
+				if err := call(core, t.Context(), user()); !problem.Is(err, c.want) {
+					t.Errorf("got %v", err)
+				}
+				if after := d.grantOf(user()); after.Version != before.Version {
+					t.Error("something was forgotten")
+				}
+			})
+		}
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 // and ends the lease: in one write if the owner still has the lease, otherwise in
 // a second write that leaves the other owner's lease alone. The version alone
 // fences it: tokenstore.ErrSuperseded, with the item, when it has changed, unless
-// this same call changed it. From then on the item has no ttl.
+// this same call changed it. From then on the item has no ttl, unless a has no
+// grant.
 func (t *Table) StoreGrant(ctx context.Context, a tokenstore.StoreGrant) (tokenstore.Item, error) {
 	var item tokenstore.Item
 	for _, lease := range []bool{true, false} {
@@ -39,9 +40,14 @@ func storeGrantUpdate(a tokenstore.StoreGrant, lease bool) *update {
 	putToken(u, a.Token, a.SecretIncarnation, a.Version+1)
 	putGrant(u, a.Grant)
 	u.text(attrRenewSlot, a.RenewSlot)
-	u.unset(attrUsed, attrRejectedID, attrForcedRefreshes, attrForcedBy, attrRequiredSecretVersion, attrTTL)
+	u.unset(attrUsed, attrRejectedID, attrForcedRefreshes, attrForcedBy, attrRequiredSecretVersion)
 	u.unset(attemptAttributes...)
 	u.unset(failureAttributes...)
+	if a.Grant.Fingerprint == "" && mayExpire(a.Key) {
+		u.expire(ttlAfter(a.Token.ExpiresAt, a.Now))
+	} else {
+		u.unset(attrTTL)
+	}
 	return u
 }
 

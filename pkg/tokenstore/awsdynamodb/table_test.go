@@ -195,6 +195,17 @@ func TestEngineTTL(t *testing.T) {
 			return errors.Join(take(k, "a"), save(k, "a"), store.AddVariant(ctx, k, "v1"), storeGrant(k, "b", 1), take(k, "c"),
 				fail(k, "c", now), store.AddVariant(ctx, k, "v2"), drop(k, false), take(k, "d"), saveAt(k, "d", 3), save(k, "late"))
 		}, time.Time{}},
+		{"CR-16 AZ-30 a token in the place of a grant, before and after another lease", "", nil, func(k tokenstore.Key) error {
+			err := storeGrant(k, "a", 0)
+			if err == nil {
+				_, err = store.StoreGrant(ctx, tokenstore.StoreGrant{Key: k, Version: 1, Token: commit("a", 1).Token, Now: now})
+			}
+			return errors.Join(err, take(k, "b"))
+		}, expiry.Add(day)},
+		{"CR-16 AZ-30 a subject's token in the place of a grant", "joe", nil, func(k tokenstore.Key) error {
+			_, err := store.StoreGrant(ctx, tokenstore.StoreGrant{Key: k, Token: commit("a", 0).Token, Now: now})
+			return err
+		}, time.Time{}},
 		{"CR-16 an item whose grant was dropped expires again", "", nil, func(k tokenstore.Key) error {
 			return errors.Join(storeGrant(k, "a", 0), drop(k, true))
 		}, now.Add(day)},
