@@ -8,6 +8,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
@@ -190,5 +191,15 @@ func TestGrantedScopeOfAGrant(t *testing.T) {
 		if v := d.vend(core, as(admin, user())); v.Scope != "read admin" {
 			t.Errorf("scope %q", v.Scope)
 		}
+	})
+	t.Run("OC-60 an import of the stored grant keeps the scope that its proof stated", func(t *testing.T) {
+		stated := map[string]string{code: "read", refresh: "read admin"}
+		d, core := delegated(t, stated)
+		d.idp.rotation = keeps
+		d.consent(core, as(admin, user()))
+		noError(t, core.Import(t.Context(), vending.Import{Request: as(admin, user()), RefreshToken: redact.New("refresh_1")}))
+		delete(stated, refresh)
+		d.clock.advance(61 * time.Minute)
+		refusedScope(t, second(d.process().Vend(t.Context(), as(reader, user()))), "admin")
 	})
 }

@@ -217,3 +217,29 @@ func TestConcurrentRejections(t *testing.T) {
 		})
 	}
 }
+
+func TestRejectionThatLosesTheRace(t *testing.T) {
+	f := newFleet(t)
+	f.declare("crm", valid[:len(valid)-1]+`,"allowed_scopes":["a","b"]}`)
+	r := crm()
+	r.Scope = "a"
+	r.RejectedTokenID = f.vend(f.process(), r).ID
+	f.clock.advance(time.Minute)
+	reads := 0
+	f.store.before = func(operation string) {
+		if operation != "get consistent" {
+			return
+		}
+		if reads++; reads == 2 { // the variant is read, and now the connection's own item
+			winner := r
+			winner.CallerID = "AROAWINNER:session"
+			f.vend(f.process(), winner)
+		}
+	}
+	loser := r
+	loser.CallerID = "AROALOSER:session"
+	f.vend(f.process(), loser)
+	if counted := len(f.item("crm").ForcedRefreshes); counted != 1 || f.server.calls() != 2 {
+		t.Errorf("CR-23 %d forced refreshes counted, %d calls, want 1 and 2", counted, f.server.calls())
+	}
+}
