@@ -16,14 +16,21 @@ import (
 )
 
 // ErrNoResult reports that the shared call gave its caller no result: the
-// caller's own context ended first (that error is wrapped too), or the work
-// panicked.
+// caller's own context ended first (that error is wrapped too), its patience did
+// ([ErrSlow] is wrapped), or the work panicked.
 var ErrNoResult = errors.New("no result of the shared call")
+
+// ErrSlow reports that the shared call takes longer than its caller waits.
+var ErrSlow = errors.New("the shared call takes too long")
 
 // Work is what callers share. Its context has the values and the deadline of
 // the caller that runs it, and not its cancellation, because other callers wait
 // for the result.
 type Work[V any] func(context.Context) (V, error)
+
+// Patience is how long a caller waits for a call that another caller runs, and
+// that is of that age when it comes. Nil waits without a limit.
+type Patience func(age time.Duration) time.Duration
 
 // Group shares calls by key. The zero value is ready for use; set the fields
 // before the first call. It is safe for concurrent use and remembers no result.
@@ -53,7 +60,8 @@ type call[V any] struct {
 func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (value V, led bool, err error) {
 	c, led := g.join(key)
 	if !led {
-		return c.wait(ctx, false)
+		value, _, err = c.wait(ctx)
+		return value, false, err
 	}
 	defer g.end(key, c)
 	c.run(ctx, work)
@@ -61,23 +69,31 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (value V, led
 }
 
 // Go is like [Group.Do] and runs work on a goroutine of its own, so that the
-// caller that starts it can leave too when its context ends. All callers get
-// [ErrNoResult] when work panics.
-func (g *Group[K, V]) Go(ctx context.Context, key K, work Work[V]) (value V, led bool, err error) {
+// caller that starts it can leave too when its context ends, and others can when
+// their patience does. All callers get [ErrNoResult] when work panics.
+func (g *Group[K, V]) Go(ctx context.Context, key K, patience Patience, work Work[V]) (value V, led bool, err error) {
 	c, led := g.join(key)
 	if led {
-		go func() {
-			defer g.end(key, c)
-			defer func() {
-				if p := recover(); p != nil {
-					// Only the type: the value may hold a secret.
-					c.err = fmt.Errorf("%w: it panicked with a %T", ErrNoResult, p)
-				}
-			}()
-			c.run(ctx, work)
-		}()
+		go g.runSafely(ctx, key, c, work)
+	} else if patience != nil {
+		limited, cancel := context.WithTimeoutCause(ctx, patience(g.now().Sub(c.startedAt)), ErrSlow)
+		defer cancel()
+		ctx = limited
 	}
-	return c.wait(ctx, led)
+	value, done, err := c.wait(ctx)
+	return value, led && done, err
+}
+
+// runSafely turns a panic of work into an error for those who wait.
+func (g *Group[K, V]) runSafely(ctx context.Context, key K, c *call[V], work Work[V]) {
+	defer g.end(key, c)
+	defer func() {
+		if p := recover(); p != nil {
+			// Only the type: the value may hold a secret.
+			c.err = fmt.Errorf("%w: it panicked with a %T", ErrNoResult, p)
+		}
+	}()
+	c.run(ctx, work)
 }
 
 // Busy reports whether a call of key is running.
@@ -106,10 +122,7 @@ func (g *Group[K, V]) join(key K) (c *call[V], led bool) {
 
 // now drops the monotonic reading, which stands still while a process is frozen.
 func (g *Group[K, V]) now() time.Time {
-	switch {
-	case g.MaxAge == 0:
-		return time.Time{}
-	case g.Now == nil:
+	if g.Now == nil {
 		return time.Now().Round(0)
 	}
 	return g.Now().Round(0)
@@ -132,13 +145,17 @@ func (c *call[V]) run(ctx context.Context, work Work[V]) {
 	c.value, c.err = work(ctx)
 }
 
-func (c *call[V]) wait(ctx context.Context, led bool) (V, bool, error) {
+// wait returns the call's result, or the reason why the caller leaves before.
+func (c *call[V]) wait(ctx context.Context) (value V, done bool, err error) {
 	select {
 	case <-c.done:
-		return c.value, led, c.err
+		return c.value, true, c.err
 	case <-ctx.Done():
-		var none V
-		return none, false, fmt.Errorf("%w: %w", ErrNoResult, ctx.Err())
+		err = ctx.Err()
+		if errors.Is(context.Cause(ctx), ErrSlow) {
+			err = ErrSlow
+		}
+		return value, false, fmt.Errorf("%w: %w", ErrNoResult, err)
 	}
 }
 

@@ -17,7 +17,11 @@ type group = flight.Group[string, int]
 type method func(*group, context.Context, string, flight.Work[int]) (int, bool, error)
 
 // methods are the two ways to call; most rules hold for both.
-var methods = map[string]method{"Do": (*group).Do, "Go": (*group).Go}
+var methods = map[string]method{"Do": (*group).Do, "Go": goPatiently}
+
+func goPatiently(g *group, ctx context.Context, key string, work flight.Work[int]) (int, bool, error) {
+	return g.Go(ctx, key, nil, work)
+}
 
 // each runs a test of both methods in a bubble of its own.
 func each(t *testing.T, test func(t *testing.T, g *group, call method)) {
@@ -155,8 +159,8 @@ func TestFirstCallerOfGoLeavesAndTheWorkContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, release := &group{}, make(chan struct{})
 		brief, cancel := context.WithCancel(t.Context())
-		first := start(g, brief, (*group).Go, "crm", until(release, 1, nil))
-		second := start(g, t.Context(), (*group).Go, "crm", forbidden(t))
+		first := start(g, brief, goPatiently, "crm", until(release, 1, nil))
+		second := start(g, t.Context(), goPatiently, "crm", forbidden(t))
 		cancel()
 		if got := <-first; got.led || !errors.Is(got.err, context.Canceled) {
 			t.Errorf("the first caller got %+v, want its cancellation", got)
@@ -164,6 +168,41 @@ func TestFirstCallerOfGoLeavesAndTheWorkContinues(t *testing.T) {
 		close(release)
 		if got := <-second; got != (result{1, false, nil}) {
 			t.Errorf("the second caller got %+v", got)
+		}
+	})
+}
+
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &group{}
+		patient := func(most time.Duration) method {
+			return func(g *group, ctx context.Context, key string, work flight.Work[int]) (int, bool, error) {
+				return g.Go(ctx, key, func(age time.Duration) time.Duration { return most - age }, work)
+			}
+		}
+		first := start(g, t.Context(), patient(time.Second), "crm", func(context.Context) (int, error) {
+			time.Sleep(10 * time.Second)
+			return 1, nil
+		})
+		time.Sleep(3 * time.Second)
+		began := time.Now()
+		for _, c := range []struct {
+			name        string
+			most, waits time.Duration
+			slow        bool
+		}{
+			{"none is left", 2 * time.Second, 0, true},
+			{"some is left", 5 * time.Second, 2 * time.Second, true},
+			{"enough is left", time.Minute, 7 * time.Second, false},
+		} {
+			got := <-start(g, t.Context(), patient(c.most), "crm", forbidden(t))
+			if took := time.Since(began); took != c.waits || errors.Is(got.err, flight.ErrSlow) != c.slow ||
+				errors.Is(got.err, flight.ErrNoResult) != c.slow || got.led {
+				t.Errorf("%s: got %+v after %v, want slow: %v after %v", c.name, got, took, c.slow, c.waits)
+			}
+		}
+		if got := <-first; got != (result{1, true, nil}) {
+			t.Errorf("the first caller got %+v", got)
 		}
 	})
 }
@@ -197,7 +236,7 @@ func TestPanicInDoContinuesInItsCaller(t *testing.T) {
 }
 
 func TestPanicInGoNamesItsTypeOnly(t *testing.T) {
-	_, led, err := new(group).Go(t.Context(), "crm", func(context.Context) (int, error) { panic("c4n4ry") })
+	_, led, err := new(group).Go(t.Context(), "crm", nil, func(context.Context) (int, error) { panic("c4n4ry") })
 	if want := "no result of the shared call: it panicked with a string"; err == nil || err.Error() != want || !led {
 		t.Errorf("got %v, %v, want %s", led, err, want)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,7 @@ type fleet struct {
 	sealer  *seal.Sealer
 	now     func() time.Time
 	wait    func(context.Context, time.Duration) error
+	random  io.Reader
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -44,7 +46,7 @@ func newFleet(t *testing.T) *fleet {
 		t: t, clock: clock,
 		store:   &flakyStore{Store: memory.New()},
 		secrets: &secretSource{versions: map[string][]clientsecret.Secret{}},
-		now:     clock.Now, wait: clock.Wait,
+		now:     clock.Now, wait: clock.Wait, random: rand.Reader,
 		server: &authorizationServer{now: clock.Now, lifetime: time.Hour},
 		sealer: seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
 			return redact.New(`{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`), nil
@@ -58,7 +60,7 @@ func newFleet(t *testing.T) *fleet {
 func (f *fleet) process() *vending.Core {
 	return vending.New(vending.Config{
 		Store: f.store, Secrets: f.secrets, Minter: f.server, Revoker: f.server, Sealer: f.sealer,
-		Now: f.now, Wait: f.wait, Rand: rand.Reader,
+		Now: f.now, Wait: f.wait, Rand: f.random,
 	})
 }
 

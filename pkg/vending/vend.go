@@ -129,6 +129,7 @@ func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, retryD
 	if err := c.reconsider(ctx, &refresh, rec.Item); err != nil {
 		return Vended{}, err
 	}
+	refresh.After = refresh.Former(rec.Item)
 	return c.share(ctx, r, refresh)
 }
 

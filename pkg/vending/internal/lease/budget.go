@@ -18,6 +18,10 @@ const (
 	consumeBudget = time.Second
 	// waitBudget bounds waiting for another holder.
 	waitBudget = 8 * time.Second
+	// retryWait is the age of a lease until which its result is waited for where the
+	// attempt before it failed. A provider that hangs then holds one invocation, and
+	// not all that ask.
+	retryWait = 2 * time.Second
 	// answerBudget is kept for answering the caller after waiting.
 	answerBudget = 2 * time.Second
 	// attempts bounds starting over when others changed the item, or refreshed it

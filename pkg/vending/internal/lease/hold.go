@@ -17,18 +17,6 @@ var (
 	errNoLease    = errors.New("acquire the lease")
 )
 
-// Wait says what Hold does while another process holds the lease.
-type Wait struct {
-	Until time.Time
-	// Never: return ErrBusy instead.
-	Never bool
-	// Result is shown each state of the item, and ends the wait where that is all
-	// the caller needs. Nil waits for the lease itself.
-	Result func(rec record.Record, now time.Time) (done bool, err error)
-	// ReplacesGrant: the grant that comes replaces one that is not stored yet.
-	ReplacesGrant bool
-}
-
 // Hold takes the lease of r's item, after another holder if there is one. Without
 // an error either holder is set, or found is the result of the other holder.
 func (l *Leases) Hold(ctx context.Context, r *Refresh, w Wait) (holder *Holder, found record.Record, err error) {
@@ -59,47 +47,8 @@ func (l *Leases) Hold(ctx context.Context, r *Refresh, w Wait) (holder *Holder, 
 		case !errors.Is(err, tokenstore.ErrHeld):
 			return nil, found, fmt.Errorf("%w: %w", errNoLease, err)
 		}
-		if found, err = l.await(ctx, r.Key, w); !errors.Is(err, errLeaseEnded) {
+		if found, err = l.await(ctx, r, w, item); !errors.Is(err, errLeaseEnded) {
 			return nil, found, err
-		}
-	}
-}
-
-const (
-	pollFloor, pollCap = 100 * time.Millisecond, time.Second
-)
-
-// await polls until the other holder's result is there, its lease has ended
-// without one (errLeaseEnded), or the time is up.
-func (l *Leases) await(ctx context.Context, key tokenstore.Key, w Wait) (record.Record, error) {
-	until := earlier(w.Until, l.clock.Now().Add(rules.Remaining(ctx)-answerBudget))
-	var leaseEnds time.Time
-	for pause := pollFloor; ; pause = min(pause*3/2, pollCap) {
-		now := l.clock.Now()
-		pause := min(l.random.Jitter(pause), until.Sub(now))
-		if left := leaseEnds.Sub(now); left > 0 {
-			pause = min(pause, left+time.Millisecond) // the lease of a holder that died is taken over at once
-		}
-		if pause <= 0 {
-			return record.Record{}, rules.InProgress("another process is refreshing this token")
-		}
-		if err := l.clock.Wait(ctx, pause); err != nil {
-			return record.Record{}, err
-		}
-		rec, err := l.records.Get(ctx, key, true)
-		if err != nil {
-			return record.Record{}, rules.Unavailable(err)
-		}
-		now, leaseEnds = l.clock.Now(), rec.Item.Lease.Until
-		if w.Result != nil {
-			if done, err := w.Result(rec, now); err != nil {
-				return record.Record{}, err
-			} else if done {
-				return rec, nil
-			}
-		}
-		if rec.Item.Lease.Owner == "" || !rec.Item.Lease.Until.After(now) {
-			return record.Record{}, errLeaseEnded
 		}
 	}
 }

@@ -52,7 +52,8 @@ type Leases struct {
 func New(c Config) *Leases {
 	return &Leases{
 		store: c.Store, records: c.Records, issuer: c.Issuer, declarations: c.Declarations,
-		clock: c.Clock, random: c.Random, degraded: rules.Throttle{Every: degradedEvery},
+		clock: c.Clock, random: c.Random, flights: flight.Group[tokenstore.Key, record.Record]{Now: c.Clock.Now},
+		degraded: rules.Throttle{Every: degradedEvery},
 	}
 }
 
@@ -77,6 +78,8 @@ func (l *Leases) Do(ctx context.Context, r Refresh) (record.Record, error) {
 		switch {
 		case errors.Is(err, ErrBusy) && !led && !r.NoWait:
 			continue // the caller that led it would not wait; this one will
+		case errors.Is(err, flight.ErrSlow):
+			return record.Record{}, unanswered(r.After, l.clock.Now())
 		case err != nil:
 			return record.Record{}, callerError(err)
 		case led || r.SatisfiedBy(rec.Token, l.clock.Now()):
@@ -93,7 +96,7 @@ func (l *Leases) Do(ctx context.Context, r Refresh) (record.Record, error) {
 // the caller that began it leaves, because others wait for it.
 func (l *Leases) share(ctx context.Context, r Refresh) (record.Record, bool, error) {
 	entry := new(audit.Entry)
-	rec, led, err := l.flights.Go(ctx, r.Key, func(ctx context.Context) (record.Record, error) {
+	rec, led, err := l.flights.Go(ctx, r.Key, r.patience, func(ctx context.Context) (record.Record, error) {
 		return l.Run(audit.With(ctx, entry), r)
 	})
 	if led {

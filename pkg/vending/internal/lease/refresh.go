@@ -46,6 +46,9 @@ type Refresh struct {
 	// RetryDeadGrant: try the refresh token once more although the provider
 	// reported invalid_grant (CR-28).
 	RetryDeadGrant bool
+	// After is the failure of the attempt before, as the caller read it; zero is
+	// none.
+	After tokenstore.Failure
 	// StoreDown: the table did not answer a moment ago.
 	StoreDown bool
 }

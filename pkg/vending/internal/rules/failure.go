@@ -60,6 +60,14 @@ func backoff(count int, served bool, jitter float64) time.Duration {
 	return min(max(time.Duration(min(pause, float64(limit))), backoffFloor), limit)
 }
 
+// Retrying is the error of a failure whose next attempt has begun and may take
+// long.
+func Retrying(f tokenstore.Failure, now time.Time) *problem.Error {
+	p := Remembered(f, now)
+	p.RetryAfter = max(p.RetryAfter, backoffFloor)
+	return p
+}
+
 // Remembered returns the original error of a failure with what remains of its pause.
 func Remembered(f tokenstore.Failure, now time.Time) *problem.Error {
 	code := problem.Code(f.Code)
