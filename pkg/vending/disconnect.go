@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
@@ -18,24 +19,35 @@ import (
 func (c *Core) Disconnect(ctx context.Context, r Request) error {
 	c.FlushPending(ctx)
 	d, err := c.declared(ctx, r)
+	var notDelegated error
 	if err == nil && !d.gone {
 		err = r.access().PermitConsent(d.conn)
+	}
+	if problem.Is(err, problem.InvalidRequest) {
+		err, notDelegated = nil, err // it may have been delegated, and have a grant from then
 	}
 	if err == nil && c.records.Pending(r.key()) {
 		err = rules.Unavailable(record.ErrPendingWrite)
 	}
 	if err == nil {
-		err = c.disconnect(ctx, r, d)
+		err = c.disconnect(ctx, r, d, notDelegated)
 	}
 	return rules.Problem(err)
 }
 
-func (c *Core) disconnect(ctx context.Context, r Request, d declared) error {
+// disconnect ends what is stored of r. Without a grant the error is none.
+func (c *Core) disconnect(ctx context.Context, r Request, d declared, none error) error {
 	item, err := c.store.Get(ctx, r.key(), true)
-	if err != nil && !errors.Is(err, tokenstore.ErrCorrupt) {
+	switch {
+	case none != nil && errors.Is(err, tokenstore.ErrCorrupt) && !errors.Is(err, tokenstore.ErrGrantCorrupt):
+		return none
+	case errors.Is(err, tokenstore.ErrCorrupt):
+		audit.From(ctx).Warn(audit.NotRevoked) // there may be a grant, which cannot be read
+	case err != nil:
 		return rules.Unavailable(err)
-	}
-	if err == nil {
+	case item.Grant.Fingerprint == "" && none != nil:
+		return none
+	default:
 		rec, err := c.records.Accept(ctx, item)
 		if err != nil {
 			return err
@@ -43,20 +55,23 @@ func (c *Core) disconnect(ctx context.Context, r Request, d declared) error {
 		if err := d.permitToken(r, rec); err != nil || rec.Missing() {
 			return err
 		}
-		if !d.gone {
-			err = c.leases.RevokeAtProvider(ctx, d.conn, item)
-		}
-		if err != nil {
+		if err := c.revoke(ctx, d, item); err != nil {
 			return err
 		}
 	}
 	before, err := c.records.Drop(ctx, tokenstore.Drop{Key: r.key(), RequiredSecretVersion: d.conn.SecretVersion, Grant: true})
-	switch {
-	case err != nil:
-		return err
-	case !d.gone:
+	if err == nil && !d.gone {
 		c.leases.RevokeLeftOver(ctx, d.conn, before, item.Grant) // a refresh may have replaced the one just revoked
-	case before.Grant.Fingerprint != "":
+	}
+	return err
+}
+
+// revoke revokes the grant of item. Without a declaration it only warns.
+func (c *Core) revoke(ctx context.Context, d declared, item tokenstore.Item) error {
+	if !d.gone {
+		return c.leases.RevokeAtProvider(ctx, d.conn, item)
+	}
+	if item.Grant.Fingerprint != "" {
 		audit.From(ctx).Warn(audit.NotRevoked)
 	}
 	return nil

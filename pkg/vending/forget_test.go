@@ -76,6 +76,22 @@ func TestForgetWithoutADeclaration(t *testing.T) {
 	}
 }
 
+// A grant that is left of a time when the connection was delegated can be
+// disconnected.
+func TestDisconnectWhatWasDelegated(t *testing.T) {
+	t.Run("OC-14 BI-22 the connection uses client_credentials by now", func(t *testing.T) {
+		d, core := consented(t, rotates)
+		d.declare("user", valid)
+		r := user()
+		if err := core.Disconnect(t.Context(), r); err != nil || d.grantOf(r).Grant.Fingerprint != "" {
+			t.Errorf("got %v", err)
+		}
+		if err := core.Disconnect(t.Context(), r); !problem.Is(err, problem.InvalidRequest) {
+			t.Errorf("without a grant: %v", err)
+		}
+	})
+}
+
 // deletions are the requests that forget.
 var deletions = map[string]func(*vending.Core, context.Context, vending.Request) error{
 	"disconnect": (*vending.Core).Disconnect,

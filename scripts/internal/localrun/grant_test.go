@@ -347,3 +347,28 @@ func TestDeletedSecret(t *testing.T) {
 	r.consent("", "")
 	r.vend(user)
 }
+
+// What a deleted secret leaves behind can be deleted, and where nothing was left
+// nothing is stored.
+func TestDeleteAfterTheSecret(t *testing.T) {
+	r := start(t, "")
+	r.consent("", "")
+	r.vend(user)
+	file := read(t, ownFolder(r), user)
+	if err := os.Remove(filepath.Join(ownFolder(r), user+".json")); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{root("") + "/token?revoke=true", root("") + "/authorization", root("anything") + "/token", root("anything") + "/authorization"} {
+		if got := r.ask("local", "DELETE", path, ""); got.status != http.StatusNoContent {
+			t.Errorf("OC-14 DELETE %s: %d %v", path, got.status, got.body)
+		}
+	}
+	if r.grants() != 1 {
+		t.Error("OC-14 the grant was revoked without a declaration")
+	}
+	write(t, ownFolder(r), user, string(file))
+	r.clock.advance(oldEnough)
+	if subjects := r.subjects(); len(subjects) != 0 {
+		t.Errorf("OC-14 the subjects %v are left", subjects)
+	}
+}
