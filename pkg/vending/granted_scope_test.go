@@ -33,17 +33,19 @@ func refusedScope(t *testing.T, err error, tokens string) {
 	}
 }
 
-func TestGrantedScope(t *testing.T) {
-	// scoped is a connection that requests the scope read; the server grants another.
-	scoped := func(t *testing.T, more, granted string) (*fleet, *vending.Core) {
-		f := newFleet(t)
-		f.declare("crm", valid[:len(valid)-1]+more+scopedCallers)
-		f.server.grants = granted
-		return f, f.process()
-	}
-	const read = `,"scope":"read"`
+// granting is a connection with scopedCallers, whose server grants a scope.
+func granting(t *testing.T, more, granted string) (*fleet, *vending.Core) {
+	f := newFleet(t)
+	f.declare("crm", valid[:len(valid)-1]+more+scopedCallers)
+	f.server.grants = granted
+	return f, f.process()
+}
+
+const requestsRead = `,"scope":"read"`
+
+func TestGrantedScopeThatIsWider(t *testing.T) {
 	t.Run("OC-60 a caller limited to read gets no token with admin, from provider, memory or table", func(t *testing.T) {
-		f, core := scoped(t, read, "read admin")
+		f, core := granting(t, requestsRead, "read admin")
 		refusedScope(t, second(core.Vend(t.Context(), as(reader, crm()))), "admin")
 		refusedScope(t, second(core.Vend(t.Context(), as(reader, crm()))), "admin")
 		refusedScope(t, second(f.process().Vend(t.Context(), as(reader, crm()))), "admin")
@@ -55,7 +57,7 @@ func TestGrantedScope(t *testing.T) {
 		}
 	})
 	t.Run("OC-60 nor while the table is down, nor late in the token's life", func(t *testing.T) {
-		f, core := scoped(t, read, "read admin")
+		f, core := granting(t, requestsRead, "read admin")
 		f.store.setDown(true)
 		refusedScope(t, second(core.Vend(t.Context(), as(reader, crm()))), "admin")
 		f.store.setDown(false)
@@ -64,7 +66,7 @@ func TestGrantedScope(t *testing.T) {
 		refusedScope(t, second(f.process().Vend(t.Context(), as(reader, crm()))), "admin")
 	})
 	t.Run("OC-60 nor may it force a refresh", func(t *testing.T) {
-		f, core := scoped(t, read, "read admin")
+		f, core := granting(t, requestsRead, "read admin")
 		r := as(reader, crm())
 		r.RejectedTokenID = f.vend(core, as(admin, crm())).ID
 		f.clock.advance(time.Minute)
@@ -74,42 +76,58 @@ func TestGrantedScope(t *testing.T) {
 		}
 	})
 	t.Run("OC-60 a refresh that widens the scope", func(t *testing.T) {
-		f, core := scoped(t, read, "read")
+		f, core := granting(t, requestsRead, "read")
 		f.vend(core, as(reader, crm()))
 		f.server.grants = "read admin"
 		f.clock.advance(55 * time.Minute)
 		refusedScope(t, second(core.Vend(t.Context(), as(reader, crm()))), "admin")
 	})
 	t.Run("OC-60 a scope that the caller chose", func(t *testing.T) {
-		f, core := scoped(t, `,"scope":"admin","allowed_scopes":["read","admin"]`, "read admin")
+		f, core := granting(t, `,"scope":"admin","allowed_scopes":["read","admin"]`, "read admin")
 		r := as(reader, crm())
 		r.Scope = "read"
 		refusedScope(t, second(core.Vend(t.Context(), r)), "admin")
 		r.Caller = admin
 		f.vend(core, r)
 	})
+}
+
+func TestGrantedScopeThatIsAllowed(t *testing.T) {
 	for name, granted := range map[string]string{
 		"OC-60 the same scope": "read", "OC-60 superfluous spaces": " read  read ", "OC-60 none": "",
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, core := scoped(t, read, granted)
+			f, core := granting(t, requestsRead, granted)
 			f.vend(core, as(reader, crm()))
 		})
 	}
-	t.Run("OC-60 rules do not add up: the detail names what no one rule allows", func(t *testing.T) {
-		f := newFleet(t)
-		f.declare("crm", valid[:len(valid)-1]+read+`,"callers":[{"principal":"`+reader+`","scopes":["read"]},{"principal":"`+reader+`","scopes":["write"]}]}`)
-		f.server.grants = "read write"
-		refusedScope(t, second(f.process().Vend(t.Context(), as(reader, crm()))), "read write")
-	})
 	t.Run("OC-60 callers without scopes, and no callers", func(t *testing.T) {
 		for _, callers := range []string{`}`, `,"callers":[{"principal":"` + reader + `"}]}`} {
 			f := newFleet(t)
-			f.declare("crm", valid[:len(valid)-1]+read+callers)
+			f.declare("crm", valid[:len(valid)-1]+requestsRead+callers)
 			f.server.grants = "read admin"
 			f.vend(f.process(), as(reader, crm()))
 		}
 	})
+}
+
+func TestDetailOfARefusedScope(t *testing.T) {
+	t.Run("OC-60 rules do not add up: the detail names what no one rule allows", func(t *testing.T) {
+		f := newFleet(t)
+		f.declare("crm", valid[:len(valid)-1]+requestsRead+`,"callers":[{"principal":"`+reader+`","scopes":["read"]},{"principal":"`+reader+`","scopes":["write"]}]}`)
+		f.server.grants = "read write"
+		refusedScope(t, second(f.process().Vend(t.Context(), as(reader, crm()))), "read write")
+	})
+	t.Run("OC-60 a long scope is shortened in the detail", func(t *testing.T) {
+		_, core := granting(t, requestsRead, "read "+strings.Repeat("x", 4000))
+		p := wantCode(t, second(core.Vend(t.Context(), as(reader, crm()))), problem.AccessDenied)
+		if len(p.Detail) > 512 || !strings.HasSuffix(p.Detail, "x…") {
+			t.Errorf("a detail of %d bytes", len(p.Detail))
+		}
+	})
+}
+
+func TestGrantedScopeThatIsNotCompared(t *testing.T) {
 	t.Run("OC-60 not compared where /.default is requested", func(t *testing.T) {
 		f := newFleet(t)
 		f.declare("crm", valid[:len(valid)-1]+`,"scope":"api://crm/.default","callers":[{"principal":"`+reader+`","scopes":["api://crm/.default"]}]}`)
@@ -124,33 +142,31 @@ func TestGrantedScope(t *testing.T) {
 		wantCode(t, second(core.Vend(t.Context(), as(admin, crm()))), problem.AccessDenied)
 	})
 	t.Run("OC-60 no warning where the names agree", func(t *testing.T) {
-		f, core := scoped(t, read, "read")
+		_, core := granting(t, requestsRead, "read")
 		ctx, entry := audited(t)
 		if _, err := core.Vend(ctx, as(reader, crm())); err != nil || warned(entry, "scope_not_compared") {
 			t.Errorf("%v, warned: %v", err, warned(entry, "scope_not_compared"))
 		}
-		_ = f
-	})
-	t.Run("OC-60 a long scope is shortened in the detail", func(t *testing.T) {
-		_, core := scoped(t, read, "read "+strings.Repeat("x", 4000))
-		p := wantCode(t, second(core.Vend(t.Context(), as(reader, crm()))), problem.AccessDenied)
-		if len(p.Detail) > 512 || !strings.HasSuffix(p.Detail, "x…") {
-			t.Errorf("a detail of %d bytes", len(p.Detail))
-		}
 	})
 }
 
-func TestGrantedScopeOfAGrant(t *testing.T) {
-	const files = `{"provider":"oauth2","grant_type":"authorization_code","client_id":"app","client_secret":"hush",
+const (
+	scopedFiles = `{"provider":"oauth2","grant_type":"authorization_code","client_id":"app","client_secret":"hush",
 		"token_url":"https://idp.example.com/token","authorization_url":"https://idp.example.com/authorize","scope":"read"`
-	// stated has the scope that the server states in its response to each grant type.
-	delegated := func(t *testing.T, stated map[string]string) (*delegation, *vending.Core) {
-		d := newDelegation(t, rotates)
-		d.declare("user", files+scopedCallers)
-		d.idp.grants = func(r oauth.Request) string { return stated[r.GrantType] }
-		return d, d.process()
-	}
-	const code, refresh = "authorization_code", "refresh_token"
+	code    = "authorization_code"
+	refresh = "refresh_token"
+)
+
+// scopedGrant is a delegation with scopedCallers. stated has the scope that the
+// server states in its response to each grant type.
+func scopedGrant(t *testing.T, stated map[string]string) (*delegation, *vending.Core) {
+	d := newDelegation(t, rotates)
+	d.declare("user", scopedFiles+scopedCallers)
+	d.idp.grants = func(r oauth.Request) string { return stated[r.GrantType] }
+	return d, d.process()
+}
+
+func TestGrantedScopeOfAGrant(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		stated  map[string]string
@@ -163,7 +179,7 @@ func TestGrantedScopeOfAGrant(t *testing.T) {
 	} {
 		for _, subject := range []string{"", "ann"} {
 			t.Run(tc.name+", subject "+subject, func(t *testing.T) {
-				d, core := delegated(t, tc.stated)
+				d, core := scopedGrant(t, tc.stated)
 				d.consent(core, as(admin, of(subject)))
 				for i, allowed := range tc.allowed {
 					for _, process := range []*vending.Core{core, d.process()} {
@@ -179,9 +195,12 @@ func TestGrantedScopeOfAGrant(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestGrantedScopeThatWasStatedBefore(t *testing.T) {
 	t.Run("OC-60 a refresh that states nothing has the scope that one before stated", func(t *testing.T) {
 		stated := map[string]string{code: "read", refresh: "read admin"}
-		d, core := delegated(t, stated)
+		d, core := scopedGrant(t, stated)
 		d.consent(core, as(admin, user()))
 		d.clock.advance(61 * time.Minute)
 		d.vend(core, as(admin, user()))
@@ -194,7 +213,7 @@ func TestGrantedScopeOfAGrant(t *testing.T) {
 	})
 	t.Run("OC-60 an import of the stored grant keeps the scope that its proof stated", func(t *testing.T) {
 		stated := map[string]string{code: "read", refresh: "read admin"}
-		d, core := delegated(t, stated)
+		d, core := scopedGrant(t, stated)
 		d.idp.rotation = keeps
 		d.consent(core, as(admin, user()))
 		noError(t, core.Import(t.Context(), vending.Import{Request: as(admin, user()), RefreshToken: redact.New("refresh_1")}))

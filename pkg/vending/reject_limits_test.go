@@ -35,40 +35,46 @@ func (r rejecter) reject(callerID string) error {
 
 const rejectPause = 31 * time.Second
 
-func TestRejectionLimits(t *testing.T) {
-	const broken = "AROABROKEN:session"
-	own := func(t *testing.T) rejecter {
-		f := newFleet(t)
-		return rejecter{f, f.process(), crm()}
-	}
+const brokenCaller = "AROABROKEN:session"
+
+// ownRejecter rejects tokens of the connection crm.
+func ownRejecter(t *testing.T) rejecter {
+	f := newFleet(t)
+	return rejecter{f, f.process(), crm()}
+}
+
+func TestRejectionsOfOnePrincipal(t *testing.T) {
 	t.Run("CR-23 FI-42 one broken caller leaves forced refreshes to the others", func(t *testing.T) {
-		r := own(t)
+		r := ownRejecter(t)
 		for range 3 {
-			noError(t, r.reject(broken))
+			noError(t, r.reject(brokenCaller))
 		}
-		p := wantCode(t, r.reject(broken), problem.RateLimited)
+		p := wantCode(t, r.reject(brokenCaller), problem.RateLimited)
 		if want := 10*time.Minute - 3*rejectPause; p.RetryAfter != want {
 			t.Errorf("pause %v, want %v", p.RetryAfter, want)
 		}
 		noError(t, r.reject("AROAOTHER:session"))
 	})
 	t.Run("CR-23 the session's name and the ARN do not distinguish principals", func(t *testing.T) {
-		r := own(t)
+		r := ownRejecter(t)
 		for i := range 3 {
 			noError(t, r.reject(fmt.Sprintf("AROABROKEN:session-%d", i)))
 		}
 		wantCode(t, r.reject("AROABROKEN:another"), problem.RateLimited)
 	})
 	t.Run("CR-23 federated users of one account are distinguished", func(t *testing.T) {
-		r := own(t)
+		r := ownRejecter(t)
 		for range 3 {
 			noError(t, r.reject("111122223333:ann"))
 		}
 		wantCode(t, r.reject("111122223333:ann"), problem.RateLimited)
 		noError(t, r.reject("111122223333:bob"))
 	})
+}
+
+func TestRejectionsInAll(t *testing.T) {
 	t.Run("FI-42 fifty callers force ten refreshes in ten minutes", func(t *testing.T) {
-		r := own(t)
+		r := ownRejecter(t)
 		calls, refused := r.server.calls(), 0
 		for i := range 15 {
 			err := r.reject(fmt.Sprintf("AROA%d:session", i))
@@ -85,15 +91,15 @@ func TestRejectionLimits(t *testing.T) {
 		noError(t, r.reject("AROA15:session"))
 	})
 	t.Run("CR-23 scope variants count on the connection's own item", func(t *testing.T) {
-		r := own(t)
+		r := ownRejecter(t)
 		r.declare("crm", `{"provider":"oauth2","client_id":"app","client_secret":"hush","token_url":"https://idp.example.com/token","allowed_scopes":["a","b"]}`)
 		for _, scope := range []string{"a", "b", ""} {
 			r.request.Scope = scope
-			noError(t, r.reject(broken))
+			noError(t, r.reject(brokenCaller))
 		}
 		for _, scope := range []string{"a", "b", ""} {
 			r.request.Scope = scope
-			wantCode(t, r.reject(broken), problem.RateLimited)
+			wantCode(t, r.reject(brokenCaller), problem.RateLimited)
 			noError(t, r.reject("AROAOTHER:session"))
 		}
 		if n := len(r.item("crm").ForcedRefreshes); n != 6 {
@@ -101,15 +107,15 @@ func TestRejectionLimits(t *testing.T) {
 		}
 	})
 	t.Run("CR-23 refreshes that a former release counted are no principal's", func(t *testing.T) {
-		r := own(t)
+		r := ownRejecter(t)
 		now := r.clock.Now()
 		r.vend(r.core, r.request)
 		forced := []tokenstore.ForcedRefresh{{At: now}, {At: now}, {At: now}}
 		noError(t, r.store.SetForcedRefreshes(t.Context(), tokenstore.Key{Connection: "crm"}, nil, forced))
 		for range 3 {
-			noError(t, r.reject(broken))
+			noError(t, r.reject(brokenCaller))
 		}
-		wantCode(t, r.reject(broken), problem.RateLimited)
+		wantCode(t, r.reject(brokenCaller), problem.RateLimited)
 	})
 }
 
