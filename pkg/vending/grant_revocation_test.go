@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -63,6 +64,32 @@ func TestConsentAgainRevokes(t *testing.T) {
 			if !d.works() {
 				t.Error("the new grant does not work")
 			}
+		})
+	}
+	for left, revoked := range map[time.Duration]int{17 * time.Second: 1, 16 * time.Second: 0} {
+		t.Run(fmt.Sprintf("CR-06 the answer of the consent is due, %v from its start", left), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDelegation(t, rotates)
+				d.inRealTime()
+				d.consentAs("jane")
+				d.idp.user, d.idp.during = "joe", func(oauth.Request) { time.Sleep(10 * time.Second) }
+				d.store.before = func(operation string) {
+					if operation == "adopt" {
+						time.Sleep(4 * time.Second)
+					}
+				}
+				ctx, entry := audited(t)
+				ctx, cancel := context.WithTimeout(ctx, left)
+				defer cancel()
+				core := d.process()
+				conn, err := core.Delegated(ctx, user())
+				if err == nil {
+					err = core.Authorize(ctx, authorizationOf(conn))
+				}
+				if err != nil || len(d.idp.revoked) != revoked || warned(entry, "refresh_token_not_revoked") == (revoked == 1) {
+					t.Errorf("%v, revoked %v", err, d.idp.revoked)
+				}
+			})
 		})
 	}
 	t.Run("AZ-30 a grant of another client is not sent to this one", func(t *testing.T) {

@@ -42,12 +42,15 @@ func (i *Issuer) EndGrant(ctx context.Context, conn connection.Connection, refre
 }
 
 // RevokeOrphan revokes a refresh token that cannot be stored, so that it does not
-// stay valid without being known. A failure is only warned of.
+// stay valid without being known. A failure is only warned of, also that there is
+// no time: the caller still waits for its answer.
 func (i *Issuer) RevokeOrphan(ctx context.Context, conn connection.Connection, refreshToken redact.Secret) {
 	if refreshToken.IsZero() {
 		return
 	}
-	if i.revoke(ctx, conn, refreshToken, "refresh_token") != nil {
+	ctx, cancel := context.WithTimeout(ctx, min(orphanBudget, rules.Remaining(ctx)-answerBudget))
+	defer cancel()
+	if ctx.Err() != nil || i.revoke(ctx, conn, refreshToken, "refresh_token") != nil {
 		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 	}
 }

@@ -14,6 +14,9 @@ const (
 	// RefreshBudget is the time that asking the provider and storing its answer
 	// may take together.
 	RefreshBudget = Budget + record.SaveBudget
+	// orphanBudget bounds the revocation of a refresh token that is not stored, and
+	// answerBudget is kept for answering the caller after it.
+	orphanBudget, answerBudget = 3 * time.Second, 2 * time.Second
 )
 
 // RequireTime refuses a step that cannot be taken back when less than budget is

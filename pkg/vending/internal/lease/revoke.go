@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
@@ -12,9 +11,6 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
-
-// revokeBudget bounds the revocation of a grant that was replaced.
-const revokeBudget = 3 * time.Second
 
 // FlushPending stores what an earlier invocation could not. A grant that came too
 // late is revoked when that cannot end the one that is stored instead.
@@ -69,8 +65,6 @@ func (l *Leases) RevokeLeftOver(ctx context.Context, conn connection.Connection,
 		audit.From(ctx).Warn(audit.NotRevoked)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, revokeBudget)
-	defer cancel()
 	old, err := l.records.OpenGrant(ctx, former)
 	if err != nil {
 		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
