@@ -141,7 +141,7 @@ func (c *Cache) begin() read {
 
 // update stores an answer, unless a read that began later has already finished:
 // a slow read that overlaps a fresh one must not restore the replaced secret. An
-// error that is an answer about the secret drops the cached one.
+// error that says that there is no secret, or no text in it, drops the cached one.
 func (c *Cache) update(name string, r read, secret Secret, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -152,7 +152,7 @@ func (c *Cache) update(name string, r read, secret Secret, err error) {
 	case err == nil:
 		c.evict(name)
 		c.entries[name] = cached{secret: secret, read: r}
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrUnreadable):
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoText):
 		delete(c.entries, name)
 	}
 }

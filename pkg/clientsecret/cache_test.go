@@ -123,7 +123,8 @@ func TestCacheFailures(t *testing.T) {
 	}{
 		{"CR-22 an unavailable source keeps the cached secret", clientsecret.ErrUnavailable, "1"},
 		{"CR-22 a deleted secret is dropped", clientsecret.ErrNotFound, "3"},
-		{"FI-35 an unreadable secret is dropped", clientsecret.ErrUnreadable, "3"},
+		{"FI-34 a secret that may not be read keeps the cached one", clientsecret.ErrUnreadable, "1"},
+		{"FI-35 a secret without a text is dropped", clientsecret.ErrNoText, "3"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
