@@ -13,8 +13,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
-// Delegated returns the declaration in force of a delegated connection, read
-// past every cache, if r's caller may use it for r's subject. Every error is a
+// Delegated returns the current declaration of a delegated connection, if r's
+// caller may use it for r's subject. It bypasses every cache. Every error is a
 // *problem.Error.
 func (c *Core) Delegated(ctx context.Context, r Request) (connection.Connection, error) {
 	c.FlushPending(ctx)
@@ -25,11 +25,11 @@ func (c *Core) Delegated(ctx context.Context, r Request) (connection.Connection,
 	return conn, rules.Problem(err)
 }
 
-// Authorize exchanges the code of a consent and stores the grant that it returns
-// over the one that may have been there, which is revoked afterwards if it is
-// another user's. Nothing is sent before the result can be stored, and when
-// anything fails the former grant remains in use. Every error is a *problem.Error,
-// or Consume's.
+// Authorize exchanges the code of a consent and stores the grant, which replaces
+// the former one if there is one. The former grant is revoked afterwards if it is
+// another user's. Nothing is sent before the result can be stored, and after a
+// failure the former grant remains in use. Every error is a *problem.Error, or
+// Consume's.
 func (c *Core) Authorize(ctx context.Context, a Authorization) error {
 	key := tokenstore.Key{Connection: string(a.Connection.Name), Subject: string(a.Subject)}
 	err := c.leases.Authorize(ctx, key, a.Connection, lease.NewGrant{
@@ -40,7 +40,7 @@ func (c *Core) Authorize(ctx context.Context, a Authorization) error {
 	return explainInvalidGrant(err, "the provider reports that the code has expired or was used; start again with POST …/authorization")
 }
 
-// Import stores a grant that was issued elsewhere, once a refresh has proved that
+// Import stores a grant that was issued elsewhere, after a refresh has proved that
 // it is valid. Every error is a *problem.Error.
 func (c *Core) Import(ctx context.Context, i Import) error {
 	conn, err := c.Delegated(ctx, i.Request)

@@ -13,7 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
-// Config is what a Core is made of.
+// Config configures a Core.
 type Config struct {
 	Store   Store
 	Secrets Secrets
@@ -23,9 +23,9 @@ type Config struct {
 	Sealer  Sealer
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
-	// Rand makes lease owners and jitter; nil means crypto/rand.
+	// Rand is the source of lease owners and jitter; nil means crypto/rand.
 	Rand io.Reader
-	// Wait pauses between polls of a lease; nil waits for real.
+	// Wait pauses between polls of a lease; nil means a timer.
 	Wait func(context.Context, time.Duration) error
 }
 
@@ -41,7 +41,7 @@ type Core struct {
 	editLooks    rules.Throttle // reading the secret of a token that is too new to reject
 }
 
-// LeaseTTL is how long a lease lasts, and so how long a holder that died blocks
+// LeaseTTL is how long a lease lasts, and so how long a crashed holder blocks
 // others.
 const LeaseTTL = lease.TTL
 
@@ -73,6 +73,6 @@ func New(c Config) *Core {
 	}
 }
 
-// FlushPending stores what an earlier invocation could not. An invocation that
-// may not lead to a token calls it first.
+// FlushPending stores what an earlier invocation could not store. The renewer calls
+// it in each run, because a run may call no other method.
 func (c *Core) FlushPending(ctx context.Context) { c.leases.FlushPending(ctx) }

@@ -11,11 +11,11 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
-// Disconnect revokes a grant at the provider and forgets it, with its tokens.
-// While the provider cannot be reached the grant stays, so that it can be tried
-// again. A provider that refuses to revoke, or has no endpoint for it, does not
-// keep the grant from being forgotten, nor does a missing declaration. Every error
-// is a *problem.Error.
+// Disconnect revokes a grant at the provider and deletes it with its tokens. If the
+// provider cannot be reached, the grant is kept, so that the call can be repeated.
+// If the provider refuses to revoke or has no revocation endpoint, or the
+// declaration is missing, the grant is deleted all the same. Every error is a
+// *problem.Error.
 func (c *Core) Disconnect(ctx context.Context, r Request) error {
 	c.FlushPending(ctx)
 	d, err := c.declared(ctx, r)

@@ -13,26 +13,26 @@ import (
 
 // Forget drops the connection's stored token and every scope variant of it. With
 // revoke set each is revoked at the provider first (RFC 7009), where the provider
-// has an endpoint for it. A revocation that fails leaves the token, so that it
-// can be tried again. Without a declaration nothing is revoked, and where nothing
-// is stored nothing is written. Every error is a *problem.Error.
+// has an endpoint for it. If a revocation fails, the token is kept, so that
+// the call can be repeated. Without a declaration nothing is revoked, and if
+// nothing is stored, nothing is written. Every error is a *problem.Error.
 func (c *Core) Forget(ctx context.Context, r Request, revoke bool) error {
 	c.FlushPending(ctx)
 	return rules.Problem(c.forgetAll(ctx, r, revoke))
 }
 
-// declared is the declaration in force of a connection whose tokens or grant are
-// to be forgotten.
+// declared is the current declaration of a connection whose tokens or grant are to
+// be deleted.
 type declared struct {
 	conn connection.Connection
-	// gone: there is none that can be used. Then the IAM permission for the path
+	// gone: there is no valid declaration. Then the IAM permission for the path
 	// decides, and the callers that are sealed with a stored token.
 	gone bool
 }
 
-// declared reads the declaration past every cache: the next token must not be
-// minted with a cached copy of a former one. An error says that the secret could not
-// be read, so that it is not known who may forget.
+// declared reads the declaration and bypasses every cache: the next token must not
+// be minted with a cached copy of a former one. An error means that the secret could
+// not be read, so that it is unknown who is authorized.
 func (c *Core) declared(ctx context.Context, r Request) (declared, error) {
 	conn, err := c.declarations.Load(ctx, r.Connection, true)
 	if declaration.Gone(err) {
@@ -42,8 +42,8 @@ func (c *Core) declared(ctx context.Context, r Request) (declared, error) {
 	return declared{conn: conn}, err
 }
 
-// permitToken judges r by the callers of a stored token where the declaration is
-// gone.
+// permitToken checks r against the callers of a stored token if there is no valid
+// declaration.
 func (d declared) permitToken(r Request, rec record.Record) error {
 	if !d.gone || rec.Token.ID == "" {
 		return nil
@@ -79,7 +79,7 @@ func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
 	return nil
 }
 
-// stored reads an item that r may forget.
+// stored reads an item that r is allowed to delete.
 func (c *Core) stored(ctx context.Context, r Request, d declared, key tokenstore.Key) (record.Record, error) {
 	rec, err := c.records.Get(ctx, key, true)
 	if err != nil {

@@ -95,12 +95,12 @@ func (l *grantOracle) familyOf(item tokenstore.Item) *family {
 // checkBackoff is CR-14: a refresh token that may be used up is not sent while the
 // access token is valid. The clocks of the two processes may differ.
 func (l *grantOracle) checkBackoff(op *operation, t *acquisition, h *refreshTokenState, item tokenstore.Item) {
-	untold := false
+	outcomeUnknown := false
 	for owner := range h.open {
-		untold = untold || owner != t.owner
+		outcomeUnknown = outcomeUnknown || owner != t.owner
 	}
 	serves := item.Token.ExpiresAt.After(l.w.time().Add(4 * maxSkew))
-	if untold && serves && item.Grant.Fingerprint == printOf(h.text) && op.request.RejectedTokenID == "" {
+	if outcomeUnknown && serves && item.Grant.Fingerprint == printOf(h.text) && op.request.RejectedTokenID == "" {
 		l.w.violated("CR-14", "#%d sends %s again while the access token is valid", op.id, h.text)
 	}
 }

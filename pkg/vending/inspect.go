@@ -19,8 +19,8 @@ import (
 // Renewal is the result of an inspection: a token that should be replaced. The
 // zero Renewal is one that should not.
 type Renewal struct {
-	// Key is the token's. Host is the provider's, and bounds how many tokens are
-	// asked for at once.
+	// Key is the token's. Host is the provider's host, for which the number of
+	// concurrent token requests is bounded.
 	Key  tokenstore.Key
 	Host string
 
@@ -28,10 +28,10 @@ type Renewal struct {
 	refresh lease.Refresh
 }
 
-// Inspect looks at one token of the timing wheel. The renewal is not due when the
-// token was not used since its last one, or lasts until its next visit, or is
-// gone. next is when its slot is visited again; zero means never, and the token
-// is renewed now. Every error is a *problem.Error.
+// Inspect reads one token of the timing wheel. The renewal is not due if the token
+// was not used since its last renewal, is valid until its next visit, or no longer
+// exists. next is the next visit of its slot; zero means that there is none, and
+// the token is renewed now. Every error is a *problem.Error.
 func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (Renewal, error) {
 	c.FlushPending(ctx)
 	rec, err := c.records.Get(ctx, key, false)
@@ -59,8 +59,8 @@ func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) 
 	return newRenewal(c.leases, conn, rec, rec.Token.ID), nil
 }
 
-// RegularSlot is the slot that the token of key returns to after a retry; empty
-// when it has none. Every error is a *problem.Error.
+// RegularSlot returns the slot to which the token of key returns after a retry;
+// empty if it has none. Every error is a *problem.Error.
 func (c *Core) RegularSlot(ctx context.Context, key tokenstore.Key) (string, error) {
 	rec, err := c.records.Get(ctx, key, false)
 	if err != nil {
@@ -72,8 +72,8 @@ func (c *Core) RegularSlot(ctx context.Context, key tokenstore.Key) (string, err
 // RetrySlot is the slot where the token of key waits for an attempt at an instant.
 func RetrySlot(key tokenstore.Key, at time.Time) string { return rules.RetrySlot(key, at) }
 
-// newRenewal plans to replace rec's token. not is the id of the token that will not
-// do; empty when any token of conn's current declaration will.
+// newRenewal plans to replace rec's token. not is the id of the token to be
+// replaced; empty if any token of conn's current declaration is acceptable.
 func newRenewal(leases *lease.Leases, conn connection.Connection, rec record.Record, not string) Renewal {
 	refresh := lease.Refresh{Key: rec.Item.Key, Conn: conn, Want: lease.Want{Not: [2]string{not}}}
 	if rec.Item.Key.Variant != "" {
@@ -93,8 +93,8 @@ func host(rawURL string) string {
 // Due reports whether there is something to renew.
 func (r Renewal) Due() bool { return r.leases != nil }
 
-// Run renews. It reports false without an error when another process is doing so
-// already. Every error is a *problem.Error.
+// Run renews the token. It reports false without an error if another process is
+// already renewing it. Every error is a *problem.Error.
 func (r Renewal) Run(ctx context.Context) (renewed bool, err error) {
 	rec, err := r.leases.Run(ctx, r.refresh)
 	if errors.Is(err, lease.ErrBusy) {

@@ -19,23 +19,23 @@ type Reader interface {
 	Subjects(ctx context.Context, connection string, limit int, after string) (items []tokenstore.Item, next string, err error)
 }
 
-// Leaser guards a refresh. Every method is one conditional write that recognises
-// its own effect when a response was lost, and is safe for concurrent use.
+// Leaser guards a refresh. Every method is one conditional write, recognizes
+// its own earlier attempt when a response was lost, and is safe for concurrent use.
 type Leaser interface {
 	// Acquire takes the lease and returns the item as it is under it, so that no
 	// second read is needed. tokenstore.ErrHeld comes with the item.
 	Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error)
 	// Commit stores a token, clears failure, rejection and RequiredSecretVersion,
-	// moves the version and ends the lease if the owner still has it. Only the
-	// version fences it: tokenstore.ErrSuperseded when that has moved.
+	// increments the version, and ends the lease if the owner still has it. Only the
+	// version fences it: tokenstore.ErrSuperseded when that has changed.
 	//
 	// A Commit with Consumed stores a grant's tokens, fenced by the refresh token
-	// that was used. When only that still matches, the grant alone is stored, and
-	// the item comes back with another token than the commit's.
+	// that was used. If that matches and the version does not, only the grant is
+	// stored, and the returned item has another token than the commit's.
 	Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error)
-	// StoreGrant stores the grant of a new consent over whatever was there. The
+	// StoreGrant stores the grant of a new consent and replaces any stored one. The
 	// version fences it: tokenstore.ErrSuperseded, with the item, when that has
-	// moved.
+	// changed.
 	StoreGrant(ctx context.Context, g tokenstore.StoreGrant) (tokenstore.Item, error)
 	// Fail stores a failure and ends the lease; without the lease it does nothing.
 	Fail(ctx context.Context, f tokenstore.Fail) error
@@ -45,17 +45,17 @@ type Leaser interface {
 
 // Editor changes what is stored outside a refresh.
 type Editor interface {
-	// Reject marks the current token as reported dead and moves the version;
-	// tokenstore.ErrSuperseded when version or token is another by now.
+	// Reject marks the current token as rejected and increments the version;
+	// tokenstore.ErrSuperseded when version or token has changed.
 	Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error)
-	// Drop forgets token, failure and rejection, and moves the version, also of
+	// Drop removes token, failure and rejection, and increments the version, also of
 	// an item that does not exist yet. It returns the item as it was before.
 	Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error)
 	// MarkUsed records that the token of that version was served. It does nothing
-	// when the version has moved.
+	// when the version has changed.
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
 	// SetForcedRefreshes replaces the record of forced refreshes;
-	// tokenstore.ErrSuperseded when it is not was any more.
+	// tokenstore.ErrSuperseded when the stored record is not was.
 	SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error
 	// AddVariant lists a scope variant on the connection's own item; repeating it
 	// changes nothing.
@@ -74,24 +74,24 @@ type Store interface {
 // Secrets reads connections' secrets. Errors are those of clientsecret.
 type Secrets = declaration.Secrets
 
-// Minter asks a provider for a token; *oauth.Client is one. Errors are *oauth.Error.
+// Minter requests tokens from a provider; *oauth.Client implements it. Errors are *oauth.Error.
 type Minter interface {
 	Token(ctx context.Context, r oauth.Request) (oauth.Token, error)
 }
 
-// Revoker revokes a token at a provider; *oauth.Client is one. Errors are *oauth.Error.
+// Revoker revokes tokens at a provider; *oauth.Client implements it. Errors are *oauth.Error.
 type Revoker interface {
 	Revoke(ctx context.Context, r oauth.Revocation) error
 }
 
-// Sealer protects what is stored; *seal.Sealer is one.
+// Sealer encrypts what is stored; *seal.Sealer implements it.
 type Sealer interface {
 	// Prefetch makes sure that the keyset is in memory.
 	Prefetch(ctx context.Context) error
-	// Seal encrypts plaintext, bound to what it belongs to.
+	// Seal encrypts plaintext and binds it to the associated data ad.
 	Seal(ctx context.Context, plaintext []byte, ad ...string) ([]byte, error)
 	// Open is the inverse. It fails with seal.ErrCorrupt when the text is damaged
-	// or belongs elsewhere, and with seal.ErrUnavailable when the keyset cannot be
+	// or was sealed with other associated data, and with seal.ErrUnavailable when the keyset cannot be
 	// read or lacks the key.
 	Open(ctx context.Context, sealed []byte, ad ...string) ([]byte, error)
 }

@@ -13,12 +13,12 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
-// Changed is a secret that has another version than before.
+// Changed is a secret whose current version has changed.
 type Changed struct {
 	// Secret is its name.
 	Secret string
-	// Seen says that it was looked at before; Former are the connections that it
-	// declared then.
+	// Seen reports that it was reconciled before; Former are the connections that
+	// it declared then.
 	Seen   bool
 	Former []string
 }
@@ -30,15 +30,15 @@ type Change struct {
 	// ARN and VersionID are those of the version that was read; empty when there is
 	// none. Without Connections too, the secret does not exist.
 	ARN, VersionID string
-	// Reissued and Dropped count the tokens that a replaced declaration had minted.
+	// Reissued and Dropped count the tokens of replaced declarations.
 	Reissued, Dropped int
 }
 
-// Reconcile makes what is stored agree with the current version of a secret.
-// Tokens that another declaration minted are reissued if they are in use, and
-// dropped otherwise, or when they cannot be reissued. Connections that the secret
-// no longer declares lose theirs. Every error is a *problem.Error, after which
-// the secret has to be reconciled again.
+// Reconcile updates the stored tokens of a secret's connections to its current
+// version. Tokens that were issued under another declaration are reissued if they
+// are in use, and dropped otherwise or if they cannot be reissued. The tokens of
+// connections that the secret no longer declares are dropped. Every error is a
+// *problem.Error, after which the secret has to be reconciled again.
 func (c *Core) Reconcile(ctx context.Context, changed Changed) (Change, error) {
 	c.FlushPending(ctx)
 	s, entries, err := c.declarations.Declared(ctx, changed.Secret)
@@ -67,18 +67,18 @@ func (c *Core) Reconcile(ctx context.Context, changed Changed) (Change, error) {
 }
 
 // reconciliation is what reconciling one token must know of the change, and where
-// it counts.
+// it is counted.
 type reconciliation struct {
 	core *Core
 	// version is the secret's current one; empty when there is none.
 	version string
-	// seen: the secret was looked at before, so this is a change of it.
+	// seen: the secret was reconciled before, so this is a change of it.
 	seen   bool
 	change *Change
 }
 
 // connection reconciles the tokens of one connection. Without a valid declaration
-// it has no right to a token.
+// they are dropped.
 func (r reconciliation) connection(ctx context.Context, declared connection.Entry) error {
 	if _, err := connection.ParseName(declared.Name); err != nil {
 		return nil // never had a token

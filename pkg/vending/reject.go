@@ -77,7 +77,7 @@ func (c *Core) markRejected(ctx context.Context, r Request, rec record.Record) (
 }
 
 // oldEnough refuses to replace a token that is too new, unless its declaration has
-// changed since: the provider may have ended it with the edit (CR-23).
+// changed since: the provider may have revoked it with that change (CR-23).
 func (c *Core) oldEnough(ctx context.Context, r Request, rec record.Record, now time.Time) error {
 	wait := rec.Token.MintedAt.Add(rejectAge).Sub(now)
 	if wait <= 0 {

@@ -25,10 +25,10 @@ type Request struct {
 	// CallerID is its unique id as API Gateway reports it (identity.caller). It
 	// counts forced refreshes.
 	CallerID string
-	// MinTTL is the least remaining lifetime that the caller needs; zero leaves it
-	// to the rule.
+	// MinTTL is the least remaining lifetime that the caller needs; zero means the
+	// default rule.
 	MinTTL time.Duration
-	// Scope is chosen by the caller, normalised; empty means the connection's own.
+	// Scope is chosen by the caller, normalized; empty means the connection's own.
 	Scope string
 	// RejectedTokenID, when set, is the token that the resource server refused.
 	RejectedTokenID string
@@ -47,7 +47,7 @@ type Authorization struct {
 	// Scope is the scope of the authorization request.
 	Scope string
 	// Consume is called once, when the code is about to be sent and its result can
-	// be stored. An error of it stops the exchange, and is returned.
+	// be stored. If it returns an error, the exchange stops with that error.
 	Consume func(context.Context) error
 }
 
@@ -57,7 +57,7 @@ type Import struct {
 	RefreshToken redact.Secret
 	// Scope is what was consented to; empty means the connection's own.
 	Scope string
-	// ExpiresAt is the refresh token's end; zero is unknown.
+	// ExpiresAt is the expiry of the refresh token; zero is unknown.
 	ExpiresAt time.Time
 }
 

@@ -58,8 +58,8 @@ func (c *Core) vendFrom(ctx context.Context, r Request, rec record.Record) (Vend
 	if err := r.check(ctx, rec.Token); err != nil {
 		return Vended{}, err
 	}
-	// One caller replaces a token that is late in its life, or was reported dead,
-	// while the others are served with it.
+	// One caller replaces a token that is late in its life, or was rejected, while
+	// the others are served with it.
 	replace := rec.Token.Due(c.clock.Now()) || rec.Item.RejectedID == rec.Token.ID
 	if rec.Token.Usable(c.clock.Now(), r.MinTTL) && !replace {
 		c.records.MarkUsed(ctx, rec)
@@ -91,8 +91,8 @@ func heldOff(item tokenstore.Item, now time.Time) bool {
 }
 
 // fallsBack reports whether a valid token may be served after err: when
-// refreshing failed, and not when the caller may not have the token, or its
-// connection is not declared any more.
+// refreshing failed, but not when the caller is not authorized, or the connection is
+// no longer declared.
 func fallsBack(err error) bool {
 	if declaration.Gone(err) {
 		return false
@@ -106,8 +106,8 @@ func fallsBack(err error) bool {
 }
 
 // refresh gets a token that is newer than rec's. With retryDeadGrant a remembered
-// end of the grant is not believed once, because a caller has just reported the
-// token dead (CR-28).
+// invalid_grant is ignored once, because a caller has just rejected the token
+// (CR-28).
 func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, retryDeadGrant bool) (Vended, error) {
 	conn, err := c.permitted(ctx, r)
 	if err != nil {
@@ -133,8 +133,8 @@ func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, retryD
 	return c.share(ctx, r, refresh)
 }
 
-// vendWithoutStore serves r while the table does not answer. A caller that has
-// left says nothing about the table.
+// vendWithoutStore serves r while the table does not answer. The error of a caller
+// whose context has ended is no evidence about the table.
 func (c *Core) vendWithoutStore(ctx context.Context, r Request) (Vended, error) {
 	if ctx.Err() != nil {
 		return Vended{}, rules.InProgress("the invocation ended before the refresh did")
@@ -190,8 +190,8 @@ func (c *Core) requireConsent(ctx context.Context, refresh *lease.Refresh, rec r
 }
 
 // reconsider decides whether a remembered failure still applies. It does not when
-// the secret has changed, so from time to time that is read past the cache. The
-// error is the failure's, unless there is no declaration any more.
+// the secret has changed, so from time to time the secret is read without the cache.
+// The error is the failure's, unless there is no longer a declaration.
 func (c *Core) reconsider(ctx context.Context, refresh *lease.Refresh, item tokenstore.Item) error {
 	if !declaration.InBackoff(item, refresh.Conn, c.clock.Now()) || refresh.MayRetry(item) {
 		return nil
