@@ -1,7 +1,7 @@
-// Package issue makes token requests to the provider, and revocations.
+// Package issue sends token requests and revocation requests to the provider.
 //
-// It is the place where a rotation of a client secret goes unnoticed, whichever
-// side rotates first: a refused secret is read again past every cache, and then
+// It hides the rotation of a client secret from callers, whichever side rotates
+// first: after a refusal the secret is read again, bypassing every cache, and then
 // the previous version is tried once. The package stores nothing and holds no
 // lease; its caller has made sure that the result can be stored.
 package issue
@@ -20,7 +20,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
-// Minter asks a provider for a token; vending.Minter describes it.
+// Minter requests tokens from a provider; vending.Minter describes it.
 type Minter interface {
 	Token(ctx context.Context, r oauth.Request) (oauth.Token, error)
 }
@@ -30,7 +30,7 @@ type Revoker interface {
 	Revoke(ctx context.Context, r oauth.Revocation) error
 }
 
-// Config is what an Issuer is made of.
+// Config configures an Issuer.
 type Config struct {
 	Declarations declaration.Loader
 	Minter       Minter

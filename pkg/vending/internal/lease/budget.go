@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// TTL is how long a lease lasts. A holder that died blocks others for as
+	// TTL is how long a lease lasts. A crashed holder blocks others for as
 	// long.
 	TTL = 19 * time.Second
 	// clockSkew is the difference of two clocks that a lease tolerates.

@@ -47,8 +47,8 @@ func (c clientCredentials) store(ctx context.Context, h *Holder, t token.Issued)
 	}
 }
 
-// keepUnstored serves from memory what could not be stored, which is valid all
-// the same. A renewal has no caller to serve and fails.
+// keepUnstored serves from memory what could not be stored, which is valid
+// nevertheless. A renewal has no caller to serve and fails.
 func (clientCredentials) keepUnstored(ctx context.Context, h *Holder, t token.Token, err error) (record.Record, error) {
 	entry := audit.From(ctx)
 	entry.Warn(audit.TokenNotStored)
@@ -60,7 +60,7 @@ func (clientCredentials) keepUnstored(ctx context.Context, h *Holder, t token.To
 	return h.leases.records.IssuedUnstored(h.rec.Item, t, rules.RenewSlot(h.req.Key, h.req.Conn, t)), nil
 }
 
-// overtaken looks for the change that moved the item's version. The superseded
+// overtaken looks for the change that incremented the item's version. The superseded
 // error asks for another attempt.
 func (h *Holder) overtaken(ctx context.Context, superseded error) (record.Record, error) {
 	h.release(ctx)

@@ -17,9 +17,9 @@ import (
 // process in that time, because no lease coordinates the fleet then.
 const degradedEvery = 30 * time.Second
 
-// storeIsDown reports whether to do without the table. Not while it throttles: the
-// rest of the fleet uses it then, and each instance that minted alone would add a
-// request to the provider.
+// storeIsDown reports whether to bypass the table. Not while it throttles: the rest
+// of the fleet uses it then, and each instance that minted without a lease would add
+// a request to the provider.
 func storeIsDown(err error) bool {
 	return errors.Is(err, tokenstore.ErrUnavailable) && !errors.Is(err, tokenstore.ErrThrottled)
 }

@@ -40,7 +40,7 @@ func (l *Leases) Hold(ctx context.Context, r *Refresh, w Wait) (holder *Holder, 
 		case errors.Is(err, tokenstore.ErrGrantCorrupt):
 			return nil, found, rules.CorruptGrant(ctx, r.Key, err)
 		case errors.Is(err, tokenstore.ErrHeld) && w.Never:
-			// The callers that come meanwhile see the lease and do not ask for it: that
+			// Callers that arrive meanwhile see the lease and do not request it: that
 			// would be a write for each.
 			_, _ = l.records.Accept(ctx, item)
 			return nil, found, ErrBusy

@@ -25,8 +25,8 @@ type Holder struct {
 	ended bool
 }
 
-// refresh asks the provider, unless, as of the read under the lease, the token is
-// already good or a recent failure forbids it.
+// refresh calls the provider, unless, as of the read under the lease, the token is
+// already valid or a recent failure forbids it.
 func (h *Holder) refresh(ctx context.Context) (record.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, TTL-record.SaveBudget)
 	defer cancel()
@@ -93,7 +93,7 @@ func (h *Holder) examine(ctx context.Context) error {
 	return h.reload(ctx)
 }
 
-// reload replaces the request's declaration by the one in force.
+// reload replaces the request's declaration by the current one.
 func (h *Holder) reload(ctx context.Context) error {
 	conn, err := h.leases.declarations.Load(ctx, h.req.Conn.Name, true)
 	if err == nil {
@@ -108,8 +108,7 @@ func (h *Holder) releaseUnlessEnded(ctx context.Context) {
 	}
 }
 
-// release gives the lease back without a result. A lease that cannot be released
-// ends by itself.
+// release ends the lease without a result. A lease that cannot be released expires.
 func (h *Holder) release(ctx context.Context) {
 	h.ended = true
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), record.SaveBudget)

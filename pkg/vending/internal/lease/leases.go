@@ -25,7 +25,7 @@ type Store interface {
 	RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error
 }
 
-// Config is what Leases are made of.
+// Config configures Leases.
 type Config struct {
 	Store        Store
 	Records      *record.Records
@@ -64,8 +64,7 @@ var ErrBusy = errors.New("another process is refreshing")
 func (l *Leases) Busy(key tokenstore.Key) bool { return l.flights.Busy(key) }
 
 // Do shares one refresh among the callers of this process. The result of another
-// caller's refresh may be of no use to this one, which then refreshes itself,
-// once. Every error is for the caller.
+// caller's refresh may not satisfy this caller, which then refreshes itself, once. Every error is for the caller.
 func (l *Leases) Do(ctx context.Context, r Refresh) (record.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return record.Record{}, callerError(err) // a caller that has left starts no refresh

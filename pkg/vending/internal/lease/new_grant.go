@@ -21,7 +21,7 @@ type NewGrant struct {
 	// Request exchanges the code, or proves that the refresh token is valid. Its
 	// scope is what was consented to.
 	Request issue.Request
-	// ExpiresAt is the end of an imported refresh token; zero is unknown.
+	// ExpiresAt is the expiry of an imported refresh token; zero is unknown.
 	ExpiresAt time.Time
 	// Consume is called once, when the code is about to be sent and its result can
 	// be stored; an error stops everything and is returned. Nil does nothing.
@@ -33,8 +33,9 @@ type NewGrant struct {
 // 7009 §2.1), so an import leads to no revocation.
 func (g NewGrant) imported() bool { return g.Request.GrantType == issue.RefreshToken }
 
-// Authorize obtains a new grant and stores it over the one that may have been
-// there. The lease keeps refreshes of the former one away meanwhile. Every error is a *problem.Error, or Consume's.
+// Authorize obtains a new grant and stores it in place of the former one, if there
+// is one. The lease prevents concurrent refreshes of the former grant. Every error
+// is a *problem.Error, or Consume's.
 func (l *Leases) Authorize(ctx context.Context, key tokenstore.Key, conn connection.Connection, g NewGrant) error {
 	l.FlushPending(ctx)
 	if err := l.records.Prepare(ctx); err != nil {
@@ -64,8 +65,8 @@ func (l *Leases) Authorize(ctx context.Context, key tokenstore.Key, conn connect
 // §4.1.3), or with the refresh token of an import.
 type authorizationCode struct{ NewGrant }
 
-// reload takes the declaration in force, which may have changed while the lease
-// was waited for. A code or a refresh token is valid for one client only.
+// reload takes the current declaration, which may have changed during the wait for
+// the lease. A code or a refresh token is valid for one client only.
 func (s *authorizationCode) reload(ctx context.Context, h *Holder) error {
 	conn, err := s.declarationFor(ctx, h, h.req.Conn)
 	if err == nil {
@@ -86,7 +87,7 @@ func (s *authorizationCode) declarationFor(ctx context.Context, h *Holder, conn 
 	return current, nil
 }
 
-// ready ends the consent session, which cannot be taken back either.
+// ready ends the consent session, which cannot be undone either.
 func (s *authorizationCode) ready(ctx context.Context, h *Holder) error {
 	if s.Consume == nil {
 		return nil
@@ -177,12 +178,12 @@ func (s *authorizationCode) grant(conn connection.Connection, t token.Issued, no
 	return g
 }
 
-// save stores a new grant over what others may have made of the item meanwhile.
-// Once it may have been stored, a moved version may be its successor's: to write
-// it again could bring back a used refresh token, or a disconnected grant.
+// save stores a new grant although others may have changed the item meanwhile. Once
+// it may have been stored, a changed version may be that of its successor: another
+// write could restore a used refresh token, or a disconnected grant.
 //
-// Another consent that came meanwhile is the newer one, and a disconnection is
-// final. Where a drop requires another declaration, the grant is stored without
+// Another consent that was stored meanwhile is the newer one, and a disconnection
+// is final. Where a drop requires another declaration, the grant is stored without
 // the token that the former declaration issued.
 func (s *authorizationCode) save(ctx context.Context, h *Holder, write *tokenstore.StoreGrant) (item tokenstore.Item, err error) {
 	conn, was := h.req.Conn, h.rec.Item.Grant

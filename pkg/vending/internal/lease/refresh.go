@@ -13,17 +13,17 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
-// Want says which token will do.
+// Want says which tokens satisfy a refresh.
 type Want struct {
 	MinTTL time.Duration
 	// Scope is the caller's choice; empty means the connection's own.
 	Scope string
-	// Not are the ids of tokens that will not do: the one to be replaced, and one
-	// that a caller reported dead, which an earlier refresh may still return.
+	// Not are the ids of tokens that do not satisfy it: the one to be replaced, and
+	// one that a caller rejected, which an earlier refresh may still return.
 	Not [2]string
 }
 
-// SatisfiedBy reports whether t will do and conn's declaration minted it.
+// SatisfiedBy reports whether t satisfies w and was issued under conn's declaration.
 func (w Want) SatisfiedBy(t token.Token, conn connection.Connection, now time.Time) bool {
 	// A MinTTL beyond half the lifetime is refused, not refreshed for again.
 	return t.Usable(now, min(w.MinTTL, t.MaxMinTTL())) && !slices.Contains(w.Not[:], t.ID) &&
@@ -40,8 +40,8 @@ type Refresh struct {
 	// ForCaller: a caller uses the result. The renewer leaves it unset; it does
 	// not wait either, and its token starts without the in-use mark.
 	ForCaller bool
-	// Rejected: a caller reported the current token dead, so it is not served in
-	// place of a new one.
+	// Rejected: a caller rejected the current token, so it is not served in place of
+	// a new one.
 	Rejected bool
 	// RetryDeadGrant: try the refresh token once more although the provider
 	// reported invalid_grant (CR-28).
@@ -53,7 +53,7 @@ type Refresh struct {
 	StoreDown bool
 }
 
-// SatisfiedBy reports whether t is what the refresh is for.
+// SatisfiedBy reports whether t satisfies r.Want.
 func (r Refresh) SatisfiedBy(t token.Token, now time.Time) bool {
 	return r.Want.SatisfiedBy(t, r.Conn, now)
 }
@@ -73,8 +73,8 @@ func (r Refresh) backoff(item tokenstore.Item, now time.Time) error {
 	return nil
 }
 
-// result ends the wait for another holder: its token will do, or its failure is
-// this caller's too.
+// result ends the wait for another holder if its token satisfies r, or its failure
+// applies to r too.
 func (r Refresh) result(rec record.Record, now time.Time) (done bool, err error) {
 	if r.SatisfiedBy(rec.Token, now) {
 		return true, nil
@@ -84,8 +84,8 @@ func (r Refresh) result(rec record.Record, now time.Time) (done bool, err error)
 }
 
 // canServeStale reports whether rec's token may be served while its refresh has
-// to wait. It may not to the caller that reported it dead, nor when another
-// declaration minted it, which will have it dropped.
+// to wait: not to the caller that rejected it, and not if it was issued under another
+// declaration, because it will be dropped.
 func (r Refresh) canServeStale(rec record.Record, now time.Time) bool {
 	return rec.Token.Valid(now) && rec.Token.ConfigHash == r.Conn.ConfigHash && !r.Rejected
 }

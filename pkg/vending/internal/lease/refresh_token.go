@@ -28,7 +28,7 @@ var errOutcomeUnknown = errors.New("the outcome of an earlier refresh is unknown
 type refreshToken struct{ grant record.Grant }
 
 // ready opens the grant. After an attempt without a known outcome the old access
-// token is served until it expires, unless a caller has reported it dead.
+// token is served until it expires, unless a caller has rejected it.
 func (s *refreshToken) ready(ctx context.Context, h *Holder) (err error) {
 	l, item := h.leases, h.rec.Item
 	if err := rules.RequireConsent(item, h.req.Conn, l.clock.Now()); err != nil && !h.req.MayRetry(item) {
@@ -79,8 +79,8 @@ func (s *refreshToken) store(ctx context.Context, h *Holder, t token.Issued) (re
 	return l.records.Issued(item, t.Token), nil
 }
 
-// discard gives up a refresh token whose grant was disconnected or replaced
-// meanwhile: no grant comes back (FI-49). To disconnect is to ask for revocation.
+// discard does not store a refresh token whose grant was disconnected or replaced
+// meanwhile (FI-49), and revokes it if that ends no stored grant.
 func (s *refreshToken) discard(ctx context.Context, h *Holder, current tokenstore.Item, refreshToken redact.Secret) {
 	audit.From(ctx).Warn(audit.RefreshSuperseded)
 	if !rules.SameConsent(current.Grant, s.grant.SealedGrant) {
@@ -89,9 +89,9 @@ func (s *refreshToken) discard(ctx context.Context, h *Holder, current tokenstor
 	}
 }
 
-// deferRefresh leaves the refresh token alone until the access token expires. The
-// time is short where a caller has reported that token dead, because that caller
-// does not wait so long.
+// deferRefresh does not use the refresh token until the access token expires. The
+// time is short if a caller has rejected that token, because that caller does not
+// wait so long.
 func (h *Holder) deferRefresh(ctx context.Context) error {
 	audit.From(ctx).Warn(audit.RefreshAmbiguous)
 	now, item := h.leases.clock.Now(), h.rec.Item

@@ -43,7 +43,7 @@ func (l *Leases) revokeReplaced(ctx context.Context, conn connection.Connection,
 }
 
 // revokeOrphan revokes a refresh token that could not be stored. Unless safe is
-// set, that might end a grant that is stored, and it is only warned of.
+// set, that might end a stored grant, and only a warning is written.
 func (l *Leases) revokeOrphan(ctx context.Context, conn connection.Connection, refreshToken redact.Secret, safe bool) {
 	switch {
 	case refreshToken.IsZero() || conn.RevocationURL == "":
@@ -55,8 +55,8 @@ func (l *Leases) revokeOrphan(ctx context.Context, conn connection.Connection, r
 }
 
 // RevokeLeftOver revokes the grant of former, unless that is also the current one.
-// The caller has made sure that this is asked for, or ends no other grant. A
-// failure is only warned of.
+// The caller has made sure that this was requested, or ends no other grant. After a
+// failure only a warning is written.
 func (l *Leases) RevokeLeftOver(ctx context.Context, conn connection.Connection, former tokenstore.Item, current tokenstore.SealedGrant) {
 	if former.Grant.Fingerprint == "" || former.Grant.Fingerprint == current.Fingerprint {
 		return

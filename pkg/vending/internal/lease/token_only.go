@@ -13,8 +13,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
-// tokenOnlyLifetime is the least lifetime of an access token that is a consent by
-// itself. With less its user would have to consent every few hours.
+// tokenOnlyLifetime is the least lifetime of an access token that is stored without
+// a refresh token. With less its user would have to consent every few hours.
 const tokenOnlyLifetime = 24 * time.Hour
 
 // storeTokenOnly stores the token of a consent that brought no refresh token. The

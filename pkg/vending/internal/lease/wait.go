@@ -16,10 +16,10 @@ type Wait struct {
 	Until time.Time
 	// Never: return ErrBusy instead.
 	Never bool
-	// Result is shown each state of the item, and ends the wait where that is all
+	// Result is called with each state of the item, and ends the wait if that is all
 	// the caller needs. Nil waits for the lease itself.
 	Result func(rec record.Record, now time.Time) (done bool, err error)
-	// ReplacesGrant: the grant that comes replaces one that is not stored yet.
+	// ReplacesGrant: the new grant also replaces one that is not stored yet.
 	ReplacesGrant bool
 }
 
@@ -57,7 +57,7 @@ func (l *Leases) await(ctx context.Context, r *Refresh, w Wait, item tokenstore.
 		}
 		pause := min(l.random.Jitter(pause), until.Sub(now))
 		if left := item.Lease.Until.Sub(now); left > 0 {
-			pause = min(pause, left+time.Millisecond) // the lease of a holder that died is taken over at once
+			pause = min(pause, left+time.Millisecond) // the lease of a crashed holder is taken over at once
 		}
 		if pause <= 0 {
 			return record.Record{}, unanswered(w.former(r, item), now)

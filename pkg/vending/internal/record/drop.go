@@ -12,7 +12,7 @@ import (
 // exist. No cached copy has it, so the next mint reads the secret.
 const noVersion = "none"
 
-// Drop forgets a token here and in the table, and returns the item as it was
+// Drop removes a token from the cache and from the table, and returns the item as it was
 // before. An empty RequiredSecretVersion is a secret that does not exist. Every
 // error is a *problem.Error.
 func (r *Records) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
@@ -28,16 +28,16 @@ func (r *Records) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item,
 		return before, rules.Unavailable(err)
 	}
 	if slot := rules.KeepAliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant && d.RequiredSecretVersion != noVersion {
-		d.RenewSlot = slot // the grant was stored after the item was read, and must stay on the wheel
+		d.RenewSlot = slot // the grant was stored after the item was read, and must keep a slot
 		return r.Drop(ctx, d)
 	}
-	// With the version known, a lagging replica does not bring the token back.
+	// With the version known, a lagging replica does not restore the token.
 	r.cache.put(Record{Item: tokenstore.Item{Key: d.Key, Version: before.Version + 1}, readAt: r.clock.Now()})
 	return before, nil
 }
 
-// DropToken forgets the token of item and keeps its grant on the wheel. The next
-// mint must use version; empty is a secret that does not exist.
+// DropToken removes the token of item and keeps its grant in a slot. The next
+// token request must use version; empty is a secret that does not exist.
 func (r *Records) DropToken(ctx context.Context, item tokenstore.Item, version string) error {
 	_, err := r.Drop(ctx, tokenstore.Drop{Key: item.Key, RequiredSecretVersion: version, RenewSlot: rules.KeepAliveSlot(item.Key, item.Grant)})
 	return err

@@ -17,7 +17,7 @@ import (
 // accepted yet.
 var ErrPendingWrite = errors.New("a newer refresh token is not stored yet")
 
-// ErrUncertain accompanies tokenstore.ErrSuperseded when an earlier try of the
+// ErrUncertain accompanies tokenstore.ErrSuperseded when an earlier attempt of the
 // same write may have succeeded, and its result been replaced since.
 var ErrUncertain = errors.New("it may have been stored before")
 
@@ -124,20 +124,21 @@ func (r *Records) Save(ctx context.Context, w Write) (tokenstore.Item, error) {
 // Pending reports whether a write of key waits to be stored.
 func (r *Records) Pending(key tokenstore.Key) bool { return r.pending.has(key) }
 
-// Superseded is a grant that came too late to be stored, and no part of the one
-// that is stored now.
+// Superseded is a grant that arrived too late to be stored, and comes from another
+// consent than the stored one.
 type Superseded struct {
 	Key   tokenstore.Key
 	Grant tokenstore.SealedGrant
 	// Current is the grant that is stored instead; none when there is none.
 	Current tokenstore.SealedGrant
-	// Disconnected: it came of a refresh of a grant that was disconnected since.
+	// Disconnected: it is the result of refreshing a grant that was disconnected in
+	// the meantime.
 	Disconnected bool
 }
 
-// FlushPending stores what an earlier invocation could not, and returns the
-// grants that are of no use any more, so that the caller can revoke them if that
-// ends no other.
+// FlushPending stores what an earlier invocation could not store, and returns the
+// superseded grants, so that the caller can revoke them if that ends no other
+// grant.
 func (r *Records) FlushPending(ctx context.Context) []Superseded {
 	var superseded []Superseded
 	for key, w := range r.pending.all() {

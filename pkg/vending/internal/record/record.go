@@ -32,12 +32,12 @@ type Record struct {
 	// and the slot that it belongs to.
 	unstored bool
 	slot     string
-	// corrupt: the table has an item that cannot be understood.
+	// corrupt: the table has an item that cannot be decoded.
 	corrupt bool
 }
 
 // Missing reports whether the table has no item, so that there is nothing to
-// forget and no holder to fence.
+// delete and no holder to fence.
 func (r Record) Missing() bool {
 	item := r.Item
 	return !r.corrupt && item.Version == 0 && item.Lease.Seq == 0 && len(item.Variants) == 0

@@ -30,14 +30,15 @@ type Sealer interface {
 	Open(ctx context.Context, sealed []byte, ad ...string) ([]byte, error)
 }
 
-// Config is what Records are made of.
+// Config configures Records.
 type Config struct {
 	Store  Store
 	Sealer Sealer
 	Clock  rules.Clock
 	Random rules.Random
-	// Declaration loads the declaration in force past every cache. A token that
-	// the table has not accepted is kept only while that one minted it.
+	// Declaration loads the current declaration and bypasses every cache. A token
+	// that the table has not accepted is kept only while it was issued under that
+	// declaration.
 	Declaration func(context.Context, connection.Name) (connection.Connection, error)
 }
 
@@ -131,7 +132,7 @@ func (r *Records) getShared(ctx context.Context, key tokenstore.Key, valid bool)
 
 // Get reads and opens one item, and remembers it. The result of an eventually
 // consistent read does not replace a newer version that is known. An item that
-// cannot be understood is a miss, unless it holds a grant.
+// cannot be decoded is a miss, unless it contains a grant.
 func (r *Records) Get(ctx context.Context, key tokenstore.Key, consistent bool) (Record, error) {
 	item, err := r.store.Get(ctx, key, consistent)
 	if errors.Is(err, tokenstore.ErrGrantCorrupt) {
@@ -179,7 +180,7 @@ func (r *Records) Issued(item tokenstore.Item, t token.Token) Record {
 }
 
 // IssuedUnstored remembers a token that the table has not accepted. It is valid
-// all the same, and belongs to slot once it can be stored.
+// nevertheless, and belongs to slot when it has been stored.
 func (r *Records) IssuedUnstored(item tokenstore.Item, t token.Token, slot string) Record {
 	rec := Record{Item: item, Token: t, readAt: r.clock.Now(), Source: token.FromProvider, unstored: true, slot: slot}
 	r.cache.put(rec)

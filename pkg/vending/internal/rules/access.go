@@ -24,7 +24,7 @@ type Access struct {
 	Scope string
 }
 
-// Permit decides whether the caller may have a token of conn. The caller is
+// Permit decides whether the caller may use a token of conn. The caller is
 // checked first, so that an unauthorized one learns nothing about scopes.
 func (a Access) Permit(conn connection.Connection) error {
 	if err := a.check(conn.Callers, cmp.Or(a.Scope, conn.Scope)); err != nil {
@@ -52,9 +52,9 @@ func (a Access) PermitConsent(conn connection.Connection) error {
 	return nil
 }
 
-// PermitToken checks the callers that a stored token carries, so that a cached
-// token is as well protected as the declaration. They must allow the scope that
-// was requested and the one that the provider says it granted.
+// PermitToken checks the callers list that is stored with a token, so that a cached
+// token is protected like the declaration. The list must allow the scope that was
+// requested and the one that the provider reports as granted.
 func (a Access) PermitToken(ctx context.Context, t token.Token) error {
 	if err := a.check(t.Callers, t.AskedScope); err != nil {
 		return err
@@ -74,8 +74,8 @@ func (a Access) PermitToken(ctx context.Context, t token.Token) error {
 		Detail: "the provider granted more than the connection's callers allow this principal: " + shorten(strings.Join(refused, " "))}
 }
 
-// PermitForget decides whether the caller may have a stored token forgotten whose
-// declaration is gone. The granted scope does not count: nothing is served.
+// PermitForget decides whether the caller may delete a stored token that no longer
+// has a declaration. The granted scope is not checked: nothing is served.
 func (a Access) PermitForget(t token.Token) error { return a.check(t.Callers, t.AskedScope) }
 
 // refusedTokens are the tokens of a granted scope that the callers do not allow:
@@ -93,8 +93,8 @@ func (a Access) refusedTokens(callers connection.Callers, granted string) []stri
 }
 
 // requestsDefault reports whether a requested scope means what the provider has
-// registered for the client (Microsoft Entra ID's /.default): the names that come
-// back are then others than the requested one.
+// registered for the client (Microsoft Entra ID's /.default): the granted names then
+// differ from the requested one.
 func requestsDefault(requested string) bool {
 	return slices.ContainsFunc(strings.Fields(requested), func(one string) bool { return strings.HasSuffix(one, "/.default") })
 }

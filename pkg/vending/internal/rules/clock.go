@@ -14,7 +14,7 @@ type Clock struct {
 	Wait func(context.Context, time.Duration) error
 }
 
-// NewClock returns a clock. A nil now is time.Now, a nil wait waits for real.
+// NewClock returns a clock. A nil now is time.Now, a nil wait uses a timer.
 func NewClock(now func() time.Time, wait func(context.Context, time.Duration) error) Clock {
 	if now == nil {
 		now = time.Now

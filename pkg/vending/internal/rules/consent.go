@@ -13,7 +13,7 @@ import (
 const startConsent = "; start with POST …/authorization"
 
 // RequireConsent refuses a connection whose user has to consent, or consent again.
-// Its detail says what happened and when, as far as the item tells.
+// Its detail says what happened and when, as far as the item records it.
 func RequireConsent(item tokenstore.Item, conn connection.Connection, now time.Time) error {
 	name := "connection " + string(conn.Name)
 	if item.Key.Subject != "" {
@@ -52,8 +52,8 @@ func whyNoGrant(item tokenstore.Item, name string, now time.Time) string {
 // importCause is the cause of the failure that a refused import leaves.
 const importCause = "import"
 
-// ImportRefused is the failure that an item without a grant remembers of an import
-// that the provider refused at an instant. It delays nothing: another import or
+// ImportRefused is the failure that is recorded in an item without a grant when the
+// provider refuses an import. It delays nothing: another import or
 // consent replaces it.
 func ImportRefused(code string, status int, at time.Time) tokenstore.Failure {
 	return tokenstore.Failure{Count: 1, Code: string(problem.AuthorizationRequired), ProviderCode: code, Status: status,

@@ -1,5 +1,5 @@
-// Package rules holds the decisions of the core that need no store, no provider
-// and no declaration to be read: who may have a token, how long a failure delays
+// Package rules makes the decisions of the core that need no call to a store or
+// provider and read no declaration: who may use a token, how long a failure delays
 // the next attempt, whether a grant can be refreshed, and in which slot of the
 // timing wheel an item waits.
 //

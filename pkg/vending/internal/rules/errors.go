@@ -9,7 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
-// InProgress tells the caller to ask again in a second.
+// InProgress tells the caller to retry after a second.
 func InProgress(detail string) *problem.Error {
 	return &problem.Error{Code: problem.RefreshInProgress, Detail: detail, RetryAfter: time.Second}
 }
@@ -27,7 +27,7 @@ func Unavailable(err error) error {
 		Detail: "the token table does not answer"}
 }
 
-// throttleRetry is when to ask again after a throttled request: a table's capacity
+// throttleRetry is the Retry-After of a throttled request: a table's capacity
 // is counted by the second, and more than one second's requests wait by then.
 const throttleRetry = 2 * time.Second
 

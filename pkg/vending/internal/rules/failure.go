@@ -25,18 +25,18 @@ var Never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // FailedRefresh describes a refresh that failed.
 type FailedRefresh struct {
-	// Item is as it was before, Conn the declaration that was refused.
+	// Item is the item before the refresh, Conn the declaration that was refused.
 	Item tokenstore.Item
 	Conn connection.Connection
 	Err  *oauth.Error
 	At   time.Time
-	// Served: a valid token is still there for callers.
+	// Served: callers still have a valid token.
 	Served bool
 	// Jitter is in [0, 1).
 	Jitter float64
 }
 
-// Failure is what the fleet remembers of f.
+// Failure returns the record of f that the fleet shares.
 func (f FailedRefresh) Failure() tokenstore.Failure {
 	cause := declaration.FailureCause(f.Item, f.Conn)
 	count := 1

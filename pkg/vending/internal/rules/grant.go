@@ -19,13 +19,14 @@ func Fingerprint(refreshToken redact.Secret) string { return digest.Short(refres
 
 // OtherUsers reports whether a and b are known to be grants of different users.
 // Many servers keep one grant per user and client, and revoking one token of it
-// ends them all. So a grant is revoked unasked only when both users are named.
+// ends them all. So a grant is revoked without a request only if both users are
+// known.
 func OtherUsers(a, b tokenstore.SealedGrant) bool {
 	return a.ConsentedBy != "" && b.ConsentedBy != "" && a.ConsentedBy != b.ConsentedBy
 }
 
 // Disconnected reports whether nothing is left in an item that had a grant. Its
-// user asked for the end of every grant that is still on its way.
+// user also wants every grant revoked that a running refresh still obtains.
 func Disconnected(item tokenstore.Item) bool {
 	return item.Grant.Fingerprint == "" && item.Token.ID == ""
 }
@@ -36,14 +37,15 @@ func SameUser(a, b tokenstore.SealedGrant) bool {
 }
 
 // GrantLives reports whether a refresh with item's grant can succeed: it was given
-// to the client of conn, and nothing known has ended it.
+// to the client of conn, and is not known to have ended.
 func GrantLives(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
 	g := item.Grant
 	return declaration.GrantUsable(g, conn) && !declaration.GrantEnded(item, conn, now) && (g.ExpiresAt.IsZero() || g.ExpiresAt.After(now))
 }
 
-// CorruptGrant is the error for a stored grant that cannot be read. It is never
-// overwritten unasked, because it may hold the only valid refresh token (BI-72).
+// CorruptGrant is the error for a stored grant that cannot be read. It is not
+// overwritten without a request, because it may be the only valid refresh token
+// (BI-72).
 func CorruptGrant(ctx context.Context, key tokenstore.Key, cause error) error {
 	audit.From(ctx).Warn(audit.GrantCorrupt)
 	return &problem.Error{Code: problem.InternalError, Cause: cause,
@@ -63,8 +65,8 @@ func SameConsent(a, b tokenstore.SealedGrant) bool {
 	return a.Fingerprint != "" && a.Client == b.Client && a.ConsentedAt.UnixMilli() == b.ConsentedAt.UnixMilli()
 }
 
-// RefreshTokenEnd is the end of a new refresh token: as the server states it, or
-// the provider's documented lifetime, counted from before the request. Zero is
+// RefreshTokenEnd is the expiry of a new refresh token: as the server states it, or
+// by the provider's documented lifetime, counted from before the request. Zero is
 // unknown.
 func RefreshTokenEnd(conn connection.Connection, t token.Issued) time.Time {
 	if !t.RefreshExpiresAt.IsZero() || conn.RefreshTokenExpiresIn == 0 {
@@ -76,7 +78,7 @@ func RefreshTokenEnd(conn connection.Connection, t token.Issued) time.Time {
 const (
 	// keepAliveEvery is the longest that a refresh token goes unused.
 	keepAliveEvery = 24 * time.Hour
-	// warnEarly and warnLate are how long before its end a refresh token is warned of.
+	// warnEarly and warnLate are how long before the expiry of a refresh token a warning is written.
 	warnEarly, warnLate = 7 * 24 * time.Hour, 24 * time.Hour
 )
 

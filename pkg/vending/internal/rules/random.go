@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Random makes lease owners and jitter. The zero value uses crypto/rand.
+// Random generates lease owners and jitter. The zero value uses crypto/rand.
 type Random struct{ Source io.Reader }
 
 func (r Random) read(b []byte) error {

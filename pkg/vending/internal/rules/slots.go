@@ -77,9 +77,8 @@ func slotKey(key tokenstore.Key) string {
 	return strings.Join([]string{key.Connection, key.Subject, key.Variant}, "\x00")
 }
 
-// NeedsRenewal reports whether an inspection of item has something to do: its
-// token is in use and does not last until next, or its refresh token must not
-// go unused until then. next is the next visit; zero means that there is none.
+// NeedsRenewal reports whether item needs a refresh now: its token is in use and
+// expires before next, or its refresh token must be used before then. next is the next visit; zero means that there is none.
 func NeedsRenewal(item tokenstore.Item, t token.Token, now, next time.Time) bool {
 	if item.Grant.Fingerprint != "" && !staysAlive(item.Grant, next) {
 		return true

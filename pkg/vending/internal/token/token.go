@@ -1,4 +1,4 @@
-// Package token owns the access token that can be served and the one rule that
+// Package token defines the access token that can be served and the only rule that
 // says when it is usable ([Token.Usable]). No other package compares its
 // instants.
 package token
@@ -22,12 +22,12 @@ const (
 	renewAt, refreshAt = 75, 85
 	// clockSkew is the largest believable difference between the clocks of two
 	// processes, five seconds each. The expiry of a token that was minted further
-	// in the future is not believed either.
+	// in the future is not trusted either.
 	clockSkew = 10 * time.Second
 )
 
-// Token is an access token with what the warm path needs of the declaration
-// that minted it. Instants are UTC wall clock without a monotonic reading,
+// Token is an access token with the part of its declaration that is needed to serve
+// it. Instants are UTC wall clock without a monotonic reading,
 // because that clock may stop while an execution environment is frozen.
 type Token struct {
 	AccessToken redact.Secret
@@ -35,17 +35,17 @@ type Token struct {
 	ID string
 	// Scope is the granted scope: what the provider stated, or else the requested one.
 	Scope string
-	// MintedAt is the instant before the provider was asked.
+	// MintedAt is the instant before the token request was sent.
 	MintedAt, ExpiresAt time.Time
 	ExpiresInAssumed    bool
 	// EarlyRefresh false: the provider refuses to replace it before it expires.
 	EarlyRefresh bool
-	// Callers are the principals that may have it, and AskedScope is the scope that
-	// it was requested with. They are checked by both scopes.
+	// Callers are the principals that may use it, and AskedScope is the requested
+	// scope. Callers are checked against the requested and the granted scope.
 	Callers    connection.Callers
 	AskedScope string
 	// ConfigHash, SecretVersion and SecretIncarnation identify the declaration
-	// that minted it.
+	// under which it was issued.
 	ConfigHash, SecretVersion, SecretIncarnation string
 }
 
@@ -63,17 +63,17 @@ const (
 type Issued struct {
 	Token
 	// RefreshToken is empty when the response had none. RefreshExpiresAt is zero
-	// when the server does not state its end.
+	// when the server does not state its expiry.
 	RefreshToken     redact.Secret
 	RefreshExpiresAt time.Time
 	// ConsentedBy is the user who consented, where the provider says so.
 	ConsentedBy string
 }
 
-// Lifetime is the whole lifetime that the provider stated.
+// Lifetime is the total lifetime that the provider stated.
 func (t Token) Lifetime() time.Duration { return t.ExpiresAt.Sub(t.MintedAt) }
 
-// Valid reports whether a second of it is left and its instants are believable. A
+// Valid reports whether a second of it is left and its instants are plausible. A
 // token minted in the future comes from a process whose clock is ahead, which
 // computed the expiry by that clock.
 func (t Token) Valid(now time.Time) bool {
@@ -87,7 +87,7 @@ func (t Token) Usable(now time.Time, minTTL time.Duration) bool {
 		return false
 	}
 	if !t.EarlyRefresh {
-		return true // the provider gives no newer one: minTTL is best effort
+		return true // the provider issues no newer one: minTTL is best effort
 	}
 	return t.ExpiresAt.Sub(now) >= max(minTTL, min(serveMargin, t.Lifetime()/10))
 }
@@ -101,8 +101,9 @@ func (t Token) Due(now time.Time) bool {
 	return t.EarlyRefresh && !now.Before(t.at(refreshAt))
 }
 
-// RefreshIn is when asking again is useful: at the point of renewal, after that
-// at the point where the vend path refreshes. It is never less than a second.
+// RefreshIn is the time after which another request is useful: the time until the
+// point of renewal, or after that until the point where the vend path refreshes. It
+// is never less than a second.
 func (t Token) RefreshIn(now time.Time) time.Duration {
 	next := t.ExpiresAt
 	switch {
