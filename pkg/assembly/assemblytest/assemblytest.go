@@ -1,6 +1,6 @@
-// Package assemblytest holds every function to the same start: a bad
-// environment stops it with a message that names the variable and no value,
-// before any call is made.
+// Package assemblytest checks that every function validates its environment at
+// start: an invalid one stops it before any call, with a message that names the
+// variable and shows no value.
 package assemblytest
 
 import (
@@ -18,10 +18,11 @@ import (
 	"testing"
 )
 
-// Canary stands for what an environment holds that must not be printed.
+// Canary is the value of the secret variables; it must not be printed.
 const Canary = "canary-4xQ7vT2m"
 
-// Environment is a good one, changed as a test likes: an empty value unsets.
+// Environment returns a valid environment with changes; an empty value unsets a
+// variable.
 func Environment(endpoint string, changes map[string]string) map[string]string {
 	env := map[string]string{
 		"TOKEN_TABLE": "tokens", "SEALING_SECRET_ID": "tokenvend-keyset", "LOG_LEVEL": "debug",
@@ -41,14 +42,14 @@ func Lookup(env map[string]string) func(string) (string, bool) {
 	}
 }
 
-// Services stand for Secrets Manager and DynamoDB, and keep what they were asked.
+// Services is a fake of Secrets Manager and DynamoDB that records the operations.
 type Services struct {
 	*httptest.Server
 	mu    sync.Mutex
 	asked []string
 }
 
-// NewServices starts them for the length of a test.
+// NewServices starts Services for the duration of a test.
 func NewServices(t *testing.T) *Services {
 	s := new(Services)
 	s.Server = httptest.NewServer(http.HandlerFunc(s.answer))
@@ -68,20 +69,20 @@ func (s *Services) answer(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, answer)
 }
 
-// Calls are the operations that were asked for, sorted.
+// Calls returns the recorded operations, sorted.
 func (s *Services) Calls() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(slices.Values(s.asked))
 }
 
-// Function is one function's start.
+// Function is a Lambda function whose start is checked.
 type Function struct {
 	Name string
-	// Compose is its composition root, run for its error.
+	// Compose is its composition root; only its error is used.
 	Compose func(lookup func(string) (string, bool), output io.Writer) error
-	// Bad are the environments that stop it, by the variable that is wrong, beside
-	// those that stop every function.
+	// Bad are invalid environments, by the variable that is wrong, in addition to
+	// those that are invalid for every function.
 	Bad map[string]map[string]string
 }
 
@@ -102,8 +103,8 @@ func (f Function) bad() map[string]map[string]string {
 	return all
 }
 
-// Refuses checks the composition root, then the executable as Lambda would run
-// it but for its environment.
+// Refuses checks that the composition root, and then the built executable, refuse
+// each invalid environment.
 func (f Function) Refuses(t *testing.T) {
 	t.Run("composed", f.refusesComposed)
 	t.Run("built", f.refusesBuilt)
