@@ -39,7 +39,8 @@ type Secret struct {
 
 // Entry is one secret of a listing: its AWSCURRENT version, or the error why it
 // cannot be read, so that one unreadable secret does not hide the others. If Err is
-// set, Text is not, and ARN and VersionID are set if they are known. Err is of the kinds below.
+// set, Text is not, and ARN and VersionID are set if they are known. Err is of the
+// kinds of this package.
 //
 // Names that are not valid for a connection are listed too, so that an operator
 // sees the mistake.

@@ -19,7 +19,8 @@ func FailureCause(item tokenstore.Item, conn connection.Connection) string {
 	return digest.Short(parts...)
 }
 
-// FailureApplies reports whether item's failure is one of conn as it is declared.
+// FailureApplies reports whether item's failure was recorded for conn as it is
+// declared now.
 func FailureApplies(item tokenstore.Item, conn connection.Connection) bool {
 	return item.Failure.Count > 0 && item.Failure.Cause == FailureCause(item, conn)
 }
@@ -30,7 +31,7 @@ func InBackoff(item tokenstore.Item, conn connection.Connection, now time.Time) 
 	return FailureApplies(item, conn) && item.Failure.NextAttemptAt.After(now)
 }
 
-// GrantEnded reports whether the provider has said that item's grant is dead.
+// GrantEnded reports whether the provider has reported item's grant as invalid.
 // That holds until a user consents again or the client changes.
 func GrantEnded(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
 	return item.Failure.Code == string(problem.AuthorizationRequired) && InBackoff(item, conn, now)
@@ -42,7 +43,7 @@ func GrantUsable(g tokenstore.SealedGrant, conn connection.Connection) bool {
 }
 
 // ClientID identifies the client at the provider that a grant is given to. Other
-// edits of a declaration leave it as it is.
+// changes of a declaration do not change it.
 func ClientID(conn connection.Connection) string {
 	return digest.Short(conn.Provider, conn.TokenURL, conn.Issuer, conn.ClientID)
 }

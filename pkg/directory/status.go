@@ -47,8 +47,9 @@ type SubjectStatus struct {
 	// never depends on it. ConsentedAt is when.
 	ConsentedBy string
 	ConsentedAt time.Time
-	// RenewBy is when the refresh token ends, or the access token of a consent that
-	// brought none, so that a user has to consent again; zero is unknown.
+	// RenewBy is the expiry of the refresh token, or of the access token after a
+	// consent without a refresh token. A user has to consent again by then. Zero is
+	// unknown.
 	RenewBy time.Time
 	// LastError and NextAttemptAt describe a failing one.
 	LastError     problem.Code

@@ -1,8 +1,8 @@
 package provider
 
 // ClientAuth is how a client authenticates at the token endpoint (RFC 6749 §2.3,
-// RFC 7523). It is declared, never found out by trying: that doubles failing
-// calls and can lock the client out.
+// RFC 7523). It is declared, never probed: probing doubles failing calls and can
+// lock the client out.
 type ClientAuth string
 
 // The client authentication methods. [ClientAuths] lists them.

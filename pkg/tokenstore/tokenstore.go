@@ -307,7 +307,7 @@ var (
 	// succeed.
 	ErrUnavailable = errors.New("token store unavailable")
 	// ErrThrottled: the store responds, and has too many requests. It is also
-	// ErrUnavailable. A caller must not do without the store then, because the rest
+	// ErrUnavailable. A caller must not bypass the store then, because the rest
 	// of the fleet uses it.
 	ErrThrottled = fmt.Errorf("%w: throttled", ErrUnavailable)
 )

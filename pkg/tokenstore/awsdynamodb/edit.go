@@ -59,7 +59,7 @@ func (t *Table) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 }
 
 // SetForcedRefreshes replaces the record of forced refreshes;
-// tokenstore.ErrSuperseded when it is no longer was.
+// tokenstore.ErrSuperseded when the stored record is not was.
 func (t *Table) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error {
 	u := newUpdate("set forced", key)
 	u.skipRead = true

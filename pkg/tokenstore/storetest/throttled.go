@@ -16,9 +16,9 @@ type Throttled interface {
 	Sessions
 }
 
-// RunThrottled checks that every operation of a throttled store says so: a caller that
-// takes it for a store that is down would work without it, as would the rest of the
-// fleet (CR-31).
+// RunThrottled checks that every operation of a throttled store returns
+// ErrThrottled. A caller that took the store for unavailable would bypass it, as
+// would the rest of the fleet (CR-31).
 func RunThrottled(t *testing.T, s Throttled) {
 	calls := leaseCalls(s, key(t))
 	maps.Copy(calls, editCalls(s, key(t)))
