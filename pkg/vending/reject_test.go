@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
@@ -109,4 +110,22 @@ func TestForget(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A client_credentials token has no deferred refresh, even when a failure's next
+// attempt falls on the token's end.
+func TestRejectionDuringBackoffUntilTheEnd(t *testing.T) {
+	f := newFleet(t)
+	core := f.process()
+	first := f.vend(core, crm())
+	f.clock.advance(52 * time.Minute)
+	f.server.failing(&oauth.Error{Kind: oauth.Unavailable, Reason: "status", RetryAfter: 8 * time.Minute, Trace: oauth.Trace{Calls: 1, Status: 503}})
+	if v := f.vend(core, crm()); !v.Stale || f.server.calls() != 2 {
+		t.Fatalf("stale %v after %d calls", v.Stale, f.server.calls())
+	}
+	r := crm()
+	r.RejectedTokenID = first.ID
+	if _, err := core.Vend(t.Context(), r); !problem.Is(err, problem.ProviderUnavailable) || f.server.calls() != 2 {
+		t.Errorf("CR-18 got %v after %d calls", err, f.server.calls())
+	}
 }

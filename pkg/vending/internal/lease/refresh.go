@@ -61,6 +61,9 @@ func (r Refresh) SatisfiedBy(t token.Token, now time.Time) bool {
 // MayRetry reports whether a remembered invalid_grant, or a deferral until the
 // token expires, may be ignored because a caller has just rejected the token.
 func (r Refresh) MayRetry(item tokenstore.Item) bool {
+	if !r.Conn.Delegated() {
+		return false
+	}
 	deferred := item.Token.ID != "" && item.Failure.NextAttemptAt.UnixMilli() == item.Token.ExpiresAt.UnixMilli()
 	return r.RetryDeadGrant && (deferred || item.Failure.Code == string(problem.AuthorizationRequired))
 }
