@@ -64,7 +64,7 @@ func (s *consentServer) onResponse(after func(oauth.Request) *oauth.Error) {
 }
 
 func TestGrantProofRejectionRefreshesInSpiteOfAnUnknownOutcome(t *testing.T) {
-	t.Run("CR-14 a token reported dead is not waited for", func(t *testing.T) {
+	t.Run("CR-14 a rejected token is not waited for", func(t *testing.T) {
 		d, core := consented(t, rotatesSoft)
 		first := d.vend(core, user())
 		d.clock.advance(10 * time.Minute)

@@ -94,7 +94,7 @@ func TestConsentWithoutRefreshToken(t *testing.T) {
 			case c.kept:
 				d.checkKept(err, before, c.lifetime)
 			default:
-				if !problem.Is(err, problem.AuthorizationRequired) || !contains(problem.Of(err).Detail, "no refresh token came; ask for offline access") {
+				if !problem.Is(err, problem.AuthorizationRequired) || !contains(problem.Of(err).Detail, "the provider returned no refresh token; request offline access") {
 					t.Errorf("got %v", err)
 				}
 				if after.Token.ID != before.Token.ID || after.Grant.Fingerprint != before.Grant.Fingerprint || after.Version != before.Version {
@@ -166,7 +166,7 @@ func TestTokenOnlyReportedDead(t *testing.T) {
 		reported := d.clock.Now().Format(time.RFC3339)
 		for range 2 {
 			_, err := d.process().Vend(t.Context(), r)
-			if !problem.Is(err, problem.AuthorizationRequired) || !contains(problem.Of(err).Detail, "reported dead at "+reported) {
+			if !problem.Is(err, problem.AuthorizationRequired) || !contains(problem.Of(err).Detail, "rejected at "+reported) {
 				t.Errorf("got %v", err)
 			}
 			d.clock.advance(time.Minute)

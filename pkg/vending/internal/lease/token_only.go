@@ -17,7 +17,7 @@ import (
 // a refresh token. With less its user would have to consent every few hours.
 const tokenOnlyLifetime = 24 * time.Hour
 
-// storeTokenOnly stores the token of a consent that brought no refresh token. The
+// storeTokenOnly stores the token of a consent that returned no refresh token. The
 // grant of the same user stays, and is refreshed when the token ends. Where no
 // grant lives the token alone is stored, if it lasts long enough. Otherwise
 // nothing is stored: a grant of another user, or of one who is not named, would
@@ -29,7 +29,7 @@ func (s *authorizationCode) storeTokenOnly(ctx context.Context, h *Holder, t tok
 	keep := lives && rules.SameUser(former.Grant, tokenstore.SealedGrant{ConsentedBy: t.ConsentedBy})
 	if !keep && (lives || t.Lifetime() < tokenOnlyLifetime) {
 		h.release(ctx)
-		return problem.New(problem.AuthorizationRequired, "no refresh token came; ask for offline access, which some providers grant for a scope and "+
+		return problem.New(problem.AuthorizationRequired, "the provider returned no refresh token; request offline access, which some providers grant for a scope and "+
 			"others for a parameter in authorization_params, and start again with POST …/authorization; nothing was stored")
 	}
 	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token)

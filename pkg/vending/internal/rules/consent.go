@@ -37,12 +37,12 @@ func RequireConsent(item tokenstore.Item, conn connection.Connection, now time.T
 func whyNoGrant(item tokenstore.Item, name string, now time.Time) string {
 	switch t := item.Token; {
 	case t.ID != "" && t.ID == item.RejectedID && len(item.ForcedRefreshes) > 0:
-		return "the access token of " + name + " was reported dead at " + instant(item.ForcedRefreshes[len(item.ForcedRefreshes)-1].At) +
-			", and its consent brought no refresh token"
+		return "the access token of " + name + " was rejected at " + instant(item.ForcedRefreshes[len(item.ForcedRefreshes)-1].At) +
+			", and its consent returned no refresh token"
 	case t.ID != "" && !t.ExpiresAt.After(now):
-		return "the last consent to " + name + " brought no refresh token, and its access token ended at " + instant(t.ExpiresAt)
+		return "the last consent to " + name + " returned no refresh token, and its access token ended at " + instant(t.ExpiresAt)
 	case t.ID != "":
-		return "the last consent to " + name + " brought no refresh token, so its access token cannot be replaced"
+		return "the last consent to " + name + " returned no refresh token, so its access token cannot be replaced"
 	case importRefused(item):
 		return "there is no consent to " + name + ": the import of a refresh token was refused by the provider at " + instant(item.Failure.FailedAt)
 	}
