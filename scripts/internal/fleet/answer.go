@@ -27,6 +27,7 @@ type Answer struct {
 	TokenID    string    `json:"token_id"`
 	ExpiresAt  time.Time `json:"expires_at"`
 	ExpiresIn  int       `json:"expires_in"`
+	RefreshIn  int       `json:"refresh_in"`
 	Stale      bool      `json:"stale"`
 	Connection string    `json:"connection"`
 	Code       string    `json:"error"`
@@ -110,8 +111,8 @@ func (f *Fleet) judgeToken(ask Ask, a Answer, began time.Time) {
 	case made.life > 0 && a.ExpiresAt.After(made.at.Add(made.life+Skew)):
 		f.violated("INV-1: a token has a longer life than the provider gave it")
 	}
-	if a.ExpiresIn <= 0 && a.ExpiresAt.Before(began) {
-		f.violated("INV-1: a token was served with no life left")
+	if a.ExpiresIn < 1 || a.RefreshIn < 1 {
+		f.violated("CR-01: a token was served in its last second")
 	}
 	if want := strings.Split(ask.Path, "/"); len(want) > 2 && a.Connection != want[2] {
 		f.violated("INV-1: the token of another connection was served")
