@@ -68,7 +68,7 @@ func (l *grantOracle) decided(op *operation, r oauth.Request) {
 		return
 	case h.family.subject != op.key:
 		l.w.violated("INV-1", "#%d sends another subject's refresh token", op.id)
-	case l.superseded(h, inTime) && !importing:
+	case l.superseded(h, t.couldKnow) && !importing:
 		l.w.violated("INV-3", "#%d sends %s although a newer one is stored", op.id, h.text)
 	case doubting:
 		delete(l.dead, printOf(h.text))
@@ -116,9 +116,13 @@ func (l *grantOracle) superseded(h *refreshTokenState, counts func(*refreshToken
 	return false
 }
 
-// inTime leaves out those of a request that was delayed until its holder had lost
-// the lease: no other process can know of them in time.
-func inTime(h *refreshTokenState) bool { return !h.late }
+// couldKnow leaves out those that came so late that their holder had lost the
+// lease: when the request arrived, or when the token was stored after the next
+// holder had read the item. The next holder cannot know of them.
+func (t *acquisition) couldKnow(h *refreshTokenState) bool {
+	storedLate := h.storedTurn > t.turn && h.storedAt.Sub(h.leasedAt) > window
+	return !h.late && !storedLate
+}
 
 func anyTime(*refreshTokenState) bool { return true }
 
@@ -256,7 +260,7 @@ func (l *grantOracle) changed(what string, before, after tokenstore.Item) {
 		was.family.released = true
 	}
 	if is.storedAt.IsZero() {
-		is.storedAt = l.w.time()
+		is.storedAt, is.storedTurn = l.w.time(), l.w.turn
 	}
 	if l.w.idp.works(is) {
 		is.family.lost = "" // its holder stored it after all

@@ -64,8 +64,9 @@ type refreshTokenState struct {
 	at     time.Time
 	access string
 	// storedAt is when it was first stored; lossCause is why it may not be.
-	storedAt  time.Time
-	lossCause string
+	storedAt   time.Time
+	storedTurn int
+	lossCause  string
 	// leasedAt is when its holder took the lease; late: its request was delayed until its holder had no lease any more.
 	leasedAt time.Time
 	late     bool
