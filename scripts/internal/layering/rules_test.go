@@ -4,6 +4,7 @@ const (
 	aws = "github.com/aws"
 	// awsChain reads profiles, instance metadata and web identities.
 	awsChain = aws + "/aws-sdk-go-v2/config"
+	oauth2   = "golang.org/x/oauth2"
 )
 
 // stores are the technologies behind the core's interfaces.
@@ -45,6 +46,16 @@ var Rules = []Rule{
 	{Package: "pkg", Except: []string{"pkg/sandbox"}, Never: []string{"/pkg/sandbox", "/scripts"}},
 	{Package: "functions", Never: []string{"/pkg/sandbox", "/scripts", "/pkg/tokenstore/memory", "/pkg/clientsecret/folder"}},
 	// The SDK's credential chain costs a function a large part of its cold start.
-	{Package: "pkg", Never: []string{awsChain}},
+	{Package: "pkg", Except: []string{"pkg/client"}, Never: []string{awsChain}},
 	{Package: "functions", Never: []string{awsChain}},
+	// Programs link the client: it brings in neither the service nor the SDK's clients
+	// of other services.
+	{Package: "pkg/client", Never: append([]string{
+		aws + "/aws-lambda-go", aws + "/aws-sdk-go-v2/service/dynamodb", aws + "/aws-sdk-go-v2/service/secretsmanager",
+		aws + "/aws-sdk-go-v2/service/cloudformation", "/functions", "/pkg/assembly", "/pkg/audit", "/pkg/clientsecret", "/pkg/config",
+		"/pkg/connection", "/pkg/consent", "/pkg/declaration", "/pkg/directory", "/pkg/egress", "/pkg/gateway", "/pkg/oauth",
+		"/pkg/problem", "/pkg/provider", "/pkg/renewal", "/pkg/seal", "/pkg/tokenstore", "/pkg/vending", "/pkg/wheel",
+	}, stores...)},
+	{Package: "pkg", Except: []string{"pkg/client"}, Never: []string{oauth2}},
+	{Package: "functions", Never: []string{oauth2}},
 }
