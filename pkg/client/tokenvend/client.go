@@ -303,7 +303,7 @@ func (c *Client) report(ctx context.Context, e *entry, q query, refused *Token) 
 // share lets callers of one call wait for one request. The request outlives the caller
 // that starts it, because the others need its result.
 func (c *Client) share(ctx context.Context, k call, work flight.Work[*Token]) (*Token, bool, error) {
-	token, led, err := c.flights.Go(ctx, k, func(ctx context.Context) (*Token, error) {
+	token, led, err := c.flights.Go(ctx, k, nil, func(ctx context.Context) (*Token, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxCall)
 		defer cancel()
 		return work(ctx)

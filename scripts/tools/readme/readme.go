@@ -17,7 +17,7 @@ import (
 )
 
 // Files are the READMEs of the tree whose blocks are run.
-var Files = []string{"README.md", "functions/README.md", "pkg/README.md", "scripts/README.md"}
+var Files = []string{"README.md", "functions/README.md", "pkg/README.md", "pkg/client/README.md", "scripts/README.md"}
 
 // leftOut are the reasons not to run a script.
 var leftOut = []string{"needs an account", "runs this test", "takes minutes"}
