@@ -37,6 +37,7 @@ type Core struct {
 	issuer       *issue.Issuer
 	leases       *lease.Leases
 	clock        rules.Clock
+	random       rules.Random
 	looks        rules.Throttle // reading the secret of a failing connection again
 	editLooks    rules.Throttle // reading the secret of a token that is too new to reject
 }
@@ -64,7 +65,7 @@ func New(c Config) *Core {
 	})
 	issuer := issue.New(issue.Config{Declarations: declarations, Minter: c.Minter, Revoker: c.Revoker, Clock: clock})
 	return &Core{
-		declarations: declarations, store: c.Store, records: records, issuer: issuer, clock: clock,
+		declarations: declarations, store: c.Store, records: records, issuer: issuer, clock: clock, random: random,
 		leases: lease.New(lease.Config{
 			Store: c.Store, Records: records, Issuer: issuer, Declarations: declarations, Clock: clock, Random: random,
 		}),

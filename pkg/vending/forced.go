@@ -19,8 +19,10 @@ const (
 	forcedMost         = 10
 	forcedPerPrincipal = 3
 	forcedWindow       = 10 * time.Minute
-	// unforceTries bounds taking a count back while others count.
-	unforceTries = 3
+	// unforceTries bounds taking a count back while others count, and unforcePause
+	// is the pause between tries, jittered so that they do not meet again.
+	unforceTries = 6
+	unforcePause = 20 * time.Millisecond
 )
 
 // force returns the forced refreshes that the item is to carry, this one included,
@@ -47,7 +49,9 @@ func (c *Core) force(ctx context.Context, r Request, item tokenstore.Item, now t
 	if err != nil && !errors.Is(err, tokenstore.ErrSuperseded) {
 		return nil, rules.Unavailable(err)
 	}
-	return nil, err
+	// The variant's item carries this one alone, which tells the caller's own write
+	// from that of another caller who rejects the token at once.
+	return []tokenstore.ForcedRefresh{one}, err
 }
 
 // unforce takes back what force counted for a scope variant when another caller
@@ -63,7 +67,7 @@ func (c *Core) unforce(ctx context.Context, r Request, key tokenstore.Key, at ti
 			return
 		}
 		err = c.store.SetForcedRefreshes(ctx, own.Key, own.ForcedRefreshes, slices.Delete(slices.Clone(own.ForcedRefreshes), i, i+1))
-		if !errors.Is(err, tokenstore.ErrSuperseded) {
+		if !errors.Is(err, tokenstore.ErrSuperseded) || c.clock.Wait(ctx, c.random.Jitter(unforcePause)) != nil {
 			return
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
@@ -203,23 +204,26 @@ func noError(t *testing.T, err error) {
 func TestConcurrentRejections(t *testing.T) {
 	for _, scope := range []string{"", "a"} {
 		t.Run("FI-42 of fifty concurrent callers one forces a refresh, scope "+scope, func(t *testing.T) {
-			f := newFleet(t)
-			f.declare("crm", valid[:len(valid)-1]+`,"allowed_scopes":["a","b"]}`)
-			r := crm()
-			r.Scope = scope
-			r.RejectedTokenID = f.vend(f.process(), r).ID
-			f.clock.advance(time.Minute)
-			var wg sync.WaitGroup
-			for i := range 50 {
-				r, core := r, f.process()
-				r.CallerID = fmt.Sprintf("AROA%d:session", i)
-				wg.Go(func() { _, _ = core.Vend(t.Context(), r) })
-			}
-			wg.Wait()
-			counted := len(f.item("crm").ForcedRefreshes)
-			if counted != 1 || f.server.calls() != 2 {
-				t.Errorf("%d forced refreshes counted, %d calls, want 1 and 2", counted, f.server.calls())
-			}
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t)
+				f.inRealTime(time.Second)
+				f.declare("crm", valid[:len(valid)-1]+`,"allowed_scopes":["a","b"]}`)
+				r := crm()
+				r.Scope = scope
+				r.RejectedTokenID = f.vend(f.process(), r).ID
+				time.Sleep(time.Minute)
+				var wg sync.WaitGroup
+				for i := range 50 {
+					r, core := r, f.process()
+					r.CallerID = fmt.Sprintf("AROA%d:session", i)
+					wg.Go(func() { _, _ = core.Vend(t.Context(), r) })
+				}
+				wg.Wait()
+				counted := len(f.item("crm").ForcedRefreshes)
+				if counted != 1 || f.server.calls() != 2 {
+					t.Errorf("%d forced refreshes counted, %d calls, want 1 and 2", counted, f.server.calls())
+				}
+			})
 		})
 	}
 }
