@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/oauth"
-	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
@@ -13,7 +12,7 @@ const (
 	Budget = oauth.TotalTimeout
 	// RefreshBudget is the time that asking the provider and storing its answer
 	// may take together.
-	RefreshBudget = Budget + record.SaveBudget
+	RefreshBudget = Budget + rules.SaveBudget
 	// orphanBudget bounds the revocation of a refresh token that is not stored, and
 	// answerBudget is kept for answering the caller after it.
 	orphanBudget, answerBudget = 3 * time.Second, 2 * time.Second

@@ -30,7 +30,7 @@ func (c clientCredentials) store(ctx context.Context, h *Holder, t token.Issued)
 	if err != nil {
 		return c.keepUnstored(ctx, h, t.Token, err)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), record.SaveBudget)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rules.SaveBudget)
 	defer cancel()
 	commit := tokenstore.Commit{Key: h.req.Key, Owner: h.owner, Version: h.rec.Item.Version, SecretIncarnation: t.SecretIncarnation,
 		Token: sealed, Used: h.req.ForCaller, RenewSlot: rules.RenewSlot(h.req.Key, h.req.Conn, t.Token), Now: l.clock.Now()}

@@ -28,7 +28,7 @@ type Holder struct {
 // refresh calls the provider, unless, as of the read under the lease, the token is
 // already valid or a recent failure forbids it.
 func (h *Holder) refresh(ctx context.Context) (record.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, TTL-record.SaveBudget)
+	ctx, cancel := context.WithTimeout(ctx, TTL-rules.SaveBudget)
 	defer cancel()
 	defer h.releaseUnlessEnded(ctx)
 	l, grantType := h.leases, h.req.Conn.GrantType
@@ -111,7 +111,7 @@ func (h *Holder) releaseUnlessEnded(ctx context.Context) {
 // release ends the lease without a result. A lease that cannot be released expires.
 func (h *Holder) release(ctx context.Context) {
 	h.ended = true
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), record.SaveBudget)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rules.SaveBudget)
 	defer cancel()
 	release := tokenstore.Release{Key: h.req.Key, Owner: h.owner, OutcomeUnknown: rules.OutcomeUnknown(h.rec.Item)}
 	if h.leases.store.Release(ctx, release) != nil {
@@ -124,7 +124,7 @@ func (h *Holder) release(ctx context.Context) {
 func (h *Holder) fail(ctx context.Context, f tokenstore.Fail, reason error) error {
 	h.ended = true
 	f.Key, f.Owner, f.Now = h.req.Key, h.owner, f.Failure.FailedAt
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), record.SaveBudget)
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), rules.SaveBudget)
 	defer cancel()
 	if h.leases.store.Fail(detached, f) != nil {
 		audit.From(ctx).Warn(audit.FailureNotStored)

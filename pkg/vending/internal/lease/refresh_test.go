@@ -49,16 +49,19 @@ func TestMayRetry(t *testing.T) {
 	other := tokenstore.Item{Failure: tokenstore.Failure{Count: 1, Code: string(problem.ProviderUnavailable), NextAttemptAt: now}}
 	for _, c := range []struct {
 		name  string
+		grant connection.GrantType
 		item  tokenstore.Item
 		retry bool
 		want  bool
 	}{
-		{"a grant that has ended", ended, true, true},
-		{"a refresh deferred until the token expires", deferred, true, true},
-		{"another failure", other, true, false},
-		{"without a rejection", ended, false, false},
+		{"a grant that has ended", connection.AuthorizationCode, ended, true, true},
+		{"a refresh deferred until the token expires", connection.AuthorizationCode, deferred, true, true},
+		{"another failure", connection.AuthorizationCode, other, true, false},
+		{"without a rejection", connection.AuthorizationCode, ended, false, false},
+		{"client_credentials, whose next attempt falls on the token's end", connection.ClientCredentials, deferred, true, false},
 	} {
-		if got := (lease.Refresh{RetryDeadGrant: c.retry}).MayRetry(c.item); got != c.want {
+		refresh := lease.Refresh{Conn: connection.Connection{GrantType: c.grant}, RetryDeadGrant: c.retry}
+		if got := refresh.MayRetry(c.item); got != c.want {
 			t.Errorf("CR-28 %s: %v, want %v", c.name, got, c.want)
 		}
 	}

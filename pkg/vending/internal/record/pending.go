@@ -87,8 +87,6 @@ func (p *pendingWrites) all() map[tokenstore.Key]Write {
 }
 
 const (
-	// SaveBudget bounds storing the result of a refresh.
-	SaveBudget = 5 * time.Second
 	// saveTries and savePause: six writes within some three seconds, doubling.
 	saveTries = 6
 	savePause = 100 * time.Millisecond
@@ -98,7 +96,7 @@ const (
 // accept is kept in memory, sealed, and is written before anything else next
 // time. Save does not end with the caller's context.
 func (r *Records) Save(ctx context.Context, w Write) (tokenstore.Item, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), SaveBudget)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rules.SaveBudget)
 	defer cancel()
 	var item tokenstore.Item
 	var err error

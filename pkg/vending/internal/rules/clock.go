@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// SaveBudget bounds storing the result of a refresh.
+const SaveBudget = 5 * time.Second
+
 // Clock is the time as the core sees it. Both fields are set.
 type Clock struct {
 	// Now is UTC wall clock without a monotonic reading, which may stop while an
