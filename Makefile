@@ -23,7 +23,7 @@ build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another m
 	@scripts/build.sh
 
 package: ## build/package/<architecture>: a template and zips that deploy without Go; ARCH=arm64
-	@scripts/package.sh
+	@scripts/build.sh package
 
 deploy: ## build for AWS and deploy the stack: asks the first time, uses the answers later; STACK=name PARAMETERS=file ask nothing; ARGS go to sam deploy
 	@scripts/deploy.sh $(ARGS)

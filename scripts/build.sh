@@ -1,10 +1,15 @@
 #!/bin/sh
 # Builds each function as Lambda requires: one static executable named bootstrap.
-# ARCH is the architecture (arm64, amd64); unset means this machine's.
+# ARCH is the architecture (arm64, amd64); unset means this machine's. "build.sh
+# package" then packs what deploys without Go into build/package/<architecture>: a
+# template and one zip for each function; unset means arm64 there.
 set -eu
 cd "$(dirname "$0")/.."
 
 # Lambda and SAM say x86_64 where Go says amd64.
+if [ "${1-}" = package ]; then
+	ARCH=${ARCH:-arm64}
+fi
 arch=${ARCH:-$(go env GOHOSTARCH)}
 case $arch in
 amd64 | x86_64) arch=amd64 ;;
@@ -18,7 +23,11 @@ esac
 for folder in functions/*/; do
 	name=$(basename "$folder")
 	out=build/$name/bootstrap
-	CGO_ENABLED=0 GOOS=linux GOARCH=$arch GOFLAGS='' \
-		go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '-s -w' -o "$out" "./functions/$name"
+	CGO_ENABLED=0 GOOS=linux GOARCH=$arch GOFLAGS=$(cat scripts/tools/goflags) go build -o "$out" "./functions/$name"
 	echo "$out ($arch, $(wc -c <"$out") bytes)"
 done
+
+if [ "${1-}" = package ]; then
+	[ "$arch" != amd64 ] || arch=x86_64
+	exec go run ./scripts/internal/pack -arch "$arch" -out "build/package/$arch"
+fi

@@ -215,8 +215,7 @@ else
 	check_reservation
 fi
 
-# As scripts/build.sh builds.
-CGO_ENABLED=0 GOFLAGS='-trimpath -buildvcs=false -tags=lambda.norpc "-ldflags=-s -w"' \
+CGO_ENABLED=0 GOFLAGS=$(cat scripts/tools/goflags) \
 	sam build --parameter-overrides "Architecture=$arch"
 
 if [ -n "$STACK" ]; then

@@ -68,7 +68,7 @@ type call struct {
 func (c call) run(t *testing.T) (asked, said string, ok bool) {
 	t.Helper()
 	root := t.TempDir()
-	for name, path := range map[string]string{"scripts/deploy.sh": "../../deploy.sh", "template.yaml": "../../../template.yaml"} {
+	for name, path := range map[string]string{"scripts/deploy.sh": "../../deploy.sh", "scripts/tools/goflags": "../../tools/goflags", "template.yaml": "../../../template.yaml"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -8,13 +8,21 @@ import (
 	"github.com/tokenvend/tokenvend/scripts/internal/lambdahost"
 )
 
-func TestBuildFlagsAreThoseOfTheScript(t *testing.T) {
-	script, err := os.ReadFile("../../build.sh")
+func TestGoFlagsAreThoseOfTheScripts(t *testing.T) {
+	flags, err := os.ReadFile("../../tools/goflags")
 	if err != nil {
 		t.Fatal(err)
 	}
-	flags := lambdahost.BuildFlags
-	if want := "go build " + strings.Join(flags[:5], " ") + " '" + flags[5] + "' "; !strings.Contains(string(script), want) {
-		t.Errorf("scripts/build.sh does not build with %q: what is tested is not what ships", want)
+	if got := strings.TrimSpace(string(flags)); got != lambdahost.GoFlags {
+		t.Errorf("scripts/tools/goflags is %q, want %q: what is tested is not what ships", got, lambdahost.GoFlags)
+	}
+	for _, script := range []string{"../../build.sh", "../../deploy.sh"} {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "GOFLAGS=$(cat scripts/tools/goflags)") {
+			t.Errorf("%s does not build with scripts/tools/goflags", script)
+		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/scripts/aws/internal/docker"
 	"github.com/tokenvend/tokenvend/scripts/internal/engine"
+	"github.com/tokenvend/tokenvend/scripts/internal/lambdahost"
 )
 
 // Config is what New needs. Every field is required.
@@ -175,7 +176,7 @@ func (l *Lambda) Invoke(ctx context.Context, function string, event []byte) ([]b
 func (s *SAM) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.config.Programs, "sam"), args...)
 	cmd.Dir = s.config.Work
-	cmd.Env = append(os.Environ(), "SAM_CLI_TELEMETRY=0", "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false -tags=lambda.norpc -ldflags=-s")
+	cmd.Env = append(os.Environ(), "SAM_CLI_TELEMETRY=0", "CGO_ENABLED=0", "GOFLAGS="+lambdahost.GoFlags)
 	cmd.Env = append(cmd.Env, s.config.Environment...)
 	return cmd
 }
