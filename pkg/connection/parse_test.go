@@ -229,7 +229,7 @@ func TestHash(t *testing.T) {
 	}
 }
 
-func TestGeneration(t *testing.T) {
+func TestSecretIncarnation(t *testing.T) {
 	first, again := secretOf(generic), secretOf(generic)
 	again.VersionID = "version-2"
 	namesake := secretOf(generic)

@@ -38,8 +38,8 @@ type Core struct {
 	leases       *lease.Leases
 	clock        rules.Clock
 	random       rules.Random
-	looks        rules.Throttle // reading the secret of a failing connection again
-	editLooks    rules.Throttle // reading the secret of a token that is too new to reject
+	secretReads  rules.Throttle // reading the secret of a failing connection again
+	rejectReads  rules.Throttle // reading the secret of a token that is too new to reject
 }
 
 // LeaseTTL is how long a lease lasts, and so how long a crashed holder blocks
@@ -47,10 +47,10 @@ type Core struct {
 const LeaseTTL = lease.TTL
 
 const (
-	// lookEvery bounds reading a failing connection's secret past the cache, and
+	// secretReadEvery bounds reading a failing connection's secret past the cache, and
 	// editLookEvery that of a connection whose new token is rejected.
-	lookEvery     = 5 * time.Second
-	editLookEvery = time.Second
+	secretReadEvery = 5 * time.Second
+	rejectReadEvery = time.Second
 )
 
 // New returns a Core.
@@ -69,8 +69,8 @@ func New(c Config) *Core {
 		leases: lease.New(lease.Config{
 			Store: c.Store, Records: records, Issuer: issuer, Declarations: declarations, Clock: clock, Random: random,
 		}),
-		looks:     rules.Throttle{Every: lookEvery},
-		editLooks: rules.Throttle{Every: editLookEvery},
+		secretReads: rules.Throttle{Every: secretReadEvery},
+		rejectReads: rules.Throttle{Every: rejectReadEvery},
 	}
 }
 

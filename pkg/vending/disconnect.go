@@ -61,7 +61,7 @@ func (c *Core) disconnect(ctx context.Context, r Request, d declared, none error
 	}
 	before, err := c.records.Drop(ctx, tokenstore.Drop{Key: r.key(), RequiredSecretVersion: d.conn.SecretVersion, Grant: true})
 	if err == nil && !d.gone {
-		c.leases.RevokeLeftOver(ctx, d.conn, before, item.Grant) // a refresh may have replaced the one just revoked
+		c.leases.RevokeFormer(ctx, d.conn, before, item.Grant) // a refresh may have replaced the one just revoked
 	}
 	return err
 }

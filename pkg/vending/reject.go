@@ -83,7 +83,7 @@ func (c *Core) oldEnough(ctx context.Context, r Request, rec record.Record, now 
 	if wait <= 0 {
 		return nil
 	}
-	fresh := c.editLooks.Try(tokenstore.Key{Connection: string(r.Connection)}, now) == 0
+	fresh := c.rejectReads.Try(tokenstore.Key{Connection: string(r.Connection)}, now) == 0
 	conn, err := c.declarations.Load(ctx, r.Connection, fresh)
 	switch {
 	case err == nil && !mintedBy(rec.Item, conn):

@@ -71,29 +71,29 @@ func (c *Core) vendFrom(ctx context.Context, r Request, rec record.Record) (Vend
 // refreshOrServe refreshes and falls back to the valid token at hand.
 func (c *Core) refreshOrServe(ctx context.Context, r Request, rec record.Record) (Vended, error) {
 	usable := rec.Token.Usable(c.clock.Now(), r.MinTTL)
-	if usable && (c.leases.Busy(r.key()) || heldOff(rec.Item, c.clock.Now())) {
+	if usable && (c.leases.Busy(r.key()) || refreshBlocked(rec.Item, c.clock.Now())) {
 		return Vended{Token: rec.Token, Source: rec.Source, Stale: rec.Item.Failure.Count > 0}, nil
 	}
 	v, err := c.refresh(ctx, r, rec, false)
-	if err == nil || !fallsBack(err) || !rec.Token.Valid(c.clock.Now()) {
+	if err == nil || !mayServeStale(err) || !rec.Token.Valid(c.clock.Now()) {
 		return v, err
 	}
 	audit.From(ctx).SetCause(err)
 	return Vended{Token: rec.Token, Source: rec.Source, Stale: !problem.Is(err, problem.RefreshInProgress)}, nil
 }
 
-// heldOff reports whether another holder is refreshing, or a remembered failure
+// refreshBlocked reports whether another holder is refreshing, or a remembered failure
 // forbids it. The failure's cause is not compared: while the token is usable,
 // waiting for the next attempt costs nothing.
-func heldOff(item tokenstore.Item, now time.Time) bool {
+func refreshBlocked(item tokenstore.Item, now time.Time) bool {
 	return item.Lease.Owner != "" && item.Lease.Until.After(now) ||
 		item.Failure.Count > 0 && item.Failure.NextAttemptAt.After(now)
 }
 
-// fallsBack reports whether a valid token may be served after err: when
+// mayServeStale reports whether a valid token may be served after err: when
 // refreshing failed, but not when the caller is not authorized, or the connection is
 // no longer declared.
-func fallsBack(err error) bool {
+func mayServeStale(err error) bool {
 	if declaration.Gone(err) {
 		return false
 	}
@@ -197,7 +197,7 @@ func (c *Core) reconsider(ctx context.Context, refresh *lease.Refresh, item toke
 		return nil
 	}
 	name := refresh.Conn.Name
-	if c.looks.Try(tokenstore.Key{Connection: string(name)}, c.clock.Now()) == 0 {
+	if c.secretReads.Try(tokenstore.Key{Connection: string(name)}, c.clock.Now()) == 0 {
 		current, err := c.declarations.Load(ctx, name, true)
 		switch {
 		case err == nil:

@@ -88,7 +88,7 @@ func (i *Issuer) askAgain(ctx context.Context, conn connection.Connection, r Req
 	switch {
 	case declaration.Gone(err) && rules.ProviderError(refusal).RefreshToken.IsZero():
 		return token.Issued{}, refused, err
-	case err != nil || !r.MayMove(refused, current):
+	case err != nil || !r.AllowsClientOf(refused, current):
 		return token.Issued{}, refused, refusal
 	}
 	if current.ConfigHash != conn.ConfigHash {
@@ -100,7 +100,7 @@ func (i *Issuer) askAgain(ctx context.Context, conn connection.Connection, r Req
 		refusal = err
 	}
 	previous, ok := i.previous(ctx, current)
-	if !ok || sameClient(previous, conn) || !r.MayMove(refused, previous) {
+	if !ok || sameClient(previous, conn) || !r.AllowsClientOf(refused, previous) {
 		return token.Issued{}, refused, refusal
 	}
 	issued, err := i.ask(ctx, previous, current, r)

@@ -40,10 +40,10 @@ func (r Request) scope(conn connection.Connection) (string, error) {
 	return r.Scope, nil
 }
 
-// MayMove reports whether the request may be made with the client of to instead
+// AllowsClientOf reports whether the request may be made with the client of to instead
 // of from's: a code or a refresh token is sent by the client that it was given
 // to, and by no other.
-func (r Request) MayMove(from, to connection.Connection) bool {
+func (r Request) AllowsClientOf(from, to connection.Connection) bool {
 	sameClient := declaration.ClientID(from) == declaration.ClientID(to) && from.SecretIncarnation == to.SecretIncarnation
 	return from.GrantType == to.GrantType && (r.GrantType == ClientCredentials || sameClient)
 }

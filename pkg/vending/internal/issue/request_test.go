@@ -26,7 +26,7 @@ func TestMayMove(t *testing.T) {
 	} {
 		for grantType, want := range map[issue.GrantType]bool{
 			issue.RefreshToken: c.bound, issue.AuthorizationCode: c.bound, issue.ClientCredentials: c.ownClient} {
-			if got := (issue.Request{GrantType: grantType}).MayMove(from, c.to); got != want {
+			if got := (issue.Request{GrantType: grantType}).AllowsClientOf(from, c.to); got != want {
 				t.Errorf("%s: a request of type %s may move: %v, want %v", c.name, grantType, got, want)
 			}
 		}

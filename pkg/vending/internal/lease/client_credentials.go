@@ -40,7 +40,7 @@ func (c clientCredentials) store(ctx context.Context, h *Holder, t token.Issued)
 		case err == nil:
 			return l.records.Issued(item, t.Token), nil
 		case errors.Is(err, tokenstore.ErrSuperseded):
-			return h.overtaken(ctx, err)
+			return h.superseded(ctx, err)
 		case l.clock.Wait(ctx, l.random.Jitter(pause)) != nil, pause > time.Second:
 			return c.keepUnstored(ctx, h, t.Token, err)
 		}
@@ -60,9 +60,9 @@ func (clientCredentials) keepUnstored(ctx context.Context, h *Holder, t token.To
 	return h.leases.records.IssuedUnstored(h.rec.Item, t, rules.RenewSlot(h.req.Key, h.req.Conn, t)), nil
 }
 
-// overtaken looks for the change that incremented the item's version. The superseded
+// superseded looks for the change that incremented the item's version. The superseded
 // error asks for another attempt.
-func (h *Holder) overtaken(ctx context.Context, superseded error) (record.Record, error) {
+func (h *Holder) superseded(ctx context.Context, superseded error) (record.Record, error) {
 	h.release(ctx)
 	rec, err := h.leases.records.Get(ctx, h.req.Key, true)
 	if err != nil {

@@ -55,6 +55,6 @@ func (s *authorizationCode) amendStored(ctx context.Context, h *Holder, rec reco
 	}
 	_, err = l.records.Save(ctx, record.Write{Commit: &tokenstore.Commit{
 		Key: h.req.Key, Version: grantOnly, Consumed: item.Grant.Fingerprint, Grant: sealed, Now: l.clock.Now()}})
-	rules.WarnOfEnd(ctx, sealed, l.clock.Now())
+	rules.WarnOfExpiry(ctx, sealed, l.clock.Now())
 	return err
 }

@@ -80,7 +80,7 @@ func (s *authorizationCode) declarationFor(ctx context.Context, h *Holder, conn 
 	if err != nil {
 		return conn, err
 	}
-	if !s.Request.MayMove(conn, current) {
+	if !s.Request.AllowsClientOf(conn, current) {
 		return conn, problem.New(problem.AuthorizationRequired, "connection "+string(conn.Name)+
 			" was declared for another client meanwhile; start again with POST …/authorization")
 	}
@@ -158,7 +158,7 @@ func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.I
 	default:
 		l.records.Issued(item, t.Token)
 	}
-	rules.WarnOfEnd(ctx, g, l.clock.Now())
+	rules.WarnOfExpiry(ctx, g, l.clock.Now())
 	if !s.imported() {
 		l.revokeReplaced(ctx, conn, h.rec.Item, g)
 	}
@@ -173,7 +173,7 @@ func (s *authorizationCode) grant(conn connection.Connection, t token.Issued, no
 	if t.RefreshToken.IsZero() || t.RefreshToken == s.Request.RefreshToken {
 		g.RefreshToken, g.ExpiresAt = s.Request.RefreshToken, cmp.Or(t.RefreshExpiresAt, s.ExpiresAt)
 	} else {
-		g.RefreshToken, g.ExpiresAt = t.RefreshToken, rules.RefreshTokenEnd(conn, t)
+		g.RefreshToken, g.ExpiresAt = t.RefreshToken, rules.RefreshTokenExpiry(conn, t)
 	}
 	return g
 }

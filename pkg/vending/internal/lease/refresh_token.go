@@ -62,7 +62,7 @@ func (s *refreshToken) store(ctx context.Context, h *Holder, t token.Issued) (re
 		Used: h.req.ForCaller, RenewSlot: rules.GrantSlot(h.req.Key, h.req.Conn, t.Token, next),
 		Consumed: s.grant.Fingerprint, Grant: next, Now: l.clock.Now()}})
 	audit.From(ctx).Unsaved = l.clock.Now().Sub(receivedAt)
-	rules.WarnOfEnd(ctx, next, l.clock.Now())
+	rules.WarnOfExpiry(ctx, next, l.clock.Now())
 	switch {
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		s.discard(ctx, h, item, t.RefreshToken)

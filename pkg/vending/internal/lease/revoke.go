@@ -25,7 +25,7 @@ func (l *Leases) FlushPending(ctx context.Context) {
 			audit.From(ctx).Warn(audit.NotRevoked)
 			continue
 		}
-		l.RevokeLeftOver(ctx, conn, tokenstore.Item{Key: s.Key, Grant: s.Grant}, s.Current)
+		l.RevokeFormer(ctx, conn, tokenstore.Item{Key: s.Key, Grant: s.Grant}, s.Current)
 	}
 }
 
@@ -38,7 +38,7 @@ func (l *Leases) revokeReplaced(ctx context.Context, conn connection.Connection,
 	case !rules.OtherUsers(g, current):
 		audit.From(ctx).Warn(audit.NotRevoked)
 	default:
-		l.RevokeLeftOver(ctx, conn, former, current)
+		l.RevokeFormer(ctx, conn, former, current)
 	}
 }
 
@@ -54,10 +54,10 @@ func (l *Leases) revokeOrphan(ctx context.Context, conn connection.Connection, r
 	}
 }
 
-// RevokeLeftOver revokes the grant of former, unless that is also the current one.
+// RevokeFormer revokes the grant of former, unless that is also the current one.
 // The caller has made sure that this was requested, or ends no other grant. After a
 // failure only a warning is written.
-func (l *Leases) RevokeLeftOver(ctx context.Context, conn connection.Connection, former tokenstore.Item, current tokenstore.SealedGrant) {
+func (l *Leases) RevokeFormer(ctx context.Context, conn connection.Connection, former tokenstore.Item, current tokenstore.SealedGrant) {
 	if former.Grant.Fingerprint == "" || former.Grant.Fingerprint == current.Fingerprint {
 		return
 	}

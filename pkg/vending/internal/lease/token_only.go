@@ -25,7 +25,7 @@ const tokenOnlyLifetime = 24 * time.Hour
 func (s *authorizationCode) storeTokenOnly(ctx context.Context, h *Holder, t token.Issued) error {
 	l, conn, former := h.leases, h.req.Conn, h.rec.Item
 	audit.From(ctx).Warn(audit.NoRefreshToken)
-	lives := rules.GrantLives(former, conn, l.clock.Now())
+	lives := rules.GrantValid(former, conn, l.clock.Now())
 	keep := lives && rules.SameUser(former.Grant, tokenstore.SealedGrant{ConsentedBy: t.ConsentedBy})
 	if !keep && (lives || t.Lifetime() < tokenOnlyLifetime) {
 		h.release(ctx)

@@ -82,7 +82,7 @@ func (g Grant) Refreshed(conn connection.Connection, t token.Issued) Grant {
 	g.RefreshedAt, g.Granted = t.MintedAt, cmp.Or(t.Scope, g.Granted)
 	switch {
 	case !t.RefreshToken.IsZero() && t.RefreshToken != g.RefreshToken:
-		g.RefreshToken, g.ExpiresAt = t.RefreshToken, rules.RefreshTokenEnd(conn, t)
+		g.RefreshToken, g.ExpiresAt = t.RefreshToken, rules.RefreshTokenExpiry(conn, t)
 	case !t.RefreshExpiresAt.IsZero():
 		g.ExpiresAt = t.RefreshExpiresAt
 	}

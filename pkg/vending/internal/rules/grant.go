@@ -36,9 +36,9 @@ func SameUser(a, b tokenstore.SealedGrant) bool {
 	return a.ConsentedBy != "" && a.ConsentedBy == b.ConsentedBy
 }
 
-// GrantLives reports whether a refresh with item's grant can succeed: it was given
+// GrantValid reports whether a refresh with item's grant can succeed: it was given
 // to the client of conn, and is not known to have ended.
-func GrantLives(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
+func GrantValid(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
 	g := item.Grant
 	return declaration.GrantUsable(g, conn) && !declaration.GrantEnded(item, conn, now) && (g.ExpiresAt.IsZero() || g.ExpiresAt.After(now))
 }
@@ -65,10 +65,10 @@ func SameConsent(a, b tokenstore.SealedGrant) bool {
 	return a.Fingerprint != "" && a.Client == b.Client && a.ConsentedAt.UnixMilli() == b.ConsentedAt.UnixMilli()
 }
 
-// RefreshTokenEnd is the expiry of a new refresh token: as the server states it, or
+// RefreshTokenExpiry is the expiry of a new refresh token: as the server states it, or
 // by the provider's documented lifetime, counted from before the request. Zero is
 // unknown.
-func RefreshTokenEnd(conn connection.Connection, t token.Issued) time.Time {
+func RefreshTokenExpiry(conn connection.Connection, t token.Issued) time.Time {
 	if !t.RefreshExpiresAt.IsZero() || conn.RefreshTokenExpiresIn == 0 {
 		return t.RefreshExpiresAt
 	}
@@ -91,8 +91,8 @@ func keepAliveFor(g tokenstore.SealedGrant) time.Duration {
 	return keepAliveEvery
 }
 
-// WarnOfEnd warns operators in time that a user has to consent again.
-func WarnOfEnd(ctx context.Context, g tokenstore.SealedGrant, now time.Time) {
+// WarnOfExpiry warns operators in time that a user has to consent again.
+func WarnOfExpiry(ctx context.Context, g tokenstore.SealedGrant, now time.Time) {
 	switch left := g.ExpiresAt.Sub(now); {
 	case g.ExpiresAt.IsZero() || left > warnEarly:
 	case left > warnLate:
