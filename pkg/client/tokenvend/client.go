@@ -187,9 +187,9 @@ func (c *Client) Warm(ctx context.Context, connections ...string) error {
 
 // Reject reports that a resource server refused a token, and returns the one to try
 // next: the cached one if it is another, otherwise the service's. Concurrent calls for
-// one token share one report.
+// one token share one report. Of the options only [WithMinTTL] counts.
 func (c *Client) Reject(ctx context.Context, refused *Token, options ...Option) (*Token, error) {
-	q := newQuery(refused.Connection, options)
+	q := query{key: refused.key, minTTL: newQuery("", options).minTTL}
 	e := c.entry(q.key)
 	if other := e.other(c.now(), refused.ID); other != nil {
 		return other, nil
@@ -223,9 +223,11 @@ const (
 // wait returns a token of the service, or the usable one if that fails or takes long.
 func (c *Client) wait(ctx context.Context, e *entry, q query) (*Token, error) {
 	if usable, _ := e.lookup(c.now(), 0); usable != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, maxWait)
+		limited, cancel := context.WithTimeout(ctx, maxWait)
 		defer cancel()
+		if token, err := c.refresh(limited, e, q); err == nil {
+			return token, nil
+		} // the usable token has ended meanwhile
 	}
 	return c.retry(ctx, func() (*Token, error) { return c.refresh(ctx, e, q) })
 }
@@ -280,15 +282,16 @@ func (c *Client) refresh(ctx context.Context, e *entry, q query) (*Token, error)
 	if usable, _ := e.lookup(c.now(), 0); usable != nil {
 		return usable, nil
 	}
-	if err == nil {
-		err = &Error{Code: CodeExpired, Retryable: true, Connection: q.connection, Detail: "the token had ended when it arrived"}
-	}
-	return nil, err
+	return nil, cmp.Or(err, expired(q))
+}
+
+func expired(q query) error {
+	return &Error{Code: CodeExpired, Retryable: true, Connection: q.connection, Detail: "the token had ended when it arrived"}
 }
 
 // report tells the service that it should replace a token.
 func (c *Client) report(ctx context.Context, e *entry, q query, refused *Token) (*Token, error) {
-	token, _, err := c.share(ctx, call{q.key, refused.ID}, func(ctx context.Context) (*Token, error) {
+	_, _, err := c.share(ctx, call{q.key, refused.ID}, func(ctx context.Context) (*Token, error) {
 		if other := e.other(c.now(), refused.ID); other != nil {
 			return other, nil
 		}
@@ -296,8 +299,12 @@ func (c *Client) report(ctx context.Context, e *entry, q query, refused *Token) 
 	})
 	if err != nil {
 		e.endUnlimited(refused.ID)
+		return nil, err
 	}
-	return token, err
+	if usable, _ := e.lookup(c.now(), 0); usable != nil {
+		return usable, nil
+	}
+	return nil, expired(q)
 }
 
 // share lets callers of one call wait for one request. The request outlives the caller

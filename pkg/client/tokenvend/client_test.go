@@ -16,7 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/oauth2"
 
 	"github.com/tokenvend/tokenvend/pkg/client/tokenvend"
@@ -160,6 +160,48 @@ func TestReject(t *testing.T) {
 	}
 }
 
+// TestUnnamedResponses uses a base transport whose responses do not name their request.
+func TestUnnamedResponses(t *testing.T) {
+	client, s := newClient(t, tokenvend.Config{}, vend("t1"))
+	s.resource = []any{"https://other.example/a", "https://another.example/b", 200.0}
+	base := roundTripper(func(r *http.Request) (*http.Response, error) {
+		answer, err := s.accept(r)
+		if answer != nil {
+			answer.Request = nil
+		}
+		return answer, err
+	})
+	status, err := step{}.send(t.Context(), &http.Client{Transport: client.Transport("crm", base)})
+	want := []string{"https://api.example Authorization: Bearer t1", "https://other.example -", "https://another.example -"}
+	if diff := cmp.Diff(want, s.presented); err != nil || status != 200 || diff != "" {
+		t.Errorf("%d, error %v (-want +got):\n%s", status, err, diff)
+	}
+	unknown, err := http.NewRequestWithContext(t.Context(), "GET", "https://api.example/", strings.NewReader("order"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown.Response = new(http.Response)
+	s.resource, s.presented = []any{200.0}, nil
+	response, err := client.Transport("crm", base).RoundTrip(unknown)
+	if err != nil || s.presented[0] != "https://api.example -" {
+		t.Errorf("error %v, presented %q", err, s.presented)
+	}
+	response.Body.Close()
+}
+
+// TestTokenEndsWhileRefreshHangs waits on for the refresh once the token is not usable.
+func TestTokenEndsWhileRefreshHangs(t *testing.T) {
+	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "f")
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := newClient(t, tokenvend.Config{Random: func() float64 { return 0 }}, vend("t1", "expires_in", 100.0, "refresh_in", 85.0), vend("t2", "after", 20.0))
+		get(t, client)
+		time.Sleep(85 * time.Second)
+		if token := get(t, client); token.Value() != "t2" {
+			t.Errorf("%s, want the new token", token.Value())
+		}
+	})
+}
+
 func TestRejectedIsReplaceable(t *testing.T) {
 	client, s := newClient(t, tokenvend.Config{Rejected: func(r *http.Response) bool { return r.StatusCode == 419 }}, vend("t1"), vend("t2"))
 	s.resource = []any{419.0, 401.0}
@@ -248,5 +290,3 @@ func BenchmarkWarm(b *testing.B) {
 		}
 	})
 }
-
-var _ aws.CredentialsProvider = (*script)(nil)

@@ -143,6 +143,9 @@ func (v vector) replay(t *testing.T, url string) {
 		synctest.Wait()
 		s.compare(t, step, got)
 	}
+	if len(s.answers)+len(s.resource) > 0 {
+		t.Errorf("answers are left: %v, %v", s.answers, s.resource)
+	}
 }
 
 func (s *script) begin(step step) {
@@ -310,6 +313,22 @@ func (s *script) accept(r *http.Request) (*http.Response, error) {
 	if err != nil || string(body) != "order" {
 		return nil, fmt.Errorf("the body is %q: %w", body, err)
 	}
+	next, err := s.nextOfResource(r)
+	if err != nil {
+		return nil, err
+	}
+	switch next := next.(type) {
+	case string:
+		return response(r, 307, http.Header{"Location": {next}}, ""), nil
+	case map[string]any:
+		time.Sleep(duration(next["after"].(float64)))
+		return response(r, int(next["status"].(float64)), http.Header{}, "answer"), nil
+	}
+	return response(r, int(next.(float64)), http.Header{}, "answer"), nil
+}
+
+// nextOfResource notes what a request carries and returns the answer to it.
+func (s *script) nextOfResource(r *http.Request) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	carried := " -"
@@ -324,10 +343,7 @@ func (s *script) accept(r *http.Request) (*http.Response, error) {
 	}
 	next := s.resource[0]
 	s.resource = s.resource[1:]
-	if location, ok := next.(string); ok {
-		return response(r, 307, http.Header{"Location": {location}}, ""), nil
-	}
-	return response(r, int(next.(float64)), http.Header{}, "answer"), nil
+	return next, nil
 }
 
 func response(r *http.Request, status int, header http.Header, body string) *http.Response {

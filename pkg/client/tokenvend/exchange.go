@@ -75,7 +75,7 @@ func (c *Client) exchange(ctx context.Context, q query, rejected string) (*Token
 func (a answer) token(q query, sent time.Time, retry time.Duration) *Token {
 	t := &Token{
 		ID: a.TokenID, Connection: q.connection, Type: a.TokenType, Scope: a.Scope, Stale: a.Stale,
-		value: redact.New(a.AccessToken), extra: a.Extra, header: "Authorization", prefix: "Bearer ",
+		key: q.key, value: redact.New(a.AccessToken), extra: a.Extra, header: "Authorization", prefix: "Bearer ",
 		sent: sent, refresh: seconds(a.RefreshIn), retry: retry,
 	}
 	if a.Present != nil {

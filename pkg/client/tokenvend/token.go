@@ -30,6 +30,7 @@ type Token struct {
 	// Stale reports that the service could not refresh the token.
 	Stale bool
 
+	key            key
 	value          redact.Secret
 	usable         time.Time // it is returned before this instant; zero: no limit
 	extra          map[string]any

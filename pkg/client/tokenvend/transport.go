@@ -33,8 +33,8 @@ type transport struct {
 
 // RoundTrip sends the request with the token.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if origin(first(r).URL) != origin(r.URL) {
-		return t.base.RoundTrip(r)
+	if start := first(r); start == nil || origin(start.URL) != origin(r.URL) {
+		return named(r)(t.base.RoundTrip(r))
 	}
 	if !secure(r.URL) {
 		closeBody(r)
@@ -105,16 +105,24 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, token *Token) (*ht
 		clone.Header = make(http.Header)
 	}
 	token.SetHeader(clone)
-	response, err := t.base.RoundTrip(clone)
-	if response != nil {
-		response.Request = r // without the token; a redirect leads back to the first request
-	}
-	return response, err
+	return named(r)(t.base.RoundTrip(clone))
 }
 
-// first follows redirects back to the request that the application made.
+// named makes r, which has no token, the request of its response, so that a redirect
+// leads back to the first request.
+func named(r *http.Request) func(*http.Response, error) (*http.Response, error) {
+	return func(response *http.Response, err error) (*http.Response, error) {
+		if response != nil {
+			response.Request = r
+		}
+		return response, err
+	}
+}
+
+// first follows redirects back to the request that the application made; nil when that
+// is not known.
 func first(r *http.Request) *http.Request {
-	for r.Response != nil && r.Response.Request != nil {
+	for r != nil && r.Response != nil {
 		r = r.Response.Request
 	}
 	return r
