@@ -123,8 +123,9 @@ func TestFrozenProcess(t *testing.T) {
 		go func() { _, _ = client.Token(t.Context(), "crm") }()
 		synctest.Wait() // that call is frozen in the middle
 		ahead.Store(int64(3 * time.Hour))
-		if token := get(t, client); token.Value() != "t3" {
-			t.Errorf("%s, want a token that was asked for after the freeze", token.Value())
+		thawed := time.Now()
+		if token := get(t, client); token.Value() != "t3" || time.Since(thawed) != 0 {
+			t.Errorf("%s after %s, want a token that is asked for after the freeze, at once", token.Value(), time.Since(thawed))
 		}
 		time.Sleep(time.Minute)
 		if token := get(t, client); token.Value() != "t3" {
@@ -208,6 +209,23 @@ func TestRejectedIsReplaceable(t *testing.T) {
 	status, err := step{}.send(t.Context(), &http.Client{Transport: client.Transport("crm", roundTripper(s.accept))})
 	if err != nil || status != 401 || len(s.presented) != 2 {
 		t.Errorf("%d, error %v, presented %q", status, err, s.presented)
+	}
+}
+
+// TestServiceRedirects sends no signed request elsewhere.
+func TestServiceRedirects(t *testing.T) {
+	requests := 0
+	client, err := tokenvend.New(tokenvend.Config{URL: "https://service.example", Region: "us-east-1", Credentials: &script{credentials: "K"},
+		HTTP: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			requests++
+			return response(r, 307, http.Header{"Location": {"https://other.example"}}, ""), nil
+		})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Token(t.Context(), "crm")
+	if e := new(tokenvend.Error); !errors.As(err, &e) || e.Code != tokenvend.CodeUnexpected || e.Status != 307 || requests != 1 {
+		t.Errorf("error %v after %d requests", err, requests)
 	}
 }
 

@@ -17,8 +17,8 @@ const (
 // entry is the cached token of one key, and what is remembered of failures.
 type entry struct {
 	mu    sync.Mutex
-	token *Token // nil: none yet
-	fresh time.Time
+	token *Token    // nil: none yet
+	fresh time.Time // no refresh before, while the token is usable
 	// given is the longest life that could not be had: asking for as much again is
 	// useless before fresh. After a failure it is without limit.
 	given time.Duration
@@ -64,9 +64,6 @@ func (e *entry) put(now time.Time, t *Token, minTTL time.Duration, random float6
 		e.fresh = now.Add(cmp.Or(t.retry, again(t, now)))
 	} else {
 		e.fresh = t.sent.Add(t.refresh + time.Duration(float64(t.refresh)*random*spreadPercent/100))
-	}
-	if !t.usable.IsZero() && e.fresh.After(t.usable) {
-		e.fresh = t.usable
 	}
 	return t
 }
