@@ -270,7 +270,7 @@ func (c *Client) refresh(ctx context.Context, e *entry, q query) (*Token, error)
 		if token, fresh := e.lookup(c.now(), q.minTTL); fresh {
 			return token, nil // an earlier call has just got it
 		}
-		if err := e.heldBack(c.now()); err != nil {
+		if err := e.remembered(c.now()); err != nil {
 			return nil, err
 		}
 		return c.fetch(ctx, e, q, "")

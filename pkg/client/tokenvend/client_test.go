@@ -212,6 +212,24 @@ func TestRejectedIsReplaceable(t *testing.T) {
 	}
 }
 
+func TestRegion(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://abc.execute-api.eu-west-1.amazonaws.com/v1":              "eu-west-1",
+		"https://abc-vpce-1.execute-api.us-gov-west-1.amazonaws.com/v1":   "us-gov-west-1",
+		"https://vpce-1.execute-api.eu-central-1.vpce.amazonaws.com/v1":   "eu-central-1",
+		"https://abc.execute-api.cn-north-1.amazonaws.com.cn/v1":          "cn-north-1",
+		"https://abc.execute-api.eu-west-2.api.aws/v1":                    "eu-west-2",
+		"https://tokens.example/v1":                                       "given-1",
+		"https://execute-api.eu-west-1.amazonaws.com.attacker.example/v1": "given-1",
+	} {
+		client, s := newClient(t, tokenvend.Config{URL: url, Region: "given-1"}, vend("t1"))
+		get(t, client)
+		if want = "KEY1/" + want + "/execute-api"; s.signed[0] != want {
+			t.Errorf("%s: signed by %s, want %s", url, s.signed[0], want)
+		}
+	}
+}
+
 // TestServiceRedirects sends no signed request elsewhere.
 func TestServiceRedirects(t *testing.T) {
 	requests := 0

@@ -26,7 +26,7 @@ type entry struct {
 	failure *Error // of the last refresh, when no usable token was left
 	retryAt time.Time
 
-	quietUntil time.Time // no reports of rejected tokens before
+	reportAfter time.Time // no reports of rejected tokens before
 }
 
 // lookup returns the token if it is usable, and whether it needs no refresh.
@@ -90,17 +90,17 @@ func (e *entry) fail(now time.Time, err *Error) {
 	e.fresh, e.given = now.Add(cmp.Or(err.RetryAfter, again(e.token, now))), 1<<63-1
 }
 
-// heldBack returns the last error while the service need not be asked again, with the
+// remembered returns the last error while the service need not be asked again, with the
 // time that remains.
-func (e *entry) heldBack(now time.Time) error {
+func (e *entry) remembered(now time.Time) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.failure == nil || !now.Before(e.retryAt) || e.token != nil && e.token.live(now) {
 		return nil
 	}
-	remembered := *e.failure
-	remembered.RetryAfter = e.retryAt.Sub(now)
-	return remembered.typed()
+	last := *e.failure
+	last.RetryAfter = e.retryAt.Sub(now)
+	return last.typed()
 }
 
 // endUnlimited ends a rejected token that has no end of its own and was not replaced.
@@ -112,17 +112,17 @@ func (e *entry) endUnlimited(id string) {
 	}
 }
 
-// quiet reports whether rejections are not reported, because the resource server
+// reportsStopped reports whether rejections are not reported, because the resource server
 // refused a fresh token too.
-func (e *entry) quiet(now time.Time) bool {
+func (e *entry) reportsStopped(now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return now.Before(e.quietUntil)
+	return now.Before(e.reportAfter)
 }
 
-// hush stops reports for a while; a zero instant allows them again.
-func (e *entry) hush(until time.Time) {
+// stopReports stops reports for a while; a zero instant allows them again.
+func (e *entry) stopReports(until time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.quietUntil = until
+	e.reportAfter = until
 }

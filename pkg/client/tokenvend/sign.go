@@ -64,7 +64,7 @@ func (c *Client) sign(ctx context.Context, request *http.Request, body []byte) e
 	return v4.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(hash[:]), "execute-api", region, c.now())
 }
 
-var apiHost = regexp.MustCompile(`\.execute-api\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$`)
+var apiHost = regexp.MustCompile(`\.execute-api\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)$`)
 
 // regionOf returns the region in the host name of an API; empty for other hosts.
 func regionOf(host string) string {

@@ -34,7 +34,7 @@ type transport struct {
 // RoundTrip sends the request with the token.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if start := first(r); start == nil || origin(start.URL) != origin(r.URL) {
-		return named(r)(t.base.RoundTrip(r))
+		return withRequest(r)(t.base.RoundTrip(r))
 	}
 	if !secure(r.URL) {
 		closeBody(r)
@@ -50,18 +50,18 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		t.accepted(response)
 		return response, err
 	}
-	return t.again(r, response, token)
+	return t.replace(r, response, token)
 }
 
-// again handles a refused token. The response is returned untouched unless the request
+// replace handles a refused token. The response is returned untouched unless the request
 // is sent again.
-func (t *transport) again(r *http.Request, response *http.Response, refused *Token) (*http.Response, error) {
+func (t *transport) replace(r *http.Request, response *http.Response, refused *Token) (*http.Response, error) {
 	e := t.client.entry(newQuery(t.connection, t.options).key)
 	now := t.client.now()
 	next := e.other(now, refused.ID)
 	reported := next == nil
 	if reported {
-		if e.quiet(now) {
+		if e.reportsStopped(now) {
 			return response, nil
 		}
 		var err error
@@ -70,14 +70,14 @@ func (t *transport) again(r *http.Request, response *http.Response, refused *Tok
 		}
 	}
 	if next.ID == refused.ID { // the service holds it valid
-		e.hush(now.Add(reportAgain))
+		e.stopReports(now.Add(reportAgain))
 		return response, nil
 	}
 	body, ok := rewind(r)
 	if !ok {
 		return response, nil
 	}
-	_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // for the connection's next use
+	_, _ = io.CopyN(io.Discard, response.Body, 2<<10) // for the connection's next use
 	_ = response.Body.Close()
 	response, err := t.send(r, body, next)
 	switch {
@@ -85,7 +85,7 @@ func (t *transport) again(r *http.Request, response *http.Response, refused *Tok
 	case !t.client.rejected(response):
 		t.accepted(response)
 	case reported:
-		e.hush(t.client.now().Add(reportAgain))
+		e.stopReports(t.client.now().Add(reportAgain))
 	}
 	return response, err
 }
@@ -93,7 +93,7 @@ func (t *transport) again(r *http.Request, response *http.Response, refused *Tok
 // accepted allows reports again after a request that succeeded.
 func (t *transport) accepted(response *http.Response) {
 	if response != nil && response.StatusCode < http.StatusBadRequest {
-		t.client.entry(newQuery(t.connection, t.options).key).hush(time.Time{})
+		t.client.entry(newQuery(t.connection, t.options).key).stopReports(time.Time{})
 	}
 }
 
@@ -105,12 +105,12 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, token *Token) (*ht
 		clone.Header = make(http.Header)
 	}
 	token.SetHeader(clone)
-	return named(r)(t.base.RoundTrip(clone))
+	return withRequest(r)(t.base.RoundTrip(clone))
 }
 
-// named makes r, which has no token, the request of its response, so that a redirect
+// withRequest makes r, which has no token, the request of its response, so that a redirect
 // leads back to the first request.
-func named(r *http.Request) func(*http.Response, error) (*http.Response, error) {
+func withRequest(r *http.Request) func(*http.Response, error) (*http.Response, error) {
 	return func(response *http.Response, err error) (*http.Response, error) {
 		if response != nil {
 			response.Request = r
