@@ -69,7 +69,7 @@ var withoutHistory = map[string]int{
 	"connections-complete-not-yet": http.StatusGone, "connections-complete-other-connection": http.StatusGone,
 	"connections-complete-other-principal": http.StatusGone, "connections-complete-other-subject": http.StatusGone,
 	"connections-complete-refused": http.StatusGone, "connections-complete-wrong-code": http.StatusGone, "connections-complete": http.StatusGone,
-	"consent-callback-manual-state": http.StatusGone, "consent-callback-denied": http.StatusGone,
+	"consent-callback-longest-code": http.StatusGone, "consent-callback-manual-state": http.StatusGone, "consent-callback-denied": http.StatusGone,
 	"consent-callback-issuer-with-slash": http.StatusGone, "consent-callback-issuer": http.StatusGone, "consent-callback-no-cookie": http.StatusGone,
 	"consent-callback-other-browser": http.StatusGone, "consent-callback-other-connection": http.StatusGone,
 	"consent-callback-provider-error": http.StatusGone, "consent-callback-two-cookie-headers": http.StatusGone,
