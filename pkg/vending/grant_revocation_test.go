@@ -258,3 +258,36 @@ func TestNotRevokedNeedsAnEndpoint(t *testing.T) {
 		}
 	})
 }
+
+// A grant was disconnected, and its user consents again, while a refresh of it is
+// still to be stored. At a server that keeps one grant per user, revoking what that
+// refresh returned would end the new grant.
+func TestConsentAfterDisconnectLives(t *testing.T) {
+	t.Run("AZ-30 FI-49 a disconnected grant is not revoked while its user consents again", func(t *testing.T) {
+		d, late := consented(t, rotates)
+		d.idp.onePerUser = true
+		d.clock.advance(expired)
+		d.store.refuse("commit", true)
+		wantCode(t, second(late.Vend(t.Context(), user())), problem.StoreUnavailable)
+		d.store.refuse("commit", false)
+		d.clock.advance(expired)
+		core := d.process()
+		if err := core.Disconnect(t.Context(), user()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, entry := audited(t)
+		d.idp.after = func(r oauth.Request) *oauth.Error {
+			if r.GrantType == "authorization_code" {
+				late.FlushPending(ctx) // the code is used, and its grant is not stored yet
+			}
+			return nil
+		}
+		d.consent(core, user())
+		if !d.works() {
+			t.Errorf("the new grant has ended; revoked %v", d.idp.revoked)
+		}
+		if !warned(entry, "not_revoked") {
+			t.Error("no warning that the late grant was not revoked")
+		}
+	})
+}

@@ -145,7 +145,7 @@ func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.I
 		_, _ = l.records.Accept(ctx, item) // it was stored, and refreshed before the response of the store came
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		if !s.imported() {
-			disconnected := h.rec.Item.Grant.Fingerprint != "" && rules.Disconnected(item)
+			disconnected := h.rec.Item.Grant.Fingerprint != "" && rules.Disconnected(item, h.owner)
 			l.revokeOrphan(ctx, conn, t.RefreshToken, disconnected || rules.OtherUsers(g, item.Grant))
 		}
 		return rules.InProgress("the grant was changed by others while it was being stored; consent again")

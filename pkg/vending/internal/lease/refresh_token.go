@@ -84,7 +84,7 @@ func (s *refreshToken) store(ctx context.Context, h *Holder, t token.Issued) (re
 func (s *refreshToken) discard(ctx context.Context, h *Holder, current tokenstore.Item, refreshToken redact.Secret) {
 	audit.From(ctx).Warn(audit.RefreshSuperseded)
 	if !rules.SameConsent(current.Grant, s.grant.SealedGrant) {
-		safe := rules.Disconnected(current) || rules.OtherUsers(s.grant.SealedGrant, current.Grant)
+		safe := rules.Disconnected(current, h.owner) || rules.OtherUsers(s.grant.SealedGrant, current.Grant)
 		h.leases.revokeOrphan(ctx, h.req.Conn, refreshToken, safe)
 	}
 }

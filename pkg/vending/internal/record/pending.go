@@ -150,7 +150,7 @@ func (r *Records) FlushPending(ctx context.Context) []Superseded {
 			audit.From(ctx).Warn(audit.RefreshSuperseded)
 			if g := w.grant(); !w.Imported && g.Fingerprint != "" && !rules.SameConsent(current.Grant, g) {
 				superseded = append(superseded, Superseded{Key: key, Grant: g, Current: current.Grant,
-					Disconnected: w.Commit != nil && rules.Disconnected(current)})
+					Disconnected: w.Commit != nil && rules.Disconnected(current, w.Commit.Owner)})
 			}
 		default:
 			continue

@@ -26,9 +26,12 @@ func OtherUsers(a, b tokenstore.SealedGrant) bool {
 }
 
 // Disconnected reports whether nothing is left in an item that had a grant. Its
-// user also wants every grant revoked that a running refresh still obtains.
-func Disconnected(item tokenstore.Item) bool {
-	return item.Grant.Fingerprint == "" && item.Token.ID == ""
+// user also wants every grant revoked that a running refresh still obtains. While
+// another than owner has the lease, a new consent may be about to be stored, and
+// revoking the old grant could end the new one.
+func Disconnected(item tokenstore.Item, owner string) bool {
+	held := item.Lease.Owner != "" && item.Lease.Owner != owner
+	return item.Grant.Fingerprint == "" && item.Token.ID == "" && !held
 }
 
 // SameUser reports whether a and b are known to be grants of one user.
