@@ -110,7 +110,7 @@ func (p Parser) read(d declaration) Connection {
 	if c.GrantType = d.grantType(); c.GrantType == "" || !known {
 		return c
 	}
-	c.RepeatScope = server.RepeatScope && c.GrantType == AuthorizationCode
+	c.Request = server.Request
 	r := &reader{declaration: d, server: server, egress: p.Egress, c: &c}
 	for _, m := range members() {
 		switch {
@@ -156,7 +156,8 @@ func (d declaration) grantType() GrantType {
 }
 
 func (r *reader) refreshExpiresIn() {
-	r.c.RefreshTokenExpiresIn = r.seconds(mRefreshExpiresIn, r.server.RefreshTokenExpiresIn, maxRefreshExpiresIn)
+	r.c.RefreshToken = r.server.RefreshToken
+	r.c.RefreshToken.ExpiresIn = r.seconds(mRefreshExpiresIn, r.server.RefreshToken.ExpiresIn, maxRefreshExpiresIn)
 }
 
 func (r *reader) defaultExpiresIn() {

@@ -41,6 +41,12 @@ func parse(text string) (connection.Connection, error) {
 	return connection.Parser{}.Parse("crm", secretOf(text))
 }
 
+// uncompared are the fields of a connection that the tests check apart.
+var uncompared = cmp.Options{
+	cmpopts.IgnoreFields(connection.Connection{}, "ClientSecret", "ConfigHash", "SecretIncarnation"),
+	cmpopts.EquateComparable(redact.Secret{}),
+}
+
 // with sets a member of a declaration to JSON text; empty text removes it.
 func with(t testing.TB, declaration, member, value string) string {
 	t.Helper()
@@ -67,13 +73,15 @@ func TestParseCompletesFromTheCatalogue(t *testing.T) {
 		{"creative-force", creativeForce, connection.Connection{
 			Provider: "creative-force", GrantType: connection.ClientCredentials, ClientAuth: provider.ClientSecretPost,
 			TokenURL: "https://accounts.creativeforce.io/connect/token", Scope: "cfgateway", DefaultExpiresIn: time.Hour,
+			Request: provider.RequestShape{RepeatScope: true},
 		}},
 		{"creative-force, delegated", delegated, connection.Connection{
 			Provider: "creative-force", GrantType: connection.AuthorizationCode, ClientAuth: provider.ClientSecretPost, PKCE: true,
 			TokenURL:         "https://accounts.creativeforce.io/connect/token",
 			AuthorizationURL: "https://accounts.creativeforce.io/connect/authorize",
-			Scope:            "cfgateway offline_access", DefaultExpiresIn: time.Hour, RefreshTokenExpiresIn: 30 * 24 * time.Hour,
-			RepeatScope: true,
+			Scope:            "cfgateway offline_access", DefaultExpiresIn: time.Hour,
+			RefreshToken: provider.RefreshToken{ExpiresIn: 30 * 24 * time.Hour},
+			Request:      provider.RequestShape{RepeatScope: true},
 		}},
 		{"agile-now", agileNow, connection.Connection{
 			Provider: "agile-now", GrantType: connection.ClientCredentials, ClientAuth: provider.ClientSecretPost,
@@ -98,7 +106,7 @@ func TestParseCompletesFromTheCatalogue(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.want.Name, tt.want.SecretVersion, tt.want.ClientID, tt.want.EarlyRefresh = "crm", "version-1", "id", true
-			diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(connection.Connection{}, "ClientSecret", "ConfigHash", "SecretIncarnation"))
+			diff := cmp.Diff(tt.want, got, uncompared)
 			if diff != "" {
 				t.Errorf("connection (-want +got):\n%s", diff)
 			}
@@ -130,10 +138,10 @@ func TestParseTakesEveryMember(t *testing.T) {
 		TokenParams:         url.Values{"resource": {"https://b.example.com", "https://a.example.com"}, "audience": {"x"}},
 		AuthorizationParams: url.Values{"prompt": {"consent"}},
 		Response:            provider.Shape{AccessToken: "/data/0/a~1b", RefreshTokenExpiresIn: "/refresh_expires_in"},
-		DefaultExpiresIn:    90 * 24 * time.Hour, RefreshTokenExpiresIn: 365 * 24 * time.Hour, SecretVersion: "version-1",
+		DefaultExpiresIn:    90 * 24 * time.Hour, RefreshToken: provider.RefreshToken{ExpiresIn: 365 * 24 * time.Hour}, SecretVersion: "version-1",
 		Callers: connection.Callers{{Principal: "arn:aws:iam::111122223333:role/team/app", Scopes: []string{"a"}, Subjects: []string{"default", "bot"}}},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(connection.Connection{}, "ClientSecret", "ConfigHash", "SecretIncarnation")); diff != "" {
+	if diff := cmp.Diff(want, got, uncompared); diff != "" {
 		t.Errorf("connection (-want +got):\n%s", diff)
 	}
 }
@@ -166,7 +174,7 @@ func TestParseAccepts(t *testing.T) {
 			return c.Response.Scope == "/token/scope" && c.Response.AccessToken == "/token/access_token" && c.Response.Success == "/success"
 		}},
 		{"BI-50 one second", generic, "default_expires_in", `1`, func(c connection.Connection) bool { return c.DefaultExpiresIn == time.Second }},
-		{"BI-50 five years of a refresh token", delegated, "refresh_token_expires_in", `157680000`, func(c connection.Connection) bool { return c.RefreshTokenExpiresIn == 5*365*24*time.Hour }},
+		{"BI-50 five years of a refresh token", delegated, "refresh_token_expires_in", `157680000`, func(c connection.Connection) bool { return c.RefreshToken.ExpiresIn == 5*365*24*time.Hour }},
 		{"revocation with client_credentials", generic, "revocation_url", `"https://as.example.com/revoke"`, func(c connection.Connection) bool { return c.RevocationURL != "" }},
 		{"redirect_uri on a private host, for consent by hand", delegated, "redirect_uri", `"https://localhost:1234/cb?x=1"`, func(c connection.Connection) bool { return c.RedirectURI == "https://localhost:1234/cb?x=1" }},
 		{"a federated user by name", generic, "callers", `[{"principal":"arn:aws:sts::111122223333:federated-user/f"}]`, func(c connection.Connection) bool { return len(c.Callers) == 1 }},

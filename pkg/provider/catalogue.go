@@ -37,7 +37,7 @@ type document struct {
 	AuthorizationURL      string            `json:"authorization_url"`
 	ClientAuth            ClientAuth        `json:"client_auth"`
 	Scope                 map[string]string `json:"scope"`
-	Response              Shape             `json:"response"`
+	Response              pointers          `json:"response"`
 	DefaultExpiresIn      int64             `json:"default_expires_in"`
 	RefreshTokenExpiresIn int64             `json:"refresh_token_expires_in"`
 	RepeatScope           bool              `json:"repeat_scope"`
@@ -79,16 +79,27 @@ func readFile(file string) (Provider, error) {
 
 func (d document) provider(name string) Provider {
 	return Provider{
-		Name:                  name,
-		TokenPath:             d.TokenPath,
-		TokenURL:              d.TokenURL,
-		AuthorizationURL:      d.AuthorizationURL,
-		ClientAuth:            d.ClientAuth,
-		Scope:                 d.Scope,
-		Response:              d.Response,
-		DefaultExpiresIn:      time.Duration(d.DefaultExpiresIn) * time.Second,
-		RefreshTokenExpiresIn: time.Duration(d.RefreshTokenExpiresIn) * time.Second,
-		RepeatScope:           d.RepeatScope,
-		NewTokenRevokesOld:    d.NewTokenRevokesOld,
+		Name:               name,
+		TokenPath:          d.TokenPath,
+		TokenURL:           d.TokenURL,
+		AuthorizationURL:   d.AuthorizationURL,
+		ClientAuth:         d.ClientAuth,
+		Scope:              d.Scope,
+		Response:           d.Response.shape(),
+		DefaultExpiresIn:   time.Duration(d.DefaultExpiresIn) * time.Second,
+		RefreshToken:       RefreshToken{ExpiresIn: time.Duration(d.RefreshTokenExpiresIn) * time.Second},
+		Request:            RequestShape{RepeatScope: d.RepeatScope},
+		NewTokenRevokesOld: d.NewTokenRevokesOld,
 	}
+}
+
+type pointers struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   string `json:"expires_in"`
+	Success     string `json:"success"`
+}
+
+func (p pointers) shape() Shape {
+	return Shape{AccessToken: p.AccessToken, TokenType: p.TokenType, ExpiresIn: p.ExpiresIn, Success: p.Success}
 }

@@ -35,9 +35,10 @@ func TestCatalogue(t *testing.T) {
 			Name:             "creative-force",
 			TokenURL:         "https://accounts.creativeforce.io/connect/token",
 			AuthorizationURL: "https://accounts.creativeforce.io/connect/authorize",
-			ClientAuth:       provider.ClientSecretPost, DefaultExpiresIn: time.Hour, RefreshTokenExpiresIn: 30 * 24 * time.Hour,
-			RepeatScope: true,
-			Scope:       map[string]string{"client_credentials": "cfgateway", "authorization_code": "cfgateway offline_access"},
+			ClientAuth:       provider.ClientSecretPost, DefaultExpiresIn: time.Hour,
+			RefreshToken: provider.RefreshToken{ExpiresIn: 30 * 24 * time.Hour},
+			Request:      provider.RequestShape{RepeatScope: true},
+			Scope:        map[string]string{"client_credentials": "cfgateway", "authorization_code": "cfgateway offline_access"},
 		},
 		{Name: "oauth2", ClientAuth: provider.ClientSecretBasic},
 	}

@@ -175,7 +175,7 @@ func (x exchange) scope(t *testing.T, p provider.Provider) string {
 	t.Helper()
 	grant := x.Request.Form.Get("grant_type")
 	if grant == "authorization_code" || grant == "refresh_token" {
-		if !p.RepeatScope {
+		if !p.Request.RepeatScope {
 			return ""
 		}
 		grant = "authorization_code"

@@ -52,7 +52,7 @@ func (r Request) AllowsClientOf(from, to connection.Connection) bool {
 // only to servers that require it: to others the shorter request means the same
 // and widens nothing (RFC 6749 §6).
 func (r Request) to(conn connection.Connection, scope string) oauth.Request {
-	if r.GrantType != ClientCredentials && !conn.RepeatScope {
+	if r.GrantType != ClientCredentials && !conn.Request.RepeatScope {
 		scope = ""
 	}
 	return oauth.Request{

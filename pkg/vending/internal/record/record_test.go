@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
@@ -66,7 +67,7 @@ func TestRefreshedGrant(t *testing.T) {
 	end, stated := now.Add(90*24*time.Hour), now.Add(7*24*time.Hour)
 	former := Grant{RefreshToken: redact.New("refresh_1"), Scope: "read"}
 	former.ExpiresAt = end
-	documented := connection.Connection{RefreshTokenExpiresIn: 24 * time.Hour}
+	documented := connection.Connection{RefreshToken: provider.RefreshToken{ExpiresIn: 24 * time.Hour}}
 	for _, c := range []struct {
 		name      string
 		issued    token.Issued

@@ -72,10 +72,10 @@ func SameConsent(a, b tokenstore.SealedGrant) bool {
 // by the provider's documented lifetime, counted from before the request. Zero is
 // unknown.
 func RefreshTokenExpiry(conn connection.Connection, t token.Issued) time.Time {
-	if !t.RefreshExpiresAt.IsZero() || conn.RefreshTokenExpiresIn == 0 {
+	if !t.RefreshExpiresAt.IsZero() || conn.RefreshToken.ExpiresIn == 0 {
 		return t.RefreshExpiresAt
 	}
-	return t.MintedAt.Add(conn.RefreshTokenExpiresIn)
+	return t.MintedAt.Add(conn.RefreshToken.ExpiresIn)
 }
 
 const (
