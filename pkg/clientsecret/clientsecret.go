@@ -10,6 +10,7 @@ package clientsecret
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
@@ -31,6 +32,8 @@ type Secret struct {
 	ARN string
 	// VersionID changes with every change of the text.
 	VersionID string
+	// CreatedAt is when the version was created; zero where the source does not say.
+	CreatedAt time.Time
 	// Text is the SecretString, unchanged.
 	Text redact.Secret
 	// Origin is the location for operators: "secret tokenvend/crm" or "file crm.json".

@@ -107,11 +107,17 @@ type Connection struct {
 	// ConfigHash identifies the declaration. It does not depend on white space, on
 	// the order of members, or on other members of a bundle.
 	ConfigHash string
+	// InputsHash identifies what a token is requested with, apart from the client's
+	// proof, and ProofHash that proof (client secret, key, certificate). Whoever knows
+	// one can guess a short secret, so neither is stored unsealed.
+	InputsHash, ProofHash string
 	// SecretIncarnation is a hash of the secret's ARN. A secret that is deleted and
 	// created again under the same name has another one.
 	SecretIncarnation string
-	// SecretVersion is the version of the secret that it was read from.
-	SecretVersion string
+	// SecretVersion is the version of the secret that it was read from, and
+	// SecretCreatedAt when that was created; zero is unknown.
+	SecretVersion   string
+	SecretCreatedAt time.Time
 }
 
 // Assertion is what an assertion (RFC 7523 §3) says besides the defaults. With

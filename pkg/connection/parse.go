@@ -55,8 +55,9 @@ func (p Parser) parse(src source) (Connection, error) {
 	if err := errs.err(); err != nil {
 		return Connection{}, err
 	}
-	c.Name, c.SecretVersion = src.name, src.secret.VersionID
+	c.Name, c.SecretVersion, c.SecretCreatedAt = src.name, src.secret.VersionID, src.secret.CreatedAt
 	c.ConfigHash = digest.Long(string(canonical(members)))
+	c.InputsHash, c.ProofHash = inputsHash(members), proofHash(members)
 	c.SecretIncarnation = digest.Short(src.secret.ARN)
 	return c, nil
 }

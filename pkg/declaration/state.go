@@ -47,3 +47,9 @@ func GrantUsable(g tokenstore.SealedGrant, conn connection.Connection) bool {
 func ClientID(conn connection.Connection) string {
 	return digest.Short(conn.Provider, conn.TokenURL, conn.Issuer, conn.ClientID)
 }
+
+// BoundClient identifies the client and the hosts to which its refresh tokens are
+// sent. The provider's name, paths and the issuer are not part of it.
+func BoundClient(conn connection.Connection) string {
+	return digest.Short(conn.ClientID, Host(conn.TokenURL))
+}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -86,23 +87,25 @@ func get(ctx context.Context, client Getter, r request) (clientsecret.Secret, er
 	if err != nil {
 		return clientsecret.Secret{}, faultOf(err).at(r.stage).wrap(r.origin)
 	}
-	return version{arn: out.ARN, id: out.VersionId, text: out.SecretString}.secret(r.origin)
+	return version{arn: out.ARN, id: out.VersionId, text: out.SecretString, created: out.CreatedDate}.secret(r.origin)
 }
 
 // version is one version in a response of the service.
-type version struct{ arn, id, text *string }
+type version struct {
+	arn, id, text *string
+	created       *time.Time
+}
 
 func (v version) secret(origin string) (clientsecret.Secret, error) {
-	if v.text == nil {
-		return clientsecret.Secret{ARN: aws.ToString(v.arn), VersionID: aws.ToString(v.id), Origin: origin},
-			fmt.Errorf("%s: %w: it is binary; store the JSON as text (SecretString)", origin, clientsecret.ErrNoText)
+	found := clientsecret.Secret{ARN: aws.ToString(v.arn), VersionID: aws.ToString(v.id), Origin: origin}
+	if v.created != nil {
+		found.CreatedAt = v.created.UTC()
 	}
-	return clientsecret.Secret{
-		ARN:       aws.ToString(v.arn),
-		VersionID: aws.ToString(v.id),
-		Text:      redact.New(*v.text),
-		Origin:    origin,
-	}, nil
+	if v.text == nil {
+		return found, fmt.Errorf("%s: %w: it is binary; store the JSON as text (SecretString)", origin, clientsecret.ErrNoText)
+	}
+	found.Text = redact.New(*v.text)
+	return found, nil
 }
 
 // origin is the location of a secret for operators. From an ARN only the name is

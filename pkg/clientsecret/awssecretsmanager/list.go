@@ -230,7 +230,9 @@ func (s *Source) batchGet(ctx context.Context, batch []*clientsecret.Entry) (map
 			return nil, err
 		}
 		for _, value := range out.SecretValues {
-			results[aws.ToString(value.ARN)] = batchResult{version: version{arn: value.ARN, id: value.VersionId, text: value.SecretString}}
+			results[aws.ToString(value.ARN)] = batchResult{version: version{
+				arn: value.ARN, id: value.VersionId, text: value.SecretString, created: value.CreatedDate,
+			}}
 		}
 		for _, failed := range out.Errors {
 			f := faultOfCode(aws.ToString(failed.ErrorCode), aws.ToString(failed.Message))

@@ -72,7 +72,8 @@ func (i *Issuer) previous(ctx context.Context, current connection.Connection) (c
 
 func withoutClient(conn connection.Connection) connection.Connection {
 	conn.ClientID, conn.ClientSecret, conn.PrivateKey, conn.KeyID = "", redact.Secret{}, nil, ""
-	conn.ConfigHash, conn.SecretVersion = "", ""
+	conn.ConfigHash, conn.InputsHash, conn.ProofHash = "", "", ""
+	conn.SecretVersion, conn.SecretCreatedAt = "", time.Time{}
 	return conn
 }
 

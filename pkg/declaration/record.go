@@ -1,0 +1,185 @@
+package declaration
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/digest"
+	"github.com/tokenvend/tokenvend/pkg/problem"
+)
+
+// Record is what all processes share of a connection's declaration: who may use its
+// tokens, and which tokens are those of the declaration. There is one record for
+// each connection, so a changed secret is one write, however many tokens there are.
+// A bundle has a record of its own name too, which lists the members.
+//
+// The zero Record is a missing one. Instants are in UTC, to the millisecond.
+type Record struct {
+	// StoredVersion is the version of the stored record; zero when there is none.
+	StoredVersion int64 `json:"-"`
+
+	// Secret is the name of the secret, Version its version, CreatedAt when that was
+	// created (zero is unknown), and Incarnation the hash of the secret's ARN.
+	Secret      string    `json:"n"`
+	Version     string    `json:"v"`
+	CreatedAt   time.Time `json:"c,omitzero"`
+	Incarnation string    `json:"i"`
+	// At is the time of the event, or of the read, for which the record was written,
+	// and Release the release that wrote it.
+	At      time.Time `json:"t"`
+	Release int       `json:"r"`
+
+	// MintID identifies what tokens are requested with. A token copies it.
+	MintID string `json:"m,omitempty"`
+	// Also are ids that equal MintID: those of tokens without a mint id (see
+	// [TokenID]), which the release before this one stores.
+	Also []string `json:"a,omitempty"`
+	// Former are the ids under which the client had another proof. They are accepted for
+	// subjects, so that a rotated client secret does not replace all tokens at once.
+	Former []string `json:"f,omitempty"`
+	// Kept are the ids of tokens that are served to their end, because the server
+	// refuses a new token before.
+	Kept []string `json:"k,omitempty"`
+	// Inputs and Proof are the hashes of the declaration; see connection.Connection.
+	Inputs string `json:"h,omitempty"`
+	Proof  string `json:"p,omitempty"`
+
+	Callers       connection.Callers `json:"s,omitempty"`
+	AllowedScopes []string           `json:"l,omitempty"`
+	// Host is that of the provider's token endpoint, Client what a grant is bound to,
+	// and LateRefresh that the server refuses a new token before the old one ends.
+	Host        string `json:"u,omitempty"`
+	Client      string `json:"b,omitempty"`
+	LateRefresh bool   `json:"e,omitempty"`
+
+	// Gone is why there is no valid declaration; empty while there is one. Detail says
+	// more, for callers. The rest of a gone record is that of the last declaration.
+	Gone   Reason `json:"g,omitempty"`
+	Detail string `json:"d,omitempty"`
+
+	// Members are the connections that a bundle declares.
+	Members []string `json:"o,omitempty"`
+
+	// NotedVersion is a version of the secret that is older than Version and was read
+	// at NotedAt: perhaps from a lagging replica, perhaps because the label was moved back.
+	NotedVersion string    `json:"w,omitempty"`
+	NotedAt      time.Time `json:"x,omitzero"`
+}
+
+// Reason is why a connection has no valid declaration.
+type Reason string
+
+// The reasons.
+const (
+	// Deleted: there is no such secret, or it declares no such connection.
+	Deleted Reason = "deleted"
+	// Misconfigured: the secret has no text, or the parser refuses the declaration.
+	Misconfigured Reason = "misconfigured"
+)
+
+// release numbers the rules by which a record is made of a declaration. A release
+// that changes them increments it, and rewrites the records of older ones.
+const release = 1
+
+// maxIDs bounds each list of ids.
+const maxIDs = 8
+
+// TokenID is the id that a record compares: the mint id of a token, or one made of
+// the declaration's hash for a token that was stored without a mint id.
+func TokenID(mintID, configHash string) string {
+	if mintID != "" {
+		return mintID
+	}
+	return "=" + digest.Short(configHash)
+}
+
+// Of is the record of a declaration that was just loaded, for a process that has no
+// stored one.
+func Of(conn connection.Connection) Record {
+	r := Record{Also: []string{TokenID("", conn.ConfigHash)}}
+	return r.describe(conn)
+}
+
+// describe copies what a record says of conn.
+func (r Record) describe(conn connection.Connection) Record {
+	r.Secret, r.Version, r.CreatedAt, r.Incarnation = conn.Name.Secret(), conn.SecretVersion, millis(conn.SecretCreatedAt), conn.SecretIncarnation
+	r.Inputs, r.Proof = conn.InputsHash, conn.ProofHash
+	r.Callers, r.AllowedScopes = conn.Callers, conn.AllowedScopes
+	r.Host, r.Client, r.LateRefresh = Host(conn.TokenURL), BoundClient(conn), !conn.EarlyRefresh
+	return r
+}
+
+// Names reports whether the record is that of conn's version of the secret.
+func (r Record) Names(conn connection.Connection) bool {
+	return r.Gone == "" && r.Version == conn.SecretVersion && r.Incarnation == conn.SecretIncarnation
+}
+
+// Accepts reports whether a token may be served under the record. A subject is empty
+// for the connection's own tokens.
+func (r Record) Accepts(subject, mintID, configHash, incarnation string) bool {
+	if r.MintID == "" {
+		mintID = "" // the declaration was just loaded, and its hash is all that is known
+	}
+	id := TokenID(mintID, configHash)
+	switch {
+	case r.Incarnation != incarnation:
+		return false
+	case id == r.MintID, slices.Contains(r.Also, id), slices.Contains(r.Kept, id):
+		return true
+	}
+	return subject != "" && slices.Contains(r.Former, id)
+}
+
+// Problem is the error for callers of a connection whose declaration is gone, and nil
+// while it is not.
+func (r Record) Problem(name connection.Name) error {
+	switch r.Gone {
+	case "":
+		return nil
+	case Deleted:
+		return notFound(name, clientsecret.ErrNotFound)
+	}
+	return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: gone{errors.New(r.Detail)}, Detail: r.Detail}
+}
+
+// Encode returns the text of a record, which is to be sealed: the hashes of a short
+// secret can be guessed.
+func (r Record) Encode() ([]byte, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode a declaration record: %w", err)
+	}
+	return text, nil
+}
+
+// Decode is the inverse of Encode.
+func Decode(text []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(text, &r); err != nil {
+		return Record{}, errors.New("a declaration record cannot be decoded")
+	}
+	return r, nil
+}
+
+// Host is the host of a URL, in lower case.
+func Host(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
+
+func millis(at time.Time) time.Time {
+	if at.IsZero() {
+		return time.Time{}
+	}
+	return time.UnixMilli(at.UnixMilli()).UTC()
+}
