@@ -9,13 +9,16 @@ import (
 
 // Lookup follows a JSON Pointer (RFC 6901) from root, a value made by Parse. It
 // reports false when there is no such value or the pointer is malformed. A null
-// is found.
+// is found. Where the way there is Unusable, the value is that one.
 func Lookup(root any, pointer string) (value any, ok bool) {
 	if CheckPointer(pointer) != nil {
 		return nil, false
 	}
 	value = root
 	for token := range tokens(pointer) {
+		if _, bad := value.(Unusable); bad {
+			return value, true
+		}
 		if value, ok = step(value, token); !ok {
 			return nil, false
 		}

@@ -58,6 +58,27 @@ func Parse(text []byte) (any, error) {
 	return w.value(path{})
 }
 
+// Unusable stands for a value that breaks a rule of Parse, in the result of
+// ParseTolerant. It is the reason, as the end of a sentence: "is repeated".
+type Unusable string
+
+// ParseTolerant parses text as Parse does, but a value that breaks a rule other
+// than the syntax and the depth becomes Unusable, and the rest is read: a member
+// whose name is repeated, and a string that is not UTF-8. A text that nests too
+// deeply is an error too, which comes with everything that is not too deep.
+func ParseTolerant(text []byte) (any, error) {
+	if err := checkJSON(text); err != nil {
+		return nil, err
+	}
+	w := newWalker(text)
+	w.tolerant = true
+	value, err := w.value(path{})
+	if err == nil && w.tooDeep != nil {
+		return value, w.tooDeep
+	}
+	return value, err
+}
+
 // Member is one member of an object, with its text unchanged.
 type Member struct {
 	// Name is unescaped; an escape that is not a character becomes U+FFFD.
@@ -99,6 +120,14 @@ func checkSyntax(text []byte) error {
 		return &Error{Problem: "begins with a byte order mark; save it as UTF-8 without one"}
 	case !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0:
 		return &Error{Problem: "is not UTF-8 text; save it as UTF-8"}
+	}
+	return checkJSON(text)
+}
+
+// checkJSON is checkSyntax for a text of any encoding that contains ASCII.
+func checkJSON(text []byte) error {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return &Error{Problem: "is empty"}
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	var whole json.RawMessage

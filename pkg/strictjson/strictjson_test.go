@@ -145,6 +145,57 @@ func TestMembersRefuses(t *testing.T) {
 	}
 }
 
+func TestParseTolerant(t *testing.T) {
+	repeated, notText := strictjson.Unusable("is repeated"), strictjson.Unusable("is not UTF-8 text")
+	deep := strings.Repeat(`{"d":[`, 20) + strings.Repeat("]}", 20)
+	tests := []struct {
+		name, text string
+		want       map[string]any // by pointer
+		err        string         // empty: none
+	}{
+		{"OC-53 repeated", `{"a":1,"a":2,"b":"x"}`, map[string]any{"/a": repeated, "/b": "x"}, ""},
+		{"OC-53 three times", `{"a":1,"\u0061":2,"a":null}`, map[string]any{"/a": repeated}, ""},
+		{"OC-53 a repeated object", `{"a":{"b":"x"},"a":{"b":"x"}}`, map[string]any{"/a": repeated, "/a/b": repeated}, ""},
+		{"OC-53 repeated inside", `{"a":{"b":1,"b":1,"c":"x"}}`, map[string]any{"/a/b": repeated, "/a/c": "x"}, ""},
+		{"OC-52 not UTF-8", "{\"a\":\"\xff\",\"b\":\"x\"}", map[string]any{"/a": notText, "/b": "x"}, ""},
+		{"OC-52 half of a pair", `{"a":"\ud800","b":["x"]}`, map[string]any{"/a": notText, "/b/0": "x"}, ""},
+		{"OC-52 a name that is not UTF-8", "{\"\xff\":1,\"b\":\"x\"}", map[string]any{"/": nil, "/\ufffd": nil, "/b": "x"}, ""},
+		{"OC-58 too deep", `{"a":` + deep + `,"b":"x"}`, map[string]any{"/b": "x"}, "nests deeper than 32"},
+		{"OC-58 trailing value", `{"b":"x"} {}`, nil, "after its end"},
+		{"OC-58 NaN", `{"b":"x","a":NaN}`, nil, "is not JSON"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root, err := strictjson.ParseTolerant([]byte(tt.text))
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("ParseTolerant: %v, want %q", err, tt.err)
+			}
+			for pointer, want := range tt.want {
+				if got, _ := strictjson.Lookup(root, pointer); got != want {
+					t.Errorf("%s is %v, want %v", pointer, got, want)
+				}
+			}
+		})
+	}
+}
+
+// FuzzParseTolerant: what Parse accepts, ParseTolerant reads the same.
+func FuzzParseTolerant(f *testing.F) {
+	for _, seed := range []string{`{"a":1,"a":2}`, `["\ud800"]`, "[\"\xff\"]", `{"o":[{"x":1e400}]}`, "{", strings.Repeat("[", 40) + strings.Repeat("]", 40)} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		strict, strictErr := strictjson.Parse(text)
+		tolerant, err := strictjson.ParseTolerant(text)
+		if strictErr == nil && (err != nil || !cmp.Equal(strict, tolerant)) {
+			t.Errorf("ParseTolerant = %v, %v; Parse = %v", tolerant, err, strict)
+		}
+		if err == nil && !json.Valid(text) {
+			t.Error("accepted what is not JSON")
+		}
+	})
+}
+
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":1,"a":2}`, `["\ud800"]`, `"\ud83d\ude00"`, `{"o":[{"x":1e400}]}`, "", "{", "nul", `{}x`, "\xef\xbb\xbf{}", "[\xff]",

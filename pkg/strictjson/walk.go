@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // walker builds a value token by token. It keeps the text of each token, because
@@ -14,6 +15,10 @@ import (
 type walker struct {
 	text []byte
 	dec  *json.Decoder
+	// tolerant: a value that breaks a rule becomes Unusable. tooDeep is the first
+	// that nests too deeply.
+	tolerant bool
+	tooDeep  *Error
 }
 
 func newWalker(text []byte) *walker {
@@ -30,7 +35,14 @@ func (w *walker) token(at path) (json.Token, error) {
 	if err != nil {
 		return nil, at.problem("is not JSON")
 	}
-	if _, isString := t.(string); isString && hasLoneSurrogate(w.text[start:w.dec.InputOffset()]) {
+	if _, isString := t.(string); !isString {
+		return t, nil
+	}
+	raw := w.text[start:w.dec.InputOffset()]
+	switch lone := hasLoneSurrogate(raw); {
+	case w.tolerant && (lone || !utf8.Valid(raw)):
+		return Unusable("is not UTF-8 text"), nil
+	case lone:
 		return nil, at.problem("has a \\u escape that is half of a surrogate pair")
 	}
 	return t, nil
@@ -45,6 +57,8 @@ func (w *walker) value(at path) (any, error) {
 	switch {
 	case !nested:
 		return t, nil
+	case len(at) >= MaxDepth && w.tolerant:
+		return w.skip(at)
 	case len(at) >= MaxDepth:
 		return nil, at.problem("nests deeper than " + strconv.Itoa(MaxDepth) + " levels")
 	case delim == '{':
@@ -54,6 +68,25 @@ func (w *walker) value(at path) (any, error) {
 	}
 }
 
+// skip reads the rest of an array or object that nests too deeply.
+func (w *walker) skip(at path) (any, error) {
+	if w.tooDeep == nil {
+		w.tooDeep = at.problem("nests deeper than " + strconv.Itoa(MaxDepth) + " levels")
+	}
+	for open := 1; open > 0; {
+		t, err := w.dec.Token()
+		switch {
+		case err != nil:
+			return nil, at.problem("is not JSON")
+		case t == json.Delim('{'), t == json.Delim('['):
+			open++
+		case t == json.Delim('}'), t == json.Delim(']'):
+			open--
+		}
+	}
+	return Unusable("nests too deeply"), nil
+}
+
 func (w *walker) object(at path) (any, error) {
 	members := map[string]any{}
 	for w.dec.More() {
@@ -61,13 +94,21 @@ func (w *walker) object(at path) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		name, _ := t.(string)
+		name, isText := t.(string)
 		member := at.to(name)
-		if _, repeated := members[name]; repeated {
+		_, repeated := members[name]
+		if repeated && !w.tolerant {
 			return nil, member.problem("is repeated; keep one")
 		}
-		if members[name], err = w.value(member); err != nil {
+		value, err := w.value(member)
+		switch {
+		case err != nil:
 			return nil, err
+		case repeated:
+			value = Unusable("is repeated")
+		}
+		if isText { // else no pointer names it
+			members[name] = value
 		}
 	}
 	_, err := w.token(at) // the closing brace
