@@ -120,6 +120,10 @@ type SealedToken struct {
 	ConfigHash string
 	// SecretVersion is the version of the secret that the token was requested with.
 	SecretVersion string
+	// Departures are the members of the provider's response that depart from RFC
+	// 6749, ExtraNames the names of what callers get besides the token. Both are
+	// sorted, and are for the status.
+	Departures, ExtraNames []string
 }
 
 // ForcedRefresh is a refresh that a caller forced by a rejection.
@@ -149,6 +153,9 @@ type Failure struct {
 	Code         string
 	Status       int
 	ProviderCode string
+	// Detail says what could not be used of the provider's response; empty when Code
+	// says all.
+	Detail string
 	// FailedAt and NextAttemptAt bound the time in which the provider is not called.
 	FailedAt, NextAttemptAt time.Time
 	// Cause is the fingerprint of the secret version and configuration that failed.

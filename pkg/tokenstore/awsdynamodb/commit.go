@@ -129,6 +129,8 @@ func putToken(u *update, t tokenstore.SealedToken, incarnation string, version i
 	u.instant(attrExpiresAt, t.ExpiresAt)
 	u.text(attrConfigHash, t.ConfigHash)
 	u.text(attrSecretVersion, t.SecretVersion)
+	u.texts(attrDepartures, t.Departures)
+	u.texts(attrExtraNames, t.ExtraNames)
 }
 
 // requireVersion fences a write. Version 0 means that the item has no version yet.

@@ -106,6 +106,8 @@ func (r *reader) token() tokenstore.SealedToken {
 		ExpiresAt:     r.instant(attrExpiresAt),
 		ConfigHash:    r.text(attrConfigHash),
 		SecretVersion: r.text(attrSecretVersion),
+		Departures:    r.set(attrDepartures),
+		ExtraNames:    r.set(attrExtraNames),
 	}
 }
 
@@ -125,6 +127,7 @@ func (r *reader) failure() tokenstore.Failure {
 		Code:          r.text(attrFailCode),
 		Status:        int(r.number(attrFailStatus, 999)),
 		ProviderCode:  r.text(attrFailProvider),
+		Detail:        r.text(attrFailDetail),
 		FailedAt:      r.instant(attrFailedAt),
 		NextAttemptAt: r.instant(attrNextAttemptAt),
 		Cause:         r.text(attrFailCause),

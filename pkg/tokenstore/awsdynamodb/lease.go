@@ -151,6 +151,7 @@ func putFailure(u *update, f tokenstore.Failure) {
 	u.instant(attrFailedAt, f.FailedAt)
 	u.text(attrFailCode, f.Code)
 	u.text(attrFailProvider, f.ProviderCode)
+	u.text(attrFailDetail, f.Detail)
 	u.text(attrFailCause, f.Cause)
 	if f.Status == 0 {
 		u.unset(attrFailStatus)

@@ -31,6 +31,8 @@ const (
 	attrExpiresAt     = "expires_at"
 	attrConfigHash    = "declaration"
 	attrSecretVersion = "secret_version"
+	attrDepartures    = "departures"
+	attrExtraNames    = "extra_names"
 
 	attrLeaseOwner = "lease_owner"
 	attrLeaseUntil = "lease_until"
@@ -40,6 +42,7 @@ const (
 	attrFailCode      = "fail_code"
 	attrFailStatus    = "fail_status"
 	attrFailProvider  = "fail_provider"
+	attrFailDetail    = "fail_detail"
 	attrFailCause     = "fail_cause"
 	attrFailedAt      = "failed_at"
 	attrNextAttemptAt = "next_attempt_at"
@@ -74,10 +77,10 @@ const (
 var (
 	tokenAttributes = []string{
 		attrSecretIncarnation, attrTokenID, attrSealed, attrMintedAt, attrExpiresAt, attrConfigHash,
-		attrSecretVersion, attrUsed, attrRejectedID,
+		attrSecretVersion, attrDepartures, attrExtraNames, attrUsed, attrRejectedID,
 	}
 	failureAttributes = []string{
-		attrFailCount, attrFailCode, attrFailStatus, attrFailProvider, attrFailCause, attrFailedAt, attrNextAttemptAt,
+		attrFailCount, attrFailCode, attrFailStatus, attrFailProvider, attrFailDetail, attrFailCause, attrFailedAt, attrNextAttemptAt,
 	}
 	leaseAttributes = []string{attrLeaseOwner, attrLeaseUntil}
 	grantAttributes = []string{

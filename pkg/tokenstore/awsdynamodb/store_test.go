@@ -39,11 +39,11 @@ func TestDecode(t *testing.T) {
 		Key: crm, Version: 7, SecretIncarnation: "g1",
 		Token: tokenstore.SealedToken{
 			ID: "9f86d081884c7d65", Sealed: []byte("sealed"), MintedAt: at(1767323045678), ExpiresAt: at(1767326645678),
-			ConfigHash: "d1", SecretVersion: "s1",
+			ConfigHash: "d1", SecretVersion: "s1", Departures: []string{"scope"}, ExtraNames: []string{"instance_url"},
 		},
 		Lease: tokenstore.Lease{Seq: 3},
 		Failure: tokenstore.Failure{
-			Count: 2, Code: "provider_unavailable", Status: 503, ProviderCode: "server_error",
+			Count: 2, Code: "provider_unavailable", Status: 503, ProviderCode: "server_error", Detail: "f1",
 			FailedAt: at(1767323045000), NextAttemptAt: at(1767323047000), Cause: "c1",
 		},
 		RejectedID: "9f86d081884c7d65", ForcedRefreshes: []tokenstore.ForcedRefresh{{At: at(1767323040000)}, {At: at(1767323041000), By: "p1"}},

@@ -49,6 +49,15 @@ func (u *update) text(name, s string) {
 	u.assign(name, text(s))
 }
 
+// texts sets a string set, or removes it when there is none.
+func (u *update) texts(name string, set []string) {
+	if len(set) == 0 {
+		u.unset(name)
+		return
+	}
+	u.assign(name, &types.AttributeValueMemberSS{Value: set})
+}
+
 // bytes sets a binary attribute, or removes it when b is empty.
 func (u *update) bytes(name string, b []byte) {
 	if len(b) == 0 {

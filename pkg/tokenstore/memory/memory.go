@@ -289,6 +289,8 @@ func released(l tokenstore.Lease, owner string) tokenstore.Lease {
 
 func clone(item tokenstore.Item) tokenstore.Item {
 	item.Token.Sealed = slices.Clone(item.Token.Sealed)
+	item.Token.Departures = slices.Clone(item.Token.Departures)
+	item.Token.ExtraNames = slices.Clone(item.Token.ExtraNames)
 	item.Grant.Sealed = slices.Clone(item.Grant.Sealed)
 	item.ForcedRefreshes = slices.Clone(item.ForcedRefreshes)
 	item.Variants = slices.Clone(item.Variants)

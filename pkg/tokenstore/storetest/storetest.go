@@ -130,6 +130,7 @@ func committed(k tokenstore.Key, owner string, version int64, id string) tokenst
 			ID: id, Sealed: []byte("\x00\xffsealed-" + id),
 			MintedAt: start.Add(-time.Second), ExpiresAt: start.Add(time.Hour + 123456*time.Nanosecond),
 			ConfigHash: "declaration-" + id, SecretVersion: "secret-" + id,
+			Departures: []string{"scope", "token_type-" + id}, ExtraNames: []string{"extra-" + id},
 		},
 		Used: true, RenewSlot: "45m/07/3", Now: start,
 	}
@@ -148,7 +149,7 @@ func mustMint(t *testing.T, f *fixture, k tokenstore.Key, id string) tokenstore.
 
 func failure(count int) tokenstore.Failure {
 	return tokenstore.Failure{
-		Count: count, Code: "provider_unavailable", Status: 503, ProviderCode: "temporarily_unavailable",
+		Count: count, Code: "provider_unavailable", Status: 503, ProviderCode: "temporarily_unavailable", Detail: "expires_in is a list",
 		FailedAt: start, NextAttemptAt: start.Add(2 * time.Second), Cause: "secret 1, configuration 2",
 	}
 }
