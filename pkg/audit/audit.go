@@ -49,8 +49,9 @@ type Entry struct {
 	StartedAt time.Time
 	Latency   time.Duration
 
-	warnings []Warning
-	cause    string
+	warnings   []Warning
+	departures []string
+	cause      string
 }
 
 // Provider describes the calls to the token endpoint.
@@ -70,6 +71,16 @@ func (e *Entry) Warn(warnings ...Warning) {
 	e.warnings = append(e.warnings, warnings...)
 }
 
+// Depart adds the members of a provider's response that depart from RFC 6749, by
+// the names that the specification or the declaration gives them.
+func (e *Entry) Depart(members ...string) {
+	if len(members) == 0 {
+		return
+	}
+	e.departures = append(e.departures, members...)
+	e.Warn(ResponseDeparts)
+}
+
 // SetCause records the reason of a failure for the log; nil changes nothing.
 // The error must not contain a secret. The errors of this module's packages do not.
 func (e *Entry) SetCause(err error) {
@@ -84,6 +95,7 @@ func (e *Entry) Merge(refresh *Entry) {
 	e.SecretVersion, e.SecretFallback, e.LeaseSeq = refresh.SecretVersion, refresh.SecretFallback, refresh.LeaseSeq
 	e.Unsaved = refresh.Unsaved
 	e.warnings = append(e.warnings, refresh.warnings...)
+	e.departures = append(e.departures, refresh.departures...)
 	if refresh.cause != "" {
 		e.cause = refresh.cause
 	}

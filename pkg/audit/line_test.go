@@ -154,11 +154,14 @@ func TestContext(t *testing.T) {
 	}
 	audit.From(context.Background()).Warn(audit.PKCEOff) // must not panic
 	refresh := &audit.Entry{SecretVersion: "v", LeaseSeq: 3, Provider: audit.Provider{Calls: 1, Outcome: "ok"}}
-	refresh.Warn(audit.ExpiresInClamped)
+	refresh.Depart("expires_in", "token_type")
 	e.Warn(audit.ItemCorrupt)
 	e.Merge(refresh)
 	got := line(t, func(into *audit.Entry) { into.Merge(e) })
-	if diff := cmp.Diff([]any{"item_corrupt", "expires_in_clamped"}, got["warnings"]); diff != "" || got["secret_version"] != "v" || got["lease_seq"] != 3.0 {
+	if diff := cmp.Diff([]any{"item_corrupt", "response_departs"}, got["warnings"]); diff != "" || got["secret_version"] != "v" || got["lease_seq"] != 3.0 {
 		t.Errorf("AZ-56 the facts of a shared refresh are missing: %v", got)
+	}
+	if diff := cmp.Diff([]any{"expires_in", "token_type"}, got["response_departures"]); diff != "" {
+		t.Errorf("OC-37 the departures of the provider's response (-want +got):\n%s", diff)
 	}
 }

@@ -48,11 +48,8 @@ const (
 
 // Warnings about a provider's token response.
 const (
-	TokenTypeMissing             Warning = "token_type_missing"
-	ExpiresInClamped             Warning = "expires_in_clamped"
-	RefreshTokenUnusable         Warning = "refresh_token_unusable"
-	RefreshTokenLifetimeUnusable Warning = "refresh_token_expires_in_unusable"
-	ScopeNotCompared             Warning = "scope_not_compared"
+	ResponseDeparts  Warning = "response_departs"
+	ScopeNotCompared Warning = "scope_not_compared"
 )
 
 // WarningInfo describes a warning to operators.
@@ -114,9 +111,6 @@ var warnings = []WarningInfo{
 	{Warning: SessionMismatch, Meaning: "a consent session was used by another principal, browser or connection than it belongs to"},
 	{Warning: SessionGuessed, Meaning: "a consent session was ended after too many wrong confirmation codes"},
 
-	{Warning: TokenTypeMissing, Meaning: "the token response has no token_type; it counts as Bearer"},
-	{Warning: ExpiresInClamped, Meaning: "the token response's expires_in is too large and was reduced"},
-	{Warning: RefreshTokenUnusable, Meaning: "the token response's refresh_token is not a valid one and was ignored"},
-	{Warning: RefreshTokenLifetimeUnusable, Meaning: "the token response's refresh token lifetime cannot be read and was ignored"},
+	{Warning: ResponseDeparts, Meaning: "members of the token response depart from RFC 6749; the token is used nevertheless, and response_departures names them"},
 	{Warning: ScopeNotCompared, Meaning: "the granted scope has tokens that callers does not list; it was not compared, because the requested one ends in /.default"},
 }

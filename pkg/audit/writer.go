@@ -157,6 +157,9 @@ func (l *line) what(e *Entry) {
 	if len(e.warnings) > 0 {
 		l.add(slog.Any("warnings", e.warnings))
 	}
+	if len(e.departures) > 0 {
+		l.add(slog.Any("response_departures", e.departures))
+	}
 	l.text("cause", e.cause)
 }
 

@@ -2,6 +2,7 @@ package directory_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/directory"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
 const delegated = `{"provider":"creative-force","grant_type":"authorization_code","client_id":"a","client_secret":"b"}`
@@ -30,7 +32,7 @@ func TestStatus(t *testing.T) {
 		{"crm", directory.Status{Connection: "crm", Provider: "oauth2", GrantType: "client_credentials", State: directory.Ready}},
 		{"user", directory.Status{Connection: "user", Provider: "creative-force", GrantType: "authorization_code", State: directory.AuthorizationRequired}},
 		{"sick", directory.Status{Connection: "sick", Provider: "oauth2", GrantType: "client_credentials", State: directory.Failing,
-			LastError: problem.ProviderTimeout, NextAttemptAt: failure.NextAttemptAt}},
+			Problem: "expires_in is a list", LastError: problem.ProviderTimeout, NextAttemptAt: failure.NextAttemptAt}},
 	}
 	for _, tt := range tests {
 		got, err := e.Status(t.Context(), connection.Name(tt.name), 10, "")
@@ -54,6 +56,32 @@ func TestStatus(t *testing.T) {
 			t.Errorf("state %s, want ready", got.State)
 		}
 	})
+}
+
+func TestStatusNamesDepartures(t *testing.T) {
+	e := newEnv(t)
+	e.declare("odd", valid)
+	e.declare("user", delegated)
+	for _, key := range []tokenstore.Key{{Connection: "odd"}, {Connection: "user", Subject: "joe"}} {
+		item, err := e.store.Acquire(t.Context(), tokenstore.Acquire{Key: key, Owner: "owner", Now: now, TTL: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.store.Commit(t.Context(), tokenstore.Commit{Key: key, Owner: "owner", Version: item.Version, Now: now, Token: tokenstore.SealedToken{
+			ID: "id", Sealed: []byte("sealed"), MintedAt: now, ExpiresAt: now.Add(time.Hour),
+			Departures: []string{"scope", "token_type"}, ExtraNames: []string{"instance_url"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	odd, err := e.Status(t.Context(), "odd", 10, "")
+	if err != nil || !slices.Equal(odd.Warnings, []string{"scope", "token_type"}) || !slices.Equal(odd.ExtraNames, []string{"instance_url"}) {
+		t.Errorf("OC-37 status %+v, %v", odd, err)
+	}
+	user, err := e.Status(t.Context(), "user", 10, "")
+	if err != nil || len(user.Subjects) != 1 || !slices.Equal(user.Subjects[0].Warnings, odd.Warnings) || len(user.Warnings) != 0 {
+		t.Errorf("OC-37 status %+v, %v", user, err)
+	}
 }
 
 func TestStatusOfSubjects(t *testing.T) {

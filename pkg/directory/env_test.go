@@ -55,7 +55,8 @@ func (e env) fail(name string, code problem.Code) tokenstore.Failure {
 	if _, err := e.store.Acquire(e.t.Context(), tokenstore.Acquire{Key: key, Owner: "owner", Now: now, TTL: time.Minute}); err != nil {
 		e.t.Fatal(err)
 	}
-	f := tokenstore.Failure{Count: 1, Code: string(code), FailedAt: now, NextAttemptAt: now.Add(time.Minute),
+	f := tokenstore.Failure{Count: 1, Code: string(code), Detail: "expires_in is a list",
+		FailedAt: now, NextAttemptAt: now.Add(time.Minute),
 		Cause: declaration.FailureCause(tokenstore.Item{}, e.connection(name))}
 	if err := e.store.Fail(e.t.Context(), tokenstore.Fail{Key: key, Owner: "owner", Failure: f, Now: now}); err != nil {
 		e.t.Fatal(err)

@@ -28,8 +28,13 @@ type Status struct {
 	Connection, Provider string
 	GrantType            connection.GrantType
 	State                State
-	// Problem says what is wrong with a misconfigured connection, and how to fix it.
+	// Problem says what is wrong with a misconfigured connection, and how to fix it;
+	// of a failing one, what could not be used of the provider's response.
 	Problem string
+	// Warnings are the members of the provider's last response that depart from RFC
+	// 6749, ExtraNames the names of what callers get besides the token; both sorted,
+	// for a connection without subjects.
+	Warnings, ExtraNames []string
 	// LastError and NextAttemptAt describe a failing one.
 	LastError     problem.Code
 	NextAttemptAt time.Time
@@ -51,6 +56,9 @@ type SubjectStatus struct {
 	// consent without a refresh token. A user has to consent again by then. Zero is
 	// unknown.
 	RenewBy time.Time
+	// Problem, Warnings and ExtraNames are as in Status.
+	Problem              string
+	Warnings, ExtraNames []string
 	// LastError and NextAttemptAt describe a failing one.
 	LastError     problem.Code
 	NextAttemptAt time.Time
@@ -86,7 +94,9 @@ func (d *Directory) status(ctx context.Context, conn connection.Connection, p pa
 	}
 	if err == nil && declaration.FailureApplies(item, conn) {
 		s.State, s.LastError, s.NextAttemptAt = Failing, problem.Code(item.Failure.Code), item.Failure.NextAttemptAt
+		s.Problem = item.Failure.Detail
 	}
+	s.Warnings, s.ExtraNames = item.Token.Departures, item.Token.ExtraNames
 	return s, nil
 }
 
@@ -98,7 +108,7 @@ func (d *Directory) delegatedStatus(ctx context.Context, conn connection.Connect
 	var first []SubjectStatus
 	if byDefault && s.State != Failing {
 		own := d.subject(string(connection.DefaultSubject), own, conn)
-		s.State, s.LastError, s.NextAttemptAt = own.State, own.LastError, own.NextAttemptAt
+		s.State, s.LastError, s.NextAttemptAt, s.Problem = own.State, own.LastError, own.NextAttemptAt, own.Problem
 		first = []SubjectStatus{own}
 	}
 	if p.stateOnly {
@@ -175,7 +185,8 @@ func worst(subjects []SubjectStatus) State {
 // subject reports the state of one grant.
 func (d *Directory) subject(name string, item tokenstore.Item, conn connection.Connection) SubjectStatus {
 	g, now := item.Grant, d.now()
-	s := SubjectStatus{Subject: name, State: Ready, ConsentedBy: g.ConsentedBy, ConsentedAt: g.ConsentedAt, RenewBy: g.ExpiresAt}
+	s := SubjectStatus{Subject: name, State: Ready, ConsentedBy: g.ConsentedBy, ConsentedAt: g.ConsentedAt, RenewBy: g.ExpiresAt,
+		Warnings: item.Token.Departures, ExtraNames: item.Token.ExtraNames}
 	if g.Fingerprint == "" {
 		s.ConsentedAt, s.RenewBy = item.Token.MintedAt, item.Token.ExpiresAt
 	}
@@ -188,6 +199,7 @@ func (d *Directory) subject(name string, item tokenstore.Item, conn connection.C
 		s.State = AuthorizationRequired
 	case declaration.FailureApplies(item, conn):
 		s.State, s.LastError, s.NextAttemptAt = Failing, problem.Code(item.Failure.Code), item.Failure.NextAttemptAt
+		s.Problem = item.Failure.Detail
 	}
 	return s
 }

@@ -45,7 +45,7 @@ type authorizationRoutes struct {
 func (a authorizationRoutes) methods() (authorization, complete resource) {
 	return resource{
 			http.MethodPost:   {action: "authorize", body: true, run: a.start},
-			http.MethodPut:    {action: "import", body: true, run: a.put},
+			http.MethodPut:    {action: "import", body: true, limit: maxImport, run: a.put},
 			http.MethodDelete: {action: "disconnect", run: a.delete},
 		}, resource{
 			http.MethodPost: {action: "complete", body: true, run: a.complete},
@@ -169,8 +169,14 @@ func parseRefreshToken(raw string) (redact.Secret, error) {
 		return redact.Secret{}, problem.New(problem.InvalidRequest,
 			"refresh_token has a character that is not allowed in refresh tokens, or leading or trailing white space")
 	}
+	if len(raw) > maxRefreshToken {
+		return redact.Secret{}, problem.New(problem.InvalidRequest, "refresh_token is longer than 32 KiB")
+	}
 	return redact.New(raw), nil
 }
+
+// maxRefreshToken bounds a refresh token, in bytes.
+const maxRefreshToken = 32 << 10
 
 func parseExpiry(raw string, now time.Time) (time.Time, error) {
 	at, err := time.Parse(time.RFC3339, raw)

@@ -220,7 +220,8 @@ func TestBodiesOfConsent(t *testing.T) {
 		{"BI-14 import that expires now", "PUT", grant, `{"refresh_token":"canary","expires_at":"2026-01-01T12:00:00Z"}`, 400},
 		{"BI-14 import with a date as expiry", "PUT", grant, `{"refresh_token":"canary","expires_at":"2026-01-31"}`, 400},
 		{"BI-14 disconnect with a body", "DELETE", grant, `{}`, 400},
-		{"BI-14 a body beyond 10 KiB", "PUT", grant, `{"refresh_token":"canary` + strings.Repeat("a", 10<<10) + `"}`, 413},
+		{"BI-14 a body beyond 48 KiB", "PUT", grant, `{"refresh_token":"canary` + strings.Repeat("a", 48<<10) + `"}`, 413},
+		{"OC-57 a refresh token beyond 32 KiB", "PUT", grant, `{"refresh_token":"canary` + strings.Repeat("a", 32<<10) + `"}`, 400},
 		{"BI-10 PATCH", "PATCH", grant, ``, 405},
 		{"BI-10 GET of a completion", "GET", complete, ``, 405},
 	} {
@@ -244,18 +245,28 @@ func TestBodiesOfConsent(t *testing.T) {
 	})
 }
 
+func TestImportOfALongRefreshToken(t *testing.T) {
+	d, long := newConnections(t), strings.Repeat("r", 32<<10)
+	got := d.invoke(at("PUT", "", "authorization", body(`{"refresh_token":"`+long+`"}`)))
+	if len(d.imported) != 1 || d.imported[0].RefreshToken.Reveal() != long || got.StatusCode != 200 {
+		t.Errorf("OC-57 answer %d %s, %d imported", got.StatusCode, got.Body, len(d.imported))
+	}
+}
+
 func TestImportAndDisconnect(t *testing.T) {
 	request := vending.Request{Connection: "studio", Subject: "joe", Caller: "arn:aws:iam::111122223333:role/app"}
 	d := newConnections(t)
 	d.directory.studio.Subjects = []directory.SubjectStatus{{Subject: "anna"}, {Subject: "joe", State: directory.Failing,
-		ConsentedBy: "joe@example.com", ConsentedAt: now, RenewBy: now.Add(time.Hour), LastError: problem.ProviderTimeout, NextAttemptAt: now.Add(time.Minute)}}
+		ConsentedBy: "joe@example.com", ConsentedAt: now, RenewBy: now.Add(time.Hour), LastError: problem.ProviderTimeout, NextAttemptAt: now.Add(time.Minute),
+		Problem: "expires_in is a list", Warnings: []string{"scope"}, ExtraNames: []string{"realmId"}}}
 	got := d.invoke(at("PUT", "joe", "authorization", body(`{"refresh_token":"canary","scope":"b a","expires_at":"2026-01-31T13:00:00+01:00"}`)))
 	want := []vending.Import{{Request: request, RefreshToken: redact.New("canary"), Scope: "a b", ExpiresAt: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}}
 	if len(d.imported) != 1 || d.imported[0] != want[0] || got.StatusCode != 200 {
 		t.Errorf("answer %d %s, imported %+v", got.StatusCode, got.Body, d.imported)
 	}
 	joe := []any{map[string]any{"subject": "joe", "state": "failing", "consented_by": "joe@example.com", "consented_at": "2026-01-01T12:00:00Z",
-		"renew_by": "2026-01-01T13:00:00Z", "last_error": "provider_timeout", "next_attempt_at": "2026-01-01T12:01:00Z"}}
+		"renew_by": "2026-01-01T13:00:00Z", "last_error": "provider_timeout", "next_attempt_at": "2026-01-01T12:01:00Z",
+		"problem": "expires_in is a list", "warnings": []any{"scope"}, "extra_names": []any{"realmId"}}}
 	if diff := cmp.Diff(joe, got.object(t)["subjects"]); diff != "" {
 		t.Errorf("a subject's path shows more than that subject (-want +got):\n%s", diff)
 	}

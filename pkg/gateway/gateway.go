@@ -46,10 +46,12 @@ type operation struct {
 	// anyQuery: the operation reads the raw query.
 	anyQuery bool
 	// body: the operation reads a JSON body; form: it reads a form with exactly
-	// these fields. Without either, a body is refused.
-	body bool
-	form []string
-	run  func(context.Context, *request) (response, error)
+	// these fields. Without either, a body is refused. limit is the largest body, in
+	// bytes; zero is maxBody.
+	body  bool
+	form  []string
+	limit int
+	run   func(context.Context, *request) (response, error)
 }
 
 // Invoke handles one event. It returns an error only if no response can be

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"cmp"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -15,8 +17,12 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
 
-// maxBody bounds a request body, in bytes.
-const maxBody = 10 << 10
+// maxBody bounds a request body, in bytes, unless the operation has another limit.
+// maxImport is that of an import: a refresh token of 32 KiB, with what goes with it.
+const (
+	maxBody   = 10 << 10
+	maxImport = 48 << 10
+)
 
 // request is a validated event.
 type request struct {
@@ -193,11 +199,13 @@ func (r *request) readBody(e *event, op operation) error {
 		return nil
 	}
 	body, err := e.bytes()
+	limit := cmp.Or(op.limit, maxBody)
 	switch {
 	case err != nil:
 		return problem.New(problem.InvalidRequest, "the body is not valid base64")
-	case len(body) > maxBody:
-		return &statusError{status: http.StatusRequestEntityTooLarge, problem: problem.New(problem.InvalidRequest, "the body is larger than 10 KiB")}
+	case len(body) > limit:
+		return &statusError{status: http.StatusRequestEntityTooLarge,
+			problem: problem.New(problem.InvalidRequest, "the body is larger than "+strconv.Itoa(limit>>10)+" KiB")}
 	case op.form != nil:
 		return r.readForm(body, e.headers.contentType, op.form)
 	case op.body:

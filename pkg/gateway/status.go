@@ -21,6 +21,8 @@ type statusBody struct {
 	GrantType     string         `json:"grant_type,omitempty"`
 	State         string         `json:"state"`
 	Problem       string         `json:"problem,omitempty"`
+	Warnings      []string       `json:"warnings,omitempty"`
+	ExtraNames    []string       `json:"extra_names,omitempty"`
 	LastError     string         `json:"last_error,omitempty"`
 	NextAttemptAt *time.Time     `json:"next_attempt_at,omitempty"`
 	Subjects      *[]subjectBody `json:"subjects,omitempty"`
@@ -33,6 +35,9 @@ type subjectBody struct {
 	ConsentedBy   string     `json:"consented_by,omitempty"`
 	ConsentedAt   *time.Time `json:"consented_at,omitempty"`
 	RenewBy       *time.Time `json:"renew_by,omitempty"`
+	Problem       string     `json:"problem,omitempty"`
+	Warnings      []string   `json:"warnings,omitempty"`
+	ExtraNames    []string   `json:"extra_names,omitempty"`
 	LastError     string     `json:"last_error,omitempty"`
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 }
@@ -102,6 +107,7 @@ func describeState(s directory.Status) statusBody {
 	return statusBody{
 		Connection: s.Connection, Provider: s.Provider, GrantType: string(s.GrantType),
 		State: string(s.State), Problem: s.Problem, LastError: string(s.LastError), NextAttemptAt: instant(s.NextAttemptAt),
+		Warnings: s.Warnings, ExtraNames: s.ExtraNames,
 	}
 }
 
@@ -115,6 +121,7 @@ func describe(s directory.Status) statusBody {
 		subjects = append(subjects, subjectBody{
 			Subject: one.Subject, State: string(one.State), ConsentedBy: one.ConsentedBy,
 			ConsentedAt: instant(one.ConsentedAt), RenewBy: instant(one.RenewBy),
+			Problem: one.Problem, Warnings: one.Warnings, ExtraNames: one.ExtraNames,
 			LastError: string(one.LastError), NextAttemptAt: instant(one.NextAttemptAt),
 		})
 	}

@@ -69,7 +69,7 @@ func TestAmbiguousStatuses(t *testing.T) {
 		{400, `{"error":"invalid_grant"}`, false}, {401, `<html>`, false}, {429, ``, false}, {403, ``, false},
 		{500, ``, false}, {501, ``, false}, {503, ``, false}, {503, `{"error":"temporarily_unavailable"}`, false},
 		{502, `<html>`, true}, {504, ``, true}, {502, `{"error":"server_error"}`, true}, {520, ``, true}, {524, ``, true},
-		{307, ``, false}, {201, plainToken, true}, {204, ``, true}, {206, plainToken, true}, {999, ``, true},
+		{307, ``, false}, {201, `{}`, true}, {204, ``, true}, {206, plainToken, true}, {999, ``, true},
 		{200, `{"error":"invalid_grant"}`, false}, {200, `{"error":"temporarily_unavailable"}`, false},
 		{200, `{}`, true}, {200, `<html>`, true}, {200, ``, true},
 	}

@@ -108,7 +108,8 @@ func wait(ctx context.Context, d time.Duration) error {
 // Token requests an access token (RFC 6749 §4.1.3, §4.4.2, §5, §6). A request is
 // repeated once if the connection broke or the status was 500, 502, 503 or 504
 // without Retry-After. A request with a code or a refresh token is repeated only
-// if nothing of it was sent. Every error is an *Error.
+// if nothing of it was sent. Others are repeated up to three times, a second
+// apart, while the server repeats a token that ends. Every error is an *Error.
 func (c *Client) Token(ctx context.Context, r Request) (Token, error) {
 	var token Token
 	attempt := func(ctx context.Context, trace *Trace) *failure {
@@ -120,10 +121,22 @@ func (c *Client) Token(ctx context.Context, r Request) (Token, error) {
 		token, failure = readToken(response, r, span{requestedAt, c.instant()})
 		return failure
 	}
+	retries, pauses := 0, 0
 	trace, failure := c.attempts(ctx, attempt, func(f *failure) (time.Duration, bool) {
-		return c.pause(), f.retryable && f.RetryAfter == 0 && (f.unsent || !r.isOneTime())
+		switch {
+		case f.Momentary && pauses < maxPauses:
+			pauses++
+			return endedPause, true
+		case f.retryable && f.RetryAfter == 0 && retries == 0:
+			retries++
+			return c.pause(), f.unsent || !r.isOneTime()
+		}
+		return 0, false
 	})
 	if failure != nil {
+		if failure.Momentary {
+			failure.RetryAfter = max(failure.RetryAfter, endedPause)
+		}
 		failure.Ambiguous = r.isOneTime() && !failure.unsent && !failure.conclusive
 		return Token{}, failure.with(trace)
 	}
@@ -131,8 +144,14 @@ func (c *Client) Token(ctx context.Context, r Request) (Token, error) {
 	return token, nil
 }
 
-// attempts runs attempt once, and after a pause a second time if again allows it.
-// Both share one budget.
+// A server that repeats a token until it ends issues the next one within seconds.
+const (
+	maxPauses  = 3
+	endedPause = time.Second
+)
+
+// attempts runs attempt, and after a pause again as long as again allows it. All
+// share one budget. A pause that does not fit into it ends the attempts.
 func (c *Client) attempts(ctx context.Context, attempt func(context.Context, *Trace) *failure,
 	again func(*failure) (pause time.Duration, ok bool),
 ) (Trace, *failure) {
@@ -140,11 +159,12 @@ func (c *Client) attempts(ctx context.Context, attempt func(context.Context, *Tr
 	defer cancel()
 	began, trace := c.instant(), Trace{}
 	failure := attempt(ctx, &trace)
-	if failure != nil {
+	for failure != nil {
 		pause, ok := again(failure)
-		if ok && c.wait(ctx, pause) == nil {
-			failure = attempt(ctx, &trace)
+		if end, bounded := ctx.Deadline(); !ok || bounded && time.Until(end) < pause || c.wait(ctx, pause) != nil {
+			break
 		}
+		failure = attempt(ctx, &trace)
 	}
 	trace.Latency = max(0, c.instant().Sub(began))
 	return trace, failure

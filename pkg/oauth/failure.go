@@ -55,6 +55,9 @@ type Error struct {
 	Kind Kind
 	// Reason is a short fixed word.
 	Reason string
+	// Detail says in a fixed text what could not be used, or what the likely fix is;
+	// empty when there is nothing to add.
+	Detail string
 	// Code is the server's error code if it is a known one (RFC 6749 §5.2,
 	// RFC 8707 §2), else empty.
 	Code string
@@ -64,6 +67,9 @@ type Error struct {
 	// RetryAfter is the pause that the server requests: 1 s to 1 h, or zero when it
 	// requests none (RFC 9110 §10.2.3).
 	RetryAfter time.Duration
+	// Momentary: the server repeated a token that ends. The same request succeeds
+	// after RetryAfter, however often it has failed.
+	Momentary bool
 	// Ambiguous: the request may have reached the server, and no response shows
 	// whether the server acted on it. The code or refresh token in it may be used up
 	// (RFC 9700 §4.14.2). It is always false with client_credentials, which has no
@@ -101,6 +107,9 @@ func (e *Error) Error() string {
 	}
 	if e.Code != "" {
 		text += ", error " + e.Code
+	}
+	if e.Detail != "" {
+		text += ": " + e.Detail
 	}
 	return text
 }

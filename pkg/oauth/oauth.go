@@ -15,7 +15,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
@@ -76,9 +75,10 @@ type Token struct {
 	// Subject is the sub claim of the id_token in the response. It is not verified,
 	// for display only, and decides nothing.
 	Subject string
-	// Warnings are deviations from the specification that were tolerated.
-	Warnings []audit.Warning
-	Trace    Trace
+	// Departures are the members of the response, sorted, that depart from the
+	// specification and were tolerated.
+	Departures []string
+	Trace      Trace
 }
 
 // Trace is what a request took, for the audit entry.

@@ -8,8 +8,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/provider"
@@ -25,6 +27,7 @@ type response struct {
 	status      int
 	contentType string
 	retryAfter  time.Duration
+	date        time.Time // zero when there is none
 	body        []byte
 	scrubber    echoScrubber
 }
@@ -37,6 +40,9 @@ func readResponse(ctx context.Context, resp *http.Response, scrubber echoScrubbe
 		contentType: resp.Header.Get("Content-Type"),
 		retryAfter:  retryAfter(resp.Header.Get("Retry-After"), now),
 		scrubber:    scrubber,
+	}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		r.date = date
 	}
 	lines := 0
 	for _, values := range resp.Header {
@@ -58,10 +64,10 @@ func readResponse(ctx context.Context, resp *http.Response, scrubber echoScrubbe
 }
 
 // failureOfStatus returns what a status means without its body. It is nil for
-// 200, the only status of a token response (RFC 6749 §5.1).
+// a success: 200 (RFC 6749 §5.1), or what some servers send for it.
 func failureOfStatus(status int) *failure {
 	switch {
-	case status == http.StatusOK:
+	case isSuccess(status):
 		return nil
 	case status >= 300 && status <= 399:
 		return malformed(ReasonRedirect)
@@ -75,6 +81,16 @@ func failureOfStatus(status int) *failure {
 		return fail(Unavailable, ReasonStatus)
 	}
 	return malformed(ReasonStatus)
+}
+
+func isSuccess(status int) bool { return status >= 200 && status <= 203 }
+
+// hints are the likely fixes for statuses that say something about the request.
+var hints = map[int]string{
+	http.StatusNotFound:             "the server answered 404: check token_url",
+	http.StatusMethodNotAllowed:     "the server answered 405: check token_url, or see request.body",
+	http.StatusNotAcceptable:        "the server answered 406: it may expect JSON; see request.body",
+	http.StatusUnsupportedMediaType: "the server answered 415: it may expect JSON; see request.body",
 }
 
 // readBody reads and decodes a body. net/http would decode gzip itself, but only
@@ -140,26 +156,54 @@ func (r response) text() []byte {
 }
 
 // object parses the body as a JSON object (RFC 6749 §5.1), whatever its
-// Content-Type: many servers send a wrong one.
+// Content-Type: many servers send a wrong one. Otherwise a form is read where the
+// Content-Type says so. The object may be incomplete where there is a failure.
 func (r response) object() (map[string]any, *failure) {
 	text := r.text()
-	if !bytes.HasPrefix(text, []byte("{")) {
+	mediaType, _, _ := mime.ParseMediaType(r.contentType)
+	switch {
+	case bytes.HasPrefix(text, []byte("{")):
+	case mediaType == "application/x-www-form-urlencoded":
+		return formObject(text)
+	default:
 		return nil, malformed(ReasonNotJSON)
 	}
-	value, err := strictjson.Parse(text)
+	value, err := strictjson.ParseTolerant(text)
+	root, _ := value.(map[string]any)
 	switch {
 	case errors.Is(err, strictjson.ErrTruncated):
 		return nil, failRetryable(Malformed, ReasonTruncated)
 	case err != nil:
-		return nil, malformed(ReasonJSON)
+		return root, malformed(ReasonJSON)
 	}
-	return value.(map[string]any), nil
+	return root, nil
+}
+
+// formObject reads a form-encoded body as an object of strings.
+func formObject(text []byte) (map[string]any, *failure) {
+	form, err := url.ParseQuery(string(text))
+	if err != nil {
+		return nil, malformed(ReasonNotJSON)
+	}
+	root := make(map[string]any, len(form))
+	for name, values := range form {
+		switch {
+		case len(values) > 1:
+			root[name] = strictjson.Unusable("is repeated")
+		case !utf8.ValidString(values[0]):
+			root[name] = strictjson.Unusable("is not UTF-8 text")
+		default:
+			root[name] = values[0]
+		}
+	}
+	return root, nil
 }
 
 // refusal is the failure of an error response (RFC 6749 §5.2). A body that is
 // not an object adds nothing to the status.
 func (r response) refusal(shape provider.Shape) *failure {
 	f := failureOfStatus(r.status)
+	f.Detail = hints[r.status]
 	if root, failure := r.object(); failure == nil {
 		r.addDetails(f, root, shape)
 	}

@@ -43,11 +43,15 @@ func (c *Client) Revoke(ctx context.Context, r Revocation) error {
 			return nil
 		case failure != nil:
 			return failure
+		case isSuccess(response.status):
+			return response.complete(malformed(ReasonStatus))
 		}
 		return response.complete(response.refusal(provider.Shape{}))
 	}
+	retries := 0
 	trace, failure := c.attempts(ctx, attempt, func(f *failure) (time.Duration, bool) {
-		return max(f.RetryAfter, c.pause()), f.retryable && f.RetryAfter <= maxRevokePause
+		retries++
+		return max(f.RetryAfter, c.pause()), retries == 1 && f.retryable && f.RetryAfter <= maxRevokePause
 	})
 	if failure != nil {
 		return failure.with(trace)

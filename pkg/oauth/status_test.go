@@ -49,7 +49,6 @@ func TestRefusals(t *testing.T) {
 		{"OC-25 505", 505, ``, "provider_unavailable status ", 1},
 		{"OC-39 503 with a large body", 503, strings.Repeat(" ", 1<<20+1), "provider_unavailable status ", 2},
 		{"OC-39 400 with a large body", 400, strings.Repeat(" ", 1<<20+1), "provider_malformed too_large ", 1},
-		{"OC-50 201", 201, plainToken, "provider_malformed status ", 1},
 		{"OC-50 204", 204, ``, "provider_malformed status ", 1},
 		{"OC-50 206", 206, plainToken, "provider_malformed status ", 1},
 		{"OC-20 304", 304, ``, "provider_malformed redirect ", 1},

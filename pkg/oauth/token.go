@@ -1,18 +1,17 @@
 package oauth
 
 import (
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
-	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
 
 const (
-	maxAccessToken = 16 << 10 // bytes
+	maxAccessToken = 32 << 10 // bytes
 	maxScope       = 4 << 10  // bytes
 )
 
@@ -30,29 +29,36 @@ func (t Token) Lifetime() time.Duration { return t.ExpiresAt.Sub(t.RequestedAt) 
 // span is the time a request took.
 type span struct{ requestedAt, answeredAt time.Time }
 
-// readToken reads the token in a response, or why there is none. Other members
-// are ignored (RFC 6749 §5.1), among them a refresh token that came with
+// readToken reads the token in a response, or why there is none. Four things
+// decide: a refusal, the access token, the refresh token and the lifetime. What is
+// odd elsewhere is noted as a departure, because it makes no token unusable. Other
+// members are ignored (RFC 6749 §5.1), among them a refresh token that came with
 // client_credentials (§4.4.3).
 func readToken(resp response, r Request, s span) (Token, *failure) {
-	if resp.status != 200 {
+	if !isSuccess(resp.status) {
 		return Token{}, resp.complete(resp.refusal(r.Response))
 	}
-	var token Token
 	root, failure := resp.object()
+	a := answer{root: root, request: r, span: s, date: resp.date}
 	if failure == nil {
 		failure = resp.refusalIn200(root, r.Response)
 	}
 	if failure == nil {
-		token, failure = tokenOf(root, r, s)
+		failure = a.read()
 	}
 	if failure != nil && failure.Kind == Malformed && r.isOneTime() {
-		resp.recoverRefreshToken(failure, r, s)
+		a.recoverRefreshToken(failure)
 	}
-	return token, resp.complete(failure)
+	if failure != nil {
+		return Token{}, resp.complete(failure)
+	}
+	slices.Sort(a.token.Departures)
+	a.token.Departures = slices.Compact(a.token.Departures)
+	return a.token, nil
 }
 
-// refusalIn200 finds refusals that come with status 200: an error member, or a
-// false success flag for servers that send one.
+// refusalIn200 finds refusals that come with a status of success: an error member,
+// or a false success flag for servers that send one.
 func (r response) refusalIn200(root map[string]any, shape provider.Shape) *failure {
 	failure := fail(Rejected, ReasonError)
 	failure.conclusive = true
@@ -60,9 +66,10 @@ func (r response) refusalIn200(root map[string]any, shape provider.Shape) *failu
 		if shape.Success == "" {
 			return nil
 		}
-		success, ok := member(root, shape.Success, "").(bool)
+		value := member(root, shape.Success, "")
+		success, ok := value.(bool)
 		if !ok {
-			return malformed("success")
+			return unusable("success", shape.Success, "is "+kindOf(value)+", not true or false")
 		}
 		if success {
 			return nil
@@ -77,68 +84,114 @@ func (r response) refusalIn200(root map[string]any, shape provider.Shape) *failu
 // there is none.
 func hasError(value any) bool { return value != nil && value != "" && value != false }
 
-func tokenOf(root map[string]any, r Request, s span) (Token, *failure) {
-	access, ok := member(root, r.Response.AccessToken, "access_token").(string)
-	if !ok || !isAccessToken(access) {
-		return Token{}, malformed("access_token")
-	}
-	scope, ok := scopeOf(member(root, r.Response.Scope, "scope"), r.Scope)
-	if !ok || r.echoesSecret(scope) {
-		return Token{}, malformed("scope")
-	}
-	token := Token{
-		AccessToken: redact.New(access),
-		TokenType:   "Bearer",
-		RequestedAt: s.requestedAt,
-		Scope:       scope,
-	}
-	if !token.readType(member(root, r.Response.TokenType, "token_type")) {
-		return Token{}, malformed("token_type")
-	}
-	if !token.readLifetime(member(root, r.Response.ExpiresIn, "expires_in"), r.DefaultExpiresIn) {
-		return Token{}, malformed("expires_in")
-	}
-	if exp, ok := jwtExpiry(access); ok && exp.Before(token.ExpiresAt) {
-		token.ExpiresAt = exp
-	}
-	if !token.ExpiresAt.After(s.answeredAt) {
-		return Token{}, malformed("expires_in")
-	}
-	if r.isOneTime() {
-		token.readGrant(root, r.Response)
-	}
-	return token, nil
+// answer is a token response while its members are read into token.
+type answer struct {
+	root    map[string]any
+	request Request
+	span
+	// date is the Date of the response; zero when it has none.
+	date  time.Time
+	token Token
 }
 
-// member returns the value at the pointer, or the member with the standard name
-// if there is no pointer. It is nil when absent or null.
-func member(root map[string]any, pointer, standard string) any {
-	if pointer == "" {
-		return root[standard]
+func (a *answer) read() *failure {
+	a.token.RequestedAt, a.token.TokenType = a.requestedAt, "Bearer"
+	if failure := a.readAccessToken(); failure != nil {
+		return failure
 	}
-	value, _ := strictjson.Lookup(root, pointer)
-	return value
+	if failure := a.readType(); failure != nil {
+		return failure
+	}
+	a.readScope()
+	if a.request.isOneTime() {
+		if failure := a.readGrant(); failure != nil {
+			return failure
+		}
+	}
+	return a.readLifetime()
 }
 
-// isAccessToken accepts the characters that an Authorization header can carry
+// departs notes a member that departs from the specification.
+func (a *answer) departs(member string) { a.token.Departures = append(a.token.Departures, member) }
+
+// readAccessToken accepts the characters that an Authorization header can carry
 // (VCHAR; RFC 6749 App. A.12, RFC 6750 §2.1), up to a maximum length.
-func isAccessToken(text string) bool {
-	return len(text) <= maxAccessToken && isVisible(text)
+func (a *answer) readAccessToken() *failure {
+	pointer := a.request.Response.AccessToken
+	value := member(a.root, pointer, "access_token")
+	text, isText := value.(string)
+	switch {
+	case !isText:
+		return unusable("access_token", pointer, "is "+kindOf(value))
+	case text == "":
+		return unusable("access_token", pointer, "is empty")
+	case len(text) > maxAccessToken:
+		return unusable("access_token", pointer, "is longer than 32 KiB")
+	case !isVisible(text):
+		return unusable("access_token", pointer, "has a character that a header cannot carry")
+	}
+	a.token.AccessToken = redact.New(text)
+	return nil
 }
 
-// scopeOf is the scope in the response, or the requested one if the response has
-// none (RFC 6749 §5.1).
-func scopeOf(value any, requested string) (string, bool) {
-	if value == nil {
-		return requested, true
+// boundTypes are the token types, in lower case, whose tokens are of no use
+// without the key or the method that goes with them (RFC 6749 §7.1).
+var boundTypes = []string{"dpop", "pop", "n_a", "mac", "hmac"}
+
+// readType serves every type that is not bound to a key as Bearer: servers send
+// their own words for it.
+func (a *answer) readType() *failure {
+	pointer := a.request.Response.TokenType
+	text, _ := member(a.root, pointer, "token_type").(string)
+	switch {
+	case slices.Contains(boundTypes, strings.ToLower(text)):
+		return unusable("token_type", pointer, "is not Bearer: such a token is of no use without its key")
+	case !strings.EqualFold(text, "Bearer"):
+		a.departs("token_type")
 	}
-	scope, ok := value.(string)
+	return nil
+}
+
+// readScope reads the granted scope. It is the requested one if the response has
+// none (RFC 6749 §5.1), or has one that cannot be reported to callers.
+func (a *answer) readScope() {
+	a.token.Scope = a.request.Scope
+	value := member(a.root, a.request.Response.Scope, "scope")
+	if value == nil {
+		return
+	}
+	scope, ok := scopeOf(value)
+	ok = ok && !a.request.echoesSecret(scope)
+	if ok {
+		a.token.Scope = scope
+	}
+	if _, isText := value.(string); !isText || !ok {
+		a.departs("scope")
+	}
+}
+
+// scopeOf is a scope as text. Some servers send a list of scope tokens.
+func scopeOf(value any) (scope string, ok bool) {
+	switch v := value.(type) {
+	case string:
+		scope = v
+	case []any:
+		tokens := make([]string, len(v))
+		for i, one := range v {
+			if tokens[i], ok = one.(string); !ok {
+				return "", false
+			}
+		}
+		scope = strings.Join(tokens, " ")
+	default:
+		return "", false
+	}
 	printable := !strings.ContainsFunc(scope, func(r rune) bool { return r < ' ' || r > '~' })
-	return scope, ok && printable && len(scope) <= maxScope
+	return scope, printable && len(scope) <= maxScope
 }
 
 // echoesSecret reports whether a text contains a secret of the request. Callers
-// see the scope and must not see a secret.
+// see the text and must not see a secret.
 func (r Request) echoesSecret(text string) bool {
 	for _, secret := range []redact.Secret{r.ClientSecret, r.RefreshToken, r.Code, r.CodeVerifier} {
 		if hidden := secret.Reveal(); len(hidden) >= window && strings.Contains(text, hidden) {
@@ -146,16 +199,4 @@ func (r Request) echoesSecret(text string) bool {
 		}
 	}
 	return false
-}
-
-// readType accepts bearer tokens only. A token of another type must not be used
-// without understanding the type (RFC 6749 §7.1), and callers present what they
-// get as a bearer token.
-func (t *Token) readType(value any) bool {
-	if value == nil {
-		t.Warnings = append(t.Warnings, audit.TokenTypeMissing)
-		return true
-	}
-	text, ok := value.(string)
-	return ok && strings.EqualFold(text, "Bearer")
 }

@@ -221,8 +221,8 @@ func (x exchange) checkToken(t *testing.T, got oauth.Token) {
 	if diff := cmp.Diff(*x.Token, shown); diff != "" {
 		t.Errorf("token (-want +got):\n%s", diff)
 	}
-	if got.TokenType != "Bearer" || got.ExpiresInAssumed || len(got.Warnings) > 0 {
-		t.Errorf("type %q, lifetime assumed %v, warnings %v; want Bearer as documented", got.TokenType, got.ExpiresInAssumed, got.Warnings)
+	if got.TokenType != "Bearer" || got.ExpiresInAssumed || len(got.Departures) > 0 {
+		t.Errorf("type %q, lifetime assumed %v, departures %v; want Bearer as documented", got.TokenType, got.ExpiresInAssumed, got.Departures)
 	}
 }
 

@@ -133,6 +133,8 @@ type authorizationServer struct {
 	during func()
 	// grants, when set, is the scope of every response.
 	grants string
+	// departures are those of every response.
+	departures []string
 }
 
 func (s *authorizationServer) Token(_ context.Context, r oauth.Request) (oauth.Token, error) {
@@ -151,7 +153,7 @@ func (s *authorizationServer) Token(_ context.Context, r oauth.Request) (oauth.T
 	}
 	return oauth.Token{
 		AccessToken: redact.New(fmt.Sprintf("token_%d", n)), TokenType: "Bearer", Scope: scope,
-		RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200},
+		Departures: s.departures, RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200},
 	}, nil
 }
 

@@ -132,13 +132,13 @@ func (i *Issuer) ask(ctx context.Context, with, conn connection.Connection, r Re
 		return token.Issued{}, refusal
 	}
 	note(&entry.Provider, t.Trace, "ok")
-	entry.Warn(t.Warnings...)
+	entry.Depart(t.Departures...)
 	return token.Issued{
 		RefreshToken: t.RefreshToken, RefreshExpiresAt: t.RefreshTokenExpiresAt, ConsentedBy: t.Subject,
 		Token: token.Token{
 			AccessToken: t.AccessToken, ID: t.ID(), Scope: cmp.Or(t.Scope, r.Granted, scope), AskedScope: scope,
 			MintedAt: t.RequestedAt, ExpiresAt: t.ExpiresAt, ExpiresInAssumed: t.ExpiresInAssumed,
-			EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers,
+			EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers, Departures: t.Departures,
 			ConfigHash: conn.ConfigHash, SecretVersion: conn.SecretVersion, SecretIncarnation: conn.SecretIncarnation,
 		},
 	}, nil

@@ -104,6 +104,7 @@ func decodeToken(plain []byte, item tokenstore.Item) (token.Token, error) {
 		MintedAt: time.UnixMilli(s.MintedAt).UTC(), ExpiresAt: time.UnixMilli(s.ExpiresAt).UTC(),
 		ExpiresInAssumed: s.Assumed, EarlyRefresh: !s.NoEarly, Callers: s.Callers,
 		ConfigHash: item.Token.ConfigHash, SecretVersion: item.Token.SecretVersion, SecretIncarnation: item.SecretIncarnation,
+		Departures: item.Token.Departures,
 	}, nil
 }
 
@@ -122,5 +123,5 @@ func (r *Records) SealToken(ctx context.Context, key tokenstore.Key, t token.Tok
 		return tokenstore.SealedToken{}, fmt.Errorf("seal token of %s: %w", key.Connection, err)
 	}
 	return tokenstore.SealedToken{ID: t.ID, Sealed: sealed, MintedAt: t.MintedAt, ExpiresAt: t.ExpiresAt,
-		ConfigHash: t.ConfigHash, SecretVersion: t.SecretVersion}, nil
+		ConfigHash: t.ConfigHash, SecretVersion: t.SecretVersion, Departures: t.Departures}, nil
 }

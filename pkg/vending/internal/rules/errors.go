@@ -53,7 +53,7 @@ func ProviderProblem(err error) *problem.Error {
 	}
 	refusal := ProviderError(err)
 	code := Code(refusal)
-	return &problem.Error{Code: code, Detail: providerDetail(code), RetryAfter: refusal.RetryAfter, Cause: refusal,
+	return &problem.Error{Code: code, Detail: providerDetail(code, refusal.Detail), RetryAfter: refusal.RetryAfter, Cause: refusal,
 		Provider: &problem.Provider{Status: refusal.Trace.Status, Error: refusal.Code}}
 }
 
@@ -83,7 +83,16 @@ func Code(err *oauth.Error) problem.Code {
 	}
 }
 
-func providerDetail(code problem.Code) string {
+// providerDetail explains a code, with what is known of the provider's response.
+func providerDetail(code problem.Code, detail string) string {
+	text := providerText(code)
+	if detail != "" {
+		text += ": " + detail
+	}
+	return text
+}
+
+func providerText(code problem.Code) string {
 	switch code {
 	case problem.ProviderRejected:
 		return "the provider refused the token request; compare the connection's client id, client secret and scope with the registration there"

@@ -44,8 +44,11 @@ func (f FailedRefresh) Failure() tokenstore.Failure {
 		count = f.Item.Failure.Count + 1
 	}
 	pause := max(backoff(count, f.Served, f.Jitter), f.Err.RetryAfter)
+	if f.Err.Momentary {
+		pause = f.Err.RetryAfter
+	}
 	return tokenstore.Failure{
-		Count: count, Code: string(Code(f.Err)), Status: f.Err.Trace.Status, ProviderCode: f.Err.Code,
+		Count: count, Code: string(Code(f.Err)), Status: f.Err.Trace.Status, ProviderCode: f.Err.Code, Detail: f.Err.Detail,
 		FailedAt: f.At, NextAttemptAt: f.At.Add(pause), Cause: cause,
 	}
 }
@@ -72,7 +75,7 @@ func Retrying(f tokenstore.Failure, now time.Time) *problem.Error {
 func Remembered(f tokenstore.Failure, now time.Time) *problem.Error {
 	code := problem.Code(f.Code)
 	p := &problem.Error{
-		Code: code, Detail: providerDetail(code), RetryAfter: f.NextAttemptAt.Sub(now),
+		Code: code, Detail: providerDetail(code, f.Detail), RetryAfter: f.NextAttemptAt.Sub(now),
 		Provider: &problem.Provider{Status: f.Status, Error: f.ProviderCode},
 	}
 	if code == problem.AuthorizationRequired {

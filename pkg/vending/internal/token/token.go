@@ -47,6 +47,9 @@ type Token struct {
 	// ConfigHash, SecretVersion and SecretIncarnation identify the declaration
 	// under which it was issued.
 	ConfigHash, SecretVersion, SecretIncarnation string
+	// Departures are the members of the provider's response that depart from RFC
+	// 6749, sorted.
+	Departures []string
 }
 
 // Source is where a served token came from.
