@@ -17,6 +17,7 @@ package tokenstore
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -296,6 +297,33 @@ type Document struct {
 	// Version increases with each write; 0 is a missing document.
 	Version int64
 	Text    []byte
+}
+
+// DeclarationRecord is the stored form of a connection's declaration record: what
+// all processes share of the declaration. There is one for each connection, apart
+// from the items of its tokens.
+//
+// A record with a Version and no Sealed is corrupt. It counts as missing, and a
+// write at its Version replaces it.
+type DeclarationRecord struct {
+	Connection string
+	// Version increases with each write; 0 is a missing record.
+	Version int64
+	// Sealed is the record, sealed. The store does not interpret it.
+	Sealed []byte
+	// DeleteAfter is the instant after which the store may delete the record, to the
+	// second; zero for a record that stays. The store may return it after that.
+	DeleteAfter time.Time
+}
+
+// Next returns the record as it is stored by a write of d.
+func (d DeclarationRecord) Next() DeclarationRecord {
+	d.Version++
+	d.Sealed = slices.Clone(d.Sealed)
+	if !d.DeleteAfter.IsZero() {
+		d.DeleteAfter = time.Unix(d.DeleteAfter.Unix(), 0).UTC()
+	}
+	return d
 }
 
 // The kinds of errors of a store; test with errors.Is.

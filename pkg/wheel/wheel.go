@@ -84,6 +84,13 @@ func RetrySlot(key string, at time.Time) string {
 	return fmt.Sprintf("at/%d/%d", minute, shard(hash(key)))
 }
 
+// RecordSlot returns the slot that lists the declaration records of a shard. It is
+// due in no minute.
+func RecordSlot(shard int) string { return "record/" + strconv.Itoa(shard) }
+
+// RecordShard returns the shard of a connection's declaration record.
+func RecordShard(connection string) int { return shard(hash(connection)) }
+
 // DueSlots returns the slots of a shard that are due in the minutes after last, up
 // to and including now. It includes minutes that were missed. Each slot is
 // returned once, however many minutes there are.

@@ -28,6 +28,10 @@ type Store struct {
 	documents map[string]tokenstore.Document
 	// sessions are by id; they are never deleted.
 	sessions map[string]tokenstore.Session
+	// declarations are by connection, and declared lists the connections by shard;
+	// they are never deleted.
+	declarations map[string]tokenstore.DeclarationRecord
+	declared     slots
 }
 
 // New returns an empty store.
@@ -37,6 +41,9 @@ func New() *Store {
 		slots:     make(slots),
 		documents: make(map[string]tokenstore.Document),
 		sessions:  make(map[string]tokenstore.Session),
+
+		declarations: make(map[string]tokenstore.DeclarationRecord),
+		declared:     make(slots),
 	}
 }
 
