@@ -9,7 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
 
-// bundleMember is the only member of a bundle secret, and its mark.
+// bundleMember is the only member of a bundle secret besides $schema, and its mark.
 const bundleMember = "connections"
 
 // Entry is one connection of a secret as a listing shows it.
@@ -54,7 +54,7 @@ func (p Parser) entry(b bundle, member string, s clientsecret.Secret) Entry {
 		e.Err = err
 		return e
 	}
-	e.Connection, e.Err = p.parse(source{name: Name(e.Name), where: b.where(member), text: text, secret: s})
+	e.Connection, e.Err = p.parse(source{name: Name(e.Name), where: b.where(member), text: text, secret: s, member: true})
 	return e
 }
 
@@ -77,7 +77,7 @@ func find(name Name, s clientsecret.Secret) (source, error) {
 		return source{}, fmt.Errorf("%w: bundle %s has no such member", ErrNoConnection, name.Secret())
 	}
 	text, err := b.declaration(member)
-	return source{name: name, where: b.where(member), text: text, secret: s}, err
+	return source{name: name, where: b.where(member), text: text, secret: s, member: true}, err
 }
 
 // bundle is a bundle secret; its members are not yet parsed.
@@ -121,11 +121,11 @@ func openBundle(s clientsecret.Secret) (b bundle, isBundle bool, err error) {
 		return bundle{}, false, nil
 	}
 	for _, m := range top {
-		if m.Name != bundleMember {
+		if m.Name != bundleMember && m.Name != mSchema {
 			return bundle{}, true, &ValidationError{Where: s.Origin, Member: strictjson.PrintableName(m.Name), Text: "is not allowed beside connections; move it into each connection"}
 		}
 	}
-	if len(top) > 1 {
+	if slices.ContainsFunc(top[i+1:], func(m strictjson.Member) bool { return m.Name == bundleMember }) {
 		return bundle{}, true, &ValidationError{Where: s.Origin, Member: bundleMember, Text: "is repeated; keep one"}
 	}
 	b, err = splitBundle(s.Origin, top[i])

@@ -3,8 +3,10 @@ package connection
 import (
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/tokenvend/tokenvend/pkg/provider"
+	"github.com/tokenvend/tokenvend/pkg/strictjson/object"
 )
 
 // Callers is the second access check of a connection, after IAM. With an empty
@@ -89,47 +91,43 @@ func (c Caller) hasScope(scope string) bool {
 	return true
 }
 
+// callerFields are the members of a rule.
+func callerFields() []object.Field {
+	return []object.Field{
+		{Name: "principal", Form: object.Text{Check: func(text string) error {
+			_, err := parsePattern(text)
+			return err
+		}}},
+		{Name: "scopes", Form: object.List{Each: object.Text{Check: provider.CheckScopeToken}}},
+		{Name: "subjects", Form: object.List{Each: object.Text{Check: checkSubject}}},
+	}
+}
+
+func checkSubject(text string) error {
+	if !isNamePart(text) {
+		return errors.New("is not a subject's name; use " + nameRule)
+	}
+	return nil
+}
+
 // callers reads the declared rules. A rule is never dropped or widened: one that
 // is not valid makes the whole declaration invalid.
 func (r *reader) callers() {
-	array, ok := r.array(mCallers)
-	if !ok {
-		return
-	}
-	rules := make(Callers, 0, len(array))
-	for i, element := range array {
-		path := mCallers + "/" + strconv.Itoa(i)
-		members, isObject := element.(map[string]any)
-		if !isObject {
-			r.report(path, `is %s; it must be an object with a "principal"`, kindOf(element))
+	value, _ := r.Value(mCallers)
+	array, _ := value.([]any)
+	var rules Callers
+	for i := range array {
+		inner, ok := r.Element(mCallers, i)
+		if !ok {
 			continue
 		}
-		rules = append(rules, r.nested(path, members).caller(r.c.GrantType))
+		inner.Require("principal")
+		if !r.c.TakesSubjects() {
+			inner.RejectUnused("is used with grant_type authorization_code only, or with an assertion that has a subject of the request", "subjects")
+		}
+		rule := Caller{Scopes: inner.Texts("scopes"), Subjects: inner.Texts("subjects")}
+		rule.Principal, _ = inner.Text("principal")
+		rules = append(rules, rule)
 	}
 	r.c.Callers = rules
-}
-
-func (d declaration) caller(g GrantType) Caller {
-	const mPrincipal, mScopes, mSubjects = "principal", "scopes", "subjects"
-	d.rejectUnknown([]string{mPrincipal, mScopes, mSubjects})
-	d.require(mPrincipal)
-	var c Caller
-	if text, ok := d.text(mPrincipal); ok {
-		c.Principal = text
-		if _, err := parsePattern(text); err != nil {
-			d.report(mPrincipal, "%v", err)
-		}
-	}
-	c.Scopes = d.texts(mScopes, checkScopeToken)
-	if g != AuthorizationCode {
-		d.rejectUnused("is used with grant_type authorization_code only", mSubjects)
-		return c
-	}
-	c.Subjects = d.texts(mSubjects, func(text string) error {
-		if _, err := ParseSubject(text); err != nil {
-			return errors.New("is not a subject's name; use " + nameRule)
-		}
-		return nil
-	})
-	return c
 }

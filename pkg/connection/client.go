@@ -1,72 +1,131 @@
 package connection
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/strictjson/object"
 )
 
 func (r *reader) clientID() {
-	r.c.ClientID, _ = r.exactText(mClientID)
-	r.require(mClientID)
+	r.c.ClientID, _ = r.secretText(mClientID, exact)
+	r.Require(mClientID)
 }
 
-// clientAuth reads the method and the credentials that it needs. A client_secret
+// clientAuth reads the method and the secret that it needs. A client_secret
 // beside a method that does not send it is accepted: the provider registers one
 // in any case, and an operator may switch methods.
 func (r *reader) clientAuth() {
-	if !r.clientAuthMethod() {
-		return
+	r.c.ClientAuth = r.server.ClientAuth
+	if r.c.ClientAuth == "" {
+		r.c.ClientAuth = provider.ClientSecretBasic
 	}
-	secret, _ := r.exactText(mClientSecret)
-	if r.c.ClientAuth == provider.PrivateKeyJWT {
-		r.privateKey()
-	} else {
-		r.rejectUnused("is used with client_auth private_key_jwt only", mPrivateKey, mKeyID)
+	// An assertion needs no client authentication (RFC 7523 §3.1).
+	if r.c.GrantType == JWTBearer && !r.Has(mClientAuth) && !r.Has(mClientSecret) && r.c.ClientAuth.UsesSecret() {
+		r.c.ClientAuth = provider.NoClientAuth
 	}
-	if r.c.ClientAuth.UsesSecret() {
-		r.require(mClientSecret)
+	secret, ok := r.secretText(mClientSecret, object.Text{Exact: true, Blank: true})
+	basic := r.c.ClientAuth == provider.ClientSecretBasic || r.c.ClientAuth == provider.ClientSecretBasicRaw
+	if ok && secret == "" && !basic {
+		r.Report(mClientSecret, "is empty, which only the client_auth client_secret_basic and client_secret_basic_raw can send; remove it, or give it a value")
+	}
+	if r.c.ClientAuth.UsesSecret() && r.Sound(mClientAuth) {
+		r.Require(mClientSecret)
 		r.c.ClientSecret = redact.New(secret)
 	}
 	if r.c.ClientAuth == provider.ClientSecretBasicRaw && strings.Contains(r.c.ClientID, ":") {
-		r.report(mClientID, "contains a colon, at which the server would split it (RFC 7617 §2); use client_auth client_secret_basic")
+		r.Report(mClientID, "contains a colon, at which the server would split it (RFC 7617 §2); use client_auth client_secret_basic")
 	}
 }
 
-func (r *reader) clientAuthMethod() bool {
-	r.c.ClientAuth = r.server.ClientAuth
-	if !r.has(mClientAuth) {
-		return true
+func (r *reader) username() {
+	r.Require(mUsername)
+	r.c.Username, _ = r.Text(mUsername)
+	for _, param := range []string{mUsername, mPassword} {
+		for name := range r.c.TokenParams {
+			if strings.EqualFold(name, param) {
+				r.Report(mTokenParams+"/"+param, "is reserved: the service sets it itself; remove it")
+			}
+		}
 	}
-	text, ok := r.text(mClientAuth)
-	r.c.ClientAuth = provider.ClientAuth(text)
-	if ok && !slices.Contains(provider.ClientAuths(), r.c.ClientAuth) {
-		r.report(mClientAuth, "must be one of %s", join(provider.ClientAuths()))
-		ok = false
-	}
-	return ok
 }
 
-func (r *reader) privateKey() {
-	r.c.KeyID, _ = r.exactText(mKeyID)
-	r.require(mPrivateKey)
-	text, ok := r.text(mPrivateKey)
+func (r *reader) password() {
+	r.Require(mPassword)
+	text, _ := r.secretText(mPassword, exact)
+	r.c.Password = redact.New(text)
+}
+
+var headerValue = object.Text{Exact: true, Check: provider.CheckHeaderValue}
+
+var headersForm = object.Map{Key: provider.CheckHeaderName, Pattern: provider.HeaderNames, Each: orReference(headerValue)}
+
+// headers reads the secret headers. One that the provider sets too replaces it.
+func (r *reader) headers() {
+	inner, ok := r.Object(mHeaders)
+	if !ok || !r.Sound(mHeaders) {
+		return
+	}
+	headers := map[string]redact.Secret{}
+	for _, name := range inner.Names() {
+		if text, ok := r.referenced(inner, mHeaders+"/", name, headerValue); ok {
+			headers[name] = redact.New(text)
+		}
+	}
+	r.c.Headers = provider.CanonicalHeaders(r.Reader, mHeaders, headers)
+}
+
+// claimsOfService are the claims that the service sets itself (RFC 7519 §4.1).
+var claimsOfService = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
+
+const (
+	maxAssertionLifetime = 3600
+	// maxClientAssertion is the longest that a client's assertion is valid, in seconds.
+	maxClientAssertion = 60
+)
+
+func assertionFields() []object.Field {
+	subjects := object.Map{Each: object.Text{}, Key: checkSubject}
+	claims := object.Map{Each: object.Any{}, Key: func(name string) error {
+		if slices.Contains(claimsOfService, name) {
+			return errors.New("is a claim that the service sets itself; use issuer, subject, audience or lifetime")
+		}
+		return nil
+	}}
+	return []object.Field{
+		{Name: "issuer", Form: object.Text{}},
+		{Name: "subject", Form: object.Either{object.Text{}, subjects}},
+		{Name: "audience", Form: object.Either{object.Text{}, object.List{Each: object.Text{}}}},
+		{Name: "claims", Form: claims},
+		{Name: "lifetime", Form: object.Whole{Min: 1, Max: maxAssertionLifetime, Unit: "seconds"}},
+	}
+}
+
+func (r *reader) assertion() {
+	inner, ok := r.Object(mAssertion)
 	if !ok {
 		return
 	}
-	key, err := parsePrivateKey(text)
-	if err != nil {
-		r.report(mPrivateKey, "%v", err)
+	if !r.signs() {
+		r.RejectUnused("is used with client_auth private_key_jwt and with grant_type jwt_bearer only", mAssertion)
+		return
 	}
-	r.c.PrivateKey = key
-}
-
-func join[T ~string](words []T) string {
-	texts := make([]string, len(words))
-	for i, word := range words {
-		texts[i] = string(word)
+	a := Assertion{Audience: inner.Texts("audience"), Subjects: inner.Map("subject"), Lifetime: inner.Seconds("lifetime", 0)}
+	a.Issuer, _ = inner.Text("issuer")
+	a.Subject, _ = inner.Text("subject")
+	_, single := inner.Text("audience")
+	a.AudienceArray = len(a.Audience) > 0 && !single
+	if claims, ok := inner.Value("claims"); ok {
+		a.Claims, _ = claims.(map[string]any)
 	}
-	return strings.Join(texts, ", ")
+	if r.c.GrantType != JWTBearer {
+		inner.RejectUnused("is used with grant_type jwt_bearer only: in a client's assertion it is the client id (RFC 7523 §3)", "issuer", "subject")
+		if inner.Whole("lifetime", 1) > maxClientAssertion {
+			inner.Report("lifetime", "must be at most %d seconds in a client's assertion", maxClientAssertion)
+		}
+	}
+	r.c.Assertion = a
 }

@@ -103,6 +103,8 @@ type Connection struct {
 	TokenTimeout time.Duration
 
 	Callers Callers
+	// References are the values that come from other secrets, in the order of reading.
+	References []Reference
 
 	// ConfigHash identifies the declaration. It does not depend on white space, on
 	// the order of members, or on other members of a bundle.

@@ -8,15 +8,15 @@ import (
 )
 
 // proofMembers prove the client's identity to the provider.
-var proofMembers = []string{mClientSecret, mPrivateKey, mKeyID, "certificate"}
+var proofMembers = []string{mClientSecret, mPrivateKey, mKeyID, mCertificate, mAlgorithm}
 
 // servingMembers do not change which token the provider issues: they say who may use
 // it, when it is replaced, how a user consents and how a token is revoked. They have
 // the same names in a provider object.
 var servingMembers = []string{
 	mCallers, mAllowedScopes, "present",
-	"$schema", "title", "documentation", "verified",
-	mEarlyRefresh, "token_timeout", "max_renewal_groups",
+	mSchema, "title", "documentation", "note",
+	"early_refresh", mTokenTimeout, "max_renewal_groups",
 	mAuthorizationURL, mRedirectURI, mPKCE, mAuthzParams, "callback",
 	mRevocationURL, "revocation_ends_grant",
 }

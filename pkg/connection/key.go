@@ -19,6 +19,7 @@ var (
 	errNotPEM    = errors.New(`is not PEM; paste the complete block from -----BEGIN to -----END, each line break as \n`)
 	errEncrypted = errors.New("is encrypted with a passphrase; decrypt it first (openssl pkey): the secret protects it")
 	errCurve     = errors.New("is on a curve other than P-256 and P-384; generate a key on one of them")
+	errInKMS     = errors.New("is the ARN of a key in KMS, which is not in this release; paste the key as PEM")
 	errKeyKind   = errors.New("is not a supported signing key; use RSA of 2048 bits or more, P-256, P-384 or Ed25519")
 )
 
@@ -26,6 +27,9 @@ var (
 // Its error continues a sentence that names the member, and contains nothing of
 // the key.
 func parsePrivateKey(text string) (crypto.Signer, error) {
+	if inKMS(text) {
+		return nil, errInKMS
+	}
 	block, err := keyBlock(text)
 	if err != nil {
 		return nil, err

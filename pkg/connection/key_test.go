@@ -158,7 +158,7 @@ func TestPrivateKeyStandsAlone(t *testing.T) {
 		}
 	})
 	t.Run("BI-46 a key with client_auth none", func(t *testing.T) {
-		refused(t, with(t, key, "client_auth", `"none"`), "private_key", "private_key_jwt only")
+		refused(t, with(t, key, "client_auth", `"none"`), "private_key", "private_key_jwt and with grant_type jwt_bearer only")
 	})
 	t.Run("BI-61 an empty key id", func(t *testing.T) {
 		refused(t, with(t, key, "key_id", `""`), "key_id", "is empty")

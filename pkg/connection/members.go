@@ -1,121 +1,149 @@
 package connection
 
 import (
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/provider"
+	"github.com/tokenvend/tokenvend/pkg/strictjson/object"
 )
 
-// The names of a declaration's members.
+// The names of a declaration's members that the code refers to.
 const (
+	mSchema           = "$schema"
 	mProvider         = "provider"
+	mVariables        = "variables"
 	mGrantType        = "grant_type"
 	mClientID         = "client_id"
 	mClientAuth       = "client_auth"
 	mClientSecret     = "client_secret"
 	mPrivateKey       = "private_key"
 	mKeyID            = "key_id"
+	mCertificate      = "certificate"
+	mAlgorithm        = "signing_algorithm"
+	mAssertion        = "assertion"
+	mUsername         = "username"
+	mPassword         = "password"
+	mHeaders          = "headers"
 	mScope            = "scope"
 	mAllowedScopes    = "allowed_scopes"
 	mBaseURL          = "base_url"
 	mTokenURL         = "token_url"
+	mRefreshURL       = "refresh_url"
 	mRevocationURL    = "revocation_url"
 	mIssuer           = "issuer"
 	mAuthorizationURL = "authorization_url"
 	mRedirectURI      = "redirect_uri"
 	mPKCE             = "pkce"
 	mAuthzParams      = "authorization_params"
-	mRefreshExpiresIn = "refresh_token_expires_in"
 	mTokenParams      = "token_params"
-	mResponse         = "response"
-	mDefaultExpiresIn = "default_expires_in"
-	mEarlyRefresh     = "early_refresh"
+	mRefreshExpiresIn = "refresh_token_expires_in"
+	mTokenTimeout     = "token_timeout"
 	mCallers          = "callers"
 )
-
-// member is one member of a declaration.
-type member struct {
-	name string
-	// read sets what the member declares, or its default. It is nil for a member
-	// that is read together with another one.
-	read func(*reader)
-	// only is the grant type that uses the member; with another one the member is
-	// an error. Empty is both.
-	only GrantType
-}
-
-// members are all members, in the order in which they are read and their errors
-// are reported. A new member needs its name above and one entry here.
-func members() []member {
-	return []member{
-		{name: mProvider}, // this and the grant type are read first: the others depend on them
-		{name: mGrantType},
-		{name: mClientID, read: (*reader).clientID},
-		{name: mClientAuth, read: (*reader).clientAuth},
-		{name: mClientSecret}, // with client_auth
-		{name: mPrivateKey},   // with client_auth
-		{name: mKeyID},        // with client_auth
-		{name: mScope, read: (*reader).scope},
-		{name: mAllowedScopes, read: (*reader).allowedScopes, only: ClientCredentials},
-		{name: mBaseURL}, // with token_url
-		{name: mTokenURL, read: (*reader).tokenURL},
-		{name: mRevocationURL, read: func(r *reader) { r.c.RevocationURL = r.endpoint(mRevocationURL, "") }},
-		{name: mIssuer, read: func(r *reader) { r.c.Issuer = r.endpoint(mIssuer, "") }},
-		{name: mAuthorizationURL, read: (*reader).authorizationURL, only: AuthorizationCode},
-		{name: mRedirectURI, read: (*reader).redirectURI, only: AuthorizationCode},
-		{name: mPKCE, read: func(r *reader) { r.c.PKCE = r.boolean(mPKCE, true) }, only: AuthorizationCode},
-		{name: mAuthzParams, read: (*reader).authorizationParams, only: AuthorizationCode},
-		{name: mRefreshExpiresIn, read: (*reader).refreshExpiresIn, only: AuthorizationCode},
-		{name: mTokenParams, read: func(r *reader) { r.c.TokenParams = r.params(mTokenParams) }},
-		{name: mResponse, read: (*reader).response},
-		{name: mDefaultExpiresIn, read: (*reader).defaultExpiresIn},
-		{name: mEarlyRefresh, read: func(r *reader) { r.c.EarlyRefresh = r.boolean(mEarlyRefresh, true) }},
-		{name: mCallers, read: (*reader).callers},
-	}
-}
-
-func memberNames() []string {
-	var names []string
-	for _, m := range members() {
-		names = append(names, m.name)
-	}
-	return names
-}
 
 const (
 	// defaultExpiresIn is the lifetime of a token when neither the declaration nor
 	// the catalogue states one.
 	defaultExpiresIn = 300 * time.Second
-	maxExpiresIn     = 90 * 24 * time.Hour
 	// maxRefreshExpiresIn is five years, longer than any server states.
 	maxRefreshExpiresIn = 5 * 365 * 24 * time.Hour
+	maxTokenTimeout     = 20 * time.Second
 )
 
-// reader completes one connection from its declaration and its catalogue entry.
+// member is one member of a declaration.
+type member struct {
+	object.Field
+	// read sets what the member declares, or its default. It is nil for a member
+	// that is read together with another one.
+	read func(*reader)
+	// only are the grant types that use the member; with another one the member is
+	// an error. Nil is all.
+	only []GrantType
+}
+
+// members are all members, in the order in which they are read and their errors
+// are reported: first those that a provider may state too, then those of a
+// connection only. A new member needs its name above and one entry here.
+func members() []member {
+	consent := []GrantType{AuthorizationCode}
+	own := []member{
+		{Field: object.Field{Name: mSchema, Form: object.Text{}}},
+		{Field: object.Field{Name: mProvider, Form: object.Either{object.Text{}, object.Struct{Fields: provider.Fields()}}}},
+		{Field: object.Field{Name: mVariables, Form: object.Map{Each: object.Text{}}}},
+		{Field: object.Field{Name: mGrantType, Form: object.Text{}}},
+		{Field: object.Field{Name: mClientID, Form: orReference(exact)}, read: (*reader).clientID},
+		{Field: object.Field{Name: mClientSecret, Form: orReference(object.Text{Exact: true, Blank: true})}, read: (*reader).clientAuth},
+		{Field: object.Field{Name: mPrivateKey, Form: orReference(object.Text{})}, read: (*reader).privateKey},
+		{Field: object.Field{Name: mKeyID, Form: exact}},                         // with private_key
+		{Field: object.Field{Name: mCertificate, Form: orReference(exact)}},      // with private_key
+		{Field: object.Field{Name: mAlgorithm, Form: object.Text{Values: algs}}}, // with private_key
+		{Field: object.Field{Name: mAssertion, Form: object.Struct{Fields: assertionFields()}}, read: (*reader).assertion},
+		{Field: object.Field{Name: mUsername, Form: exact}, read: (*reader).username, only: []GrantType{Password}},
+		{Field: object.Field{Name: mPassword, Form: orReference(exact)}, read: (*reader).password, only: []GrantType{Password}},
+		{Field: object.Field{Name: mHeaders, Form: headersForm}, read: (*reader).headers},
+		{Field: object.Field{Name: mScope, Form: object.Text{Check: provider.CheckScope}}, read: (*reader).scope},
+		{
+			Field: object.Field{Name: mAllowedScopes, Form: object.List{Each: object.Text{Check: provider.CheckScopeToken}}},
+			read:  func(r *reader) { r.c.AllowedScopes = r.Texts(mAllowedScopes) },
+			only:  []GrantType{ClientCredentials, JWTBearer, Password},
+		},
+		{Field: object.Field{Name: mBaseURL, Form: object.Text{}}, read: (*reader).endpoints},
+		{Field: object.Field{Name: mRedirectURI, Form: object.Text{}}, read: (*reader).redirectURI, only: consent},
+		{Field: object.Field{Name: mPKCE, Form: object.Boolean{}}, read: func(r *reader) { r.c.PKCE = r.Boolean(mPKCE, true) }, only: consent},
+		{Field: object.Field{Name: mRefreshExpiresIn, Form: provider.Seconds(maxRefreshExpiresIn)}, read: (*reader).refreshToken, only: consent},
+		{
+			Field: object.Field{Name: mTokenTimeout, Form: provider.Seconds(maxTokenTimeout)},
+			read:  func(r *reader) { r.c.TokenTimeout = r.Seconds(mTokenTimeout, 0) },
+		},
+		{Field: object.Field{Name: mCallers, Form: object.List{Each: object.Struct{Fields: callerFields()}, Repeats: true}}, read: (*reader).callers},
+	}
+	all := make([]member, 0, 40)
+	for _, field := range provider.Shared() {
+		m := member{Field: field}
+		if field.Name == mAuthorizationURL || field.Name == mAuthzParams {
+			m.only = consent
+		}
+		all = append(all, m)
+	}
+	return append(all, own...)
+}
+
+// Fields are all members of a declaration.
+func Fields() []object.Field {
+	fields := make([]object.Field, 0, 40)
+	for _, m := range members() {
+		fields = append(fields, m.Field)
+	}
+	return fields
+}
+
+var exact = object.Text{Exact: true}
+
+// reader completes one connection from its declaration and its provider.
 type reader struct {
-	declaration
+	object.Reader
 	server provider.Provider
+	parser Parser
 	egress egress.Policy
 	c      *Connection
 }
 
 // read reads all members. A wrong provider or grant type would cause errors in
 // other members that are not worth reporting.
-func (p Parser) read(d declaration) Connection {
-	d.rejectUnknown(memberNames())
-	server, known := d.provider()
-	c := Connection{Provider: server.Name, NewTokenRevokesOld: server.NewTokenRevokesOld}
-	if c.GrantType = d.grantType(); c.GrantType == "" || !known {
+func (p Parser) read(d object.Reader) Connection {
+	d.Check(Fields())
+	c := Connection{}
+	r := &reader{Reader: d, parser: p, egress: p.Egress, c: &c}
+	if !r.provider() || !r.grantType() {
 		return c
 	}
-	c.Request = server.Request
-	r := &reader{declaration: d, server: server, egress: p.Egress, c: &c}
+	r.fromProvider()
 	for _, m := range members() {
 		switch {
-		case m.only != "" && m.only != c.GrantType:
-			r.rejectUnused("is used with grant_type "+string(m.only)+" only", m.name)
+		case m.only != nil && !slices.Contains(m.only, c.GrantType):
+			r.RejectUnused("is used with grant_type "+object.Join(m.only)+" only", m.Name)
 		case m.read != nil:
 			m.read(r)
 		}
@@ -123,47 +151,23 @@ func (p Parser) read(d declaration) Connection {
 	return c
 }
 
-func (d declaration) provider() (provider.Provider, bool) {
-	name, ok := d.text(mProvider)
-	if !ok {
-		d.require(mProvider)
-		return provider.Provider{}, false
+// fromProvider copies what only the provider states, and what Override has read.
+func (r *reader) fromProvider() {
+	s, c := r.server, r.c
+	c.Request, c.Response, c.Callback = s.Request, s.Response, s.Callback
+	c.TokenParams, c.RefreshParams = s.TokenParams, s.RefreshParams
+	if c.Delegated() {
+		c.AuthorizationParams, c.RefreshToken = s.AuthorizationParams, s.RefreshToken
 	}
-	p, known := provider.Lookup(name)
-	if !known {
-		hint := ""
-		if near, ok := nearest(name, provider.Names()); ok {
-			hint = fmt.Sprintf("; did you mean %q?", near)
-		}
-		d.report(mProvider, "must be one of %s%s", join(provider.Names()), hint)
+	c.ScopeSeparator, c.ScopeAliases = s.ScopeSeparator, s.ScopeAliases
+	c.DefaultExpiresIn, c.NeverExpires = s.DefaultExpiresIn, s.NeverExpires
+	if c.DefaultExpiresIn == 0 {
+		c.DefaultExpiresIn = defaultExpiresIn
 	}
-	return p, known
+	c.EarlyRefresh, c.NewTokenRevokesOld = !s.NoEarlyRefresh, s.NewTokenRevokesOld
+	c.RevocationEndsGrant, c.Present, c.MaxRenewalGroups = s.RevocationEndsGrant, s.Present, s.MaxRenewalGroups
 }
 
-func (d declaration) grantType() GrantType {
-	if !d.has(mGrantType) {
-		return ClientCredentials
-	}
-	text, ok := d.text(mGrantType)
-	if !ok {
-		return ""
-	}
-	if g := GrantType(text); g == ClientCredentials || g == AuthorizationCode {
-		return g
-	}
-	d.report(mGrantType, "must be %s or %s", ClientCredentials, AuthorizationCode)
-	return ""
-}
-
-func (r *reader) refreshExpiresIn() {
-	r.c.RefreshToken = r.server.RefreshToken
-	r.c.RefreshToken.ExpiresIn = r.seconds(mRefreshExpiresIn, r.server.RefreshToken.ExpiresIn, maxRefreshExpiresIn)
-}
-
-func (r *reader) defaultExpiresIn() {
-	fallback := r.server.DefaultExpiresIn
-	if fallback == 0 {
-		fallback = defaultExpiresIn
-	}
-	r.c.DefaultExpiresIn = r.seconds(mDefaultExpiresIn, fallback, maxExpiresIn)
+func (r *reader) refreshToken() {
+	r.c.RefreshToken.ExpiresIn = r.Seconds(mRefreshExpiresIn, r.server.RefreshToken.ExpiresIn)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
+	"github.com/tokenvend/tokenvend/pkg/strictjson/object"
 )
 
 // maxSecret is the largest secret that Secrets Manager stores, in bytes.
@@ -19,6 +20,9 @@ const maxSecret = 64 << 10
 type Parser struct {
 	// Egress checks each declared URL.
 	Egress egress.Policy
+	// Referenced returns the text of a secret that a declaration refers to. Its error
+	// continues a sentence that names the member. Nil refuses every reference.
+	Referenced func(Reference) (string, error)
 }
 
 // Parse reads the connection called name from s, the secret called
@@ -39,6 +43,8 @@ type source struct {
 	where  string
 	text   []byte
 	secret clientsecret.Secret
+	// member: the declaration is a member of a bundle.
+	member bool
 }
 
 func (p Parser) parse(src source) (Connection, error) {
@@ -48,13 +54,18 @@ func (p Parser) parse(src source) (Connection, error) {
 	}
 	members, ok := root.(map[string]any)
 	if !ok {
-		return Connection{}, &ValidationError{Where: src.where, Text: "is " + kindOf(root) + "; it must be an object"}
+		return Connection{}, &ValidationError{Where: src.where, Text: "is " + object.KindOf(root) + "; it must be an object"}
 	}
-	var errs ValidationErrors
-	c := p.read(declaration{where: src.where, members: members, errs: &errs})
-	if err := errs.err(); err != nil {
-		return Connection{}, err
+	var problems []object.Problem
+	d := object.New(members, &problems)
+	c := p.read(d)
+	if src.member {
+		d.RejectUnused("is for the top of the secret only", mSchema)
 	}
+	if len(problems) > 0 {
+		return Connection{}, validationError(src.where, problems)
+	}
+	delete(members, mSchema) // for editors; it declares nothing
 	c.Name, c.SecretVersion, c.SecretCreatedAt = src.name, src.secret.VersionID, src.secret.CreatedAt
 	c.ConfigHash = digest.Long(string(canonical(members)))
 	c.InputsHash, c.ProofHash = inputsHash(members), proofHash(members)
@@ -69,6 +80,14 @@ func syntaxError(where string, err error) *ValidationError {
 		return &ValidationError{Where: where, Text: "is not JSON"}
 	}
 	return &ValidationError{Where: where, Member: strings.TrimPrefix(e.Path, "/"), Text: e.Problem}
+}
+
+func validationError(where string, problems []object.Problem) error {
+	errs := make(ValidationErrors, len(problems))
+	for i, problem := range problems {
+		errs[i] = &ValidationError{Where: where, Member: problem.Member, Text: problem.Text}
+	}
+	return errs.err()
 }
 
 // canonical encodes a declaration independently of white space and of the order

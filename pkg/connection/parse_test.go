@@ -177,6 +177,8 @@ func TestParseAccepts(t *testing.T) {
 		{"BI-50 five years of a refresh token", delegated, "refresh_token_expires_in", `157680000`, func(c connection.Connection) bool { return c.RefreshToken.ExpiresIn == 5*365*24*time.Hour }},
 		{"revocation with client_credentials", generic, "revocation_url", `"https://as.example.com/revoke"`, func(c connection.Connection) bool { return c.RevocationURL != "" }},
 		{"redirect_uri on a private host, for consent by hand", delegated, "redirect_uri", `"https://localhost:1234/cb?x=1"`, func(c connection.Connection) bool { return c.RedirectURI == "https://localhost:1234/cb?x=1" }},
+		{"OC-02 redirect_uri out of band", delegated, "redirect_uri", `"urn:ietf:wg:oauth:2.0:oob"`, func(c connection.Connection) bool { return c.RedirectURI == "urn:ietf:wg:oauth:2.0:oob" }},
+		{"OC-02 redirect_uri that is a name", delegated, "redirect_uri", `"Acme_Inc-AcmeIn-App-abcdef"`, func(c connection.Connection) bool { return c.RedirectURI == "Acme_Inc-AcmeIn-App-abcdef" }},
 		{"a federated user by name", generic, "callers", `[{"principal":"arn:aws:sts::111122223333:federated-user/f"}]`, func(c connection.Connection) bool { return len(c.Callers) == 1 }},
 		{"pkce for servers that refuse it", delegated, "pkce", `false`, func(c connection.Connection) bool { return !c.PKCE }},
 		{"early_refresh", generic, "early_refresh", `false`, func(c connection.Connection) bool { return !c.EarlyRefresh }},

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
 // ErrScope: a scope is malformed, or contains a token that the connection does
@@ -18,10 +20,10 @@ func NormalizeScope(scope string) (string, error) {
 	if scope == "" {
 		return "", nil
 	}
-	tokens, err := scopeTokens(scope)
-	if err != nil {
+	if err := provider.CheckScope(scope); err != nil {
 		return "", fmt.Errorf("%w: it %w", ErrScope, err)
 	}
+	tokens := strings.Split(scope, " ")
 	slices.Sort(tokens)
 	return strings.Join(slices.Compact(tokens), " "), nil
 }
@@ -56,49 +58,7 @@ func (c Connection) EffectiveScope(requested string) (string, error) {
 
 func (r *reader) scope() {
 	r.c.Scope = r.server.Scope[string(r.c.GrantType)]
-	if !r.has(mScope) {
-		return
+	if text, ok := r.Text(mScope); ok {
+		r.c.Scope = text
 	}
-	text, ok := r.text(mScope)
-	if !ok {
-		return
-	}
-	if _, err := scopeTokens(text); err != nil {
-		r.report(mScope, "%v", err)
-	}
-	r.c.Scope = text
-}
-
-func (r *reader) allowedScopes() { r.c.AllowedScopes = r.texts(mAllowedScopes, checkScopeToken) }
-
-func checkScopeToken(text string) error {
-	if !isScopeToken(text) {
-		return errors.New("is not one scope token: it must not contain a space, quote, backslash, control or non-ASCII character (RFC 6749 §3.3)")
-	}
-	return nil
-}
-
-// scopeTokens splits a scope by RFC 6749 §3.3: tokens of %x21, %x23-5B and
-// %x5D-7E with one space between two. Its error continues a sentence that names
-// the scope.
-func scopeTokens(scope string) ([]string, error) {
-	tokens := strings.Split(scope, " ")
-	for _, token := range tokens {
-		if token == "" {
-			return nil, errors.New("is empty or has superfluous spaces; write tokens with one space between two")
-		}
-		if !isScopeToken(token) {
-			return nil, errors.New("contains a character that is not allowed in a scope (a quote, a backslash, a control or non-ASCII character; RFC 6749 §3.3)")
-		}
-	}
-	return tokens, nil
-}
-
-func isScopeToken(token string) bool {
-	for i := range len(token) {
-		if c := token[i]; c < 0x21 || c > 0x7e || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return token != ""
 }

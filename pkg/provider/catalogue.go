@@ -1,105 +1,76 @@
 package provider
 
 import (
-	"bytes"
 	"embed"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
-	"path"
-	"slices"
+	"io/fs"
 	"strings"
 	"sync"
-	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/strictjson"
+	"github.com/tokenvend/tokenvend/pkg/strictjson/object"
 )
 
 //go:embed catalogue/*.json
 var files embed.FS
 
-// catalogue is read on first use, not at start: a warm request does not need it,
-// and a cold start consists of initialisation.
-var catalogue = sync.OnceValue(read)
+const folder = "catalogue/"
+
+// entries are the providers that were looked up, by name. Each is read at its first
+// use: a warm request needs none, and a cold start needs the one of its connection.
+var entries sync.Map
 
 // Lookup returns the provider of that name. The maps in it are shared and must
-// not be changed.
+// not be changed. It panics on an invalid file: the files are part of the program,
+// and the tests read them all.
 func Lookup(name string) (Provider, bool) {
-	p, ok := catalogue()[name]
-	return p, ok
-}
-
-// Names returns the names of all providers, sorted.
-func Names() []string { return slices.Sorted(maps.Keys(catalogue())) }
-
-// document is a provider's file; durations are in seconds.
-type document struct {
-	TokenPath             string            `json:"token_path"`
-	TokenURL              string            `json:"token_url"`
-	AuthorizationURL      string            `json:"authorization_url"`
-	ClientAuth            ClientAuth        `json:"client_auth"`
-	Scope                 map[string]string `json:"scope"`
-	Response              pointers          `json:"response"`
-	DefaultExpiresIn      int64             `json:"default_expires_in"`
-	RefreshTokenExpiresIn int64             `json:"refresh_token_expires_in"`
-	RepeatScope           bool              `json:"repeat_scope"`
-	NewTokenRevokesOld    bool              `json:"new_token_revokes_old"`
-}
-
-// read panics on an invalid file: the files are part of the program, and the
-// tests read them all.
-func read() map[string]Provider {
-	const dir = "catalogue"
-	entries, err := files.ReadDir(dir)
+	if known, ok := entries.Load(name); ok {
+		p, _ := known.(Provider)
+		return p, true
+	}
+	text, err := files.ReadFile(folder + name + ".json")
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return Provider{}, false
+	}
 	if err != nil {
 		panic(fmt.Sprintf("provider: read the embedded catalogue: %v", err))
 	}
-	providers := make(map[string]Provider, len(entries))
-	for _, entry := range entries {
-		p, err := readFile(path.Join(dir, entry.Name()))
-		if err != nil {
-			panic(fmt.Sprintf("provider: read %s: %v", entry.Name(), err))
-		}
-		providers[p.Name] = p
+	p, err := parse(text, name)
+	if err != nil {
+		panic(fmt.Sprintf("provider: %s%s.json: %v", folder, name, err))
 	}
-	return providers
+	entries.Store(name, p)
+	return p, true
 }
 
-func readFile(file string) (Provider, error) {
-	text, err := files.ReadFile(file)
+// Names returns the names of all providers, sorted.
+func Names() []string {
+	found, err := files.ReadDir(strings.TrimSuffix(folder, "/"))
+	if err != nil {
+		panic(fmt.Sprintf("provider: read the embedded catalogue: %v", err))
+	}
+	names := make([]string, len(found))
+	for i, file := range found {
+		names[i] = strings.TrimSuffix(file.Name(), ".json")
+	}
+	return names
+}
+
+// parse reads an entry of the catalogue.
+func parse(text []byte, name string) (Provider, error) {
+	root, err := strictjson.Parse(text)
 	if err != nil {
 		return Provider{}, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	var d document
-	if err := dec.Decode(&d); err != nil {
-		return Provider{}, err
+	members, ok := root.(map[string]any)
+	if !ok {
+		return Provider{}, errors.New("is not an object")
 	}
-	return d.provider(strings.TrimSuffix(path.Base(file), ".json")), nil
-}
-
-func (d document) provider(name string) Provider {
-	return Provider{
-		Name:               name,
-		TokenPath:          d.TokenPath,
-		TokenURL:           d.TokenURL,
-		AuthorizationURL:   d.AuthorizationURL,
-		ClientAuth:         d.ClientAuth,
-		Scope:              d.Scope,
-		Response:           d.Response.shape(),
-		DefaultExpiresIn:   time.Duration(d.DefaultExpiresIn) * time.Second,
-		RefreshToken:       RefreshToken{ExpiresIn: time.Duration(d.RefreshTokenExpiresIn) * time.Second},
-		Request:            RequestShape{RepeatScope: d.RepeatScope},
-		NewTokenRevokesOld: d.NewTokenRevokesOld,
+	var problems []object.Problem
+	p := entry(object.New(members, &problems), name)
+	for _, problem := range problems {
+		err = errors.Join(err, fmt.Errorf("member %q %s", problem.Member, problem.Text))
 	}
-}
-
-type pointers struct {
-	AccessToken string `json:"access_token"`
-	TokenType   string `json:"token_type"`
-	ExpiresIn   string `json:"expires_in"`
-	Success     string `json:"success"`
-}
-
-func (p pointers) shape() Shape {
-	return Shape{AccessToken: p.AccessToken, TokenType: p.TokenType, ExpiresIn: p.ExpiresIn, Success: p.Success}
+	return p, err
 }
