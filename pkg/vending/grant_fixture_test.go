@@ -203,7 +203,7 @@ func newDelegation(t *testing.T, r rotation) *delegation {
 
 func (d *delegation) process() *vending.Core {
 	return vending.New(vending.Config{
-		Store: d.store, Secrets: d.secrets, Minter: d.idp, Revoker: d.idp, Sealer: d.sealer, Now: d.now, Wait: d.wait,
+		Store: d.store, Secrets: d.secrets, Minter: d.idp, Revoker: d.idp, Sealer: d.sealer, Now: d.now, Wait: d.wait, Rand: d.random,
 	})
 }
 

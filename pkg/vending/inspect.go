@@ -3,8 +3,6 @@ package vending
 import (
 	"context"
 	"errors"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
@@ -79,15 +77,7 @@ func newRenewal(leases *lease.Leases, conn connection.Connection, rec record.Rec
 	if rec.Item.Key.Variant != "" {
 		refresh.Want.Scope = rec.Token.AskedScope
 	}
-	return Renewal{Key: refresh.Key, Host: host(conn.TokenURL), leases: leases, refresh: refresh}
-}
-
-func host(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return ""
-	}
-	return strings.ToLower(u.Host)
+	return Renewal{Key: refresh.Key, Host: rules.Host(conn.TokenURL), leases: leases, refresh: refresh}
 }
 
 // Due reports whether there is something to renew.

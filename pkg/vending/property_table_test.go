@@ -60,6 +60,9 @@ func (t *table) stored(key tokenstore.Key) tokenstore.Item {
 type tablePort struct{ *table }
 
 func (p *tablePort) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
+	if item := p.stored(key); outageItem(key) && item.Failure.Count == 0 {
+		return item, nil // not worth a gate: it would only thin out what the scripts are about
+	}
 	what := "read"
 	if consistent {
 		what = "read consistently"
@@ -70,11 +73,15 @@ func (p *tablePort) Get(ctx context.Context, key tokenstore.Key, consistent bool
 		}
 		return p.store.Get(ctx, key, consistent)
 	})
-	if err == nil {
+	if err == nil && !outageItem(key) {
 		operationOf(ctx).read = item.Token.ID
 	}
 	return item, err
 }
+
+// outageItem reports whether key is that of an item without a token, which records
+// that a provider does not answer.
+func outageItem(key tokenstore.Key) bool { return key.Variant == "provider" }
 
 func (p *tablePort) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
 	began := p.time()

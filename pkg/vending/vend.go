@@ -129,7 +129,11 @@ func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, retryD
 	if err := c.reconsider(ctx, &refresh, rec.Item); err != nil {
 		return Vended{}, err
 	}
-	refresh.After = refresh.Former(rec.Item)
+	outage := c.leases.Outage(ctx, &refresh)
+	if err := c.reconsider(ctx, &refresh, outage); err != nil {
+		return Vended{}, err
+	}
+	refresh.Follows(outage, rec.Item)
 	return c.share(ctx, r, refresh)
 }
 

@@ -3,8 +3,6 @@ package vending_test
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"fmt"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,43 +29,6 @@ func (j jitter) Read(b []byte) (int, error) {
 func (f *fleet) hangs() {
 	f.inRealTime(8 * time.Second)
 	f.server.failing(&oauth.Error{Kind: oauth.Timeout, Reason: oauth.ReasonTimeout, Trace: oauth.Trace{Calls: 1}})
-}
-
-// TestHangingProviderHoldsFewEnvironments counts the time for which execution
-// environments are held by requests for one connection, each by a cold one.
-func TestHangingProviderHoldsFewEnvironments(t *testing.T) {
-	const window, interval = time.Minute, 250 * time.Millisecond
-	for _, fraction := range []jitter{0, 0.5, 0.999} {
-		t.Run(fmt.Sprintf("FI-02 CR-18 at most one a second, jitter %v", fraction), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := newFleet(t)
-				f.random = fraction
-				f.hangs()
-				wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderTimeout)
-				end := time.Now().Add(window)
-				var wg sync.WaitGroup
-				var mu sync.Mutex
-				var held time.Duration
-				for ; time.Now().Before(end); time.Sleep(interval) {
-					wg.Go(func() {
-						began := time.Now()
-						p := wantCode(t, second(f.process().Vend(t.Context(), crm())), problem.ProviderTimeout)
-						if p.RetryAfter <= 0 {
-							t.Errorf("Retry-After %v", p.RetryAfter)
-						}
-						mu.Lock()
-						defer mu.Unlock()
-						held += min(time.Since(began), end.Sub(began))
-					})
-				}
-				wg.Wait()
-				t.Logf("%.1f environment-seconds in %v, %d provider calls", held.Seconds(), window, f.server.calls())
-				if held > window {
-					t.Errorf("held %v in %v", held, window)
-				}
-			})
-		})
-	}
 }
 
 // TestWaitingWhereTheLastAttemptFailed: one caller asks the provider again, and the

@@ -32,7 +32,7 @@ func (l *Leases) Hold(ctx context.Context, r *Refresh, w Wait) (holder *Holder, 
 			return nil, found, err
 		}
 		item, err := l.store.Acquire(ctx, tokenstore.Acquire{Key: r.Key, Owner: owner, Now: l.clock.Now(), TTL: TTL,
-			UsesRefreshToken: r.Conn.Delegated() && !w.ReplacesGrant})
+			UsesRefreshToken: r.Conn.Delegated() && !w.ReplacesGrant && !w.Outage})
 		switch {
 		case err == nil:
 			return &Holder{leases: l, req: r, rec: record.Record{Item: item}, owner: owner,

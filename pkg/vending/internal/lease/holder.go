@@ -21,6 +21,8 @@ type Holder struct {
 	owner string
 	// remaining is what is left of the invocation.
 	remaining func() time.Duration
+	// probe is the leases under which the provider may be asked during an outage.
+	probe probe
 	// ended: the lease has been ended, or it is up to the outcome to end it.
 	ended bool
 }
@@ -64,6 +66,7 @@ func (h *Holder) exchange(ctx context.Context, s source) (record.Record, error) 
 	h.ended = true
 	issued, conn, err := h.leases.issuer.Issue(ctx, h.req.Conn, s.request(*h.req))
 	h.req.Conn = conn
+	defer h.noteOutage(ctx, err) // after the outcome of the request is stored
 	if err != nil {
 		return record.Record{}, s.failed(ctx, h, err)
 	}

@@ -130,6 +130,11 @@ func (l *Leases) Run(ctx context.Context, r Refresh) (record.Record, error) {
 }
 
 func (l *Leases) runOnce(ctx context.Context, r *Refresh, until time.Time) (record.Record, error) {
+	probe, err := l.admit(ctx, r, until)
+	if err != nil {
+		return record.Record{}, err
+	}
+	defer probe.release(ctx)
 	holder, found, err := l.Hold(ctx, r, Wait{Until: until, Never: r.NoWait || !r.ForCaller, Result: r.result})
 	switch {
 	case errors.Is(err, errNoLease) && storeIsDown(err) && r.ForCaller && !r.NoWait:
@@ -139,6 +144,7 @@ func (l *Leases) runOnce(ctx context.Context, r *Refresh, until time.Time) (reco
 	case err != nil || holder == nil:
 		return found, err
 	}
+	holder.probe = probe
 	audit.From(ctx).LeaseSeq = holder.rec.Item.Lease.Seq
 	return holder.refresh(ctx)
 }

@@ -21,6 +21,8 @@ type Wait struct {
 	Result func(rec record.Record, now time.Time) (done bool, err error)
 	// ReplacesGrant: the new grant also replaces one that is not stored yet.
 	ReplacesGrant bool
+	// Outage: the lease is that of an outage, which has no grant.
+	Outage bool
 }
 
 // former is the failure of the attempt before the one under item's lease.
@@ -91,6 +93,14 @@ func (r Refresh) Former(item tokenstore.Item) tokenstore.Failure {
 		return tokenstore.Failure{}
 	}
 	return item.Failure
+}
+
+// Follows sets the failure of the attempt before r: of the provider, or else of the
+// item.
+func (r *Refresh) Follows(outage, item tokenstore.Item) {
+	if r.After = r.Former(outage); r.After.Count == 0 {
+		r.After = r.Former(item)
+	}
 }
 
 // patience is how long a caller waits for another one of this process, as for a

@@ -57,6 +57,9 @@ func ProviderProblem(err error) *problem.Error {
 		Provider: &problem.Provider{Status: refusal.Trace.Status, Error: refusal.Code}}
 }
 
+// reasonInternal is the reason of a failure that is not the provider's.
+const reasonInternal = "internal"
+
 // ProviderError returns err as the oauth client's error. Any other error is an
 // internal fault and counts as no answer.
 func ProviderError(err error) *oauth.Error {
@@ -64,7 +67,7 @@ func ProviderError(err error) *oauth.Error {
 	if errors.As(err, &p) {
 		return p
 	}
-	return &oauth.Error{Kind: oauth.Unavailable, Reason: "internal"}
+	return &oauth.Error{Kind: oauth.Unavailable, Reason: reasonInternal}
 }
 
 // Code maps the kinds of a provider's failure to the API's codes, one to one.

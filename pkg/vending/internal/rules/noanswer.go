@@ -1,0 +1,35 @@
+package rules
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/oauth"
+)
+
+// slowFailure is how long a provider may take to report that it is unavailable before
+// callers are kept from waiting for it.
+const slowFailure = 2 * time.Second
+
+// NoAnswer reports whether a provider could not be reached, gave no answer in time, or
+// took long to say that it is unavailable. Such a failure is not about one client,
+// grant or scope, so that every request to the provider may meet it.
+func NoAnswer(err *oauth.Error) bool {
+	switch {
+	case err.Kind == oauth.Timeout:
+		return err.Reason != oauth.ReasonCanceled
+	case err.Kind != oauth.Unavailable || err.Reason == reasonInternal:
+		return false
+	}
+	return err.Trace.Status == 0 || err.Trace.Latency >= slowFailure
+}
+
+// Host is the host and port of a URL in lower case; empty for what is no URL.
+func Host(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
