@@ -59,7 +59,7 @@ func TestMostlyFromMemory(t *testing.T) {
 	for _, tc := range []struct {
 		reads, vends int
 		fails        bool
-	}{{0, 1000, false}, {12, 1000, false}, {13, 1000, true}, {2, 2, false}, {1000, 1000, true}} {
+	}{{0, 1000, false}, {14, 1000, false}, {15, 1000, true}, {4, 2, false}, {1000, 1000, true}} {
 		if err := measure.MostlyFromMemory(tc.reads, tc.vends); (err != nil) != tc.fails {
 			t.Errorf("%d reads for %d vends: %v", tc.reads, tc.vends, err)
 		}
