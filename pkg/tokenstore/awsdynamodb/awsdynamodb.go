@@ -1,10 +1,11 @@
-// Package awsdynamodb stores tokens, grants, consent sessions and the renewer's
-// documents in one DynamoDB table.
+// Package awsdynamodb stores tokens, grants, declaration records, consent sessions
+// and the renewer's documents in one DynamoDB table.
 //
-// Every operation on an item is one GetItem or one conditional UpdateItem. There
-// is no transaction, no Scan and no read before a write. A vend from the table
-// costs one eventually consistent read; a refresh costs two writes, Acquire and
-// Commit. Only exceptions cost more: a lost lease, a corrupt item, or a failure
+// Every operation on an item is one GetItem or one conditional UpdateItem; an item
+// is read together with its connection's declaration record by one BatchGetItem.
+// There is no transaction, no Scan and no read before a write. A vend from the table
+// costs one round trip and half a read unit, or one unit where it reads the record;
+// a refresh costs two writes, Acquire and Commit. Only exceptions cost more: a lost lease, a corrupt item, or a failure
 // recorded next to a token that is still valid.
 //
 // # Table
@@ -23,6 +24,9 @@
 //
 // A consent session is a separate item with the partition key "session/<id>", so
 // that an IAM policy on the leading key can limit the public function to sessions.
+// So is a declaration record, with the partition key "declaration/<connection>": it
+// is listed neither with the connection's subjects nor with due tokens. In the index
+// it has a slot of its own for each shard.
 //
 // # Deletion by TTL
 //
@@ -50,6 +54,7 @@ import (
 // Client is the part of *dynamodb.Client that a Table calls.
 type Client interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 }
@@ -66,9 +71,11 @@ type Config struct {
 // Table is the store of everything in one table. It is safe for concurrent use.
 //
 // It implements the interfaces of several consumers, and an IAM policy needs to
-// allow only the calls that a consumer makes: Query on the index for Due, Query
-// on the table for Subjects, GetItem and UpdateItem on session items for Session
-// and WriteSession, and GetItem and UpdateItem for the other methods.
+// allow only the calls that a consumer makes: Query on the index for Due and
+// DeclaredConnections, Query on the table for Subjects, BatchGetItem for
+// GetWithDeclaration and ReadDeclarations, BatchGetItem and UpdateItem for
+// WriteDeclaration, GetItem and UpdateItem on session items for Session and
+// WriteSession, and GetItem and UpdateItem for the other methods.
 type Table struct {
 	client Client
 	name   *string

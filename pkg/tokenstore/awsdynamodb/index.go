@@ -20,10 +20,26 @@ func (t *Table) Due(ctx context.Context, slot, next string) ([]tokenstore.Key, s
 	if slot == "" {
 		return nil, "", nil
 	}
+	found, more, err := t.queryIndex(ctx, "find due", slot, next)
+	if err != nil {
+		return nil, "", err
+	}
+	keys := make([]tokenstore.Key, 0, len(found))
+	for _, attributes := range found {
+		if key, ok := parseKey(attributes); ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys, more, nil
+}
+
+// queryIndex returns the primary keys of one page of a slot, and the cursor of the
+// next page.
+func (t *Table) queryIndex(ctx context.Context, verb, slot, next string) ([]attributes, string, error) {
 	var start attributes
 	if next != "" {
 		var err error
-		if start, err = parseCursor(next); err != nil {
+		if start, err = parseCursor(verb, next); err != nil {
 			return nil, "", err
 		}
 	}
@@ -35,15 +51,9 @@ func (t *Table) Due(ctx context.Context, slot, next string) ([]tokenstore.Key, s
 		ExclusiveStartKey:         start,
 	})
 	if err != nil {
-		return nil, "", unavailable(ctx, "find due", err)
+		return nil, "", unavailable(ctx, verb, err)
 	}
-	keys := make([]tokenstore.Key, 0, len(out.Items))
-	for _, found := range out.Items {
-		if key, ok := parseKey(found); ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys, formatCursor(out.LastEvaluatedKey), nil
+	return out.Items, formatCursor(out.LastEvaluatedKey), nil
 }
 
 // Reslot moves an item from one slot to another if it is still in the first.
@@ -104,10 +114,10 @@ func formatCursor(last attributes) string {
 	return string(cursor)
 }
 
-func parseCursor(next string) (attributes, error) {
+func parseCursor(verb, next string) (attributes, error) {
 	var plain map[string]string
 	if err := json.Unmarshal([]byte(next), &plain); err != nil {
-		return nil, fmt.Errorf("find due: %w: the cursor is not valid", tokenstore.ErrUnavailable)
+		return nil, fmt.Errorf("%s: %w: the cursor is not valid", verb, tokenstore.ErrUnavailable)
 	}
 	start := make(attributes, len(plain))
 	for name, value := range plain {

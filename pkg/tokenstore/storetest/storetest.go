@@ -37,6 +37,10 @@ type Store interface {
 	Reslot(ctx context.Context, key tokenstore.Key, from, to string) error
 	ReadDocument(ctx context.Context, name string) (tokenstore.Document, error)
 	WriteDocument(ctx context.Context, n tokenstore.Document) (tokenstore.Document, error)
+	GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error)
+	ReadDeclarations(ctx context.Context, connections []string, consistent bool) ([]tokenstore.DeclarationRecord, error)
+	WriteDeclaration(ctx context.Context, d tokenstore.DeclarationRecord) (tokenstore.DeclarationRecord, error)
+	DeclaredConnections(ctx context.Context, shard int, next string) ([]string, string, error)
 }
 
 // leaseTTL is the TTL of the suite's leases.
@@ -79,6 +83,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"due", due},
 		{"reslot", reslot},
 		{"documents", documents},
+		{"declarations", declarations},
 		{"ended context", endedContext},
 		{"random operations", randomOperations},
 	} {

@@ -23,6 +23,7 @@ func RunThrottled(t *testing.T, s Throttled) {
 	calls := leaseCalls(s, key(t))
 	maps.Copy(calls, editCalls(s, key(t)))
 	maps.Copy(calls, otherCalls(s, key(t)))
+	maps.Copy(calls, declarationCalls(s, key(t)))
 	for name, call := range calls {
 		t.Run("CR-31 "+name, func(t *testing.T) {
 			err := call(t.Context())
