@@ -1,5 +1,12 @@
 package gateway
 
+import (
+	"maps"
+	"slices"
+
+	"github.com/tokenvend/tokenvend/pkg/problem"
+)
+
 // DecodedEvent is a decoded event, for the test that compares it with encoding/json.
 type DecodedEvent struct {
 	Resource, Path, Method, ContentType string
@@ -25,3 +32,6 @@ func DecodeEvent(payload []byte) (DecodedEvent, bool) {
 
 // MaxDepth is the nesting that the scanner accepts.
 const MaxDepth = maxDepth
+
+// Codes are the error codes of responses.
+func Codes() []problem.Code { return slices.Sorted(maps.Keys(httpStatus)) }
