@@ -34,6 +34,6 @@ bench: ## performance and cost: aim, measured, pass or miss
 chaos: ## failures of a fleet of real processes; needs an engine
 	@go run ./scripts/chaos $(ARGS)
 
-test-aws: ## real engines and SAM in Docker; reports what is missing; ARGS="-require" fails then
+test-aws: ## real engines, the stack on an emulator of AWS, SAM in Docker; reports what is missing; ARGS="-require" fails then
 	@go build -o build/aws ./scripts/aws
 	@exec build/aws $(foreach arg,$(ARGS),'$(arg)')

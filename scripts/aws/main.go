@@ -1,7 +1,7 @@
 // Command aws is what make test-aws runs: the stores' conformance suites on
-// engines that share no code with this project, and SAM: it validates the
-// template, builds the functions, and runs each of them in a container against
-// every saved event.
+// engines that share no code with this project; the stack, deployed on an emulator
+// of AWS; and SAM: it validates the template, builds the functions, and runs each of
+// them in a container against every saved event.
 //
 // Each check prints a line. A check that this machine lacks something for is
 // reported as not run, with how to get it.
@@ -117,7 +117,7 @@ func (e *env) test(ctx context.Context) error {
 	for _, section := range []struct {
 		name string
 		run  func(context.Context)
-	}{{"tokens", e.tokens}, {"secrets", e.secrets}, {"SAM", e.sam}} {
+	}{{"tokens", e.tokens}, {"secrets", e.secrets}, {"the stack", e.deployed}, {"SAM", e.sam}} {
 		if e.options.only.MatchString(section.name) {
 			e.report.section(section.name)
 			section.run(ctx)

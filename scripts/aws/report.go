@@ -35,10 +35,16 @@ func (r *report) check(ctx context.Context, name string, run func(context.Contex
 	if err == nil {
 		err = run(ctx)
 	}
+	r.count(name, err, time.Since(began).Seconds())
+	return err == nil
+}
+
+// count prints the outcome of a check.
+func (r *report) count(name string, err error, seconds float64) {
 	switch {
 	case err == nil:
 		r.passed++
-		fmt.Fprintf(r.out, "ok    %s (%.1f s)\n", name, time.Since(began).Seconds())
+		fmt.Fprintf(r.out, "ok    %s (%.1f s)\n", name, seconds)
 	case errors.Is(err, errMissing), errors.Is(err, engine.ErrMissing), errors.Is(err, docker.ErrMissing):
 		r.notRun++
 		fmt.Fprintf(r.out, "NOT RUN  %s: %v\n", name, err)
@@ -46,7 +52,6 @@ func (r *report) check(ctx context.Context, name string, run func(context.Contex
 		r.failed++
 		fmt.Fprintf(r.out, "FAIL  %s\n      %s\n", name, strings.ReplaceAll(err.Error(), "\n", "\n      "))
 	}
-	return err == nil
 }
 
 // end prints the counts. It fails when a check failed or, if everything is

@@ -39,7 +39,7 @@ func (e *env) sam(ctx context.Context) {
 
 // open finds or starts everything, and prints the versions.
 func (s *samEnv) open(ctx context.Context) (err error) {
-	programs, err := s.python(ctx)
+	programs, err := s.install(ctx, "python")
 	if err != nil {
 		return err
 	}

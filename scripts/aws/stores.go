@@ -46,16 +46,16 @@ func (e *env) suite(ctx context.Context, pkg, variable string) error {
 }
 
 func (e *env) moto(ctx context.Context) (*engine.Server, error) {
-	programs, err := e.python(ctx)
+	programs, err := e.install(ctx, "python")
 	if err != nil {
 		return nil, err
 	}
 	return engine.Moto(ctx, programs, e.log)
 }
 
-// python returns the folder of SAM's and moto's programs, which it installs into
-// the user's cache the first time.
-func (e *env) python(ctx context.Context) (string, error) {
+// install returns the folder of the programs of one of install.sh's environments of
+// Python, which it makes in the user's cache the first time.
+func (e *env) install(ctx context.Context, name string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("the user's cache: %w", err)
@@ -63,10 +63,10 @@ func (e *env) python(ctx context.Context) (string, error) {
 	if _, err := exec.LookPath("python3"); err != nil {
 		return "", fmt.Errorf("python3 is %w: apt-get install python3 python3-venv", errMissing)
 	}
-	install := exec.CommandContext(ctx, filepath.Join(e.root, "scripts/tools/engines/install.sh"), "python")
+	install := exec.CommandContext(ctx, filepath.Join(e.root, "scripts/tools/engines/install.sh"), name)
 	install.Stdout, install.Stderr = e.log, e.problems
 	if err := install.Run(); err != nil {
-		return "", fmt.Errorf("install SAM CLI and moto: %w", err)
+		return "", fmt.Errorf("install %s: %w", name, err)
 	}
-	return filepath.Join(cache, "tokenvend", "python", "bin"), nil
+	return filepath.Join(cache, "tokenvend", name, "bin"), nil
 }

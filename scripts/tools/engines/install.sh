@@ -2,8 +2,9 @@
 # Installs the programs that tests run against. dynoxide and dynalite serve as
 # DynamoDB: the first is built with cargo into the user's cache and needs Rust 1.88
 # or later, the second is an npm package, pinned in this folder. python is SAM CLI
-# and moto, pinned in requirements.txt, in the user's cache. Arguments name what to
-# install; none means the two databases. Exits with 3 when this machine lacks what
+# and moto, pinned in requirements.txt, and ministack, pinned in ministack.txt, plays
+# all of AWS that the stack uses; both are in the user's cache. Arguments name what
+# to install; none means the two databases. Exits with 3 when this machine lacks what
 # one of them needs, and with 1 when an installation fails.
 set -eu
 cd "$(dirname "$0")"
@@ -41,12 +42,17 @@ install_dynalite() {
 	cp package-lock.json node_modules/.installed
 }
 
-install_python() {
-	cmp -s requirements.txt "$cache/python/requirements.txt" && return
-	python3 -m venv --clear "$cache/python" &&
-		"$cache/python/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt &&
-		cp requirements.txt "$cache/python/requirements.txt"
+# environment NAME PINS makes a virtual environment of Python in the cache.
+environment() {
+	cmp -s "$2" "$cache/$1/$2" && return
+	python3 -m venv --clear "$cache/$1" &&
+		"$cache/$1/bin/pip" install --quiet --disable-pip-version-check -r "$2" &&
+		cp "$2" "$cache/$1/$2"
 }
+
+install_python() { environment python requirements.txt; }
+
+install_ministack() { environment ministack ministack.txt; }
 
 status=0
 for name; do
