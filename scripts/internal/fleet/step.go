@@ -46,6 +46,8 @@ const (
 	Slot    Step = "slot"
 	Variant Step = "variant"
 	Note    Step = "note"
+	Declare Step = "declare"
+	Records Step = "records"
 	Query   Step = "query"
 	Secret  Step = "secret"
 	List    Step = "list"
@@ -59,6 +61,8 @@ func classify(r *http.Request, body []byte) Call {
 	switch awsjson.OperationOf(r) {
 	case "GetItem":
 		c.Step = Get
+	case "BatchGetItem":
+		return batch(body)
 	case "UpdateItem":
 		c.Step = writing(body)
 	case "Query":
@@ -72,21 +76,52 @@ func classify(r *http.Request, body []byte) Call {
 	return c
 }
 
+// batch is the read of an item and its connection's declaration record, or of
+// records alone.
+func batch(body []byte) Call {
+	var named struct {
+		RequestItems map[string]struct {
+			Keys           []tableKey
+			ConsistentRead bool
+		}
+	}
+	c := Call{Step: Other}
+	if json.Unmarshal(body, &named) != nil {
+		return c
+	}
+	for _, table := range named.RequestItems {
+		for _, key := range table.Keys {
+			if name, found := strings.CutPrefix(key.PK.S, "connection/"); found {
+				return Call{Step: Get, Subject: name, Consistent: table.ConsistentRead}
+			}
+			if name, found := strings.CutPrefix(key.PK.S, "declaration/"); found {
+				c = Call{Step: Records, Subject: name, Consistent: table.ConsistentRead}
+			}
+		}
+	}
+	return c
+}
+
+// tableKey is the partition key of a primary key.
+type tableKey struct {
+	PK struct{ S string } `json:"pk"`
+}
+
 // subject is the connection or secret that a request names, empty when it names
 // none, and whether it reads consistently.
 func subject(body []byte) (name string, consistent bool) {
 	var named struct {
-		SecretID string `json:"SecretId"`
-		Key      struct {
-			PK struct{ S string } `json:"pk"`
-		}
+		SecretID       string `json:"SecretId"`
+		Key            tableKey
 		ConsistentRead bool
 	}
 	if json.Unmarshal(body, &named) != nil {
 		return "", false
 	}
-	if connection, found := strings.CutPrefix(named.Key.PK.S, "connection/"); found {
-		return connection, named.ConsistentRead
+	for _, kind := range []string{"connection/", "declaration/"} {
+		if connection, found := strings.CutPrefix(named.Key.PK.S, kind); found {
+			return connection, named.ConsistentRead
+		}
 	}
 	return strings.TrimPrefix(named.SecretID, SecretPrefix), false
 }
@@ -103,6 +138,7 @@ func writing(body []byte) Step {
 	}{
 		{"#lease_owner = ", Acquire}, {"#sealed = ", Commit}, {"#grant = ", Commit}, {"#fail_count = ", Fail}, {"#rejected_id = ", Reject},
 		{"#sealed", Drop}, {"#lease_owner", Release}, {"#used = ", Mark}, {"#note = ", Note}, {"#variants", Variant},
+		{"#record = ", Declare},
 		{"#renew_slot", Slot},
 	} {
 		if strings.Contains(update.UpdateExpression, sign.text) {

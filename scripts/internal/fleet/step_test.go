@@ -18,11 +18,12 @@ func TestUpdatesAreClassified(t *testing.T) {
 		"REMOVE #lease_owner, #lease_until":                                          fleet.Release,
 		"SET #rejected_id = :rejected_id":                                            fleet.Reject,
 		"SET #version = if_not_exists(#version, :zero) + :one REMOVE #sealed, #used": fleet.Drop,
-		"SET #used = :used":                            fleet.Mark,
-		"SET #renew_slot = :renew_slot":                fleet.Slot,
-		"SET #schema = :schema ADD #variants :variant": fleet.Variant,
-		"SET #version = :next, #note = :note":          fleet.Note,
-		"SET #anything = :else":                        fleet.Other,
+		"SET #used = :used":                                                        fleet.Mark,
+		"SET #renew_slot = :renew_slot":                                            fleet.Slot,
+		"SET #schema = :schema ADD #variants :variant":                             fleet.Variant,
+		"SET #version = :next, #note = :note":                                      fleet.Note,
+		"SET #version = :next, #record = :record, #renew_slot = :slot REMOVE #ttl": fleet.Declare,
+		"SET #anything = :else":                                                    fleet.Other,
 	} {
 		t.Run(string(want), func(t *testing.T) {
 			body := fmt.Sprintf(`{"Key":{"pk":{"S":"connection/crm"}},"UpdateExpression":%q}`, expression)
@@ -41,5 +42,21 @@ func TestConsistentReadIsClassified(t *testing.T) {
 	body := []byte(`{"Key":{"pk":{"S":"connection/crm"}},"ConsistentRead":true}`)
 	if got := fleet.Classify(r, body); got != (fleet.Call{Step: fleet.Get, Subject: "crm", Consistent: true}) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestBatchReadIsClassified(t *testing.T) {
+	const item, record = `{"pk":{"S":"connection/crm"},"sk":{"S":"token"}}`, `{"pk":{"S":"declaration/crm"},"sk":{"S":"declaration"}}`
+	for keys, want := range map[string]fleet.Step{
+		item + "," + record: fleet.Get,
+		record + "," + item: fleet.Get,
+		record:              fleet.Records,
+	} {
+		body := fmt.Appendf(nil, `{"RequestItems":{"tokens":{"Keys":[%s],"ConsistentRead":true}}}`, keys)
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.Header.Set("X-Amz-Target", "DynamoDB_20120810.BatchGetItem")
+		if got := fleet.Classify(r, body); got != (fleet.Call{Step: want, Subject: "crm", Consistent: true}) {
+			t.Errorf("%s: got %+v", keys, got)
+		}
 	}
 }

@@ -72,6 +72,12 @@ func (s *countingStore) Get(ctx context.Context, key tokenstore.Key, consistent 
 	return s.Store.Get(ctx, key, consistent)
 }
 
+// GetWithDeclaration implements vending.Reader.
+func (s *countingStore) GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error) {
+	s.reads++
+	return s.Store.GetWithDeclaration(ctx, key, consistent)
+}
+
 // mostlyFromMemory fails when the table was read often enough to be seen in a
 // median. Three reads for the first token, and one in ten seconds, are by design.
 func mostlyFromMemory(reads, vends int) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/wheel"
 )
 
 // Attribute is one attribute as DynamoDB's JSON protocol writes it. A nil
@@ -143,6 +144,33 @@ func entrySize(key tokenstore.Key, slot string) int {
 	a.text("renew_slot", slot)
 	return size(a)
 }
+
+// declarationKey is the entry of a connection's record in the index.
+func declarationKey(connection string) attributes {
+	a := attributes{}
+	a.text("pk", "declaration/"+connection)
+	a.text("sk", "declaration")
+	a.text("renew_slot", wheel.RecordSlot(wheel.RecordShard(connection)))
+	return a
+}
+
+// DeclarationAttributes returns the record as the adapter stores it; nil when there
+// is none.
+func DeclarationAttributes(d tokenstore.DeclarationRecord) map[string]Attribute {
+	if d.Version == 0 {
+		return nil
+	}
+	a := declarationKey(d.Connection)
+	a.number("schema", 1)
+	a.number("version", d.Version)
+	a.bytes("record", d.Sealed)
+	if !d.DeleteAfter.IsZero() {
+		a.number("ttl", d.DeleteAfter.Unix())
+	}
+	return a
+}
+
+func declarationSize(d tokenstore.DeclarationRecord) int { return size(DeclarationAttributes(d)) }
 
 func documentSize(n tokenstore.Document) int {
 	if n.Version == 0 && len(n.Text) == 0 {

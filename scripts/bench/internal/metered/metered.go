@@ -29,9 +29,9 @@ func (u Units) minus(v Units) Units { return Units{Read: u.Read - v.Read, Write:
 
 // Usage is what was consumed, by purpose.
 type Usage struct {
-	// Items are the tokens' items, Index is the renewal index, and Documents are the
-	// renewer's own records.
-	Items, Index, Documents Units
+	// Items are the tokens' items, Declarations the connections' records, Index is the
+	// renewal index, and Documents are the renewer's own records.
+	Items, Declarations, Index, Documents Units
 	// Reads and Writes count the requests for tokens' items.
 	Reads, Writes int
 }
@@ -39,7 +39,8 @@ type Usage struct {
 // Since returns what was consumed after an earlier usage.
 func (u Usage) Since(before Usage) Usage {
 	return Usage{
-		Items: u.Items.minus(before.Items), Index: u.Index.minus(before.Index), Documents: u.Documents.minus(before.Documents),
+		Items: u.Items.minus(before.Items), Declarations: u.Declarations.minus(before.Declarations),
+		Index: u.Index.minus(before.Index), Documents: u.Documents.minus(before.Documents),
 		Reads: u.Reads - before.Reads, Writes: u.Writes - before.Writes,
 	}
 }
@@ -160,6 +161,57 @@ func (t *Table) WriteDocument(ctx context.Context, d tokenstore.Document) (token
 	}
 	t.usage.Documents.Write += units(max(documentSize(before), documentSize(d)), writeUnit)
 	return t.Store.WriteDocument(ctx, d)
+}
+
+// GetWithDeclaration is one request, and one read of each.
+func (t *Table) GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	item, record, err := t.Store.GetWithDeclaration(ctx, key, consistent)
+	t.usage.Reads++
+	t.usage.Items.Read += readCost(Size(item), consistent)
+	t.usage.Declarations.Read += readCost(declarationSize(record), consistent)
+	return item, record, err
+}
+
+// ReadDeclarations is one read of each record.
+func (t *Table) ReadDeclarations(ctx context.Context, connections []string, consistent bool) ([]tokenstore.DeclarationRecord, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	records, err := t.Store.ReadDeclarations(ctx, connections, consistent)
+	for _, d := range records {
+		t.usage.Declarations.Read += readCost(declarationSize(d), consistent)
+	}
+	return records, err
+}
+
+// WriteDeclaration is one write, and the first write of a record one of the index.
+func (t *Table) WriteDeclaration(ctx context.Context, d tokenstore.DeclarationRecord) (tokenstore.DeclarationRecord, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, err := t.Store.ReadDeclarations(ctx, []string{d.Connection}, true)
+	if err != nil {
+		return tokenstore.DeclarationRecord{Connection: d.Connection}, err
+	}
+	after, err := t.Store.WriteDeclaration(ctx, d)
+	t.usage.Declarations.Write += units(max(declarationSize(before[0]), declarationSize(after)), writeUnit)
+	if before[0].Version == 0 && after.Version > 0 {
+		t.usage.Index.Write++
+	}
+	return after, err
+}
+
+// DeclaredConnections is one query of the index.
+func (t *Table) DeclaredConnections(ctx context.Context, shard int, next string) ([]string, string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	names, next, err := t.Store.DeclaredConnections(ctx, shard, next)
+	bytes := 0
+	for _, name := range names {
+		bytes += size(declarationKey(name))
+	}
+	t.usage.Index.Read += readCost(bytes, false)
+	return names, next, err
 }
 
 func entryCost(item tokenstore.Item) float64 {

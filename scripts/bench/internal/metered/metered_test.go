@@ -13,6 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/awsdynamodb"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore/storetest"
+	"github.com/tokenvend/tokenvend/pkg/wheel"
 	"github.com/tokenvend/tokenvend/scripts/bench/internal/metered"
 	"github.com/tokenvend/tokenvend/scripts/internal/engine"
 	"github.com/tokenvend/tokenvend/scripts/internal/engine/enginetest"
@@ -38,6 +39,17 @@ func (c *client) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...fu
 	out, err := c.Client.GetItem(ctx, in, o...)
 	if err == nil {
 		c.used.Read += aws.ToFloat64(out.ConsumedCapacity.CapacityUnits)
+	}
+	return out, err
+}
+
+func (c *client) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+	in.ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
+	out, err := c.Client.BatchGetItem(ctx, in, o...)
+	if err == nil {
+		for _, table := range out.ConsumedCapacity {
+			c.used.Read += aws.ToFloat64(table.CapacityUnits)
+		}
 	}
 	return out, err
 }
@@ -94,7 +106,31 @@ func document(version int64, size int) step {
 	}}
 }
 
+func getWithDeclaration(consistent bool) step {
+	return step{"get with declaration", func(ctx context.Context, s storetest.Store) error {
+		_, _, err := s.GetWithDeclaration(ctx, key, consistent)
+		return err
+	}}
+}
+
+func declare(version int64, size int, deleteAfter time.Time) step {
+	return step{"write declaration", func(ctx context.Context, s storetest.Store) error {
+		_, err := s.WriteDeclaration(ctx, tokenstore.DeclarationRecord{
+			Connection: key.Connection, Version: version, Sealed: make([]byte, size), DeleteAfter: deleteAfter,
+		})
+		return err
+	}}
+}
+
 var (
+	readDeclarations = step{"read declarations", func(ctx context.Context, s storetest.Store) error {
+		_, err := s.ReadDeclarations(ctx, []string{key.Connection, key.Connection + "-x"}, true)
+		return err
+	}}
+	declared = step{"list declarations", func(ctx context.Context, s storetest.Store) error {
+		_, _, err := s.DeclaredConnections(ctx, wheel.RecordShard(key.Connection), "")
+		return err
+	}}
 	acquire = step{"acquire", func(ctx context.Context, s storetest.Store) error {
 		_, err := s.Acquire(ctx, tokenstore.Acquire{Key: key, Owner: "owner", Now: now, TTL: 19 * time.Second})
 		return err
@@ -143,6 +179,8 @@ func TestUsageIsWhatAnEngineReports(t *testing.T) {
 		get, getConsistently, due, acquire, commit(0, 450), get, due, markUsed, acquire, commit(1, 450), get, getConsistently,
 		acquire, commit(2, 1500), get, acquire, commit(3, 5000), get, getConsistently, reslot, due,
 		readDocument, document(0, 5), document(1, 3000), document(2, 10), readDocument,
+		getWithDeclaration(false), declared, declare(0, 700, time.Time{}), getWithDeclaration(false), getWithDeclaration(true), declared,
+		declare(1, 1500, now), readDeclarations, declare(2, 4200, time.Time{}), getWithDeclaration(true),
 	} {
 		before := table.Usage()
 		bill.used = metered.Units{}
@@ -157,8 +195,8 @@ func TestUsageIsWhatAnEngineReports(t *testing.T) {
 			continue
 		}
 		total := metered.Units{
-			Read:  used.Items.Read + used.Index.Read + used.Documents.Read,
-			Write: used.Items.Write + used.Index.Write + used.Documents.Write,
+			Read:  used.Items.Read + used.Declarations.Read + used.Index.Read + used.Documents.Read,
+			Write: used.Items.Write + used.Declarations.Write + used.Index.Write + used.Documents.Write,
 		}
 		if d := cmp.Diff(bill.used, total); d != "" {
 			t.Errorf("step %d, %s (-engine +counted):\n%s", i, s.name, d)

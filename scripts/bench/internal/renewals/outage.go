@@ -134,12 +134,22 @@ func (w *watched) Due(ctx context.Context, slot, next string) ([]tokenstore.Key,
 
 // Get counts the key.
 func (w *watched) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
+	w.read(key)
+	return w.Store.Get(ctx, key, consistent)
+}
+
+// GetWithDeclaration counts the key.
+func (w *watched) GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error) {
+	w.read(key)
+	return w.Store.GetWithDeclaration(ctx, key, consistent)
+}
+
+func (w *watched) read(key tokenstore.Key) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.keys != nil {
 		w.keys[key]++
 	}
-	w.mu.Unlock()
-	return w.Store.Get(ctx, key, consistent)
 }
 
 // repeated returns what was asked for more than once.
