@@ -19,8 +19,9 @@ import (
 )
 
 var (
-	now  = time.UnixMilli(1767323045678).UTC()
-	item = tokenstore.Item{
+	now    = time.UnixMilli(1767323045678).UTC()
+	record = tokenstore.DeclarationRecord{Connection: "crm", Version: 3, Sealed: []byte("record")}
+	item   = tokenstore.Item{
 		Key: tokenstore.Key{Connection: "crm"}, Version: 2, SecretIncarnation: "g", RenewSlot: "45/7/0", Used: true,
 		Lease: tokenstore.Lease{Seq: 2},
 		Token: tokenstore.SealedToken{ID: "9f86d081884c7d65", Sealed: []byte("sealed"), MintedAt: now, ExpiresAt: now.Add(time.Hour),
@@ -35,6 +36,7 @@ func open(t *testing.T) (*awsstub.Stub, awsconfig.Config) {
 	t.Helper()
 	stub, err := awsstub.Start(awsstub.Config{
 		Folder: t.TempDir(), Secrets: map[string]string{"sealing": "text"}, Items: []tokenstore.Item{item},
+		Declarations: []tokenstore.DeclarationRecord{record},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +75,25 @@ func TestItemOverTLS(t *testing.T) {
 	}
 	if got := stub.Take(); got != (awsstub.Traffic{}) {
 		t.Errorf("counted twice: %+v", got)
+	}
+}
+
+func TestItemAndRecordOverTLS(t *testing.T) {
+	stub, config := open(t)
+	store := awsdynamodb.New(awsdynamodb.Config{Client: config.DynamoDB(), Table: awsstub.Table})
+	got, declared, err := store.GetWithDeclaration(t.Context(), item.Key, false)
+	if diff := cmp.Diff(item, got) + cmp.Diff(record, declared); err != nil || diff != "" {
+		t.Errorf("the adapter reads others (-want +got): %v\n%s", err, diff)
+	}
+	missing, undeclared, err := store.GetWithDeclaration(t.Context(), tokenstore.Key{Connection: "mail"}, false)
+	if err != nil || missing.Version != 0 || undeclared.Version != 0 {
+		t.Errorf("what does not exist: %+v, %+v, %v", missing, undeclared, err)
+	}
+	if _, _, err := store.GetWithDeclaration(t.Context(), item.Key, true); err == nil {
+		t.Error("a consistent read is answered")
+	}
+	if diff := cmp.Diff(awsstub.Traffic{Reads: 2, Others: 1}, stub.Take()); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package awsstub serves what a vend reads, one GetItem and one GetSecretValue
+// Package awsstub serves what a vend reads, items, declaration records and secrets
 // of fixed content, on loopback behind real TLS. Functions are timed against a
 // service that answers at once; everything else that they ask for is refused.
 package awsstub
@@ -32,12 +32,14 @@ type Config struct {
 	Secrets map[string]string
 	// Items are the table's.
 	Items []tokenstore.Item
+	// Declarations are the table's too.
+	Declarations []tokenstore.DeclarationRecord
 }
 
 // Stub is both services. It is safe for concurrent use.
 type Stub struct {
 	secrets map[string]string
-	items   map[string][]byte // answers of GetItem by partition and sort key
+	items   map[string]stored // by partition and sort key
 	url     string
 	bundle  string
 	server  *http.Server
@@ -46,16 +48,16 @@ type Stub struct {
 	traffic Traffic
 }
 
+type stored = map[string]metered.Attribute
+
 // Start returns a Stub that serves. Close it.
 func Start(c Config) (*Stub, error) {
-	s := &Stub{secrets: c.Secrets, items: map[string][]byte{}, bundle: filepath.Join(c.Folder, "ca.pem")}
+	s := &Stub{secrets: c.Secrets, items: map[string]stored{}, bundle: filepath.Join(c.Folder, "ca.pem")}
 	for _, item := range c.Items {
-		attributes := metered.Attributes(item)
-		answer, err := json.Marshal(map[string]any{"Item": attributes})
-		if err != nil {
-			return nil, fmt.Errorf("encode an item: %w", err)
-		}
-		s.items[*attributes["pk"].S+" "+*attributes["sk"].S] = answer
+		s.keep(metered.Attributes(item))
+	}
+	for _, record := range c.Declarations {
+		s.keep(metered.DeclarationAttributes(record))
 	}
 	authority, err := certificate.NewAuthority()
 	if err != nil {
@@ -81,6 +83,8 @@ func Start(c Config) (*Stub, error) {
 	return s, nil
 }
 
+func (s *Stub) keep(item stored) { s.items[*item["pk"].S+" "+*item["sk"].S] = item }
+
 // Close ends it and every connection.
 func (s *Stub) Close() { _ = s.server.Close() }
 
@@ -97,7 +101,7 @@ func (s *Stub) Environment() []string {
 
 // Traffic counts what the table was asked.
 type Traffic struct {
-	// Reads are eventually consistent reads of items; Others are all other requests.
+	// Reads are requests for eventually consistent reads; Others are all other requests.
 	Reads, Others int
 }
 
@@ -110,12 +114,18 @@ func (s *Stub) Take() Traffic {
 	return taken
 }
 
-// request has the members of both operations that matter here.
+// request has the members of all operations that matter here.
 type request struct {
 	ConsistentRead bool
-	Key            map[string]struct{ S string }
-	SecretId       string
+	Key            primaryKey
+	RequestItems   map[string]struct {
+		ConsistentRead bool
+		Keys           []primaryKey
+	}
+	SecretId string
 }
+
+type primaryKey map[string]struct{ S string }
 
 // ServeHTTP answers one request.
 func (s *Stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -135,7 +145,8 @@ func (s *Stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Stub) item(w http.ResponseWriter, operation string, asked request) {
-	read := operation == "GetItem" && !asked.ConsistentRead
+	batch := asked.RequestItems[Table]
+	read := operation == "GetItem" && !asked.ConsistentRead || operation == "BatchGetItem" && !batch.ConsistentRead
 	s.mu.Lock()
 	if read {
 		s.traffic.Reads++
@@ -143,16 +154,26 @@ func (s *Stub) item(w http.ResponseWriter, operation string, asked request) {
 		s.traffic.Others++
 	}
 	s.mu.Unlock()
-	if !read {
+	switch {
+	case !read:
 		refuse(w, "ValidationException")
-		return
+	case operation == "GetItem":
+		answer(w, map[string]any{"Item": s.found(asked.Key)})
+	default:
+		found := []stored{}
+		for _, key := range batch.Keys {
+			if item := s.found(key); item != nil {
+				found = append(found, item)
+			}
+		}
+		answer(w, map[string]any{"Responses": map[string]any{Table: found}})
 	}
-	answer, found := s.items[asked.Key["pk"].S+" "+asked.Key["sk"].S]
-	if !found {
-		answer = []byte(`{}`)
-	}
-	_, _ = w.Write(answer)
 }
+
+func (s *Stub) found(key primaryKey) stored { return s.items[key["pk"].S+" "+key["sk"].S] }
+
+// answer writes text of its own types alone, which always encodes.
+func answer(w http.ResponseWriter, members map[string]any) { _ = json.NewEncoder(w).Encode(members) }
 
 func (s *Stub) secret(w http.ResponseWriter, operation string, asked request) {
 	text, found := s.secrets[asked.SecretId]
@@ -160,7 +181,7 @@ func (s *Stub) secret(w http.ResponseWriter, operation string, asked request) {
 		refuse(w, "ResourceNotFoundException")
 		return
 	}
-	_ = json.NewEncoder(w).Encode(map[string]string{
+	answer(w, map[string]any{
 		"ARN":  "arn:aws:secretsmanager:us-east-1:000000000000:secret:" + asked.SecretId + "-AbCdEf",
 		"Name": asked.SecretId, "VersionId": "v1", "SecretString": text,
 	})
@@ -168,5 +189,5 @@ func (s *Stub) secret(w http.ResponseWriter, operation string, asked request) {
 
 func refuse(w http.ResponseWriter, code string) {
 	w.WriteHeader(http.StatusBadRequest)
-	_ = json.NewEncoder(w).Encode(map[string]string{"__type": code})
+	answer(w, map[string]any{"__type": code})
 }
