@@ -36,7 +36,8 @@ type Config struct {
 	// Empty means the region of the AWS configuration.
 	Region string
 	// Credentials sign the requests and are resolved at each of them. Nil means the
-	// default chain of the AWS SDK.
+	// default chain of the AWS SDK; at a loopback URL it is the key of the local run,
+	// unless AWS_ACCESS_KEY_ID or AWS_PROFILE is set.
 	Credentials aws.CredentialsProvider
 	// HTTP sends requests to the service. It follows no redirects. Nil means a client
 	// with a timeout of 35 s, which is longer than API Gateway's own.
@@ -91,7 +92,7 @@ func New(c Config) (*Client, error) {
 	client := &Client{
 		url:      strings.TrimRight(c.URL, "/"),
 		region:   cmp.Or(regionOf(base.Hostname()), c.Region),
-		chain:    chain{given: c.Credentials},
+		chain:    chain{given: c.Credentials, loopback: isLoopback(base.Hostname())},
 		http:     withoutRedirects(c.HTTP),
 		rejected: c.Rejected,
 		clock:    c.Now,

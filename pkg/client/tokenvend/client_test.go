@@ -294,6 +294,24 @@ func TestDefaultChain(t *testing.T) {
 	}
 }
 
+// TestLoopbackSigner looks at who signs for a service on this machine.
+func TestLoopbackSigner(t *testing.T) {
+	for key, want := range map[string]string{"": "local/us-east-1/execute-api", "AKIDEXAMPLE": "AKIDEXAMPLE/eu-west-3/execute-api"} {
+		t.Setenv("AWS_PROFILE", "")
+		t.Setenv("AWS_ACCESS_KEY_ID", key)
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
+		t.Setenv("AWS_REGION", "eu-west-3")
+		s := &script{answers: []map[string]any{vend("t1")}}
+		client, err := tokenvend.New(tokenvend.Config{URL: "http://127.0.0.1:8080/v1", HTTP: &http.Client{Transport: roundTripper(s.serve)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if get(t, client); s.signed[0] != want {
+			t.Errorf("signed by %s, want %s", s.signed[0], want)
+		}
+	}
+}
+
 func TestWarmTokenAllocatesNothing(t *testing.T) {
 	client, _ := newClient(t, tokenvend.Config{}, vend("t1"), vend("t2"))
 	get(t, client)

@@ -3,7 +3,7 @@
 //
 // A fenced block marked sh is a script; a block marked text after it is what the
 // script prints. The HTML comments in [leftOut], just before a script, exclude it.
-// A block marked go is a program; an HTML comment just before it names the file
+// A block marked go, python or js is a program; an HTML comment just before it names the file
 // that it is written to. A block marked json must be JSON. Any other comment
 // before a block is an error, so that a typo does not exclude it.
 package readme
@@ -21,6 +21,13 @@ var Files = []string{"README.md", "functions/README.md", "pkg/README.md", "pkg/c
 
 // leftOut are the reasons not to run a script.
 var leftOut = []string{"needs an account", "runs this test", "takes minutes"}
+
+// ClientFiles are the READMEs of the clients in other languages, which need Python
+// and Node.js.
+var ClientFiles = []string{"pkg/client/python/README.md"}
+
+// extensions are those of the files of programs, by language.
+var extensions = map[string]string{"go": ".go", "python": ".py", "js": ".mjs"}
 
 // Block is one script or program of a README.
 type Block struct {
@@ -72,7 +79,7 @@ func Blocks(text string) ([]Block, error) {
 		switch f.language {
 		case "sh":
 			blocks = append(blocks, Block{Line: f.line, Script: f.text, LeftOut: f.mark})
-		case "go":
+		case "go", "python", "js":
 			blocks = append(blocks, Block{Line: f.line, File: f.mark, Program: f.text})
 		case "text":
 			if afterScript {
@@ -91,9 +98,9 @@ func (f fence) check() error {
 		if f.mark != "" && !slices.Contains(leftOut, f.mark) {
 			return fmt.Errorf("unknown mark %q; a script is left out with one of %q", f.mark, leftOut)
 		}
-	case "go":
-		if !filepath.IsLocal(f.mark) || filepath.Ext(f.mark) != ".go" {
-			return fmt.Errorf("the program has no file; name it in a comment, such as <!-- build/example/main.go -->")
+	case "go", "python", "js":
+		if !filepath.IsLocal(f.mark) || filepath.Ext(f.mark) != extensions[f.language] {
+			return fmt.Errorf("the program has no file; name it in a comment, such as <!-- build/example/main%s -->", extensions[f.language])
 		}
 	case "json":
 		if !json.Valid([]byte(f.text)) {

@@ -15,14 +15,25 @@ import (
 
 // TestREADMEs runs the READMEs of the tree, one after the other: each starts the
 // service by itself.
-func TestREADMEs(t *testing.T) {
+func TestREADMEs(t *testing.T) { runFiles(t, readme.Files) }
+
+// TestClientREADMEs runs those that need Python and Node.js.
+func TestClientREADMEs(t *testing.T) {
+	if os.Getenv("TOKENVEND_TEST_CLIENTS") == "" {
+		t.Skip("make test-clients runs it")
+	}
+	runFiles(t, readme.ClientFiles)
+}
+
+func runFiles(t *testing.T, files []string) {
+	t.Helper()
 	const root = "../../.."
 	folder := t.TempDir()
 	if err := readme.Copy(t.Context(), root, folder); err != nil {
 		t.Fatal(err)
 	}
 	codes, browser := user(t)
-	for _, name := range readme.Files {
+	for _, name := range files {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(root, name))
 			if err != nil {
