@@ -181,3 +181,27 @@ func TestUnknownSlots(t *testing.T) {
 		}
 	}
 }
+
+// The slots of records are stored, so a connection keeps its shard.
+func TestRecordSlots(t *testing.T) {
+	now := wheel.MinuteOf(time.Unix(1_767_323_045, 0))
+	perShard := make([]int, wheel.Shards)
+	for i := range 4_000 {
+		perShard[wheel.RecordShard(fmt.Sprintf("customer-%d", i))]++
+	}
+	for shard, n := range perShard {
+		slot := wheel.RecordSlot(shard)
+		if slices.Contains(wheel.DueSlots(shard, now-30240, now), slot) {
+			t.Errorf("CR-25 slot %q is due", slot)
+		}
+		if _, ok := wheel.NextVisit(slot, now.Start()); ok {
+			t.Errorf("CR-25 slot %q has a next visit", slot)
+		}
+		if n < 800 || n > 1_200 {
+			t.Errorf("shard %d has %d of 4,000", shard, n)
+		}
+	}
+	if got := wheel.RecordSlot(wheel.RecordShard("crm")); got != "record/0" {
+		t.Errorf("slot %q", got)
+	}
+}
