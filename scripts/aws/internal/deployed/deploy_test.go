@@ -109,7 +109,7 @@ func (e *emulator) await(ctx context.Context, name string) error {
 		switch {
 		case err != nil:
 			return err
-		case status == types.StackStatusCreateComplete || status == types.StackStatusUpdateComplete:
+		case status == types.StackStatusCreateComplete, status == types.StackStatusUpdateComplete, status == types.StackStatusDeleteComplete:
 			return nil
 		case !strings.HasSuffix(string(status), "_IN_PROGRESS"):
 			return errors.Join(fmt.Errorf("the stack %s is %s", name, status), e.reasons(ctx, name))
@@ -120,6 +120,19 @@ func (e *emulator) await(ctx context.Context, name string) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// remove deletes a stack.
+func (e *emulator) remove(ctx context.Context, name string) error {
+	found, err := e.cloudformation().DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
+	if err != nil {
+		return err
+	}
+	if _, err := e.cloudformation().DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &name}); err != nil {
+		return err
+	}
+	// A deleted stack is found by its id alone.
+	return e.await(ctx, aws.ToString(found.Stacks[0].StackId))
 }
 
 // reasons are those of the resources that failed.

@@ -6,9 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -138,11 +136,23 @@ func (e *emulator) query(ctx context.Context, service, version, action string, f
 	return e.do(ctx, service, http.MethodPost, "/", "application/x-www-form-urlencoded; charset=utf-8", []byte(form.Encode()))
 }
 
+// json calls an operation of a service that takes JSON: KMS, Lambda's events and SQS.
+func (e *emulator) json(ctx context.Context, service, target string, body document) ([]byte, error) {
+	text := encode(body)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.server.URL+"/", bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	request.Header.Set("X-Amz-Target", target)
+	return e.perform(request, service, text)
+}
+
 func (e *emulator) iam(ctx context.Context, action string, form url.Values) ([]byte, error) {
 	return e.query(ctx, "iam", "2010-05-08", action, form)
 }
 
-// do sends a request of the administrator. A status from 400 is an error.
+// do sends a request of the administrator.
 func (e *emulator) do(ctx context.Context, service, method, path, contentType string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, e.server.URL+path, bytes.NewReader(body))
 	if err != nil {
@@ -151,21 +161,20 @@ func (e *emulator) do(ctx context.Context, service, method, path, contentType st
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
 	}
+	return e.perform(request, service, body)
+}
+
+// perform signs a request of the administrator and sends it. A status from 400 is an
+// error.
+func (e *emulator) perform(request *http.Request, service string, body []byte) ([]byte, error) {
 	if err := sign(request, service, administrator, body); err != nil {
 		return nil, err
 	}
-	response, err := e.client.Do(request)
-	if err != nil {
-		return nil, err
+	got, err := e.send(request)
+	if err == nil && got.status >= http.StatusBadRequest {
+		err = fmt.Errorf("%s %s of %s: status %d: %s", request.Method, request.URL.Path, service, got.status, got.body)
 	}
-	text, err := io.ReadAll(response.Body)
-	if err = errors.Join(err, response.Body.Close()); err != nil {
-		return nil, err
-	}
-	if response.StatusCode >= http.StatusBadRequest {
-		return nil, fmt.Errorf("%s of %s: status %d: %s", method, service, response.StatusCode, text)
-	}
-	return text, nil
+	return got.body, err
 }
 
 // sign signs a request with Signature Version 4, at the machine's time: the emulator

@@ -24,6 +24,11 @@ var translations = []translation{
 	{"alarms of metric math", "refused; such an alarm gets its first metric, so that the dashboard can name it", flattenAlarms},
 	{"a role's Ref of a secret", "Ref is the secret's name instead of its ARN", nameSecrets},
 	{"dynamodb:LeadingKeys", "the evaluation does not have the key, so the function for the public pages would be refused", dropLeadingKeys},
+	{"the firewall's association", "the resource's type is unknown", func(resources document) int {
+		before := len(resources)
+		delete(resources, "FirewallAssociation")
+		return before - len(resources)
+	}},
 }
 
 // methods are all that API Gateway has.
