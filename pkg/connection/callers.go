@@ -91,15 +91,19 @@ func (c Caller) hasScope(scope string) bool {
 	return true
 }
 
+// principals is what parsePattern accepts: * ends it, and no part is empty.
+const principals = `^arn:aws(-[a-z-]+)?:(sts::[0-9]{12}:federated-user/[!-)+->@-~]+|iam::[0-9]{12}:(\*|root|` +
+	`user/(\*|[!-)+-.0->@-~]+(/[!-)+-.0->@-~]+)*(/?\*)?)|role/(\*|[!-)+-.0->@-~]+(\*|(/[!-)+-.0->@-~]+)*))))$`
+
 // callerFields are the members of a rule.
 func callerFields() []object.Field {
 	return []object.Field{
 		{Name: "principal", Form: object.Text{Check: func(text string) error {
 			_, err := parsePattern(text)
 			return err
-		}}},
-		{Name: "scopes", Form: object.List{Each: object.Text{Check: provider.CheckScopeToken}}},
-		{Name: "subjects", Form: object.List{Each: object.Text{Check: checkSubject}}},
+		}, Pattern: principals}, Required: true},
+		{Name: "scopes", Form: object.List{Each: provider.ScopeToken}},
+		{Name: "subjects", Form: object.List{Each: object.Text{Check: checkSubject, Pattern: namePart}}},
 	}
 }
 
@@ -121,7 +125,6 @@ func (r *reader) callers() {
 		if !ok {
 			continue
 		}
-		inner.Require("principal")
 		if !r.c.TakesSubjects() {
 			inner.RejectUnused("is used with grant_type authorization_code only, or with an assertion that has a subject of the request", "subjects")
 		}

@@ -1,8 +1,6 @@
 package connection
 
 import (
-	"errors"
-	"slices"
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/provider"
@@ -12,7 +10,6 @@ import (
 
 func (r *reader) clientID() {
 	r.c.ClientID, _ = r.secretText(mClientID, exact)
-	r.Require(mClientID)
 }
 
 // clientAuth reads the method and the secret that it needs. A client_secret
@@ -59,10 +56,6 @@ func (r *reader) password() {
 	r.c.Password = redact.New(text)
 }
 
-var headerValue = object.Text{Exact: true, Check: provider.CheckHeaderValue}
-
-var headersForm = object.Map{Key: provider.CheckHeaderName, Pattern: provider.HeaderNames, Each: orReference(headerValue)}
-
 // headers reads the secret headers. One that the provider sets too replaces it.
 func (r *reader) headers() {
 	inner, ok := r.Object(mHeaders)
@@ -71,7 +64,7 @@ func (r *reader) headers() {
 	}
 	headers := map[string]redact.Secret{}
 	for _, name := range inner.Names() {
-		if text, ok := r.referenced(inner, mHeaders+"/", name, headerValue); ok {
+		if text, ok := r.referenced(inner, mHeaders+"/", name, provider.HeaderValue); ok {
 			headers[name] = redact.New(text)
 		}
 	}
@@ -88,12 +81,9 @@ const (
 )
 
 func assertionFields() []object.Field {
-	subjects := object.Map{Each: object.Text{}, Key: checkSubject}
-	claims := object.Map{Each: object.Any{}, Key: func(name string) error {
-		if slices.Contains(claimsOfService, name) {
-			return errors.New("is a claim that the service sets itself; use issuer, subject, audience or lifetime")
-		}
-		return nil
+	subjects := object.Map{Each: object.Text{}, Key: checkSubject, Pattern: namePart}
+	claims := object.Map{Each: object.Any{}, Except: object.Except{
+		Texts: claimsOfService, Why: "is a claim that the service sets itself; use issuer, subject, audience or lifetime",
 	}}
 	return []object.Field{
 		{Name: "issuer", Form: object.Text{}},

@@ -5,6 +5,8 @@
 // error names the file or secret, the member, and how to fix it, never a value.
 package connection
 
+//go:generate go test . -run TestSchema -update
+
 import (
 	"crypto"
 	"crypto/x509"

@@ -70,27 +70,27 @@ func members() []member {
 	consent := []GrantType{AuthorizationCode}
 	own := []member{
 		{Field: object.Field{Name: mSchema, Form: object.Text{}}},
-		{Field: object.Field{Name: mProvider, Form: object.Either{object.Text{}, object.Struct{Fields: provider.Fields()}}}},
+		{Field: object.Field{Name: mProvider, Form: object.Either{object.Text{}, object.Struct{Fields: provider.Fields()}}, Required: true}},
 		{Field: object.Field{Name: mVariables, Form: object.Map{Each: object.Text{}}}},
-		{Field: object.Field{Name: mGrantType, Form: object.Text{}}},
-		{Field: object.Field{Name: mClientID, Form: orReference(exact)}, read: (*reader).clientID},
+		{Field: object.Field{Name: mGrantType, Form: object.Text{Pattern: "^(client_credentials|authorization_code|jwt_bearer|password)$"}}},
+		{Field: object.Field{Name: mClientID, Form: orReference(exact), Required: true}, read: (*reader).clientID},
 		{Field: object.Field{Name: mClientSecret, Form: orReference(object.Text{Exact: true, Blank: true})}, read: (*reader).clientAuth},
-		{Field: object.Field{Name: mPrivateKey, Form: orReference(object.Text{})}, read: (*reader).privateKey},
-		{Field: object.Field{Name: mKeyID, Form: exact}},                         // with private_key
-		{Field: object.Field{Name: mCertificate, Form: orReference(exact)}},      // with private_key
-		{Field: object.Field{Name: mAlgorithm, Form: object.Text{Values: algs}}}, // with private_key
+		{Field: object.Field{Name: mPrivateKey, Form: orReference(object.Text{Pattern: `-----BEGIN (EC |RSA )?PRIVATE KEY-----\s`})}, read: (*reader).privateKey},
+		{Field: object.Field{Name: mKeyID, Form: exact}},                                                                    // with private_key
+		{Field: object.Field{Name: mCertificate, Form: orReference(object.Text{Pattern: `-----BEGIN CERTIFICATE-----\s`})}}, // with private_key
+		{Field: object.Field{Name: mAlgorithm, Form: object.Text{Values: algs}}},                                            // with private_key
 		{Field: object.Field{Name: mAssertion, Form: object.Struct{Fields: assertionFields()}}, read: (*reader).assertion},
 		{Field: object.Field{Name: mUsername, Form: exact}, read: (*reader).username, only: []GrantType{Password}},
 		{Field: object.Field{Name: mPassword, Form: orReference(exact)}, read: (*reader).password, only: []GrantType{Password}},
-		{Field: object.Field{Name: mHeaders, Form: headersForm}, read: (*reader).headers},
-		{Field: object.Field{Name: mScope, Form: object.Text{Check: provider.CheckScope}}, read: (*reader).scope},
+		{Field: object.Field{Name: mHeaders, Form: provider.Headers(orReference(provider.HeaderValue))}, read: (*reader).headers},
+		{Field: object.Field{Name: mScope, Form: provider.Scope}, read: (*reader).scope},
 		{
-			Field: object.Field{Name: mAllowedScopes, Form: object.List{Each: object.Text{Check: provider.CheckScopeToken}}},
+			Field: object.Field{Name: mAllowedScopes, Form: object.List{Each: provider.ScopeToken}},
 			read:  func(r *reader) { r.c.AllowedScopes = r.Texts(mAllowedScopes) },
 			only:  []GrantType{ClientCredentials, JWTBearer, Password},
 		},
-		{Field: object.Field{Name: mBaseURL, Form: object.Text{}}, read: (*reader).endpoints},
-		{Field: object.Field{Name: mRedirectURI, Form: object.Text{}}, read: (*reader).redirectURI, only: consent},
+		{Field: object.Field{Name: mBaseURL, Form: object.Text{Pattern: `^https?://[^\s/?#@]+(/?|/[^\s?#]*[^\s?#/]/?)$`}}, read: (*reader).endpoints},
+		{Field: object.Field{Name: mRedirectURI, Form: object.Text{Pattern: "^[!-~]+$"}}, read: (*reader).redirectURI, only: consent},
 		{Field: object.Field{Name: mPKCE, Form: object.Boolean{}}, read: func(r *reader) { r.c.PKCE = r.Boolean(mPKCE, true) }, only: consent},
 		{Field: object.Field{Name: mRefreshExpiresIn, Form: provider.Seconds(maxRefreshExpiresIn)}, read: (*reader).refreshToken, only: consent},
 		{

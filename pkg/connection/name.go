@@ -60,8 +60,10 @@ func ParseSubject(text string) (Subject, error) {
 	return Subject(text), nil
 }
 
-// isNamePart matches ^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$ without compiling it
-// at every cold start.
+// namePart is the pattern of isNamePart, which matches it without compiling it at
+// every cold start.
+const namePart = "^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
+
 func isNamePart(s string) bool {
 	if s == "" || len(s) > maxNamePart || s[0] == '-' || s[len(s)-1] == '-' {
 		return false

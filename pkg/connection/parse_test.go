@@ -3,6 +3,7 @@ package connection_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -37,8 +38,15 @@ func secretOf(text string) clientsecret.Secret {
 	}
 }
 
+// parse parses a declaration. It fails if schema.json refuses what the parser accepts.
 func parse(text string) (connection.Connection, error) {
-	return connection.Parser{}.Parse("crm", secretOf(text))
+	c, err := connection.Parser{}.Parse("crm", secretOf(text))
+	if err == nil {
+		if problem := validate(text); problem != nil {
+			return c, fmt.Errorf("AZ-44 schema.json refuses what the parser accepts: %w", problem)
+		}
+	}
+	return c, err
 }
 
 // uncompared are the fields of a connection that the tests check apart.

@@ -11,7 +11,6 @@ import (
 // provider reads the provider, replaces its variables and overrides it by the
 // declaration's own members. It reports false if there is none to go on with.
 func (r *reader) provider() bool {
-	r.Require(mProvider)
 	server, known := r.declaredProvider()
 	r.c.Provider = server.Name
 	if !known || !r.Sound(mProvider) || !r.Sound(mVariables) {

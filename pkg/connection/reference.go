@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 	"github.com/tokenvend/tokenvend/pkg/strictjson/object"
 )
@@ -22,8 +23,8 @@ type Reference struct {
 // orReference is a text, or a reference to it.
 func orReference(text object.Text) object.Form {
 	return object.Either{text, object.Struct{Fields: []object.Field{
-		{Name: "secret", Form: object.Text{Exact: true, Check: checkSecretName, Pattern: "^[!-~]+$"}},
-		{Name: "pointer", Form: object.Text{Check: strictjson.CheckPointer, Pattern: "^/"}},
+		{Name: "secret", Form: object.Text{Exact: true, Check: checkSecretName, Pattern: "^[!-~]+$"}, Required: true},
+		{Name: "pointer", Form: provider.Pointer},
 	}}}
 }
 
@@ -49,13 +50,9 @@ func (r *reader) referenced(d object.Reader, prefix, member string, form object.
 	if !ok || !d.Sound(member) {
 		return "", false
 	}
-	inner.Require("secret")
 	ref := Reference{Member: prefix + member}
 	ref.Secret, _ = inner.Text("secret")
 	ref.Pointer, _ = inner.Text("pointer")
-	if ref.Secret == "" {
-		return "", false
-	}
 	r.c.References = append(r.c.References, ref)
 	text, problem := r.parser.resolve(ref)
 	if problem == "" {

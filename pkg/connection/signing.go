@@ -54,7 +54,7 @@ func (r *reader) signingAlgorithm() {
 
 // certificate reads the certificate of the key.
 func (r *reader) certificate() {
-	text, ok := r.secretText(mCertificate, exact)
+	text, ok := r.secretText(mCertificate, object.Text{})
 	if !ok {
 		return
 	}

@@ -2,39 +2,24 @@ package provider
 
 import (
 	"errors"
-	"math"
 	"slices"
 	"strings"
+
+	"github.com/tokenvend/tokenvend/pkg/strictjson/object"
 )
 
-const (
-	minInt64 = math.MinInt64
-	maxInt64 = math.MaxInt64
-)
+// password is the grant type that only an entry of the catalogue may offer.
+const password = "password"
 
-// The grants of a declaration, and the keys of request.grant_type.
-const (
-	clientCredentials = "client_credentials"
-	authorizationCode = "authorization_code"
-	jwtBearer         = "jwt_bearer"
-	password          = "password"
-	refreshToken      = "refresh_token"
-)
-
-var grantTypes = []string{clientCredentials, authorizationCode, jwtBearer, password}
-
-func checkGrantType(name string) error { return oneOf(name, grantTypes) }
-
-func checkGrantValue(name string) error {
-	return oneOf(name, append(slices.Clone(grantTypes), refreshToken))
+var exceptPassword = object.Except{
+	Texts: []string{password}, Why: "may be offered by an entry of the catalogue only, for a server that has nothing else (RFC 9700 §2.4); remove it",
 }
 
-func oneOf(name string, known []string) error {
-	if !slices.Contains(known, name) {
-		return errors.New("is unknown; choose from " + strings.Join(known, ", "))
-	}
-	return nil
-}
+// grantTypes are the grants of a declaration; grantValues are those of requests.
+var (
+	grantTypes  = []string{"client_credentials", "authorization_code", "jwt_bearer", password}
+	grantValues = append(slices.Clone(grantTypes), "refresh_token")
+)
 
 // checkClientAuth refuses by name what this release does not have.
 func checkClientAuth(text string) error {
@@ -53,10 +38,11 @@ var standardParams = []string{
 
 // reserved are the parameters that the service sets itself (AZ-42), and those
 // that would replace all others (a request object, RFC 9101).
-var reserved = append(slices.Clone(standardParams),
-	"state", "code_challenge", "code_challenge_method", "response_type", "request", "request_uri")
+var reserved = append(slices.DeleteFunc(slices.Clone(standardParams), func(name string) bool {
+	return name == "username" || name == password // some servers want them with client_credentials
+}), "state", "code_challenge", "code_challenge_method", "response_type", "request", "request_uri")
 
-func checkRenamed(name string) error { return oneOf(name, standardParams) }
+var exceptReserved = object.Except{Texts: reserved, Why: "is reserved: the service sets it itself; remove it"}
 
 func checkNewName(text string) error {
 	if !isGraphic(text) {
@@ -72,42 +58,36 @@ func checkParamName(name string) error {
 	return nil
 }
 
+var exceptCallback = object.Except{Texts: ownedByCallback, Why: "is a parameter that the service reads itself; choose another"}
+
+var exceptCode = object.Except{Texts: ownedByCallback[1:], Why: "is a parameter with another meaning (RFC 6749 §4.1.2); choose another"}
+
 // ownedByCallback are parameters of an authorization response that the service
 // reads itself (RFC 6749 §4.1.2, RFC 9207).
 var ownedByCallback = []string{"code", "state", "iss", "error", "error_description", "error_uri"}
 
-func checkCallbackParam(text string) error {
-	if slices.Contains(ownedByCallback, text) {
-		return errors.New("is a parameter that the service reads itself; choose another")
-	}
-	return nil
-}
-
-// HeaderNames is what [CheckHeaderName] accepts, roughly, as a pattern.
-const HeaderNames = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+// headerNames is what checkHeaderToken accepts.
+const headerNames = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// ownHeaders are set by the service or by net/http, or concern one connection only
-// (RFC 9110 §7.6.1). A name that ends in a hyphen stands for all that begin so.
-var ownHeaders = []string{
-	"authorization", "host", "cookie", "content-", "accept", "accept-encoding", "connection", "keep-alive", "proxy-", "te",
-	"trailer", "transfer-encoding", "upgrade", "expect",
+// exceptHeaders are set by the service or by net/http, or concern one connection only
+// (RFC 9110 §7.6.1).
+var exceptHeaders = object.Except{
+	Texts: []string{
+		"authorization", "host", "cookie", "content-", "accept", "accept-encoding", "connection", "keep-alive", "proxy-", "te",
+		"trailer", "transfer-encoding", "upgrade", "expect",
+	},
+	Why: "is a header that the service sets itself, or that concerns the connection; remove it",
 }
 
-// CheckHeaderName says why a declaration cannot set that header.
-func CheckHeaderName(name string) error {
-	if err := checkHeaderToken(name); err != nil {
-		return err
-	}
-	lower := strings.ToLower(name)
-	for _, own := range ownHeaders {
-		if lower == own || strings.HasSuffix(own, "-") && strings.HasPrefix(lower, own) {
-			return errors.New("is a header that the service sets itself, or that concerns the connection; remove it")
-		}
-	}
-	return nil
+// Headers is the form of the headers of requests by name. Each is that of a value.
+func Headers(each object.Form) object.Map {
+	return object.Map{Key: checkHeaderToken, Pattern: headerNames, Except: exceptHeaders, Each: each}
 }
+
+// HeaderValue is the form of a header's value.
+var HeaderValue = object.Text{Exact: true, Check: checkHeaderValue, Pattern: "^[ -~]*$"}
 
 func checkHeaderToken(name string) error {
 	if name == "" || strings.Trim(name, letters+"0123456789!#$%&'*+.^_`|~-") != "" {
@@ -116,8 +96,7 @@ func checkHeaderToken(name string) error {
 	return nil
 }
 
-// CheckHeaderValue says why a text cannot be a header's value.
-func CheckHeaderValue(text string) error {
+func checkHeaderValue(text string) error {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return errors.New("contains a control or a non-ASCII character, which a header must not have; remove it")
 	}
@@ -134,22 +113,14 @@ func checkExtraName(name string) error {
 	return nil
 }
 
-// decidedCodes are error codes whose meaning is fixed (RFC 6749 §5.2) or that pass.
-// They cannot mean that a grant has ended.
-var decidedCodes = []string{
-	"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
-	"temporarily_unavailable", "server_error", "slow_down", "authorization_pending", "rate_limited", "rate_limit_exceeded",
-	"too_many_requests", "408", "429", "500", "502", "503", "504",
-}
-
-func checkEnded(code string) error {
-	switch {
-	case code == "invalid_grant":
-		return errors.New("means the end of the grant anyway (RFC 6749 §5.2); remove it")
-	case slices.Contains(decidedCodes, code):
-		return errors.New("is a code that does not mean the end of a grant, or that passes; remove it")
-	}
-	return nil
+// exceptEnded are error codes whose meaning is fixed (RFC 6749 §5.2) or that pass.
+var exceptEnded = object.Except{
+	Texts: []string{
+		"invalid_grant", "invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+		"temporarily_unavailable", "server_error", "slow_down", "authorization_pending", "rate_limited", "rate_limit_exceeded",
+		"too_many_requests", "408", "429", "500", "502", "503", "504",
+	},
+	Why: "is a code that means the end of a grant anyway (invalid_grant), something else, or a failure that passes; remove it",
 }
 
 // isNameOf reports whether a text begins with one of first and goes on with those of
@@ -172,8 +143,7 @@ func checkSeparator(text string) error {
 	return nil
 }
 
-// CheckScopeToken says why a text is not one scope token.
-func CheckScopeToken(text string) error {
+func checkScopeToken(text string) error {
 	if !isScopeToken(text) {
 		return errors.New("is not one scope token: it must not contain a space, quote, backslash, control or non-ASCII character (RFC 6749 §3.3)")
 	}

@@ -16,16 +16,19 @@ const (
 	maxGrace            = 24 * time.Hour
 	maxExtra            = 16
 	mostRenewalGroups   = 64
+	// minCode and maxCode bound an error code that is a number: what every JSON
+	// parser keeps.
+	minCode, maxCode = -(1<<53 - 1), 1<<53 - 1
 )
 
 // Shared are the members of a provider that a connection may state as its own,
 // over those of its provider. [Provider.Override] reads them.
 func Shared() []object.Field {
 	return []object.Field{
-		{Name: "token_url", Form: object.Text{}},
-		{Name: "authorization_url", Form: object.Text{}},
-		{Name: "revocation_url", Form: object.Text{}},
-		{Name: "issuer", Form: object.Text{}},
+		{Name: "token_url", Form: URL},
+		{Name: "authorization_url", Form: pageURL},
+		{Name: "revocation_url", Form: URL},
+		{Name: "issuer", Form: URL},
 		{Name: "client_auth", Form: object.Text{Check: checkClientAuth, Values: texts(ClientAuths())}},
 		{Name: "token_params", Form: params},
 		{Name: "authorization_params", Form: params},
@@ -39,18 +42,18 @@ func Shared() []object.Field {
 func Fields() []object.Field {
 	return append(Shared(),
 		object.Field{Name: "title", Form: object.Text{}},
-		object.Field{Name: "documentation", Form: object.Either{object.Text{}, object.List{Each: object.Text{}}}},
+		object.Field{Name: "documentation", Form: object.Either{pageURL, object.List{Each: pageURL}}},
 		object.Field{Name: "note", Form: object.Text{}},
 		object.Field{Name: "variables", Form: object.Map{
-			Key: checkVariableName, Pattern: "^[a-z][a-z0-9_]*$", Each: object.Struct{Fields: variableFields(), Blank: true},
+			Key: checkVariableName, Pattern: "^[a-z][a-z0-9_]*$", Except: exceptVariables, Each: object.Struct{Fields: variableFields(), Blank: true},
 		}},
 		object.Field{Name: "token_path", Form: object.Text{Check: checkTokenPath, Pattern: "^/"}},
-		object.Field{Name: "refresh_url", Form: object.Text{}},
-		object.Field{Name: "grant_types", Form: object.List{Each: object.Text{Values: grantTypes}, Blank: true}},
-		object.Field{Name: "scope", Form: object.Map{Key: checkGrantType, Each: object.Text{Check: CheckScope}}},
+		object.Field{Name: "refresh_url", Form: URL},
+		object.Field{Name: "grant_types", Form: object.List{Each: object.Text{Values: grantTypes, Except: exceptPassword}, Blank: true}},
+		object.Field{Name: "scope", Form: object.Map{Keys: grantTypes, Each: Scope}},
 		object.Field{Name: "scope_separator", Form: object.Text{Check: checkSeparator, Pattern: "^[ -~]{1,4}$"}},
 		object.Field{Name: "scope_aliases", Form: object.Map{
-			Key: CheckScopeToken, Each: object.Either{scopeToken, object.List{Each: scopeToken}},
+			Key: checkScopeToken, Pattern: ScopeToken.Pattern, Each: object.Either{ScopeToken, object.List{Each: ScopeToken}},
 		}},
 		object.Field{Name: "request", Form: object.Struct{Fields: requestFields()}},
 		object.Field{Name: "refresh_params", Form: params},
@@ -65,7 +68,15 @@ func Fields() []object.Field {
 
 // catalogueFields are all members of an entry of the catalogue.
 func catalogueFields() []object.Field {
-	return append(Fields(), object.Field{Name: "verified", Form: object.Text{Check: checkDate}})
+	fields := Fields()
+	for i := range fields {
+		name := fields[i].Name
+		fields[i].Required = name == "title" || name == "documentation"
+		if name == "grant_types" {
+			fields[i].Form = object.List{Each: object.Text{Values: grantTypes}, Blank: true}
+		}
+	}
+	return append(fields, object.Field{Name: "verified", Form: object.Text{Check: checkDate, Pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}})
 }
 
 // never is the default_expires_in of a token that does not end.
@@ -84,12 +95,18 @@ func Seconds(limit time.Duration) object.Whole {
 }
 
 var (
-	scopeToken = object.Text{Check: CheckScopeToken, Pattern: `^[!#-\[\]-~]+$`}
-	pointer    = object.Text{Check: strictjson.CheckPointer, Pattern: "^/"}
-	extraName  = object.Map{Key: checkExtraName, Pattern: extraNames, Most: maxExtra}
+	// Scope and ScopeToken are the forms of RFC 6749 §3.3, Pointer that of RFC 6901.
+	Scope      = object.Text{Check: CheckScope, Pattern: `^[!#-\[\]-~]+( [!#-\[\]-~]+)*$`}
+	ScopeToken = object.Text{Check: checkScopeToken, Pattern: `^[!#-\[\]-~]+$`}
+	Pointer    = object.Text{Check: strictjson.CheckPointer, Pattern: "^(/([^~/]|~[01])*)+$"}
+	// URL is the form of a URL; the egress policy judges it.
+	URL       = object.Text{Pattern: `^https?://[^\s/?#@]+([/?][^\s#]*)?$`}
+	pageURL   = object.Text{Pattern: `^https?://[^\s/?#@]+([/?#]\S*)?$`} // a browser keeps the fragment
+	graphic   = object.Text{Check: checkNewName, Pattern: "^[!-~]+$"}
+	extraName = object.Map{Key: checkExtraName, Pattern: extraNames, Most: maxExtra}
 	// params is a string, or an array of strings that repeats the parameter in order
 	// (RFC 8707 §2).
-	params = object.Map{Key: checkParamName, Pattern: ".", Each: object.Either{
+	params = object.Map{Key: checkParamName, Pattern: ".", Except: exceptReserved, Each: object.Either{
 		paramValue, object.List{Each: paramValue, Repeats: true},
 	}}
 	paramValue = object.Text{}
@@ -98,16 +115,16 @@ var (
 func responseFields() []object.Field {
 	fields := make([]object.Field, 0, 16)
 	for _, p := range pointersOf(&Shape{}) {
-		fields = append(fields, object.Field{Name: p.name, Form: pointer})
+		fields = append(fields, object.Field{Name: p.name, Form: Pointer})
 	}
 	extra := extraName
-	extra.Each = pointer
+	extra.Each = Pointer
 	return append(fields,
 		object.Field{Name: "expires_in_unit", Form: object.Text{Values: []string{"s", "ms", "min"}}},
-		object.Field{Name: "success", Form: object.Either{pointer, object.Struct{Fields: []object.Field{
-			{Name: "pointer", Form: pointer}, {Name: "equals", Form: object.Scalar{}},
+		object.Field{Name: "success", Form: object.Either{Pointer, object.Struct{Fields: []object.Field{
+			{Name: "pointer", Form: Pointer, Required: true}, {Name: "equals", Form: object.Scalar{}, Required: true},
 		}}}},
-		object.Field{Name: "ended", Form: object.List{Each: object.Either{object.Text{Check: checkEnded}, object.Whole{Min: minInt64, Max: maxInt64}}}},
+		object.Field{Name: "ended", Form: object.List{Each: object.Either{object.Text{Except: exceptEnded}, object.Whole{Min: minCode, Max: maxCode}}}},
 		object.Field{Name: "extra", Form: extra},
 	)
 }
@@ -115,18 +132,18 @@ func responseFields() []object.Field {
 func requestFields() []object.Field {
 	return []object.Field{
 		{Name: "body", Form: object.Text{Values: []string{string(BodyForm), string(BodyJSON), string(BodyQuery)}}},
-		{Name: "headers", Form: object.Map{Key: CheckHeaderName, Pattern: HeaderNames, Each: object.Text{Exact: true, Check: CheckHeaderValue}}},
-		{Name: "names", Form: object.Map{Key: checkRenamed, Each: object.Text{Check: checkNewName, Pattern: "^[!-~]+$"}}},
-		{Name: "grant_type", Form: object.Map{Key: checkGrantValue, Each: object.Text{Check: checkNewName, Pattern: "^[!-~]+$"}}},
+		{Name: "headers", Form: Headers(HeaderValue)},
+		{Name: "names", Form: object.Map{Keys: standardParams, Each: graphic}},
+		{Name: "grant_type", Form: object.Map{Keys: grantValues, Each: graphic}},
 		{Name: "repeat_scope", Form: object.Boolean{}},
 	}
 }
 
 func callbackFields() []object.Field {
 	extra := extraName
-	extra.Each = object.Text{Check: checkCallbackParam}
+	extra.Each = object.Text{Except: exceptCallback}
 	return []object.Field{
-		{Name: "code", Form: object.Text{Check: checkNewName, Pattern: "^[!-~]+$"}},
+		{Name: "code", Form: object.Text{Check: checkNewName, Pattern: graphic.Pattern, Except: exceptCode}},
 		{Name: "extra", Form: extra},
 	}
 }
@@ -144,8 +161,8 @@ func refreshTokenFields() []object.Field {
 
 func presentFields() []object.Field {
 	return []object.Field{
-		{Name: "header", Form: object.Text{Check: checkHeaderToken, Pattern: HeaderNames}},
-		{Name: "prefix", Form: object.Text{Check: CheckHeaderValue, Blank: true}},
+		{Name: "header", Form: object.Text{Check: checkHeaderToken, Pattern: headerNames}},
+		{Name: "prefix", Form: object.Text{Check: checkHeaderValue, Blank: true, Pattern: HeaderValue.Pattern}},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,18 +16,12 @@ import (
 // Declared reads the provider that a connection declares as an object, after the
 // forms of [Fields] were checked. What is wrong with it is reported in r.
 func Declared(r object.Reader) Provider {
-	p := read(r, Inline)
-	if slices.Contains(p.GrantTypes, password) {
-		r.Report("grant_types", "offers password; only an entry of the catalogue may, for a server that has nothing else (RFC 9700 §2.4)")
-	}
-	return p
+	return read(r, Inline)
 }
 
 // entry reads an entry of the catalogue.
 func entry(r object.Reader, name string) Provider {
 	r.Check(catalogueFields())
-	r.Require("title")
-	r.Require("documentation")
 	p := read(r, name)
 	p.Verified, _ = r.Text("verified")
 	for name, v := range p.Variables {
@@ -96,17 +91,17 @@ func (p *Provider) Override(r object.Reader) {
 }
 
 // params reads extra parameters over the former ones. None may have a name that the
-// service sets itself, whether the name in RFC 6749 or this server's. Some servers
-// ignore the case of names.
+// service gives to a parameter of its own; the form has refused the standard names.
+// Some servers ignore the case of names.
 func (p *Provider) params(r object.Reader, member string, former Params) Params {
 	declared := Params(r.Lists(member))
 	if len(declared) == 0 {
 		return former
 	}
-	own := slices.AppendSeq(slices.Clone(reserved), maps.Values(p.Request.Names))
+	renamed := slices.Collect(maps.Values(p.Request.Names))
 	for _, name := range slices.Sorted(maps.Keys(declared)) {
-		if slices.ContainsFunc(own, func(taken string) bool { return strings.EqualFold(taken, name) }) {
-			r.Report(member+"/"+strictjson.PrintableName(name), "is reserved: the service sets it itself; remove it")
+		if slices.ContainsFunc(renamed, func(own string) bool { return strings.EqualFold(own, name) }) {
+			r.Report(member+"/"+strictjson.PrintableName(name), "%s", exceptReserved.Why)
 		}
 	}
 	merged := maps.Clone(former)
@@ -181,8 +176,6 @@ func readSuccess(r object.Reader, s *Shape) {
 		return
 	}
 	if inner, ok := r.Object("success"); ok {
-		inner.Require("pointer")
-		inner.Require("equals")
 		s.Success, _ = inner.Text("pointer")
 		s.SuccessEquals, _ = inner.Value("equals")
 	}
@@ -192,13 +185,13 @@ func readEnded(r object.Reader) []string {
 	value, _ := r.Value("ended")
 	array, _ := value.([]any)
 	codes := make([]string, 0, len(array))
-	for _, element := range array {
+	for i, element := range array {
 		switch v := element.(type) {
 		case string:
 			codes = append(codes, v)
 		case json.Number:
-			if err := checkEnded(v.String()); err != nil {
-				r.Report("ended", "has a number that %v", err)
+			if problem := (object.Text{Except: exceptEnded}).Problem(v.String()); problem != "" {
+				r.Report("ended/"+strconv.Itoa(i), "%s", problem)
 			}
 			codes = append(codes, v.String())
 		}
@@ -291,11 +284,8 @@ func readCallback(r object.Reader) Callback {
 	}
 	c := Callback{Extra: inner.Map("extra")}
 	c.Code, _ = inner.Text("code")
-	switch {
-	case c.Code == "code":
+	if c.Code == "code" {
 		c.Code = "" // the default has one representation
-	case slices.Contains(ownedByCallback, c.Code):
-		inner.Report("code", "is a parameter with another meaning (RFC 6749 §4.1.2); choose another")
 	}
 	return c
 }

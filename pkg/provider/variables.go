@@ -18,13 +18,15 @@ const maxValue = 256
 
 func checkVariableName(name string) error {
 	const first = "abcdefghijklmnopqrstuvwxyz"
-	switch {
-	case !isNameOf(name, first, first+"0123456789_"):
+	if !isNameOf(name, first, first+"0123456789_") {
 		return errors.New("is not the name of a variable; use lower-case letters, digits and underscores, beginning with a letter")
-	case name == "uuid" || name == "subject":
-		return errors.New("is reserved: {uuid} and {subject} have a meaning of their own; choose another name")
 	}
 	return nil
+}
+
+var exceptVariables = object.Except{
+	Texts: []string{"uuid", "subject"},
+	Why:   "is reserved: {uuid} and {subject} have a meaning of their own; choose another name",
 }
 
 func checkPattern(text string) error {
@@ -44,7 +46,7 @@ func readVariables(r object.Reader) map[string]Variable {
 	}
 	variables := map[string]Variable{}
 	for _, name := range inner.Names() {
-		if m, ok := inner.Object(name); ok && checkVariableName(name) == nil {
+		if m, ok := inner.Object(name); ok && r.Sound("variables/"+name) {
 			variables[name] = readVariable(m)
 		}
 	}
@@ -132,7 +134,7 @@ func (p *Provider) urls() []urlMember {
 func (p *Provider) eachText(replace func(text string, check func(string) error) string) {
 	p.Scope = maps.Clone(p.Scope)
 	for _, grant := range slices.Sorted(maps.Keys(p.Scope)) {
-		p.Scope[grant] = replace(p.Scope[grant], CheckScopeToken)
+		p.Scope[grant] = replace(p.Scope[grant], checkScopeToken)
 	}
 	for _, params := range []*Params{&p.TokenParams, &p.RefreshParams, &p.AuthorizationParams} {
 		*params = maps.Clone(*params)
@@ -146,7 +148,7 @@ func (p *Provider) eachText(replace func(text string, check func(string) error) 
 	}
 	p.Request.Headers = maps.Clone(p.Request.Headers)
 	for _, name := range slices.Sorted(maps.Keys(p.Request.Headers)) {
-		p.Request.Headers[name] = replace(p.Request.Headers[name], CheckHeaderValue)
+		p.Request.Headers[name] = replace(p.Request.Headers[name], checkHeaderValue)
 	}
 }
 

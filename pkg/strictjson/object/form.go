@@ -13,8 +13,9 @@ import (
 
 // Field is a member of an object.
 type Field struct {
-	Name string
-	Form Form
+	Name     string
+	Form     Form
+	Required bool
 }
 
 // Form is what a member may be. Exactly one of its implementations describes each
@@ -41,6 +42,7 @@ type (
 		// member. Pattern describes the same, roughly, to a JSON Schema.
 		Check   func(string) error
 		Pattern string
+		Except  Except
 	}
 	// Boolean is true or false.
 	Boolean struct{}
@@ -62,13 +64,21 @@ type (
 	}
 	// Map is an object with names of the operator's choice; it is not empty.
 	Map struct {
-		// Key says what is wrong with a name; nil accepts every name. Pattern describes
-		// the same to a JSON Schema.
+		// Keys, if there are any, are the only names. Key says what is wrong with a name;
+		// nil accepts every name. Pattern describes the same to a JSON Schema.
+		Keys    []string
 		Key     func(string) error
 		Pattern string
+		Except  Except
 		Each    Form
 		// Most is how many members there may be; zero is any number.
 		Most int
+	}
+	// Except are texts that are refused, in upper or lower case. One that ends in a
+	// hyphen stands for all that begin so. Why continues a sentence.
+	Except struct {
+		Texts []string
+		Why   string
 	}
 	// Struct is an object with fixed members. It may be empty if Blank.
 	Struct struct {
@@ -86,17 +96,23 @@ func (r Reader) Check(fields []Field) {
 		if slices.Contains(known, name) {
 			continue
 		}
-		hint := DidYouMean(name, known)
-		if hint == "" {
-			hint = "remove it"
-		}
-		r.Report(strictjson.PrintableName(name), "is unknown; %s", hint)
+		r.Report(strictjson.PrintableName(name), "%s", unknown(name, known, "remove it"))
 	}
 	for _, f := range fields {
-		if value, ok := r.members[f.Name]; ok {
+		switch value, ok := r.members[f.Name]; {
+		case ok:
 			r.form(f.Name, f.Form, value)
+		case f.Required:
+			r.Require(f.Name)
 		}
 	}
+}
+
+func unknown(name string, known []string, otherwise string) string {
+	if near := DidYouMean(name, known); near != "" {
+		otherwise = near
+	}
+	return "is unknown; " + otherwise
 }
 
 // NamesOf returns the names of fields in their order.
@@ -137,6 +153,8 @@ func (f Text) Problem(text string) string {
 		return "is empty; remove it, or give it a value"
 	case strings.ContainsRune(text, 0):
 		return "contains a NUL character; remove it"
+	case f.Except.has(text):
+		return f.Except.Why
 	case f.Check != nil:
 		if err := f.Check(text); err != nil {
 			return err.Error()
@@ -239,14 +257,33 @@ func (f Map) check(r Reader, path string, value any) {
 	}
 	for _, name := range inner.Names() {
 		shown := strictjson.PrintableName(name)
-		if f.Key != nil {
-			if err := f.Key(name); err != nil {
-				inner.Report(shown, "%v", err)
-				continue
-			}
+		if problem := f.keyProblem(name); problem != "" {
+			inner.Report(shown, "%s", problem)
+			continue
 		}
 		inner.form(shown, f.Each, inner.members[name])
 	}
+}
+
+func (f Map) keyProblem(name string) string {
+	switch {
+	case len(f.Keys) > 0 && !slices.Contains(f.Keys, name):
+		return unknown(name, f.Keys, "choose from "+Join(f.Keys))
+	case f.Except.has(name):
+		return f.Except.Why
+	case f.Key != nil:
+		if err := f.Key(name); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+func (e Except) has(text string) bool {
+	lower := strings.ToLower(text)
+	return slices.ContainsFunc(e.Texts, func(refused string) bool {
+		return lower == refused || strings.HasSuffix(refused, "-") && strings.HasPrefix(lower, refused)
+	})
 }
 
 func (Struct) kind() string { return "an object" }
