@@ -85,7 +85,7 @@ linter() {
 
 # Installing the linters takes longest, once. It runs beside the other checks.
 mkdir -p build/tools
-for name in cfn-lint checkov; do
+for name in cfn-lint checkov openapi-spec-validator; do
 	get_linter "$name" >"build/tools/$name.log" 2>&1
 done &
 
@@ -99,5 +99,6 @@ step 'import rules' go test -count=1 ./scripts/internal/layering
 step 'template' go -C scripts/tools test -count=1 ./template/...
 wait
 linter cfn-lint template.yaml
+linter openapi-spec-validator pkg/gateway/openapi.yaml
 linter checkov --config-file scripts/tools/template/checkov.yaml -f template.yaml
 exit $failed
