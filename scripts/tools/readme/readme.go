@@ -24,7 +24,7 @@ var leftOut = []string{"needs an account", "runs this test", "takes minutes"}
 
 // ClientFiles are the READMEs of the clients in other languages, which need Python
 // and Node.js.
-var ClientFiles = []string{"pkg/client/python/README.md"}
+var ClientFiles = []string{"pkg/client/python/README.md", "pkg/client/typescript/README.md"}
 
 // extensions are those of the files of programs, by language.
 var extensions = map[string]string{"go": ".go", "python": ".py", "js": ".mjs"}
