@@ -2,6 +2,7 @@ package connection
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/egress"
@@ -63,10 +64,12 @@ type member struct {
 	only []GrantType
 }
 
-// members are all members, in the order in which they are read and their errors
+// members returns all members, in the order in which they are read and their errors
 // are reported: first those that a provider may state too, then those of a
 // connection only. A new member needs its name above and one entry here.
-func members() []member {
+var members = sync.OnceValue(allMembers)
+
+func allMembers() []member {
 	consent := []GrantType{AuthorizationCode}
 	own := []member{
 		{Field: object.Field{Name: mSchema, Form: object.Text{}}},
@@ -110,14 +113,15 @@ func members() []member {
 	return append(all, own...)
 }
 
-// Fields are all members of a declaration.
-func Fields() []object.Field {
+// Fields returns all members of a declaration. The slice is shared and must not be
+// changed.
+var Fields = sync.OnceValue(func() []object.Field {
 	fields := make([]object.Field, 0, 40)
 	for _, m := range members() {
 		fields = append(fields, m.Field)
 	}
 	return fields
-}
+})
 
 var exact = object.Text{Exact: true}
 

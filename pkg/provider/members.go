@@ -2,6 +2,7 @@ package provider
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
@@ -38,8 +39,11 @@ func Shared() []object.Field {
 	}
 }
 
-// Fields are all members of a provider that a connection declares.
-func Fields() []object.Field {
+// Fields returns all members of a provider that a connection declares. The slice is
+// shared and must not be changed.
+var Fields = sync.OnceValue(declaredFields)
+
+func declaredFields() []object.Field {
 	return append(Shared(),
 		object.Field{Name: "title", Form: object.Text{}},
 		object.Field{Name: "documentation", Form: object.Either{pageURL, object.List{Each: pageURL}}},
@@ -66,9 +70,11 @@ func Fields() []object.Field {
 	)
 }
 
-// catalogueFields are all members of an entry of the catalogue.
-func catalogueFields() []object.Field {
-	fields := Fields()
+// catalogueFields returns all members of an entry of the catalogue.
+var catalogueFields = sync.OnceValue(entryFields)
+
+func entryFields() []object.Field {
+	fields := declaredFields()
 	for i := range fields {
 		name := fields[i].Name
 		fields[i].Required = name == "title" || name == "documentation"
