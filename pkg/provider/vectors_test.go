@@ -1,8 +1,11 @@
 package provider_test
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -15,36 +18,86 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/egress"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
-// exchange is one documented request and its response. The client's id and secret
-// are those of the documented examples; they are in the form unless the request
-// uses another authentication method.
+// vector is what a vendor documents of its token endpoint. It is written from the
+// vendor's pages, never from the catalogue's entry.
+type vector struct {
+	// Source is the page that it was written from.
+	Source string `json:"source"`
+	// Unverified: that page was not read; the facts are second-hand.
+	Unverified bool       `json:"unverified"`
+	Exchanges  []exchange `json:"exchanges"`
+}
+
+// exchange is one documented request and its response.
 type exchange struct {
-	Name       string              `json:"name"`
-	ClientAuth provider.ClientAuth `json:"client_auth"` // empty: the catalogue's
-	Client     struct {
+	Name string `json:"name"`
+	// Grant is the grant; empty is the one that the request names in grant_type.
+	Grant string `json:"grant"`
+	// Connection are the members that an operator declares beside the provider, the
+	// grant type and the client.
+	Connection map[string]any `json:"connection"`
+	// Client are the id and the secret if they are in the Authorization header.
+	Client struct {
 		ID     string `json:"client_id"`
 		Secret string `json:"client_secret"`
 	} `json:"client"`
 	Request struct {
-		Method  string            `json:"method"`
-		Path    string            `json:"path"`
+		Method  string            `json:"method"` // empty: POST
+		URL     string            `json:"url"`
 		Headers map[string]string `json:"headers"`
-		Form    url.Values        `json:"form"`
+		// One of the three: a form, a JSON object, or a query.
+		Form  params `json:"form"`
+		JSON  params `json:"json"`
+		Query params `json:"query"`
 	} `json:"request"`
 	Response struct {
 		Status int             `json:"status"`
+		Date   string          `json:"date"` // RFC 3339; empty: now
 		Body   json.RawMessage `json:"body"`
 	} `json:"response"`
 	Token   *token   `json:"token"`
 	Refusal *refusal `json:"refusal"`
+	// Departures are members of the response that depart from RFC 6749.
+	Departures []string `json:"departures"`
+}
+
+// params are parameters: a string, or an array of strings for several values.
+type params url.Values
+
+// UnmarshalJSON reads a string as a list of one.
+func (p *params) UnmarshalJSON(text []byte) error {
+	var members map[string]any
+	if err := json.Unmarshal(text, &members); err != nil {
+		return err
+	}
+	*p = params{}
+	for name, value := range members {
+		switch v := value.(type) {
+		case string:
+			(*p)[name] = []string{v}
+		case []any:
+			for _, one := range v {
+				s, ok := one.(string)
+				if !ok {
+					return errors.New(name + " has a value that is not a string")
+				}
+				(*p)[name] = append((*p)[name], s)
+			}
+		default:
+			return errors.New(name + " is neither a string nor an array")
+		}
+	}
+	return nil
 }
 
 type token struct {
@@ -52,6 +105,8 @@ type token struct {
 	ExpiresIn    int64  `json:"expires_in"`
 	Scope        string `json:"scope"`
 	RefreshToken string `json:"refresh_token"`
+	// Assumed: the response states no lifetime.
+	Assumed bool `json:"assumed"`
 }
 
 type refusal struct {
@@ -62,8 +117,26 @@ type refusal struct {
 
 func TestDocumentedExchanges(t *testing.T) {
 	for _, name := range provider.Names() {
-		for _, x := range readVector(t, name) {
+		v := readVector(t, name)
+		for _, x := range v.Exchanges {
 			t.Run(name+" "+x.Name, func(t *testing.T) { replay(t, name, x) })
+		}
+	}
+}
+
+// TestVerifiedEntriesHaveReadSources: what is verified was read.
+func TestVerifiedEntriesHaveReadSources(t *testing.T) {
+	for _, name := range provider.Names() {
+		p, _ := provider.Lookup(name)
+		v := readVector(t, name)
+		if _, err := url.ParseRequestURI(v.Source); err != nil {
+			t.Errorf("vectors/%s.json has no source: %v", name, err)
+		}
+		if p.Verified != "" && v.Unverified {
+			t.Errorf("%s is verified, but its vector is not", name)
+		}
+		if noGrants := p.GrantTypes != nil && len(p.GrantTypes) == 0; noGrants != (len(v.Exchanges) == 0) {
+			t.Errorf("%s has %d exchanges for the grants %v", name, len(v.Exchanges), p.GrantTypes)
 		}
 	}
 }
@@ -87,22 +160,30 @@ func TestDocumentedAuthorizationURL(t *testing.T) {
 	}
 }
 
-// replay sends the catalogue's request to a loopback server with the documented
-// response, and compares the request with the documented one.
+// replay declares a connection, sends its request to a loopback server with the
+// documented response, and compares the request with the documented one.
 func replay(t *testing.T, name string, x exchange) {
-	p, _ := provider.Lookup(name)
+	c := x.declare(t, name)
+	if needsMore(c) {
+		t.Skip("the client cannot send this request yet")
+	}
 	var requests atomic.Int32
+	now := x.now(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		x.checkRequest(t, r)
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Date", now.Format(http.TimeFormat))
 		w.WriteHeader(x.Response.Status)
 		_, _ = w.Write(x.Response.Body)
 	}))
 	defer server.Close()
-	client := oauth.New(oauth.Config{Egress: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
+	client := oauth.New(oauth.Config{
+		Egress: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Now:    func() time.Time { return now },
+	})
 
-	got, err := client.Token(t.Context(), x.request(t, p, server.URL))
+	got, err := client.Token(t.Context(), x.request(t, c, server.URL))
 	if n := requests.Load(); n != 1 {
 		t.Errorf("%d requests arrived, want 1", n)
 	}
@@ -116,95 +197,154 @@ func replay(t *testing.T, name string, x exchange) {
 	x.checkToken(t, got)
 }
 
-// own are the parameters that the client sets itself.
-var own = []string{
-	"grant_type", "scope", "client_id", "client_secret", "code", "redirect_uri", "code_verifier", "refresh_token",
+// needsMore reports whether a request needs what package oauth does not have yet.
+func needsMore(c connection.Connection) bool {
+	s := c.Request
+	shaped := s.Body != "" || s.Headers != nil || s.Names != nil || s.GrantType != nil
+	answer := c.Response.ExpiresAt != "" || c.Response.ExpiresInUnit != 0 || c.Response.SuccessEquals != nil
+	return shaped || answer || c.ScopeSeparator != "" || c.NeverExpires || c.Headers != nil ||
+		c.GrantType == connection.JWTBearer || c.GrantType == connection.Password || c.Certificate != nil
 }
 
-// request is what the service sends: all of it is from the catalogue except the
-// client, the code and the refresh token.
-func (x exchange) request(t *testing.T, p provider.Provider, base string) oauth.Request {
-	t.Helper()
-	r := oauth.Request{
-		TokenURL:         base + x.path(t, p),
-		GrantType:        x.Request.Form.Get("grant_type"),
-		Scope:            x.scope(t, p),
-		Code:             redact.New(x.Request.Form.Get("code")),
-		RedirectURI:      x.Request.Form.Get("redirect_uri"),
-		CodeVerifier:     redact.New(x.Request.Form.Get("code_verifier")),
-		RefreshToken:     redact.New(x.Request.Form.Get("refresh_token")),
-		Params:           url.Values{},
-		Response:         p.Response,
-		DefaultExpiresIn: p.DefaultExpiresIn,
-	}
-	r.Method = p.ClientAuth
-	if x.ClientAuth != "" {
-		r.Method = x.ClientAuth
-	}
-	id, secret := x.Client.ID, x.Client.Secret
-	if id == "" {
-		id, secret = x.Request.Form.Get("client_id"), x.Request.Form.Get("client_secret")
-	}
-	r.ClientID, r.ClientSecret = id, redact.New(secret)
-	for param, values := range x.Request.Form {
-		if !slices.Contains(own, param) {
-			r.Params[param] = values
+// grant is the request's grant. The other grants are those of a consent.
+func (x exchange) grant() string { return cmp.Or(x.Grant, x.sent("grant_type", nil)) }
+
+// sent is the value of a parameter in the documented request.
+func (x exchange) sent(param string, names map[string]string) string {
+	name := cmp.Or(names[param], param)
+	for _, all := range []params{x.Request.Form, x.Request.JSON, x.Request.Query} {
+		if value := url.Values(all).Get(name); value != "" {
+			return value
 		}
 	}
-	return r
+	return ""
 }
 
-func (x exchange) path(t *testing.T, p provider.Provider) string {
+func (x exchange) now(t *testing.T) time.Time {
 	t.Helper()
-	switch {
-	case p.TokenPath != "":
-		return p.TokenPath
-	case p.TokenURL == "":
-		return x.Request.Path // declared by the operator
-	}
-	u, err := url.Parse(p.TokenURL)
+	now, err := time.Parse(time.RFC3339, cmp.Or(x.Response.Date, "2026-11-30T12:00:00Z"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return u.EscapedPath()
+	return now
 }
 
-// scope is the catalogue's scope for the grant; without one the operator declares it.
-// It is repeated in later requests if the catalogue says so.
-func (x exchange) scope(t *testing.T, p provider.Provider) string {
+// declare is the connection that an operator declares for the documented request.
+func (x exchange) declare(t *testing.T, name string) connection.Connection {
 	t.Helper()
-	grant := x.Request.Form.Get("grant_type")
-	if grant == "authorization_code" || grant == "refresh_token" {
-		if !p.Request.RepeatScope {
-			return ""
-		}
+	p, _ := provider.Lookup(name)
+	grant := x.grant()
+	if grant == "refresh_token" {
 		grant = "authorization_code"
 	}
-	if scope, ok := p.Scope[grant]; ok {
-		return scope
+	members := map[string]any{
+		"provider": name, "grant_type": grant,
+		"client_id": cmp.Or(x.Client.ID, x.sent("client_id", p.Request.Names)),
 	}
-	return x.Request.Form.Get("scope")
+	if secret := cmp.Or(x.Client.Secret, x.sent("client_secret", p.Request.Names)); secret != "" {
+		members["client_secret"] = secret
+	}
+	maps.Copy(members, x.Connection)
+	text, err := json.Marshal(members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := connection.Parser{}.Parse("vector", clientsecret.Secret{Name: "vector", Origin: "the vector", Text: redact.New(string(text))})
+	if err != nil {
+		t.Fatalf("the declaration %s is refused: %v", slices.Sorted(maps.Keys(members)), err)
+	}
+	return c
+}
+
+// request is what the service sends: all of it is from the connection except the
+// code and the refresh token.
+func (x exchange) request(t *testing.T, c connection.Connection, base string) oauth.Request {
+	t.Helper()
+	names := c.Request.Names
+	r := oauth.Request{
+		TokenURL:         c.TokenURL,
+		Authentication:   oauth.Authentication{Method: c.ClientAuth, ClientID: c.ClientID, ClientSecret: c.ClientSecret},
+		GrantType:        x.grant(),
+		Scope:            c.Scope,
+		Code:             redact.New(x.sent("code", names)),
+		RedirectURI:      x.sent("redirect_uri", names),
+		CodeVerifier:     redact.New(x.sent("code_verifier", names)),
+		RefreshToken:     redact.New(x.sent("refresh_token", names)),
+		Params:           c.TokenParams,
+		Response:         c.Response,
+		DefaultExpiresIn: c.DefaultExpiresIn,
+	}
+	if c.Delegated() && !c.Request.RepeatScope {
+		r.Scope = ""
+	}
+	if r.GrantType == "refresh_token" {
+		r.TokenURL, r.Params = cmp.Or(c.RefreshURL, c.TokenURL), c.RefreshParams
+	}
+	if r.TokenURL != x.Request.URL {
+		t.Errorf("the token endpoint is %s, want %s", r.TokenURL, x.Request.URL)
+	}
+	u, err := url.Parse(r.TokenURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.TokenURL = strings.Replace(r.TokenURL, u.Scheme+"://"+u.Host, base, 1)
+	return r
 }
 
 func (x exchange) checkRequest(t *testing.T, r *http.Request) {
-	if r.Method != x.Request.Method || r.URL.EscapedPath() != x.Request.Path || r.URL.RawQuery != "" {
-		t.Errorf("request %s %s?%s; want %s %s", r.Method, r.URL.EscapedPath(), r.URL.RawQuery, x.Request.Method, x.Request.Path)
+	u, err := url.Parse(x.Request.URL)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if want := cmp.Or(x.Request.Method, http.MethodPost); r.Method != want || r.URL.EscapedPath() != u.EscapedPath() {
+		t.Errorf("request %s %s; want %s %s", r.Method, r.URL.EscapedPath(), want, u.EscapedPath())
 	}
 	want := map[string]string{"Accept": "application/json", "Authorization": ""}
-	for name, value := range x.Request.Headers {
-		want[name] = value
-	}
+	maps.Copy(want, x.Request.Headers)
 	for name, value := range want {
-		if got := r.Header.Get(name); got != value {
+		if got := r.Header.Get(name); got != value && (value != "{uuid}" || len(got) != 36) {
 			t.Errorf("header %s: %q, want %q", name, got, value)
 		}
 	}
-	if err := r.ParseForm(); err != nil {
+	x.checkParams(t, r)
+}
+
+func (x exchange) checkParams(t *testing.T, r *http.Request) {
+	t.Helper()
+	if diff := gocmp.Diff(merged(x.Request.Query), r.URL.Query()); diff != "" {
+		t.Errorf("query (-want +got):\n%s", diff)
+	}
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(r.Body); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff(x.Request.Form, r.PostForm); diff != "" {
-		t.Errorf("form (-want +got):\n%s", diff)
+	want, got, contentType := merged(x.Request.Form), params{}, "application/x-www-form-urlencoded"
+	var err error
+	switch {
+	case x.Request.JSON != nil:
+		want, contentType = merged(x.Request.JSON), "application/json"
+		err = json.Unmarshal(body.Bytes(), &got)
+	case x.Request.Query != nil:
+		contentType = ""
+	default:
+		var form url.Values
+		form, err = url.ParseQuery(body.String())
+		got = params(form)
 	}
+	if err != nil {
+		t.Errorf("the body cannot be read: %v", err)
+	}
+	if diff := gocmp.Diff(want, url.Values(got)); diff != "" || r.Header.Get("Content-Type") != contentType {
+		t.Errorf("body of type %s, want %s (-want +got):\n%s", r.Header.Get("Content-Type"), contentType, diff)
+	}
+}
+
+// merged is never nil.
+func merged(p params) url.Values {
+	all := url.Values{}
+	maps.Copy(all, p)
+	return all
 }
 
 func (x exchange) checkToken(t *testing.T, got oauth.Token) {
@@ -214,15 +354,16 @@ func (x exchange) checkToken(t *testing.T, got oauth.Token) {
 		ExpiresIn:    int64(got.ExpiresAt.Sub(got.RequestedAt) / time.Second),
 		Scope:        got.Scope,
 		RefreshToken: got.RefreshToken.Reveal(),
+		Assumed:      got.ExpiresInAssumed,
 	}
 	if x.Token == nil {
 		t.Fatal("the vector says neither which token nor which refusal comes of it")
 	}
-	if diff := cmp.Diff(*x.Token, shown); diff != "" {
+	if diff := gocmp.Diff(*x.Token, shown); diff != "" {
 		t.Errorf("token (-want +got):\n%s", diff)
 	}
-	if got.TokenType != "Bearer" || got.ExpiresInAssumed || len(got.Departures) > 0 {
-		t.Errorf("type %q, lifetime assumed %v, departures %v; want Bearer as documented", got.TokenType, got.ExpiresInAssumed, got.Departures)
+	if !slices.Equal(got.Departures, x.Departures) {
+		t.Errorf("departures %v, want %v", got.Departures, x.Departures)
 	}
 }
 
@@ -233,27 +374,22 @@ func (x exchange) checkRefusal(t *testing.T, err error) {
 		t.Fatalf("error = %v, want an *oauth.Error", err)
 	}
 	got := refusal{Kind: e.Kind, Code: e.Code, Description: e.Description}
-	if diff := cmp.Diff(*x.Refusal, got); diff != "" {
+	if diff := gocmp.Diff(*x.Refusal, got); diff != "" {
 		t.Errorf("refusal (-want +got):\n%s", diff)
 	}
 }
 
-func readVector(t *testing.T, name string) []exchange {
+func readVector(t *testing.T, name string) vector {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("vectors", name+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var vector struct {
-		Exchanges []exchange `json:"exchanges"`
-	}
-	dec := json.NewDecoder(strings.NewReader(string(text)))
+	var v vector
+	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&vector); err != nil {
+	if err := dec.Decode(&v); err != nil {
 		t.Fatalf("vectors/%s.json: %v", name, err)
 	}
-	if len(vector.Exchanges) == 0 {
-		t.Fatalf("vectors/%s.json has no exchange", name)
-	}
-	return vector.Exchanges
+	return v
 }
