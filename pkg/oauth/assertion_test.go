@@ -109,7 +109,10 @@ func TestAssertion(t *testing.T) {
 			server := newServer(t, says(503, ""), says(200, plainToken))
 			r := request(server.URL + "/token")
 			r.Authentication = oauth.Authentication{
-				Method: provider.PrivateKeyJWT, ClientID: "client-1", PrivateKey: tt.key, KeyID: tt.keyID, Audience: tt.audience,
+				Method: provider.PrivateKeyJWT, ClientID: "client-1", PrivateKey: tt.key, KeyID: tt.keyID,
+			}
+			if tt.audience != "" {
+				r.Assertion.Audience = []string{tt.audience}
 			}
 			if _, err := oauth.New(config()).Token(t.Context(), r); err != nil {
 				t.Fatal(err)

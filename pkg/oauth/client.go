@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -32,6 +33,12 @@ const (
 const (
 	grantAuthorizationCode = "authorization_code"
 	grantRefreshToken      = "refresh_token"
+)
+
+// The grant types without one, besides client_credentials.
+const (
+	grantJWTBearer = "jwt_bearer"
+	grantPassword  = "password"
 )
 
 // maxPause bounds the pause before a repeated request. The pause is random, so
@@ -114,7 +121,7 @@ func (c *Client) Token(ctx context.Context, r Request) (Token, error) {
 	var token Token
 	attempt := func(ctx context.Context, trace *Trace) *failure {
 		requestedAt := c.instant()
-		response, failure := c.post(ctx, endpoint{r.TokenURL, r.Authentication, r.form()}, trace)
+		response, failure := c.post(ctx, r.endpoint(), trace)
 		if failure != nil {
 			return failure
 		}
@@ -122,7 +129,7 @@ func (c *Client) Token(ctx context.Context, r Request) (Token, error) {
 		return failure
 	}
 	retries, pauses := 0, 0
-	trace, failure := c.attempts(ctx, attempt, func(f *failure) (time.Duration, bool) {
+	trace, failure := c.attempts(ctx, cmp.Or(r.Timeout, c.budget), attempt, func(f *failure) (time.Duration, bool) {
 		switch {
 		case f.Momentary && pauses < maxPauses:
 			pauses++
@@ -151,11 +158,11 @@ const (
 )
 
 // attempts runs attempt, and after a pause again as long as again allows it. All
-// share one budget. A pause that does not fit into it ends the attempts.
-func (c *Client) attempts(ctx context.Context, attempt func(context.Context, *Trace) *failure,
+// share the budget. A pause that does not fit into it ends the attempts.
+func (c *Client) attempts(ctx context.Context, budget time.Duration, attempt func(context.Context, *Trace) *failure,
 	again func(*failure) (pause time.Duration, ok bool),
 ) (Trace, *failure) {
-	ctx, cancel := context.WithTimeout(ctx, c.budget)
+	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	began, trace := c.instant(), Trace{}
 	failure := attempt(ctx, &trace)

@@ -32,7 +32,7 @@ func DialTLS(ctx context.Context, c Config, address string, handshake time.Durat
 
 // ReadToken reads responses with status 200, for the fuzzer.
 func ReadToken(body []byte, r Request, at time.Time) (Token, error) {
-	resp := response{status: http.StatusOK, body: body, scrubber: echoScrubber{secret: r.ClientSecret}}
+	resp := response{status: http.StatusOK, body: body, scrubber: echoScrubber{auth: r.Authentication}}
 	token, failure := readToken(resp, r, span{at, at})
 	if failure != nil {
 		return Token{}, &failure.Error

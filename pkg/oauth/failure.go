@@ -59,8 +59,11 @@ type Error struct {
 	// empty when there is nothing to add.
 	Detail string
 	// Code is the server's error code if it is a known one (RFC 6749 §5.2,
-	// RFC 8707 §2), else empty.
+	// RFC 8707 §2) or a declared one, else empty.
 	Code string
+	// GrantEnded: the code says that the code or refresh token is no longer valid:
+	// invalid_grant, or a declared one.
+	GrantEnded bool
 	// Description is the server's explanation: at most 256 characters, no control
 	// characters, and nothing that the request carried.
 	Description string

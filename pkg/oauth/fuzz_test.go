@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
@@ -21,6 +22,9 @@ func FuzzTokenResponse(f *testing.F) {
 		`{"success":"true"}`, `{"success":false,"error_description":"` + secretCanary + `"}`, `{"error":"slow_down"}`, `{"error":{}}`,
 		`{"access_token":"` + jwt(`{"exp":1767270600}`) + `"}`, `{"access_token":"` + jwt(`{"exp":-1e400}`) + `"}`, `{"access_token":"a..b"}`,
 		`{"access_token":"t\r\nX: y"}`, `{"access_token":"t","\u0061ccess_token":"u"}`, `{"access_token":"t"`, `{} {}`, `[]`, `null`, ``,
+		`{"success":true,"a":1,"token":{"b":"x","access_token":"t","expires_at":1767272400}}`, `{"success":true,"a":"` + secretCanary + `","token":{"access_token":"t"}}`,
+		with(`"expires_in":1767272400`), with(`"expires_in":1e12,"scope":["a","b"]`), `{"success":true,"token":{"access_token":"t","expires_at":"2026-01-01T13:00:00Z"}}`,
+		"{\"access_token\":\"t\",\"x\":\"\xff\",\"x\":1}",
 		with(`"refresh_token":"r2","id_token":"` + jwt(`{"sub":"u"}`) + `"`), with(`"refresh_token":"r 2","expires_in":0`), with(`"refresh_token":"é"`),
 		`{"refresh_token":"r2","x":1,"x":2}`, `{"refresh_token":"r2","refresh_token":"r3"}`, `{"token":{"refresh_token":"r2","end":"60","x":1,"x":2}}`,
 		`{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, "\xff\xfe{\x00", `<html>`, `a=b`,
@@ -39,7 +43,9 @@ func FuzzTokenResponse(f *testing.F) {
 			r.Response = provider.Shape{
 				AccessToken: "/token/access_token", TokenType: "/token/token_type", ExpiresIn: "/token/expires_in", Success: "/success",
 				RefreshToken: "/token/refresh_token", RefreshTokenExpiresIn: "/token/end",
+				ExpiresAt: "/token/expires_at", User: "/user", Extra: map[string]string{"a": "/a", "b": "/token/b"}, Ended: []string{"7"},
 			}
+			r.ScopeSeparator, r.ScopeAliases = ",", map[string][]string{"a": {"b"}}
 		}
 		token, err := oauth.ReadToken(body, r, now)
 		if err != nil {
@@ -48,6 +54,12 @@ func FuzzTokenResponse(f *testing.F) {
 			return
 		}
 		checkToken(t, token)
+		for name, value := range token.Extra {
+			text, ok := extra.Text(value)
+			if !ok || len(text) > extra.MaxValue || strings.Contains(text, secretCanary) || strings.Contains(text, refreshCanary) {
+				t.Errorf("OC-72 extra %s is %v", name, value)
+			}
+		}
 		checkRefreshToken(t, token.RefreshToken, token.RefreshTokenExpiresAt, refresh)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
@@ -38,7 +39,7 @@ func (a *answer) readGrant() *failure {
 		a.departs("refresh_token_expires_in")
 	}
 	a.token.RefreshTokenExpiresAt = expiry
-	a.token.Subject = subjectOf(a.root["id_token"])
+	a.token.Subject = a.user()
 	return nil
 }
 
@@ -74,11 +75,26 @@ func (a *answer) refreshExpiry() (at time.Time, ok bool) {
 	return a.requestedAt.Add(time.Duration(seconds) * time.Second), true
 }
 
-// subjectOf returns the sub claim of an id_token (OpenID Connect Core §2) if it is
-// printable and short, else nothing. The id_token is not kept.
-func subjectOf(idToken any) string {
-	text, _ := idToken.(string)
+// user is who consented: the declared member, else the sub claim of the id_token
+// (OpenID Connect Core §2). The id_token is not kept.
+func (a *answer) user() string {
+	if pointer := a.request.Response.User; pointer != "" {
+		value := member(a.root, pointer, "")
+		name, ok := extra.Text(value)
+		if user := printableUser(name); ok && user != "" && !a.request.echoesSecret(user) {
+			return user
+		}
+		if value != nil {
+			a.departs("user")
+		}
+	}
+	text, _ := a.root["id_token"].(string)
 	subject, _ := jwtClaims(text)["sub"].(string)
+	return printableUser(subject)
+}
+
+// printableUser is the name of a user if it is printable and short, else nothing.
+func printableUser(subject string) string {
 	unprintable := strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) })
 	if unprintable || utf8.RuneCountInString(subject) > maxSubject {
 		return ""

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"math"
@@ -19,6 +20,8 @@ const (
 	// most likely has another unit. maxUnrenewed is that of one that cannot.
 	maxLifetime  = 90 * 24 * time.Hour
 	maxUnrenewed = 100 * 365 * 24 * time.Hour
+	// maxStated is finite, unlike a life that is not stated; in seconds.
+	maxStated = 1e15
 	// unusualLife is the life from which expires_in is noted as a departure: 3,599,000
 	// is 41 days in seconds and an hour in milliseconds.
 	unusualLife = 30 * 24 * time.Hour
@@ -27,18 +30,19 @@ const (
 // readLifetime sets the expiry, without a safety margin. A token that has ended when
 // the answer arrives is of no use.
 func (a *answer) readLifetime() *failure {
-	life, stated, failure := a.statedLife()
+	life, failure := a.statedLife()
 	if failure != nil {
 		return failure
 	}
-	if !stated {
-		life = a.request.DefaultExpiresIn.Seconds()
-		if life == 0 {
-			life = defaultLifetime.Seconds()
-		}
-		a.token.ExpiresInAssumed = true
-	}
+	stated := !math.IsInf(life, 1)
 	life = min(life, a.jwtLife(stated))
+	if !stated {
+		a.token.ExpiresInAssumed = !a.request.NeverExpires
+		if a.request.NeverExpires && math.IsInf(life, 1) {
+			return nil // no end
+		}
+		life = min(life, a.assumedLife())
+	}
 	a.token.ExpiresAt = a.requestedAt.Add(a.bounded(life))
 	if !a.token.ExpiresAt.After(a.answeredAt) {
 		return a.ended("is over when the answer arrives")
@@ -46,41 +50,96 @@ func (a *answer) readLifetime() *failure {
 	return nil
 }
 
+// assumedLife is that of a token of which nothing is stated, in seconds.
+func (a *answer) assumedLife() float64 {
+	switch {
+	case a.request.NeverExpires:
+		return math.Inf(1)
+	case a.request.DefaultExpiresIn > 0:
+		return a.request.DefaultExpiresIn.Seconds()
+	}
+	return defaultLifetime.Seconds()
+}
+
 // statedLife is the life that expires_in (RFC 6749 §5.1) and expires_at state, in
-// seconds; the shorter one where there are both.
-func (a *answer) statedLife() (seconds float64, stated bool, f *failure) {
+// seconds: the shorter one where there are both, infinite where there is none.
+func (a *answer) statedLife() (seconds float64, f *failure) {
+	life, failure := a.expiresIn()
+	if failure != nil || a.request.Response.ExpiresAt == "" {
+		return life, failure
+	}
+	end, failure := a.expiresAt()
+	return min(life, end), failure
+}
+
+// expiresIn is the life that expires_in states. A 0 that comes with a code or a refresh
+// token counts as unstated: what came with it is the only one there is.
+func (a *answer) expiresIn() (seconds float64, f *failure) {
 	value := member(a.root, a.request.Response.ExpiresIn, "expires_in")
 	if value == nil {
-		return 0, false, nil
+		return math.Inf(1), nil
 	}
 	figure, ok := figureOf(value)
 	switch _, isText := value.(string); {
 	case !ok && isText:
-		return 0, false, a.unusableLife("is a string that is not a number")
+		return 0, a.unusableLife("is a string that is not a number")
 	case !ok:
-		return 0, false, a.unusableLife("is " + kindOf(value))
+		return 0, a.unusableLife("is " + kindOf(value))
 	case figure <= -1:
-		return 0, false, a.unusableLife("is negative")
+		return 0, a.unusableLife("is negative")
 	}
-	seconds = math.Floor(figure)
-	if at, isInstant := instantOf(figure); isInstant {
+	unit := a.request.Response.ExpiresInUnit
+	if at, isInstant := instantOf(figure); isInstant && unit == 0 {
 		a.departs("expires_in")
-		seconds = math.Floor(at - a.reference())
-		if seconds < 1 {
-			return 0, false, a.unusableLife("is an instant that has passed")
-		}
-		return seconds, true, nil
+		return a.until(at, "expires_in", a.request.Response.ExpiresIn)
 	}
+	seconds = math.Floor(figure * cmp.Or(unit, time.Second).Seconds())
 	switch {
-	case seconds < 1 && a.request.isOneTime(): // what came with it is the only one there is
+	case seconds < 1 && (a.request.isOneTime() || a.request.NeverExpires):
 		a.departs("expires_in")
-		return 0, false, nil
+		return math.Inf(1), nil
 	case seconds < 1:
-		return 0, false, a.ended("is 0")
-	case seconds > unusualLife.Seconds():
+		return 0, a.ended("is 0")
+	case seconds > unusualLife.Seconds() && unit == 0:
 		a.departs("expires_in")
 	}
-	return seconds, true, nil
+	return min(seconds, maxStated), nil
+}
+
+// expiresAt is the life until the instant that a declared member states: a figure in
+// seconds or milliseconds since 1970, or a time of RFC 3339. Some servers send 0 for
+// "never".
+func (a *answer) expiresAt() (seconds float64, f *failure) {
+	pointer := a.request.Response.ExpiresAt
+	value := member(a.root, pointer, "")
+	figure, ok := figureOf(value)
+	text, isText := value.(string)
+	switch {
+	case value == nil:
+		return math.Inf(1), nil
+	case ok && figure == 0:
+		a.departs("expires_at")
+		return math.Inf(1), nil
+	case ok:
+		at, _ := instantOf(figure)
+		return a.until(at, "expires_at", pointer)
+	case !isText:
+		return 0, unusable("expires_at", pointer, "is "+kindOf(value))
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0, unusable("expires_at", pointer, "is a string that is not a time of RFC 3339")
+	}
+	return a.until(float64(at.Unix()), "expires_at", pointer)
+}
+
+// until is the life of a token that ends at an instant, in seconds since 1970.
+func (a *answer) until(at float64, name, pointer string) (seconds float64, f *failure) {
+	seconds = math.Floor(at - a.reference())
+	if seconds < 1 {
+		return 0, unusable(name, pointer, "is an instant that has passed")
+	}
+	return min(seconds, maxStated), nil
 }
 
 func (a *answer) unusableLife(problem string) *failure {

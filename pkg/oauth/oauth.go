@@ -12,9 +12,11 @@ package oauth
 
 import (
 	"crypto"
+	"crypto/x509"
 	"net/url"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
@@ -24,19 +26,46 @@ type Authentication struct {
 	Method       provider.ClientAuth
 	ClientID     string
 	ClientSecret redact.Secret
-	// PrivateKey and KeyID sign the assertion of private_key_jwt (RFC 7523).
+	// Headers are secret headers of every request, by canonical name.
+	Headers map[string]redact.Secret
+	// PrivateKey and KeyID sign assertions (RFC 7523).
 	PrivateKey crypto.Signer
 	KeyID      string
-	// Audience of the assertion; empty means the endpoint's URL.
-	Audience string
+	// Certificate is that of the key; nil means that assertions do not name it.
+	Certificate *x509.Certificate
+	// Algorithm is the JWS algorithm for an RSA key; empty is RS256. Other keys decide
+	// themselves.
+	Algorithm string
+	// Assertion is what the client's assertion says.
+	Assertion Assertion
+}
+
+// Assertion is what an assertion says (RFC 7523 §3) besides its defaults.
+type Assertion struct {
+	// Issuer and Subject are empty for the client id.
+	Issuer, Subject string
+	// Audience is empty for the endpoint's URL. One is sent as a string unless
+	// AudienceArray is set: with an array, one server could use it at another.
+	Audience      []string
+	AudienceArray bool
+	// Claims are further claims, as decoded by strictjson.
+	Claims map[string]any
+	// Lifetime is zero for 60 seconds.
+	Lifetime time.Duration
 }
 
 // Request is one token request.
 type Request struct {
 	TokenURL string
 	Authentication
-	// GrantType is client_credentials, authorization_code or refresh_token.
+	// GrantType is client_credentials, authorization_code, refresh_token, jwt_bearer
+	// (RFC 7523 §2.1) or password (RFC 6749 §4.3).
 	GrantType string
+	// Grant is the assertion of jwt_bearer.
+	Grant Assertion
+	// Username and Password are for password.
+	Username string
+	Password redact.Secret
 	// Code, RedirectURI and CodeVerifier are for authorization_code (RFC 6749
 	// §4.1.3, RFC 7636 §4.5); an empty verifier is not sent.
 	Code         redact.Secret
@@ -44,14 +73,23 @@ type Request struct {
 	CodeVerifier redact.Secret
 	// RefreshToken is for refresh_token (RFC 6749 §6).
 	RefreshToken redact.Secret
-	// Scope is sent unchanged; empty means that the parameter is omitted.
-	Scope string
+	// Scope is sent unchanged, but with ScopeSeparator for each space; empty means that
+	// the parameter is omitted. An empty ScopeSeparator is a space.
+	Scope, ScopeSeparator string
+	// ScopeAliases are, by scope token, other names under which it is granted.
+	ScopeAliases map[string][]string
+	// Shape is how the request differs from RFC 6749.
+	Shape provider.RequestShape
 	// Params are extra parameters; several values of one name are sent in order.
 	Params url.Values
 	// Response is where the response has its members.
 	Response provider.Shape
 	// DefaultExpiresIn is the lifetime when the response states none; zero means 300 s.
 	DefaultExpiresIn time.Duration
+	// NeverExpires: the token does not end when the response states no lifetime.
+	NeverExpires bool
+	// Timeout is the time for all attempts; zero means [Config.Budget].
+	Timeout time.Duration
 }
 
 // Token is a validated response of a token endpoint.
@@ -61,6 +99,7 @@ type Token struct {
 	TokenType string
 	// RequestedAt is the wall-clock instant before the request was sent; the
 	// lifetime counts from it. Both are UTC without a monotonic reading.
+	// ExpiresAt is zero for a token that does not end.
 	RequestedAt, ExpiresAt time.Time
 	// ExpiresInAssumed is true when the response stated no lifetime.
 	ExpiresInAssumed bool
@@ -72,9 +111,11 @@ type Token struct {
 	RefreshToken redact.Secret
 	// RefreshTokenExpiresAt is when it expires if the response says so, else zero.
 	RefreshTokenExpiresAt time.Time
-	// Subject is the sub claim of the id_token in the response. It is not verified,
-	// for display only, and decides nothing.
+	// Subject is who consented: the declared member, or the sub claim of the id_token,
+	// which is not verified. No access depends on it.
 	Subject string
+	// Extra is what callers get besides the token.
+	Extra extra.Values
 	// Departures are the members of the response, sorted, that depart from the
 	// specification and were tolerated.
 	Departures []string

@@ -4,16 +4,21 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/tokenvend/tokenvend/pkg/digest"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 )
@@ -213,13 +218,29 @@ func (r response) refusal(shape provider.Shape) *failure {
 // addDetails adds the server's error code and description. A code that means
 // "try again later" takes precedence over a status that means a refusal.
 func (r response) addDetails(f *failure, root map[string]any, shape provider.Shape) {
-	code, _ := member(root, shape.Error, "error").(string)
+	code := errorCode(member(root, shape.Error, "error"))
 	description, _ := member(root, shape.ErrorDescription, "error_description").(string)
 	f.Code = knownCode(code)
 	f.Description = r.scrubber.scrub(description)
-	if isTransient(f.Code) {
+	switch {
+	case isTransient(f.Code):
 		f.Kind = Unavailable
+	case f.Kind == Rejected && slices.Contains(shape.Ended, code):
+		f.Code, f.GrantEnded = code, true // the operator declared this text
+	case f.Kind == Rejected:
+		f.GrantEnded = f.Code == "invalid_grant"
 	}
+}
+
+// errorCode is an error code as text; a number is in decimal.
+func errorCode(value any) string {
+	code, _ := extra.Text(value)
+	if number, ok := value.(json.Number); ok {
+		if figure, _ := figureOf(number); math.Abs(figure) < 1<<53 && figure == math.Trunc(figure) {
+			return strconv.FormatFloat(figure, 'f', 0, 64)
+		}
+	}
+	return code
 }
 
 // summary identifies the body for the log. The media type is omitted unless it

@@ -21,6 +21,12 @@ type Revocation struct {
 	// TokenTypeHint is access_token or refresh_token; empty means that the
 	// parameter is omitted.
 	TokenTypeHint string
+	// RequestHeaders are fixed headers; see [provider.RequestShape].
+	RequestHeaders map[string]string
+}
+
+func (r Revocation) shape() provider.RequestShape {
+	return provider.RequestShape{Headers: r.RequestHeaders}
 }
 
 func (r Revocation) form() url.Values {
@@ -37,7 +43,7 @@ func (r Revocation) form() url.Values {
 // is an *Error.
 func (c *Client) Revoke(ctx context.Context, r Revocation) error {
 	attempt := func(ctx context.Context, trace *Trace) *failure {
-		response, failure := c.post(ctx, endpoint{r.RevocationURL, r.Authentication, r.form()}, trace)
+		response, failure := c.post(ctx, endpoint{url: r.RevocationURL, auth: r.Authentication, form: r.form(), shape: r.shape()}, trace)
 		switch {
 		case response.status == http.StatusOK: // its body does not matter
 			return nil
@@ -49,7 +55,7 @@ func (c *Client) Revoke(ctx context.Context, r Revocation) error {
 		return response.complete(response.refusal(provider.Shape{}))
 	}
 	retries := 0
-	trace, failure := c.attempts(ctx, attempt, func(f *failure) (time.Duration, bool) {
+	trace, failure := c.attempts(ctx, c.budget, attempt, func(f *failure) (time.Duration, bool) {
 		retries++
 		return max(f.RetryAfter, c.pause()), retries == 1 && f.retryable && f.RetryAfter <= maxRevokePause
 	})

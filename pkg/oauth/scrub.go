@@ -28,8 +28,7 @@ const (
 // servers echo them in error descriptions.
 type echoScrubber struct {
 	form          url.Values
-	id            string
-	secret        redact.Secret
+	auth          Authentication
 	authorization string
 }
 
@@ -80,9 +79,12 @@ func (s echoScrubber) values() []string {
 			values = append(values, encodings(text)...)
 		}
 	}
-	add(s.secret.Reveal(), 1)
-	add(s.id, minEcho)
-	add(s.id+":"+s.secret.Reveal(), minEcho)
+	add(s.auth.ClientSecret.Reveal(), 1)
+	add(s.auth.ClientID, minEcho)
+	add(s.auth.ClientID+":"+s.auth.ClientSecret.Reveal(), minEcho)
+	for _, value := range s.auth.Headers {
+		add(value.Reveal(), 1)
+	}
 	_, credentials, _ := strings.Cut(s.authorization, " ")
 	add(credentials, minEcho)
 	for name, params := range s.form {
@@ -90,7 +92,7 @@ func (s echoScrubber) values() []string {
 		switch name {
 		case "grant_type", "client_assertion_type", "redirect_uri":
 			continue
-		case "code", "code_verifier", "refresh_token":
+		case "code", "code_verifier", "refresh_token", "password":
 			shortest = 1
 		}
 		for _, value := range params {

@@ -1,11 +1,16 @@
 package oauth
 
 import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/digest"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
@@ -57,21 +62,24 @@ func readToken(resp response, r Request, s span) (Token, *failure) {
 	return a.token, nil
 }
 
-// refusalIn200 finds refusals that come with a status of success: an error member,
-// or a false success flag for servers that send one.
+// refusalIn200 finds refusals that come with a status of success: an error member, or
+// a flag for servers that send one.
 func (r response) refusalIn200(root map[string]any, shape provider.Shape) *failure {
 	failure := fail(Rejected, ReasonError)
 	failure.conclusive = true
-	if !hasError(member(root, shape.Error, "error")) {
+	isCode := shape.SuccessEquals != nil && shape.Error == shape.Success // it has a value for success too
+	if isCode || !hasError(member(root, shape.Error, "error")) {
 		if shape.Success == "" {
 			return nil
 		}
 		value := member(root, shape.Success, "")
-		success, ok := value.(bool)
-		if !ok {
+		success, ok := meansSuccess(value, shape.SuccessEquals)
+		switch {
+		case !ok && shape.SuccessEquals == nil:
 			return unusable("success", shape.Success, "is "+kindOf(value)+", not true or false")
-		}
-		if success {
+		case !ok:
+			return unusable("success", shape.Success, "is "+kindOf(value))
+		case success:
 			return nil
 		}
 		failure.Reason = "success"
@@ -80,9 +88,35 @@ func (r response) refusalIn200(root map[string]any, shape provider.Shape) *failu
 	return failure
 }
 
+// meansSuccess compares a flag with the value that means success; nil is true.
+func meansSuccess(value, want any) (success, ok bool) {
+	if want == nil {
+		success, ok = value.(bool)
+		return success, ok
+	}
+	text, ok := extra.Text(value)
+	if !ok {
+		return false, false
+	}
+	number, isNumber := value.(json.Number)
+	if wanted, both := want.(json.Number); isNumber && both {
+		a, _ := figureOf(number)
+		b, _ := figureOf(wanted)
+		return a == b, true
+	}
+	wanted, _ := extra.Text(want)
+	return reflect.TypeOf(value) == reflect.TypeOf(want) && text == wanted, true
+}
+
 // hasError distinguishes an error from the values by which servers say that
 // there is none.
-func hasError(value any) bool { return value != nil && value != "" && value != false }
+func hasError(value any) bool {
+	if number, ok := value.(json.Number); ok {
+		code, _ := figureOf(number)
+		return code != 0
+	}
+	return value != nil && value != "" && value != false
+}
 
 // answer is a token response while its members are read into token.
 type answer struct {
@@ -103,6 +137,7 @@ func (a *answer) read() *failure {
 		return failure
 	}
 	a.readScope()
+	a.readExtra()
 	if a.request.isOneTime() {
 		if failure := a.readGrant(); failure != nil {
 			return failure
@@ -163,11 +198,32 @@ func (a *answer) readScope() {
 	scope, ok := scopeOf(value)
 	ok = ok && !a.request.echoesSecret(scope)
 	if ok {
-		a.token.Scope = scope
+		a.token.Scope = a.request.canonicalScope(scope)
 	}
 	if _, isText := value.(string); !isText || !ok {
 		a.departs("scope")
 	}
+}
+
+// canonicalScope writes a granted scope as the requested one is written: with spaces,
+// and each token by the name under which it was requested.
+func (r Request) canonicalScope(scope string) string {
+	if r.ScopeSeparator == "" && len(r.ScopeAliases) == 0 {
+		return scope
+	}
+	if r.ScopeSeparator != "" {
+		scope = strings.ReplaceAll(scope, r.ScopeSeparator, " ")
+	}
+	requested := strings.Fields(strings.ReplaceAll(r.Scope, cmp.Or(r.ScopeSeparator, " "), " "))
+	tokens := strings.Fields(scope)
+	for i, token := range tokens {
+		for _, name := range requested {
+			if !slices.Contains(requested, token) && slices.Contains(r.ScopeAliases[name], token) {
+				tokens[i] = name
+			}
+		}
+	}
+	return strings.Join(tokens, " ")
 }
 
 // scopeOf is a scope as text. Some servers send a list of scope tokens.
@@ -190,13 +246,53 @@ func scopeOf(value any) (scope string, ok bool) {
 	return scope, printable && len(scope) <= maxScope
 }
 
-// echoesSecret reports whether a text contains a secret of the request. Callers
-// see the text and must not see a secret.
-func (r Request) echoesSecret(text string) bool {
-	for _, secret := range []redact.Secret{r.ClientSecret, r.RefreshToken, r.Code, r.CodeVerifier} {
-		if hidden := secret.Reveal(); len(hidden) >= window && strings.Contains(text, hidden) {
+// readExtra reads what callers get besides the token. A value that is not one, is
+// too long or repeats a secret of the request or the response is left out.
+func (a *answer) readExtra() {
+	shape := a.request.Response
+	refresh, _ := member(a.root, shape.RefreshToken, "refresh_token").(string)
+	for _, name := range slices.Sorted(maps.Keys(shape.Extra)) {
+		value := member(a.root, shape.Extra[name], "")
+		if value == nil {
+			continue
+		}
+		text, _ := extra.Text(value)
+		secret := a.request.echoesSecret(text) || echoes(text, refresh)
+		if secret || !a.token.Extra.Add(name, value) {
+			a.departs("extra/" + name)
+		}
+	}
+}
+
+// EchoesSecret reports whether a text contains a secret of the client, in any
+// encoding that an echo may have.
+func (a Authentication) EchoesSecret(text string) bool {
+	if echoes(text, a.ClientSecret.Reveal()) {
+		return true
+	}
+	for _, value := range a.Headers {
+		if echoes(text, value.Reveal()) {
 			return true
 		}
 	}
 	return false
+}
+
+// echoesSecret is EchoesSecret for all secrets of a request.
+func (r Request) echoesSecret(text string) bool {
+	for _, secret := range []redact.Secret{r.RefreshToken, r.Code, r.CodeVerifier, r.Password} {
+		if echoes(text, secret.Reveal()) {
+			return true
+		}
+	}
+	return r.EchoesSecret(text)
+}
+
+// echoes reports whether a text contains a secret. A short secret must be the whole
+// text: it may be a part of any word.
+func echoes(text, secret string) bool {
+	if secret == "" || len(secret) < window {
+		return secret != "" && text == secret
+	}
+	return slices.ContainsFunc(encodings(secret), func(form string) bool { return strings.Contains(text, form) })
 }

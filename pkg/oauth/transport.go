@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/egress"
 )
@@ -40,11 +41,16 @@ func newTransport(c Config, private bool) *http.Transport {
 	}
 }
 
-// send makes one round trip. The body of the response must be closed.
-func (c *Client) send(req *http.Request, private bool) (*http.Response, *failure) {
+// send makes one round trip. The body of the response must be closed. A timeout that
+// is not zero replaces the transport's for the header of the response.
+func (c *Client) send(req *http.Request, private bool, timeout time.Duration) (*http.Response, *failure) {
 	transport := c.public
 	if private {
 		transport = c.private
+	}
+	if timeout > 0 { // no connection outlives its request, so a copy costs little
+		transport = transport.Clone()
+		transport.ResponseHeaderTimeout = timeout
 	}
 	var p progress
 	resp, err := transport.RoundTrip(req.WithContext(p.attach(req.Context())))

@@ -46,11 +46,15 @@ func (g *fixture) oauth() *oauth.Client {
 
 // request is the part of a token request that the connection determines.
 func request(c connection.Connection) oauth.Request {
+	var audience []string
+	if c.Issuer != "" {
+		audience = []string{c.Issuer}
+	}
 	return oauth.Request{
 		TokenURL: c.TokenURL,
 		Authentication: oauth.Authentication{
 			Method: c.ClientAuth, ClientID: c.ClientID, ClientSecret: c.ClientSecret,
-			PrivateKey: c.PrivateKey, KeyID: c.KeyID, Audience: c.Issuer,
+			PrivateKey: c.PrivateKey, KeyID: c.KeyID, Assertion: oauth.Assertion{Audience: audience},
 		},
 		GrantType: string(c.GrantType), Scope: c.Scope, Params: c.TokenParams,
 		Response: c.Response, DefaultExpiresIn: c.DefaultExpiresIn,
