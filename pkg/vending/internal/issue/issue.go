@@ -62,7 +62,7 @@ func New(c Config) *Issuer {
 // is tried once if only the client differs in it. A token issued with the
 // previous version counts as the current declaration's.
 func (i *Issuer) Issue(ctx context.Context, conn connection.Connection, r Request) (token.Issued, connection.Connection, error) {
-	ctx, cancel := context.WithTimeout(ctx, Budget)
+	ctx, cancel := context.WithTimeout(ctx, Budget(conn))
 	defer cancel()
 	if previous, ok := i.knownFallback(ctx, conn); ok {
 		issued, err := i.ask(ctx, previous, conn, r)
@@ -121,9 +121,13 @@ func (i *Issuer) ask(ctx context.Context, with, conn connection.Connection, r Re
 	if err != nil {
 		return token.Issued{}, &problem.Error{Code: problem.InvalidScope, Detail: err.Error(), Cause: err}
 	}
+	request, err := r.to(with, scope)
+	if err != nil {
+		return token.Issued{}, err
+	}
 	entry := audit.From(ctx)
 	entry.SecretVersion = with.SecretVersion
-	t, err := i.minter.Token(ctx, r.to(with, scope))
+	t, err := i.minter.Token(ctx, request)
 	if err != nil {
 		refusal := rules.ProviderError(err)
 		note(&entry.Provider, refusal.Trace, string(rules.Code(refusal)))

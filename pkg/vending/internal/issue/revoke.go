@@ -61,7 +61,7 @@ func (i *Issuer) revoke(ctx context.Context, conn connection.Connection, text re
 		return nil
 	}
 	return i.revoker.Revoke(ctx, oauth.Revocation{RevocationURL: conn.RevocationURL,
-		Authentication: authentication(conn), Token: text, TokenTypeHint: hint})
+		Authentication: authentication(conn), Token: text, TokenTypeHint: hint, RequestHeaders: conn.Request.Headers})
 }
 
 // requireTime refuses a revocation after which there may be no time to forget what
@@ -70,7 +70,7 @@ func requireTime(ctx context.Context, conn connection.Connection) error {
 	if conn.RevocationURL == "" {
 		return nil
 	}
-	return RequireTime(rules.Remaining(ctx), RefreshBudget)
+	return RequireTime(rules.Remaining(ctx), RefreshBudget(conn))
 }
 
 // refused writes the failure of a revocation to the audit entry.

@@ -4,14 +4,19 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 const (
-	// TTL is how long a lease lasts. A crashed holder blocks others for as
-	// long.
-	TTL = 19 * time.Second
+	// TTL is how long a lease lasts, unless the connection declares a token_timeout. A
+	// crashed holder blocks others for as long.
+	TTL = oauth.TotalTimeout + margin
+	// margin is what a lease lasts beyond the time for the provider.
+	margin = 9 * time.Second
 	// clockSkew is the difference of two clocks that a lease tolerates.
 	clockSkew = 2 * time.Second
 	// consumeBudget is the time to end a consent session before its code is sent.
@@ -31,7 +36,10 @@ const (
 
 // A lease outlasts the refresh that it protects. The constant overflows, and the
 // package does not compile, where the budgets no longer fit.
-const _ = uint(TTL - issue.RefreshBudget - clockSkew)
+const _ = uint(margin - rules.SaveBudget - clockSkew)
+
+// TTLOf is how long the lease of a connection's refresh lasts.
+func TTLOf(conn connection.Connection) time.Duration { return issue.Budget(conn) + margin }
 
 // errLeaseTooOld asks for another attempt: another process may hold the lease
 // before the provider's answer is stored.

@@ -14,13 +14,15 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
 
-// clientCredentials obtains a token for the connection itself (RFC 6749 §4.4).
+// clientCredentials obtains a token without a user's consent: for the connection
+// itself (RFC 6749 §4.4, §4.3), or for a user of whom the client may speak (RFC 7523
+// §2.1).
 type clientCredentials struct{}
 
 func (clientCredentials) ready(context.Context, *Holder) error { return nil }
 
 func (clientCredentials) request(r Refresh) issue.Request {
-	return issue.Request{GrantType: issue.ClientCredentials, Scope: r.Want.Scope}
+	return issue.Request{GrantType: issue.GrantType(r.Conn.GrantType), Scope: r.Want.Scope, Subject: r.Key.Subject}
 }
 
 // store does not end with the caller's context: a token that was issued is kept.

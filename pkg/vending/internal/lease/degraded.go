@@ -32,7 +32,7 @@ func (l *Leases) withoutStore(ctx context.Context, r Refresh, cause error) (reco
 	if !ok {
 		return record.Record{}, rules.Unavailable(cause)
 	}
-	if rules.Remaining(ctx) < issue.Budget {
+	if rules.Remaining(ctx) < issue.Budget(r.Conn) {
 		return record.Record{}, rules.InProgress("too little of the invocation's time is left to ask the provider")
 	}
 	if wait := l.degraded.Try(r.Key, l.clock.Now()); wait > 0 {

@@ -30,7 +30,7 @@ type Holder struct {
 // refresh calls the provider, unless, as of the read under the lease, the token is
 // already valid or a recent failure forbids it.
 func (h *Holder) refresh(ctx context.Context) (record.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, TTL-rules.SaveBudget)
+	ctx, cancel := context.WithTimeout(ctx, TTLOf(h.req.Conn)-rules.SaveBudget)
 	defer cancel()
 	defer h.releaseUnlessEnded(ctx)
 	l, grantType := h.leases, h.req.Conn.GrantType
@@ -58,7 +58,7 @@ func (h *Holder) exchange(ctx context.Context, s source) (record.Record, error) 
 	if err := s.ready(ctx, h); err != nil {
 		return record.Record{}, err
 	}
-	if err := h.requireTime(issue.RefreshBudget); err != nil {
+	if err := h.requireTime(issue.RefreshBudget(h.req.Conn)); err != nil {
 		return record.Record{}, err
 	}
 	// From here on the write of the outcome ends the lease. To release it, even

@@ -92,7 +92,7 @@ func (s *authorizationCode) ready(ctx context.Context, h *Holder) error {
 	if s.Consume == nil {
 		return nil
 	}
-	if err := h.requireTime(consumeBudget + issue.RefreshBudget); err != nil {
+	if err := h.requireTime(consumeBudget + issue.RefreshBudget(h.req.Conn)); err != nil {
 		return err
 	}
 	return s.Consume(ctx)

@@ -158,7 +158,7 @@ func (s *refreshToken) saveSuccessor(ctx context.Context, h *Holder, refusal *oa
 	}
 	h.rec.Item = item
 	// The failure that follows is written under the lease.
-	held, err := l.store.Acquire(ctx, tokenstore.Acquire{Key: h.req.Key, Owner: h.owner, Now: l.clock.Now(), TTL: TTL})
+	held, err := l.store.Acquire(ctx, tokenstore.Acquire{Key: h.req.Key, Owner: h.owner, Now: l.clock.Now(), TTL: TTLOf(h.req.Conn)})
 	if err == nil {
 		h.rec.Item = held
 	}

@@ -39,7 +39,7 @@ func (w Wait) until(r *Refresh, item tokenstore.Item, now time.Time) time.Time {
 	if w.former(r, item).Count == 0 {
 		return w.Until
 	}
-	acquiredAt := earlier(item.Lease.Until.Add(-TTL), now)
+	acquiredAt := earlier(item.Lease.Until.Add(-TTLOf(r.Conn)), now)
 	return earlier(w.Until, acquiredAt.Add(retryWait))
 }
 

@@ -33,10 +33,39 @@ func (a Access) Permit(conn connection.Connection) error {
 	if _, err := conn.EffectiveScope(a.Scope); err != nil {
 		return &problem.Error{Code: problem.InvalidScope, Cause: err, Detail: err.Error()}
 	}
-	if a.Subject != "" && !conn.Delegated() {
-		return problem.New(problem.InvalidRequest, "connection "+string(conn.Name)+" uses client_credentials and has no subjects; omit the subject")
+	if conn.Delegated() {
+		return nil
 	}
-	return nil
+	_, err := AssertionSubject(conn, string(a.Subject))
+	return err
+}
+
+// subjectVariable stands for the subject of the request in an assertion's subject.
+const subjectVariable = "{subject}"
+
+// AssertionSubject is the user that a token of a connection without consents is
+// requested for: with jwt_bearer each subject may be one. It is empty where the
+// connection has no subjects, and the request must not have one then.
+func AssertionSubject(conn connection.Connection, subject string) (string, error) {
+	a := conn.Assertion
+	bySubject := conn.GrantType == connection.JWTBearer && (a.Subjects != nil || strings.Contains(a.Subject, subjectVariable))
+	switch {
+	case !bySubject && subject != "":
+		return "", problem.New(problem.InvalidRequest, "connection "+string(conn.Name)+" uses "+string(conn.GrantType)+
+			" and has no subjects; omit the subject")
+	case !bySubject:
+		return a.Subject, nil
+	case subject == "":
+		return "", problem.New(problem.InvalidRequest, "connection "+string(conn.Name)+
+			" has a token for each subject and none without; use …/subjects/{subject}/token")
+	case a.Subjects == nil:
+		return strings.ReplaceAll(a.Subject, subjectVariable, subject), nil
+	}
+	user, known := a.Subjects[subject]
+	if !known {
+		return "", problem.New(problem.AccessDenied, "connection "+string(conn.Name)+" declares no such subject in assertion.subject")
+	}
+	return user, nil
 }
 
 // PermitConsent decides whether the caller may consent to conn, import a grant
@@ -47,7 +76,7 @@ func (a Access) PermitConsent(conn connection.Connection) error {
 	}
 	if !conn.Delegated() {
 		return problem.New(problem.InvalidRequest, "connection "+string(conn.Name)+
-			" uses client_credentials: there is nothing to consent to")
+			" uses "+string(conn.GrantType)+": there is nothing to consent to")
 	}
 	return nil
 }

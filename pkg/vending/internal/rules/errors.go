@@ -116,7 +116,8 @@ func providerText(code problem.Code) string {
 // valid (RFC 6749 §5.2).
 const InvalidGrant = "invalid_grant"
 
-// IsInvalidGrant reports whether the provider refused with invalid_grant.
+// IsInvalidGrant reports whether the provider refused with invalid_grant, or with a
+// code that means the same there.
 func IsInvalidGrant(err *oauth.Error) bool {
-	return err.Kind == oauth.Rejected && err.Code == InvalidGrant
+	return err.Kind == oauth.Rejected && (err.GrantEnded || err.Code == InvalidGrant)
 }

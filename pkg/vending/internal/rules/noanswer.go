@@ -19,7 +19,7 @@ func NoAnswer(err *oauth.Error) bool {
 	switch {
 	case err.Kind == oauth.Timeout:
 		return err.Reason != oauth.ReasonCanceled
-	case err.Kind != oauth.Unavailable || err.Reason == reasonInternal:
+	case err.Kind != oauth.Unavailable || err.Reason == reasonInternal || err.Momentary:
 		return false
 	}
 	return err.Trace.Status == 0 || err.Trace.Latency >= slowFailure
