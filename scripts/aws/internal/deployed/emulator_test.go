@@ -40,7 +40,8 @@ type emulator struct {
 	log    *os.File
 	// programs is the folder of ministack and of the Python that runs it.
 	programs string
-	// client sends every request to the emulator, whatever its host.
+	// client sends every request to the emulator, whatever its host, and without TLS,
+	// which the emulator does not have.
 	client *http.Client
 }
 
@@ -62,11 +63,12 @@ func openEmulator(programs, work string) (_ *emulator, err error) {
 		return nil, err
 	}
 	address := net.JoinHostPort("127.0.0.1", port)
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
 	e.client = &http.Client{
-		Timeout: time.Minute,
-		Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, address)
-		}},
+		Timeout:       time.Minute,
+		Transport:     &http.Transport{DialContext: dial, DialTLSContext: dial},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	cmd := exec.Command(filepath.Join(programs, "ministack"))

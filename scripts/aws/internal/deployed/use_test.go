@@ -135,10 +135,9 @@ func (a answer) token() string {
 	return got.AccessToken
 }
 
-// request makes a request of the API at its own name. The emulator has no TLS.
+// request makes a request of the API at its own name.
 func (d *deployment) request(ctx context.Context, method, path, body string) (*http.Request, error) {
-	address := strings.Replace(d.URL(), "https://", "http://", 1) + path
-	request, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, d.URL()+path, strings.NewReader(body))
 	if err == nil && body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
