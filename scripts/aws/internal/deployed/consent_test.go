@@ -3,6 +3,7 @@ package deployed_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -32,7 +33,7 @@ func (d *deployment) consent(ctx context.Context, by aws.Credentials, subject st
 	path := "/connections/" + delegated + "/subjects/" + subject + "/authorization"
 	started, err := d.signed(ctx, by, http.MethodPost, path, "")
 	if err != nil || started.status != http.StatusCreated {
-		return fmt.Errorf("start a consent: %s, %w", started, err)
+		return errors.Join(fmt.Errorf("start a consent: %s", started), err)
 	}
 	var session struct {
 		ID  string `json:"session_id"`
@@ -47,7 +48,7 @@ func (d *deployment) consent(ctx context.Context, by aws.Credentials, subject st
 	}
 	completed, err := d.signed(ctx, by, http.MethodPost, path+"/complete", string(encode(document{"session_id": session.ID, "confirmation_code": code})))
 	if err != nil || completed.status != http.StatusOK {
-		return fmt.Errorf("complete the consent: %s, %w", completed, err)
+		return errors.Join(fmt.Errorf("complete the consent: %s", completed), err)
 	}
 	return nil
 }
@@ -80,7 +81,7 @@ func (d *deployment) browse(ctx context.Context, page string) (string, error) {
 	if shown := shownCode.FindStringSubmatch(text); shown != nil {
 		return shown[1], nil
 	}
-	return "", fmt.Errorf("no code is shown: %w", err)
+	return "", errors.Join(errors.New("no code is shown"), err)
 }
 
 // read returns a page and where it redirects to. An error page is an error.

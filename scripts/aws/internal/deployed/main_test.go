@@ -6,10 +6,12 @@
 // know is then translated or left out, by one table (translations), and every row of
 // it must still match the template.
 //
-// What the emulator does not play, and no test here claims: custom domain names in a
-// request's context, throttles, permissions of Lambda functions for services,
-// the floor of unreserved concurrency, TLS policies, alarms, and keys of KMS behind
-// tables and secrets.
+// What the emulator does not play, and no test here claims: domain names in a request's
+// context, the end of the default endpoint behind a domain, throttles, the firewall,
+// permissions of Lambda functions for services, the floor of unreserved concurrency,
+// TLS policies, alarms, the keys of KMS behind tables and secrets, the gateway response
+// for a principal without permission, and processes that end their request while a
+// function is updated.
 package deployed_test
 
 import (

@@ -41,8 +41,8 @@ var sets = []struct {
 	{name: "keys", parameters: map[string]string{"KmsKeyArn": "KEY", "FormerKmsKeyArn": "KEY"}},
 }
 
-// TestDeploy_AZ08_everyParameterSet deploys each set, and vends a token from it.
-func TestDeploy_AZ08_everyParameterSet(t *testing.T) {
+// TestDeploy_everyParameterSet deploys each set, and vends a token from it.
+func TestDeploy_everyParameterSet(t *testing.T) {
 	e := needsEmulator(t)
 	for _, set := range sets {
 		t.Run(set.name, func(t *testing.T) {
@@ -124,8 +124,8 @@ func (e *emulator) newZone(t *testing.T) string {
 	return strings.TrimPrefix(zone.ID, "/hostedzone/")
 }
 
-// TestDeploy_AZ08_everyParameterIsInASet finds parameters that no set deploys.
-func TestDeploy_AZ08_everyParameterIsInASet(t *testing.T) {
+// TestDeploy_everyParameterIsInASet finds parameters that no set deploys.
+func TestDeploy_everyParameterIsInASet(t *testing.T) {
 	e := needsEmulator(t)
 	transformed, err := e.transform(t.Context(), filepath.Join(packaged(), "template.yaml"), usual())
 	if err != nil {
@@ -146,8 +146,8 @@ func TestDeploy_AZ08_everyParameterIsInASet(t *testing.T) {
 	}
 }
 
-// TestDeploy_AZ12_incompleteDomain is refused before anything is created.
-func TestDeploy_AZ12_incompleteDomain(t *testing.T) {
+// TestDeploy_incompleteDomain is refused before anything is created.
+func TestDeploy_incompleteDomain(t *testing.T) {
 	e := needsEmulator(t)
 	_, err := e.deploy(t.Context(), "incomplete", usual("DomainName", "tokens.example.com"))
 	if err == nil || !strings.Contains(err.Error(), "DomainName needs CertificateArn") {

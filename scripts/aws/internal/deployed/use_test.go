@@ -191,8 +191,8 @@ func (d *deployment) only(connection string) string {
 
 func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.problem()) }
 
-// TestVend_AZ08_deployedStack is a signed request through every part of the stack.
-func TestVend_AZ08_deployedStack(t *testing.T) {
+// TestVend_AZ01_deployedStack is a signed request through every part of the stack.
+func TestVend_AZ01_deployedStack(t *testing.T) {
 	d := shared(t)
 	d.mustVend(t, "creative-force")
 }
