@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
@@ -67,8 +68,10 @@ func TestResolve_BI43_structure(t *testing.T) {
 		p := rapid.SampledFrom(all).Draw(t, "provider")
 		values := map[string]string{}
 		for name, v := range p.Variables {
-			parts := rapid.SliceOfN(rapid.SampledFrom(slices.Concat(hostile, v.Values)), 0, 3).Draw(t, name)
-			values[name] = strings.Join(parts, "")
+			fitting := rapid.SampledFrom(append(slices.Clone(v.Values), cmp.Or(v.Default, "acme")))
+			parts := rapid.SliceOfN(rapid.SampledFrom(slices.Concat(hostile, v.Values)), 0, 3)
+			joined := rapid.Map(parts, func(parts []string) string { return strings.Join(parts, "") })
+			values[name] = rapid.OneOf(fitting, joined).Draw(t, name)
 		}
 		refused := false
 		resolved := p.Resolve(values, func(string, string) { refused = true })
