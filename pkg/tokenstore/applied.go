@@ -1,6 +1,9 @@
 package tokenstore
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // When the response to a write is lost, the write is sent again and fails its own
 // condition, because it was already applied. AlreadyApplied recognizes this from
@@ -26,4 +29,21 @@ func (s StoreGrant) AlreadyApplied(item Item) bool {
 // Two different writes do not have the same sealed text.
 func (d DeclarationRecord) AlreadyApplied(current DeclarationRecord) bool {
 	return current.Version == d.Version+1 && bytes.Equal(current.Sealed, d.Sealed)
+}
+
+// AlreadyForced reports whether stored already reflects that forced replaced was: it is
+// forced, or has what forced adds and was replaced by others since.
+func AlreadyForced(stored, was, forced []ForcedRefresh) bool {
+	if slices.EqualFunc(stored, forced, ForcedRefresh.Same) {
+		return true
+	}
+	added := slices.DeleteFunc(slices.Clone(forced), func(f ForcedRefresh) bool { return slices.ContainsFunc(was, f.Same) })
+	missing := slices.ContainsFunc(added, func(f ForcedRefresh) bool { return !slices.ContainsFunc(stored, f.Same) })
+	return len(added) > 0 && !missing
+}
+
+// Same reports whether f and other are one refresh: of one principal, in one
+// millisecond.
+func (f ForcedRefresh) Same(other ForcedRefresh) bool {
+	return f.By == other.By && f.At.UnixMilli() == other.At.UnixMilli()
 }

@@ -256,8 +256,8 @@ type Reject struct {
 	// Version and TokenID are those that the report refers to; both must be current.
 	Version int64
 	TokenID string
-	// ForcedRefreshes replaces the list of the item.
-	ForcedRefreshes []ForcedRefresh
+	// ForcedRefreshes replaces the list of the item, which must still be Read.
+	Read, ForcedRefreshes []ForcedRefresh
 }
 
 // Drop removes the token, the failure and the rejection.

@@ -46,7 +46,7 @@ type Leaser interface {
 // Editor changes what is stored outside a refresh.
 type Editor interface {
 	// Reject marks the current token as rejected and increments the version;
-	// tokenstore.ErrSuperseded when version or token has changed.
+	// tokenstore.ErrSuperseded when version, token or forced refreshes have changed.
 	Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Item, error)
 	// Drop removes token, failure and rejection, and increments the version, also of
 	// an item that does not exist yet. It returns the item as it was before.
@@ -55,7 +55,8 @@ type Editor interface {
 	// when the version has changed.
 	MarkUsed(ctx context.Context, key tokenstore.Key, version int64) error
 	// SetForcedRefreshes replaces the record of forced refreshes;
-	// tokenstore.ErrSuperseded when the stored record is not was.
+	// tokenstore.ErrSuperseded when the stored record is not was; repeating it changes
+	// nothing.
 	SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error
 	// AddVariant lists a scope variant on the connection's own item; repeating it
 	// changes nothing.

@@ -65,7 +65,8 @@ func (c *Core) markRejected(ctx context.Context, r Request, rec record.Record) (
 	if err != nil {
 		return rec, err
 	}
-	item, err := c.store.Reject(ctx, tokenstore.Reject{Key: rec.Item.Key, Version: rec.Item.Version, TokenID: rec.Token.ID, ForcedRefreshes: forced})
+	item, err := c.store.Reject(ctx, tokenstore.Reject{Key: rec.Item.Key, Version: rec.Item.Version, TokenID: rec.Token.ID,
+		Read: rec.Item.ForcedRefreshes, ForcedRefreshes: forced})
 	switch {
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		c.unforce(ctx, r, rec.Item.Key, now)

@@ -35,13 +35,14 @@ func rejectUpdate(r tokenstore.Reject) *update {
 	u.require("#token_id = :rejected_id")
 	u.assign(attrVersion, number(r.Version+1))
 	u.assign(attrRejectedID, text(r.TokenID))
+	requireForcedRefreshes(u, r.Read)
 	putForcedRefreshes(u, r.ForcedRefreshes)
 	return u
 }
 
 func alreadyRejected(item tokenstore.Item, r tokenstore.Reject) bool {
 	return item.Version == r.Version+1 && item.RejectedID == r.TokenID &&
-		item.Token.ID == r.TokenID && slices.EqualFunc(item.ForcedRefreshes, r.ForcedRefreshes, sameForcedRefresh)
+		item.Token.ID == r.TokenID && slices.EqualFunc(item.ForcedRefreshes, r.ForcedRefreshes, tokenstore.ForcedRefresh.Same)
 }
 
 // MarkUsed records that the token of that version was served. It changes nothing
@@ -59,16 +60,16 @@ func (t *Table) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 }
 
 // SetForcedRefreshes replaces the record of forced refreshes;
-// tokenstore.ErrSuperseded when the stored record is not was.
+// tokenstore.ErrSuperseded when the stored record is not was, unless it already
+// reflects the replacement.
 func (t *Table) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error {
 	u := newUpdate("set forced", key)
-	u.skipRead = true
 	u.stamp()
 	u.requireSchema()
 	requireForcedRefreshes(u, was)
 	putForcedRefreshes(u, forced)
-	_, applied, err := t.apply(ctx, u)
-	if err == nil && !applied {
+	found, applied, err := t.apply(ctx, u)
+	if err == nil && !applied && !tokenstore.AlreadyForced((&reader{found: found}).forcedRefreshes(), was, forced) {
 		return fmt.Errorf("set forced: %w", tokenstore.ErrSuperseded)
 	}
 	return err

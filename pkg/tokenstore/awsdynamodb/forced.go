@@ -53,10 +53,6 @@ func requireForcedRefreshes(u *update, was []tokenstore.ForcedRefresh) {
 	u.value(":last", instant(was[len(was)-1].At))
 }
 
-func sameForcedRefresh(a, b tokenstore.ForcedRefresh) bool {
-	return a.At.UnixMilli() == b.At.UnixMilli() && a.By == b.By
-}
-
 // forcedRefreshes reads both lists. A corrupt list of principals leaves them
 // unknown: the next rejection replaces it, and nothing else depends on it.
 func (r *reader) forcedRefreshes() []tokenstore.ForcedRefresh {

@@ -149,7 +149,7 @@ func (s *Store) Reject(ctx context.Context, r tokenstore.Reject) (tokenstore.Ite
 		return item, tokenstore.ErrSuperseded
 	case item.Version == r.Version+1 && item.RejectedID == r.TokenID && slices.Equal(item.ForcedRefreshes, forced):
 		return item, nil
-	case item.Version != r.Version:
+	case item.Version != r.Version, !slices.EqualFunc(item.ForcedRefreshes, r.Read, tokenstore.ForcedRefresh.Same):
 		return item, tokenstore.ErrSuperseded
 	}
 	item.Version++
@@ -200,6 +200,7 @@ func (s *Store) MarkUsed(ctx context.Context, key tokenstore.Key, version int64)
 }
 
 // SetForcedRefreshes replaces the record of forced refreshes if it is still was.
+// Repeating it succeeds.
 func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was, forced []tokenstore.ForcedRefresh) error {
 	if err := s.check(ctx, "set forced"); err != nil {
 		return err
@@ -207,7 +208,10 @@ func (s *Store) SetForcedRefreshes(ctx context.Context, key tokenstore.Key, was,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	item := s.read(key)
-	if !slices.Equal(item.ForcedRefreshes, forcedRefreshes(was)) {
+	switch {
+	case tokenstore.AlreadyForced(item.ForcedRefreshes, was, forced):
+		return nil
+	case !slices.EqualFunc(item.ForcedRefreshes, was, tokenstore.ForcedRefresh.Same):
 		return fmt.Errorf("set forced: %w", tokenstore.ErrSuperseded)
 	}
 	item.ForcedRefreshes = forcedRefreshes(forced)

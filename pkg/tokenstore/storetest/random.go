@@ -49,7 +49,7 @@ func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now
 			return tokenstore.Item{}, s.Release(ctx, tokenstore.Release{Key: k, Owner: owner, OutcomeUnknown: unknown})
 		}},
 		{"reject", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return s.Reject(ctx, tokenstore.Reject{Key: k, Version: version, TokenID: id, ForcedRefreshes: forcedAt(now)})
+			return s.Reject(ctx, tokenstore.Reject{Key: k, Version: version, TokenID: id, Read: current.ForcedRefreshes, ForcedRefreshes: forcedAt(now)})
 		}},
 		{"drop", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return s.Drop(ctx, tokenstore.Drop{Key: k, RequiredSecretVersion: owner, RenewSlot: id, Now: now})
