@@ -50,14 +50,15 @@ func (s pendingSession) is(key string) bool { return s.Session == key || s.Sessi
 
 func documentName(principalID string) string { return "consent/" + digest.Long(principalID) }
 
-// add counts a session. Those of its connection and subject that are too many are
-// counted no more; their keys are returned, the oldest first, so that they can be
-// ended. A principal with too many sessions is rate_limited until the first expires.
+// add counts a session. The keys of those of its connection and subject that are too
+// many by then are returned, the oldest first, so that they can be ended; they count
+// until they are removed. A principal with too many sessions is rate_limited until the
+// first expires.
 func (l pendingLimit) add(ctx context.Context, principalID, key string, p startParams) (former []string, err error) {
 	of := digest.Short(string(p.Connection), string(p.Subject))
 	err = l.update(ctx, principalID, func(all *pendingSessions) error {
-		former = all.makeRoom(of)
-		if len(all.Pending) >= maxPending {
+		former = all.excess(of)
+		if len(all.Pending)-len(former) >= maxPending {
 			return tooManyPending(all.Pending, l.now())
 		}
 		all.Pending = append(all.Pending, pendingSession{Session: key, Of: of, Until: l.now().Add(pendingFor)})
@@ -66,30 +67,26 @@ func (l pendingLimit) add(ctx context.Context, principalID, key string, p startP
 	return former, err
 }
 
-// makeRoom removes the oldest sessions of a connection and subject, so that there
-// is room for one more, and returns their keys.
-func (p *pendingSessions) makeRoom(of string) (removed []string) {
-	same := 0
+// excess returns the keys of the oldest sessions of a connection and subject that have
+// to end so that there is room for one more.
+func (p *pendingSessions) excess(of string) []string {
+	var same []string // in the order of their start
 	for _, s := range p.Pending {
 		if s.Of == of {
-			same++
+			same = append(same, s.Session)
 		}
 	}
-	p.Pending = slices.DeleteFunc(p.Pending, func(s pendingSession) bool { // they are in the order of their start
-		if s.Of != of || same < maxPendingOf {
-			return false
-		}
-		same--
-		removed = append(removed, s.Session)
-		return true
-	})
-	return removed
+	return same[:max(0, len(same)-maxPendingOf+1)]
 }
 
-// remove stops counting a session. It is best effort: the entry expires soon.
-func (l pendingLimit) remove(ctx context.Context, principalID, key string) {
+// remove stops counting sessions. It is best effort: an entry expires soon, and one
+// that is excess is removed by the next start.
+func (l pendingLimit) remove(ctx context.Context, principalID string, keys ...string) {
+	if len(keys) == 0 {
+		return
+	}
 	err := l.update(ctx, principalID, func(p *pendingSessions) error {
-		p.Pending = slices.DeleteFunc(p.Pending, func(s pendingSession) bool { return s.is(key) })
+		p.Pending = slices.DeleteFunc(p.Pending, func(s pendingSession) bool { return slices.ContainsFunc(keys, s.is) })
 		return nil
 	})
 	if err != nil {

@@ -38,9 +38,10 @@ func (b *BackChannel) Start(ctx context.Context, r StartRequest) (Started, error
 		err = b.sessions.create(ctx, s.key, s.record)
 	}
 	if err != nil {
-		b.pending.remove(ctx, principal, s.key)
+		b.pending.remove(ctx, principal, s.key) // the next start ends what is left of the former ones
 		return Started{}, err
 	}
+	b.pending.remove(ctx, principal, former...)
 	return s.started, nil
 }
 

@@ -156,6 +156,35 @@ func TestPending(t *testing.T) {
 			expect(t, f.complete(s.SessionID, result.ConfirmationCode.Reveal()), "", "")
 		}
 	})
+	t.Run("AZ-31 what a start could not end the next one does", func(t *testing.T) {
+		f, all := three(t)
+		f.store.sessionsDown = tokenstore.ErrUnavailable
+		for range 3 {
+			_, err := start(f, owner, "")
+			expect(t, err, problem.StoreUnavailable, "")
+		}
+		f.store.sessionsDown = nil
+		all = append(all, f.start(t))
+		for i, s := range all {
+			_, err := f.front.Show(f.ctx, s.SessionID)
+			code := problem.Code("")
+			if i == 0 {
+				code = problem.SessionExpired
+			}
+			expect(t, err, code, "")
+		}
+	})
+	t.Run("AZ-31 sessions that are ended count no more", func(t *testing.T) {
+		f, _ := three(t)
+		for range 5 {
+			f.start(t)
+		}
+		for _, document := range f.store.notes {
+			if n := strings.Count(string(document.Text), `"session"`); n != 3 {
+				t.Errorf("%d sessions are counted, want 3", n)
+			}
+		}
+	})
 	t.Run("AZ-31 one whose response has come is not ended", func(t *testing.T) {
 		f := newFixture()
 		s, code := f.received(t)
