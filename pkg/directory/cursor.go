@@ -3,19 +3,36 @@ package directory
 import (
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
 // position is where a listing continues: in the pages of secrets that begin at
-// Cursor, after the first Secrets secrets and the next Skip connections. A bundle
-// can be larger than a page.
+// Cursor, with the secret named Secret, and of its connections with those after the
+// name After. A bundle can be larger than a page, and it can change between two pages.
+// Secrets is how many secrets were before it.
 type position struct {
 	Cursor  string `json:"c,omitempty"`
 	Secrets int    `json:"n,omitempty"`
-	Skip    int    `json:"s,omitempty"`
+	Secret  string `json:"k,omitempty"`
+	After   string `json:"a,omitempty"`
 	end     bool
+}
+
+// in returns where a page of secrets continues: the index of a secret, and the name
+// after which its connections are listed. If the secret no longer exists, secrets may
+// have moved to places that were listed before, so the page is listed again.
+func (p position) in(page []clientsecret.Entry) (first int, after string) {
+	switch i := slices.IndexFunc(page, func(s clientsecret.Entry) bool { return s.Name == p.Secret }); {
+	case i >= 0:
+		return i, p.After
+	case p.Secret != "" && p.Secrets >= len(page):
+		return len(page), "" // a smaller page than the one that was cut ends before the cut
+	}
+	return 0, ""
 }
 
 func parsePosition(next string) (position, error) {
@@ -27,7 +44,7 @@ func parsePosition(next string) (position, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &at)
 	}
-	if err != nil || at.Skip < 0 || at.Secrets < 0 || at == (position{}) {
+	if err != nil || at.Secrets < 0 || at == (position{}) {
 		return position{}, badCursor(err)
 	}
 	return at, nil

@@ -109,6 +109,12 @@ func (s *secretSource) put(name, text string) {
 	s.texts[name] = append(s.texts[name], text)
 }
 
+func (s *secretSource) remove(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.texts, name)
+}
+
 func (s *secretSource) current(name string) clientsecret.Secret {
 	versions := s.texts[name]
 	return clientsecret.Secret{Name: name, ARN: "arn:test:" + name, VersionID: fmt.Sprintf("v%d", len(versions)),

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,9 +29,10 @@ const (
 	statusReads = 16
 )
 
-// List returns up to limit statuses in the source's order, without subjects, and
-// the cursor of the next page, empty on the last. A page also ends when it is large
-// or took long, but it always gets further than the one before. Every error is a
+// List returns up to limit statuses in the source's order of secrets and by name within
+// one, without subjects, and the cursor of the next page, empty on the last. A page also ends when it is large
+// or took long, but it always gets further than the one before. What exists throughout is listed at
+// least once; once if no secret is deleted meanwhile. Every error is a
 // *problem.Error.
 func (d *Directory) List(ctx context.Context, limit int, next string) ([]Status, string, error) {
 	at, err := parsePosition(next)
@@ -74,31 +77,37 @@ func (d *Directory) read(ctx context.Context, secrets, limit int, at position) (
 		return nil, at, listProblem(err)
 	}
 	var found []located
-	skip := at.Skip
-	for i := at.Secrets; i < len(page); i++ {
+	first, after := at.in(page)
+	for i := first; i < len(page); i++ {
+		here := position{Cursor: at.Cursor, Secrets: i, Secret: page[i].Name, After: after}
 		if len(found) == limit {
-			return found, position{Cursor: at.Cursor, Secrets: i}, nil
+			return found, here, nil
 		}
-		entries := d.expand(page[i])
-		first := min(skip, len(entries))
-		skip -= first
-		for j := first; j < len(entries); j++ {
-			here := position{Cursor: at.Cursor, Secrets: i, Skip: j}
+		for _, e := range d.expand(page[i], after) {
 			if len(found) == limit {
 				return found, here, nil
 			}
-			found = append(found, located{entries[j], here})
+			found = append(found, located{e, here})
+			here.After = e.Name
 		}
+		after = ""
 	}
-	// A smaller page than the one that was cut may end before the cut.
-	return found, position{Cursor: cursor, Secrets: max(0, at.Secrets-len(page)), Skip: skip, end: cursor == ""}, nil
+	next := position{Cursor: cursor, end: cursor == ""}
+	if first == len(page) && first > 0 {
+		next.Secrets, next.Secret, next.After = at.Secrets-len(page), at.Secret, at.After
+	}
+	return found, next, nil
 }
 
-func (d *Directory) expand(s clientsecret.Entry) []connection.Entry {
+// expand returns the connections of a secret that come after a name, in the order of
+// their names.
+func (d *Directory) expand(s clientsecret.Entry, after string) []connection.Entry {
 	if s.Err != nil {
 		return []connection.Entry{{Name: s.Name, Err: s.Err}}
 	}
-	return d.declarations.Parser.Expand(s.Secret)
+	entries := d.declarations.Parser.Expand(s.Secret)
+	slices.SortStableFunc(entries, func(a, b connection.Entry) int { return strings.Compare(a.Name, b.Name) })
+	return slices.DeleteFunc(entries, func(e connection.Entry) bool { return after != "" && e.Name <= after })
 }
 
 func listProblem(err error) error {

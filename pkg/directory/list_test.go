@@ -171,3 +171,53 @@ func TestListHasNoSubjects(t *testing.T) {
 		t.Errorf("BI-56 subjects were read %d times (%v), want only where they decide the state", store.subjects, err)
 	}
 }
+
+// TestListWhileSecretsChange: what exists throughout a listing is in it.
+func TestListWhileSecretsChange(t *testing.T) {
+	bundle := func(members ...string) string {
+		var all []string
+		for _, m := range members {
+			all = append(all, fmt.Sprintf("%q:%s", m, valid))
+		}
+		return `{"connections":{` + strings.Join(all, ",") + `}}`
+	}
+	for _, c := range []struct {
+		name   string
+		change func(e env)
+		want   []string
+	}{
+		{"BI-56 nothing changes", func(env) {}, []string{"b1.a", "b1.b", "b1.c", "b1.d", "b2.a", "b2.b", "crm"}},
+		{"BI-56 a bundle shrinks", func(e env) { e.declare("b1", bundle("c", "d")) }, []string{"b1.a", "b1.b", "b1.c", "b1.d", "b2.a", "b2.b", "crm"}},
+		{"BI-56 a bundle shrinks to less than what was listed", func(e env) { e.declare("b1", bundle("a")) }, []string{"b1.a", "b1.b", "b2.a", "b2.b", "crm"}},
+		{"BI-56 a bundle is written in another order", func(e env) { e.declare("b1", bundle("d", "c", "b", "a")) }, []string{"b1.a", "b1.b", "b1.c", "b1.d", "b2.a", "b2.b", "crm"}},
+		{"BI-56 a bundle grows", func(e env) { e.declare("b1", bundle("0", "a", "b", "c", "d")) }, []string{"b1.a", "b1.b", "b1.c", "b1.d", "b2.a", "b2.b", "crm"}},
+		{"BI-56 the bundle is deleted, so the page of secrets is listed again", func(e env) { e.secrets.remove("b1") }, []string{"b1.a", "b1.b", "a0", "b2.a", "b2.b", "crm"}},
+		{"BI-56 a secret before it is deleted", func(e env) { e.secrets.remove("a0") }, []string{"b1.a", "b1.b", "b1.c", "b1.d", "b2.a", "b2.b", "crm"}},
+		{"BI-56 a secret before it is added", func(e env) { e.declare("a1", valid) }, []string{"b1.a", "b1.b", "b1.c", "b1.d", "b2.a", "b2.b", "crm"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := newEnv(t)
+			e.declare("a0", valid)
+			e.declare("b1", bundle("a", "b", "c", "d"))
+			e.declare("b2", bundle("a", "b"))
+			first, next, err := e.List(t.Context(), 3, "")
+			if err != nil || len(first) != 3 {
+				t.Fatalf("%d statuses, %v", len(first), err)
+			}
+			c.change(e)
+			names := []string{first[1].Connection, first[2].Connection}
+			for next != "" {
+				var page []directory.Status
+				if page, next, err = e.List(t.Context(), 3, next); err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range page {
+					names = append(names, s.Connection)
+				}
+			}
+			if diff := cmp.Diff(c.want, names); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

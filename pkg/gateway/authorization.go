@@ -45,10 +45,10 @@ type authorizationRoutes struct {
 func (a authorizationRoutes) methods() (authorization, complete resource) {
 	return resource{
 			http.MethodPost:   {action: "authorize", body: true, run: a.start},
-			http.MethodPut:    {action: "import", body: true, limit: maxImport, run: a.put},
+			http.MethodPut:    {action: "import", body: true, limit: maxGrant, run: a.put},
 			http.MethodDelete: {action: "disconnect", run: a.delete},
 		}, resource{
-			http.MethodPost: {action: "complete", body: true, run: a.complete},
+			http.MethodPost: {action: "complete", body: true, limit: maxGrant, run: a.complete},
 		}
 }
 

@@ -163,6 +163,7 @@ func TestBaseOfPublicPages(t *testing.T) {
 
 func TestComplete(t *testing.T) {
 	principal := consent.Principal{ARN: "arn:aws:iam::111122223333:role/app", UniqueID: "AROAEXAMPLE:session"}
+	base := "https://" + strings.Repeat("a", 2048) + "/?"
 	for _, c := range []struct {
 		name, body string
 		want       consent.CompleteRequest
@@ -172,6 +173,8 @@ func TestComplete(t *testing.T) {
 		{"manually with an address", `{"redirect_url":"canary-3"}`, consent.CompleteRequest{RedirectURL: redact.New("canary-3")}},
 		{"manually with an address and the session", `{"redirect_url":"canary-3","session_id":"canary-1"}`,
 			consent.CompleteRequest{RedirectURL: redact.New("canary-3"), SessionID: redact.New("canary-1")}},
+		{"BI-33 manually with the longest address, as JSON with escapes", `{"redirect_url":"` + base + strings.Repeat(`\u0026`, 8<<10/2) + strings.Repeat("%", 8<<10/2) + `"}`,
+			consent.CompleteRequest{RedirectURL: redact.New(base + strings.Repeat("&", 8<<10/2) + strings.Repeat("%", 8<<10/2))}},
 		{"manually with code and state", `{"code":"canary-4","state":"canary-5"}`,
 			consent.CompleteRequest{Code: redact.New("canary-4"), State: redact.New("canary-5")}},
 	} {
@@ -221,6 +224,7 @@ func TestBodiesOfConsent(t *testing.T) {
 		{"BI-14 import with a date as expiry", "PUT", grant, `{"refresh_token":"canary","expires_at":"2026-01-31"}`, 400},
 		{"BI-14 disconnect with a body", "DELETE", grant, `{}`, 400},
 		{"BI-14 a body beyond 48 KiB", "PUT", grant, `{"refresh_token":"canary` + strings.Repeat("a", 48<<10) + `"}`, 413},
+		{"BI-14 a completion beyond 48 KiB", "POST", complete, `{"redirect_url":"canary` + strings.Repeat("a", 48<<10) + `"}`, 413},
 		{"OC-57 a refresh token beyond 32 KiB", "PUT", grant, `{"refresh_token":"canary` + strings.Repeat("a", 32<<10) + `"}`, 400},
 		{"BI-10 PATCH", "PATCH", grant, ``, 405},
 		{"BI-10 GET of a completion", "GET", complete, ``, 405},

@@ -18,10 +18,11 @@ import (
 )
 
 // maxBody bounds a request body, in bytes, unless the operation has another limit.
-// maxImport is that of an import: a refresh token of 32 KiB, with what goes with it.
+// maxGrant is that of an import and of a completion: a refresh token of 32 KiB, or the
+// address of an authorization response of 8 KiB with what JSON escapes in it.
 const (
-	maxBody   = 10 << 10
-	maxImport = 48 << 10
+	maxBody  = 10 << 10
+	maxGrant = 48 << 10
 )
 
 // request is a validated event.

@@ -238,7 +238,10 @@ type Fail struct {
 	// OutcomeUnknown keeps the RefreshAttempt, because the refresh token may have
 	// been used. Otherwise the mark is removed if Owner wrote it.
 	OutcomeUnknown bool
-	Now            time.Time
+	// DeleteAfter lets the store delete a subject's item a day after that instant if
+	// the item has no grant. Zero keeps the item.
+	DeleteAfter time.Time
+	Now         time.Time
 }
 
 // Release ends a lease and records no result.
@@ -248,6 +251,8 @@ type Release struct {
 	// OutcomeUnknown keeps the RefreshAttempt, because the outcome of an earlier
 	// refresh is unknown. Otherwise the mark is removed if Owner wrote it.
 	OutcomeUnknown bool
+	// DeleteAfter is as in Fail.
+	DeleteAfter time.Time
 }
 
 // Reject marks the current token as rejected, as reported by a caller.

@@ -14,8 +14,9 @@ import (
 // Forget drops the connection's stored token and every scope variant of it. With
 // revoke set each is revoked at the provider first (RFC 7009), where the provider
 // has an endpoint for it. If a revocation fails, the token is kept, so that
-// the call can be repeated. Without a declaration nothing is revoked, and if
-// nothing is stored, nothing is written. Every error is a *problem.Error.
+// the call can be repeated. Without a declaration nothing is revoked. If nothing is
+// stored, nothing is written, except what fences a token that another process may still
+// have to store. Every error is a *problem.Error.
 func (c *Core) Forget(ctx context.Context, r Request, revoke bool) error {
 	c.FlushPending(ctx)
 	return rules.Problem(c.forgetAll(ctx, r, revoke))
@@ -49,6 +50,14 @@ func (d declared) permitToken(r Request, rec record.Record) error {
 		return nil
 	}
 	return r.access().PermitForget(rec.Token)
+}
+
+// mayBeUnstored reports whether another process may have a token of key that the table
+// has not accepted: one minted while the table was down. Dropping the item that does
+// not exist fences it. Only the own token of a declared client_credentials connection
+// is minted so and stored later, so no name that a caller makes up leaves an item.
+func (d declared) mayBeUnstored(key tokenstore.Key) bool {
+	return !d.gone && !d.conn.Delegated() && key.Variant == "" && key.Subject == ""
 }
 
 func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
@@ -90,7 +99,7 @@ func (c *Core) stored(ctx context.Context, r Request, d declared, key tokenstore
 
 func (c *Core) forget(ctx context.Context, d declared, rec record.Record, revoke bool) (err error) {
 	switch revoke = revoke && rec.Token.Valid(c.clock.Now()); {
-	case rec.Missing():
+	case rec.Missing() && !d.mayBeUnstored(rec.Item.Key):
 		return nil
 	case revoke && d.gone:
 		audit.From(ctx).Warn(audit.NotRevoked)

@@ -225,3 +225,45 @@ func TestForgetUnstored(t *testing.T) {
 		}
 	})
 }
+
+// TestForgetReachesUnstoredTokens: a token that one process minted while the table was
+// down is not stored after it was forgotten.
+func TestForgetReachesUnstoredTokens(t *testing.T) {
+	t.Run("OC-14 CR-32 a token that the table has not accepted", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.process()
+		f.store.setDown(true)
+		unstored := f.vend(core, crm())
+		f.store.setDown(false)
+		if err := f.process().Forget(t.Context(), crm(), false); err != nil {
+			t.Fatal(err)
+		}
+		f.clock.advance(11 * time.Second)
+		if v := f.vend(core, crm()); v.ID == unstored.ID || f.item("crm").Token.ID == unstored.ID {
+			t.Errorf("the forgotten token came back: served %v, stored %v", v.ID == unstored.ID, f.item("crm").Token.ID == unstored.ID)
+		}
+	})
+	t.Run("CR-32 without that it is stored late", func(t *testing.T) {
+		f := newFleet(t)
+		core := f.process()
+		f.store.setDown(true)
+		unstored := f.vend(core, crm())
+		f.store.setDown(false)
+		f.clock.advance(11 * time.Second)
+		if v := f.vend(core, crm()); v.ID != unstored.ID || f.item("crm").Token.ID != unstored.ID {
+			t.Error("the token was not stored")
+		}
+	})
+	t.Run("OC-14 what has no declaration, and a subject that never was, leaves nothing", func(t *testing.T) {
+		d := newDelegation(t, keeps)
+		nothing := vending.Request{Connection: "nothing", Caller: principal}
+		for _, r := range []vending.Request{nothing, of("stranger"), user()} {
+			if err := d.process().Forget(t.Context(), r, true); err != nil {
+				t.Fatal(err)
+			}
+			if item := d.grantOf(r); item.Version != 0 {
+				t.Errorf("%s %s: version %d", r.Connection, r.Subject, item.Version)
+			}
+		}
+	})
+}

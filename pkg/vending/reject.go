@@ -84,13 +84,16 @@ func (c *Core) oldEnough(ctx context.Context, r Request, rec record.Record, now 
 	if wait <= 0 {
 		return nil
 	}
-	fresh := c.rejectReads.Try(tokenstore.Key{Connection: string(r.Connection)}, now) == 0
-	conn, err := c.declarations.Load(ctx, r.Connection, fresh)
+	unread := c.rejectReads.Try(tokenstore.Key{Connection: string(r.Connection)}, now)
+	conn, err := c.declarations.Load(ctx, r.Connection, unread == 0)
 	switch {
 	case err == nil && !mintedBy(rec.Item, conn):
 		return r.access().Permit(conn)
 	case declaration.Gone(err):
 		return err
+	}
+	if unread > 0 {
+		wait = min(wait, unread) // a change since the last read of the secret is seen then
 	}
 	return limited("this token is too new to be replaced", wait)
 }

@@ -152,6 +152,20 @@ func TestRejectionAfterAnEdit(t *testing.T) {
 			t.Errorf("got %s, want a token of the new declaration", v.ID)
 		}
 	})
+	t.Run("CR-23 FI-23 nor for long between two reads of the secret", func(t *testing.T) {
+		f, core, r := young(t)
+		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
+		wantCode(t, second(core.Vend(t.Context(), r)), problem.RateLimited)
+		f.declare("crm", edited)
+		p := wantCode(t, second(core.Vend(t.Context(), r)), problem.RateLimited)
+		if p.RetryAfter <= 0 || p.RetryAfter > time.Second {
+			t.Errorf("Retry-After %v, want what is left of a second", p.RetryAfter)
+		}
+		f.clock.advance(p.RetryAfter)
+		if v := f.vend(core, r); v.ID == r.RejectedTokenID {
+			t.Error("the token of the former declaration is served")
+		}
+	})
 	t.Run("CR-23 the token of the new declaration is too young again", func(t *testing.T) {
 		f, core, r := young(t)
 		f.declare("crm", edited)

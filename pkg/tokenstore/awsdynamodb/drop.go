@@ -89,7 +89,7 @@ func dropFoundUpdate(d tokenstore.Drop, found attributes) *update {
 		u.require("attribute_exists(#grant_fp)")
 	default:
 		u.require(noGrant)
-		u.expireIfAllowed(ttlAfter(d.Now))
+		u.expire(ttlAfter(d.Now))
 	}
 	return u
 }

@@ -43,7 +43,7 @@ func storeGrantUpdate(a tokenstore.StoreGrant, lease bool) *update {
 	u.unset(attrUsed, attrRejectedID, attrForcedRefreshes, attrForcedBy, attrRequiredSecretVersion)
 	u.unset(attemptAttributes...)
 	u.unset(failureAttributes...)
-	if a.Grant.Fingerprint == "" && mayExpire(a.Key) {
+	if a.Grant.Fingerprint == "" {
 		u.expire(ttlAfter(a.Token.ExpiresAt, a.Now))
 	} else {
 		u.unset(attrTTL)

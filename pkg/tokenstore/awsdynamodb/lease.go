@@ -2,6 +2,7 @@ package awsdynamodb
 
 import (
 	"context"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -131,7 +132,23 @@ func (t *Table) Fail(ctx context.Context, f tokenstore.Fail) error {
 			return err
 		}
 	}
+	if applied, err := t.endUnused(ctx, f.DeleteAfter, failUpdate(f)); applied || err != nil {
+		return err
+	}
 	return t.endLease(ctx, f.OutcomeUnknown, func() *update { return failUpdate(f) })
+}
+
+// endUnused sends a write that ends the lease of a subject's item, and sets a ttl if
+// the item has no grant. It reports whether it was applied.
+func (t *Table) endUnused(ctx context.Context, deleteAfter time.Time, u *update) (applied bool, err error) {
+	if deleteAfter.IsZero() || mayExpire(u.key) {
+		return false, nil
+	}
+	u.clearAttempt()
+	u.require(noGrant)
+	u.expire(ttlAfter(deleteAfter))
+	_, applied, err = t.apply(ctx, u)
+	return applied, err
 }
 
 func failUpdate(f tokenstore.Fail) *update {
@@ -162,7 +179,11 @@ func putFailure(u *update, f tokenstore.Failure) {
 
 // Release ends the lease if r.Owner still has it.
 func (t *Table) Release(ctx context.Context, r tokenstore.Release) error {
-	return t.endLease(ctx, r.OutcomeUnknown, func() *update { return endLeaseUpdate("release", r.Key, r.Owner) })
+	form := func() *update { return endLeaseUpdate("release", r.Key, r.Owner) }
+	if applied, err := t.endUnused(ctx, r.DeleteAfter, form()); applied || err != nil {
+		return err
+	}
+	return t.endLease(ctx, r.OutcomeUnknown, form)
 }
 
 // endLease sends a write that ends a lease. If the outcome of the attempt is

@@ -127,8 +127,9 @@ func sortKey(key tokenstore.Key) string {
 	return sk
 }
 
-// mayExpire reports whether DynamoDB may delete the item by its ttl when it has
-// no grant. A subject's item exists for its refresh token and never expires.
+// mayExpire reports whether every write sets the ttl of an item without a grant. A
+// subject's item exists for its refresh token: a lease on it removes the ttl, and only
+// a write that requires that there is no grant sets one.
 func mayExpire(key tokenstore.Key) bool { return key.Subject == "" }
 
 // mayHoldGrant reports whether the stored item contains a refresh token or may

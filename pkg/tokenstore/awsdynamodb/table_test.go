@@ -205,6 +205,24 @@ func TestEngineTTL(t *testing.T) {
 		{"CR-16 AZ-30 a subject's token in the place of a grant", "joe", nil, func(k tokenstore.Key) error {
 			_, err := store.StoreGrant(ctx, tokenstore.StoreGrant{Key: k, Token: commit("a", 0).Token, Now: now})
 			return err
+		}, expiry.Add(day)},
+		{"CR-16 a subject's item without a grant, whose token is dropped", "joe", nil, func(k tokenstore.Key) error { return drop(k, false) }, now.Add(day)},
+		{"CR-16 a consent of a subject that is not completed", "joe", nil, func(k tokenstore.Key) error {
+			return errors.Join(take(k, "a"), store.Release(ctx, tokenstore.Release{Key: k, Owner: "a", DeleteAfter: now}))
+		}, now.Add(day)},
+		{"CR-16 an import of a subject that is refused", "joe", nil, func(k tokenstore.Key) error {
+			failed := tokenstore.Fail{Key: k, Owner: "a", Failure: tokenstore.Failure{Count: 1, FailedAt: now}, DeleteAfter: expiry, Now: now}
+			return errors.Join(take(k, "a"), store.Fail(ctx, failed))
+		}, expiry.Add(day)},
+		{"CR-16 the same with a grant that came meanwhile", "joe", nil, func(k tokenstore.Key) error {
+			return errors.Join(take(k, "a"), storeGrant(k, "b", 0), store.Release(ctx, tokenstore.Release{Key: k, Owner: "a", DeleteAfter: now}))
+		}, time.Time{}},
+		{"CR-16 nor does a failure expire a grant", "joe", nil, func(k tokenstore.Key) error {
+			failed := tokenstore.Fail{Key: k, Owner: "c", Failure: tokenstore.Failure{Count: 1, FailedAt: now}, DeleteAfter: now, Now: now}
+			return errors.Join(storeGrant(k, "b", 0), take(k, "c"), store.Fail(ctx, failed))
+		}, time.Time{}},
+		{"CR-16 a consent after one that was not completed", "joe", nil, func(k tokenstore.Key) error {
+			return errors.Join(take(k, "a"), store.Release(ctx, tokenstore.Release{Key: k, Owner: "a", DeleteAfter: now}), storeGrant(k, "b", 0))
 		}, time.Time{}},
 		{"CR-16 an item whose grant was dropped expires again", "", nil, func(k tokenstore.Key) error {
 			return errors.Join(storeGrant(k, "a", 0), drop(k, true))

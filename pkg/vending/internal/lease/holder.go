@@ -116,10 +116,18 @@ func (h *Holder) release(ctx context.Context) {
 	h.ended = true
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rules.SaveBudget)
 	defer cancel()
-	release := tokenstore.Release{Key: h.req.Key, Owner: h.owner, OutcomeUnknown: rules.OutcomeUnknown(h.rec.Item)}
+	release := tokenstore.Release{Key: h.req.Key, Owner: h.owner, OutcomeUnknown: rules.OutcomeUnknown(h.rec.Item), DeleteAfter: h.unusedAfter()}
 	if h.leases.store.Release(ctx, release) != nil {
 		audit.From(ctx).Warn(audit.LeaseNotReleased)
 	}
+}
+
+// unusedAfter is when the item is of no more use; zero for one with a grant.
+func (h *Holder) unusedAfter() time.Time {
+	if h.rec.Item.Grant.Fingerprint != "" {
+		return time.Time{}
+	}
+	return later(h.leases.clock.Now(), h.rec.Item.Token.ExpiresAt)
 }
 
 // fail stores a failure, which ends the lease, and returns it for the caller.
@@ -127,6 +135,9 @@ func (h *Holder) release(ctx context.Context) {
 func (h *Holder) fail(ctx context.Context, f tokenstore.Fail, reason error) error {
 	h.ended = true
 	f.Key, f.Owner, f.Now = h.req.Key, h.owner, f.Failure.FailedAt
+	if f.DeleteAfter = h.unusedAfter(); !f.DeleteAfter.IsZero() {
+		f.DeleteAfter = later(f.DeleteAfter, f.Failure.NextAttemptAt)
+	}
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), rules.SaveBudget)
 	defer cancel()
 	if h.leases.store.Fail(detached, f) != nil {
