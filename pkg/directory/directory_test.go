@@ -174,7 +174,7 @@ func TestListPages(t *testing.T) {
 	for i := range 5 {
 		e.declare(fmt.Sprintf("x%d", i), valid)
 	}
-	want := []string{"bundle.m0", "bundle.m1", "bundle.m2", "bundle.m3", "bundle.m4", "bundle.m5", "bundle.m6", "bundle.Bad",
+	want := []string{"bundle.Bad", "bundle.m0", "bundle.m1", "bundle.m2", "bundle.m3", "bundle.m4", "bundle.m5", "bundle.m6",
 		"crm", "x0", "x1", "x2", "x3", "x4"}
 	for limit := 1; limit <= 15; limit++ {
 		t.Run(fmt.Sprintf("limit %d repeats and skips nothing", limit), func(t *testing.T) {
