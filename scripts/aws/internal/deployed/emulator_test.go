@@ -74,7 +74,7 @@ func openEmulator(programs, work string) (_ *emulator, err error) {
 	cmd := exec.Command(filepath.Join(programs, "ministack"))
 	cmd.Stdout, cmd.Stderr = e.log, e.log
 	cmd.Env = append(os.Environ(), "BIND_HOST=127.0.0.1", "GATEWAY_PORT="+port, "AWS_ENDPOINT_URL=http://"+address,
-		"AUTH=true", "LAMBDA_EXECUTOR=local", "IOT_MTLS_ENABLED=0", "MINISTACK_REGION="+region, "TMPDIR="+work,
+		"AUTH=true", "LAMBDA_EXECUTOR=local", "IOT_MTLS_ENABLED=0", "MINISTACK_REGION="+region, "TMPDIR="+work, "STATE_DIR="+work,
 		// The names of APIs are then those of the outputs.
 		"MINISTACK_HOST="+region+".amazonaws.com",
 		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_SESSION_TOKEN=")

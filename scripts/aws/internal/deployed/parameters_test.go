@@ -146,11 +146,37 @@ func TestDeploy_everyParameterIsInASet(t *testing.T) {
 	}
 }
 
-// TestDeploy_incompleteDomain is refused before anything is created.
-func TestDeploy_incompleteDomain(t *testing.T) {
+// TestDeploy_refusedParameters are values that the template refuses before anything is
+// created, with a reason that says what is right.
+func TestDeploy_refusedParameters(t *testing.T) {
 	e := needsEmulator(t)
-	_, err := e.deploy(t.Context(), "incomplete", usual("DomainName", "tokens.example.com"))
-	if err == nil || !strings.Contains(err.Error(), "DomainName needs CertificateArn") {
-		t.Errorf("a domain without certificate: %v", err)
+	template, err := e.template(t.Context(), usual())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name       string
+		parameters []string
+		want       string
+	}{
+		{"a domain without certificate", []string{"DomainName", "tokens.example.com"}, "DomainName needs CertificateArn"},
+		{"a private API with a domain", []string{"DomainName", "tokens.example.com", "CertificateArn", "arn:aws:acm:us-east-1:000000000000:certificate/1",
+			"VpcEndpointId", "vpce-0123456789abcdef0"}, "has no public DomainName"},
+		{"a prefix without slash", []string{"SecretPrefix", "tokenvend"}, "a slash at the end"},
+		{"an address that is no network", []string{"ProviderAllowCidrs", "10.0.0.1"}, "networks such as 10.20.0.0/16"},
+		{"an alias of a key", []string{"KmsKeyArn", "arn:aws:kms:us-east-1:000000000000:alias/mine"}, "not of an alias"},
+		{"too low a limit of the firewall", []string{"PublicRequestsPerAddress", "9"}, "0 for no firewall, or 10 and more"},
+		{"an unknown monitoring", []string{"Monitoring", "some"}, "Monitoring"},
+		{"no requests", []string{"RequestsPerSecond", "0"}, "RequestsPerSecond"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := e.apply(t.Context(), "refused", template, usual(c.parameters...))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want an error with %q", err, c.want)
+			}
+			if status, err := e.status(t.Context(), "refused"); err == nil {
+				t.Errorf("there is a stack, %s", status)
+			}
+		})
 	}
 }
