@@ -30,6 +30,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/egress"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
@@ -406,7 +407,7 @@ func (x exchange) checkToken(t *testing.T, got oauth.Token) {
 	t.Helper()
 	shown := token{
 		AccessToken: got.AccessToken.Reveal(), Scope: got.Scope, RefreshToken: got.RefreshToken.Reveal(),
-		Assumed: got.ExpiresInAssumed, Extra: got.Extra, User: got.Subject,
+		Assumed: got.ExpiresInAssumed, Extra: plain(t, got.Extra), User: got.Subject,
 	}
 	if !got.ExpiresAt.IsZero() { // else it does not end
 		shown.ExpiresIn = int64(got.ExpiresAt.Sub(got.RequestedAt) / time.Second)
@@ -420,6 +421,19 @@ func (x exchange) checkToken(t *testing.T, got oauth.Token) {
 	if !slices.Equal(got.Departures, x.Departures) {
 		t.Errorf("departures %v, want %v", got.Departures, x.Departures)
 	}
+}
+
+// plain are values as encoding/json decodes them.
+func plain(t *testing.T, values extra.Values) (members map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &members); err != nil {
+		t.Fatal(err)
+	}
+	return members
 }
 
 func (x exchange) checkRefusal(t *testing.T, err error) {
