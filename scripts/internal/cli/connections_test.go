@@ -50,6 +50,9 @@ func TestAdd(t *testing.T) {
 	golden(t, "add-user.txt", f.must(t, userWith(""), add("crm-user")...))
 	f.must(t, userWith(""), add("--replace", "crm-user")...) // BI-54 a connection does not conflict with itself
 	golden(t, "add-member.txt", f.must(t, machine+"\n", add("erp.eu")...))
+	for _, name := range []string{"desk-one", "desk-two"} { // BI-54 no browser brings a response there
+		f.must(t, userWith("urn:ietf:wg:oauth:2.0:oob"), add(name)...)
+	}
 	f.fails(t, 1, "--replace", machine, add("erp.eu")...) // BI-41
 	f.must(t, strings.Replace(machine, `"app"`, `"app-us"`, 1), add("erp.us")...)
 	f.must(t, strings.Replace(machine, `"app"`, `"app-eu"`, 1), add("--replace", "erp.eu")...)

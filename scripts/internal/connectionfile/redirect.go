@@ -34,8 +34,8 @@ type Deployment struct {
 // secrets that cannot be parsed are passed to skipped.
 func (d Deployment) CheckRedirect(ctx context.Context, c connection.Connection, progress func(compared int), skipped func(error)) error {
 	own := d.redirectURI(c)
-	if own == "" {
-		return nil
+	if !strings.HasPrefix(own, "https://") && !strings.HasPrefix(own, "http://") {
+		return nil // not where a browser brings a response: a name, or a code for the user to copy
 	}
 	compared := 0
 	return d.each(ctx, skipped, func(other connection.Connection) error {
