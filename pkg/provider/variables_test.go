@@ -63,31 +63,38 @@ var hostile = []string{
 // parameters and its fragment.
 func TestResolve_BI43_structure(t *testing.T) {
 	all := declaredTemplates(t)
-	accepted := 0
+	for _, p := range all[:len(templates)] { // the property is about values that are accepted, so some must be
+		p.Resolve(map[string]string{"a": fitting(p.Variables["a"]), "b": "acme", "c": "acme"}, func(variable, problem string) { t.Errorf("%s %s", variable, problem) })
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		p := rapid.SampledFrom(all).Draw(t, "provider")
 		values := map[string]string{}
 		for name, v := range p.Variables {
-			fitting := rapid.SampledFrom(append(slices.Clone(v.Values), cmp.Or(v.Default, "acme")))
-			parts := rapid.SliceOfN(rapid.SampledFrom(slices.Concat(hostile, v.Values)), 0, 3)
-			joined := rapid.Map(parts, func(parts []string) string { return strings.Join(parts, "") })
-			values[name] = rapid.OneOf(fitting, joined).Draw(t, name)
+			values[name] = fitting(v)
+			if rapid.Bool().Draw(t, "hostile") {
+				parts := rapid.SliceOfN(rapid.SampledFrom(slices.Concat(hostile, v.Values)), 0, 3).Draw(t, name)
+				values[name] = strings.Join(parts, "")
+			}
 		}
 		refused := false
 		resolved := p.Resolve(values, func(string, string) { refused = true })
 		if refused {
 			return
 		}
-		accepted++
 		for i, template := range urlsOf(p) {
 			if problem := differs(template, urlsOf(resolved)[i], p, values); problem != "" {
 				t.Fatalf("%q became %q: %s", template, urlsOf(resolved)[i], problem)
 			}
 		}
 	})
-	if accepted == 0 {
-		t.Error("every value was refused: the property says nothing")
+}
+
+// fitting is a value that most variables take.
+func fitting(v provider.Variable) string {
+	if len(v.Values) > 0 {
+		return v.Values[0]
 	}
+	return cmp.Or(v.Default, "acme")
 }
 
 // differs judges with net/url alone, unlike the code.
