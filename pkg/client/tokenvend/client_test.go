@@ -95,6 +95,30 @@ func TestExtra(t *testing.T) {
 	}
 }
 
+// TestAnswer hands a token on later than it arrived.
+func TestAnswer(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	client, _ := newClient(t, tokenvend.Config{Now: func() time.Time { return now }},
+		vend("token_1", "extra", map[string]any{"site": "eu"}, "expires_in_assumed", true))
+	token := get(t, client)
+	for _, c := range []struct {
+		after            time.Duration
+		expires, renewal float64
+	}{{0, 3600, 3000}, {90 * time.Second, 3510, 2910}, {3200 * time.Second, 400, 1}, {2 * time.Hour, 1, 1}} {
+		text, err := token.Answer(now.Add(c.after))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		if got["expires_in"] != c.expires || got["refresh_in"] != c.renewal || got["access_token"] != token.Value() || got["token_id"] != token.ID || got["expires_in_assumed"] != true {
+			t.Errorf("after %s: %s", c.after, text)
+		}
+	}
+}
+
 func TestTokenSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, _ := newClient(t, tokenvend.Config{}, vend("t1", "extra", map[string]any{"realm": "9"}), map[string]any{"error": "provider_rejected", "status": 502.0})

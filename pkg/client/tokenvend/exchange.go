@@ -67,7 +67,9 @@ func (c *Client) exchange(ctx context.Context, q query, rejected string) (*Token
 	if response.StatusCode != http.StatusOK || !isJSON || a.AccessToken == "" || a.TokenID == "" {
 		return nil, c.failure(q, response, a)
 	}
-	return a.token(q, sent, retryAfter(response.Header, c.now())), nil
+	token := a.token(q, sent, retryAfter(response.Header, c.now()))
+	token.answer = redact.New(string(text))
+	return token, nil
 }
 
 // token turns an answer into a token; all times are counted from the instant before

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -37,6 +38,7 @@ type Token struct {
 	header, prefix string
 	sent           time.Time     // the instant before the request
 	refresh, retry time.Duration // refresh_in and Retry-After of the answer
+	answer         redact.Secret // the answer's JSON
 }
 
 // Value returns the access token.
@@ -48,6 +50,23 @@ func (t *Token) Extra(name string) any { return t.extra[name] }
 
 // SetHeader adds the token to a request, in the way that its provider expects.
 func (t *Token) SetHeader(r *http.Request) { r.Header.Set(t.header, t.prefix+t.Value()) }
+
+// Answer returns the service's answer as JSON, with the access token, for a process that
+// hands tokens on. Its expires_in and refresh_in count from now and are at least 1.
+func (t *Token) Answer(now time.Time) ([]byte, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(t.answer.Reveal()), &members); err != nil {
+		return nil, fmt.Errorf("tokenvend: the answer with token %s: %w", t.ID, err)
+	}
+	left := func(end time.Time) json.RawMessage {
+		return json.RawMessage(strconv.FormatInt(max(1, int64(end.Sub(now)/time.Second)), 10))
+	}
+	if !t.ExpiresAt.IsZero() {
+		members["expires_in"] = left(t.ExpiresAt)
+	}
+	members["refresh_in"] = left(t.sent.Add(t.refresh))
+	return json.Marshal(members)
+}
 
 // String identifies the token without revealing it.
 func (t Token) String() string { return fmt.Sprintf("token %s of %s [REDACTED]", t.ID, t.Connection) }

@@ -1,62 +1,38 @@
 package localrun
 
 import (
-	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/localhttp"
 )
 
 // hosts are the names, besides loopback, under which a server of a local run may be
-// addressed.
-//
-// The callers' keys are public, so any program that can send a request gets a token. A web
-// page can: it makes its own name resolve to 127.0.0.1 (DNS rebinding), and then the
-// browser lets it read the responses. The Host header still has the page's name.
+// addressed. The callers' keys are public, so any program that can send a request gets a
+// token; a web page must not.
 type hosts []string
 
-// serves reports whether a request with this Host header is answered. The port does
-// not matter: a name that is not served is not served on any port.
+// serves reports whether a request with this Host header is answered.
 func (h hosts) serves(header string) bool {
-	host, _, err := net.SplitHostPort(header)
-	if err != nil {
-		host = strings.TrimSuffix(strings.TrimPrefix(header, "["), "]") // without a port
-	}
-	host = strings.ToLower(host)
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback() || slices.Contains(h, host)
+	host := localhttp.Host(header)
+	return localhttp.IsLoopback(host) || slices.Contains(h, host)
 }
 
-// guard answers 403 instead of next for a host that is not served.
+// guard answers 403 instead of next for a host that is not served. It does not repeat
+// the host.
 func (h hosts) guard(variable string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h.serves(r.Host) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		denyHost(w, "the Host header names neither loopback nor a host of "+variable+"; use 127.0.0.1, or add the host's name to the variable")
+		localhttp.Denied("the Host header names neither loopback nor a host of " + variable + "; use 127.0.0.1, or add the host's name to the variable").Write(w)
 	})
-}
-
-// denyHost writes the error in the form of the service's own errors (RFC 9457). It
-// does not repeat the host.
-func denyHost(w http.ResponseWriter, detail string) {
-	text, _ := json.Marshal(map[string]any{ // strings, a number and a boolean: it cannot fail
-		"type": "urn:tokenvend:error:access_denied", "title": "Access denied", "status": http.StatusForbidden,
-		"detail": detail, "error": "access_denied", "error_description": detail, "retryable": false,
-	})
-	header := w.Header()
-	header.Set("Content-Type", "application/problem+json")
-	header.Set("Cache-Control", "no-store")
-	header.Set("Pragma", "no-cache")
-	header.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(http.StatusForbidden)
-	_, _ = w.Write(text) // the client may have disconnected
 }
 
 // hostPattern is a host name, as in a Host header: no port and no wildcard.
