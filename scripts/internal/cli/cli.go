@@ -13,11 +13,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/tokenvend/tokenvend/scripts/internal/cli/child"
 	"github.com/tokenvend/tokenvend/scripts/internal/keyrotation"
 	"github.com/tokenvend/tokenvend/scripts/internal/stack"
 )
@@ -51,7 +53,11 @@ func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	return Run(ctx, os.Args[1:], Env{
+	args := os.Args[1:]
+	if filepath.Base(os.Args[0]) == agentName {
+		args = append([]string{"agent"}, args...)
+	}
+	return Run(ctx, args, Env{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Lookup: os.LookupEnv, Now: time.Now, Program: os.Args[0],
 		CloudFormation: newCloudFormation, SAM: stack.SAMCommand,
 	})
@@ -71,6 +77,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 	err = command.run(ctx)
 	if err == nil {
 		return exitDone
+	}
+	if ended := child.Exit(0); errors.As(err, &ended) {
+		return int(ended)
 	}
 	if ctx.Err() != nil {
 		fmt.Fprintln(env.Err, "interrupted"+command.afterInterrupt())

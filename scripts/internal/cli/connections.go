@@ -41,11 +41,8 @@ do, asks, and writes the secret of the stack that --stack names.
 
 // Run adds the connection.
 func (c addCommand) Run(ctx context.Context, s *session) error {
-	switch {
-	case c.Dir == "" && s.Stack == "":
-		return usage("name the stack of the connection with --stack, or a local run's folder with --dir")
-	case c.Dir != "" && (s.Stack != "" || s.Profile != "" || s.Region != "" || c.KMSKey != ""):
-		return usage("--dir is for a local run and excludes --stack, --profile, --region and --kms-key")
+	if err := s.checkDir(c.Dir, c.KMSKey); err != nil {
+		return err
 	}
 	if c.File == "" && prompt.IsTerminal(s.In) {
 		fmt.Fprintln(s.Err, "Type the connection's JSON and end it with Ctrl-D, or use --file.")
@@ -69,6 +66,45 @@ func (c addCommand) Run(ctx context.Context, s *session) error {
 	return a.Run(ctx)
 }
 
+// checkDir requires either a stack or the folder of a local run.
+func (s *session) checkDir(dir, kmsKey string) error {
+	switch {
+	case dir == "" && s.Stack == "":
+		return usage("name the stack of the connection with --stack, or a local run's folder with --dir")
+	case dir != "" && (s.Stack != "" || s.Profile != "" || s.Region != "" || kmsKey != ""):
+		return usage("--dir is for a local run and excludes --stack, --profile, --region and --kms-key")
+	}
+	return nil
+}
+
+// removeCommand removes the declaration of a connection.
+type removeCommand struct {
+	Name connectionName `arg:"" help:"The connection's name, or BUNDLE.MEMBER to remove a member of a bundle."`
+	Dir  string         `placeholder:"DIR" help:"Remove DIR/NAME.json of a local run instead of a secret."`
+}
+
+func (removeCommand) details() string {
+	return `Stored tokens and grants stay. Disconnect the grants of a delegated connection first:
+without the declaration the provider cannot be asked to revoke them.
+`
+}
+
+// Run removes the connection.
+func (c removeCommand) Run(ctx context.Context, s *session) error {
+	if err := s.checkDir(c.Dir, ""); err != nil {
+		return err
+	}
+	r := connectionfile.Removal{Name: connection.Name(c.Name), Target: connectionfile.Folder{Path: c.Dir}, Prompt: s.prompt, Out: s.Out}
+	if c.Dir == "" {
+		account, deployed, err := s.deployment(ctx)
+		if err != nil {
+			return err
+		}
+		r.Target = connectionfile.SecretsManager{Editor: editor(account), Prefix: deployed.SecretPrefix()}
+	}
+	return r.Run(ctx)
+}
+
 // draft reads the connection's JSON.
 func (c addCommand) draft(ctx context.Context, in io.Reader) (connectionfile.Draft, error) {
 	d := connectionfile.Draft{Name: connection.Name(c.Name), Replace: c.Replace, Origin: "standard input"}
@@ -80,7 +116,7 @@ func (c addCommand) draft(ctx context.Context, in io.Reader) (connectionfile.Dra
 		defer file.Close()
 		in, d.Origin = file, "file "+filepath.Base(c.File)
 	}
-	text, err := readAll(ctx, in)
+	text, err := readAll(ctx, in, secretwriter.MaxText+1)
 	if err != nil {
 		return d, fmt.Errorf("read the connection's JSON: %w", err)
 	}
@@ -88,16 +124,15 @@ func (c addCommand) draft(ctx context.Context, in io.Reader) (connectionfile.Dra
 	return d, nil
 }
 
-// readAll reads to the end, or until ctx ends. It stops at a size that no secret can
-// hold.
-func readAll(ctx context.Context, in io.Reader) ([]byte, error) {
+// readAll reads to the end, to a limit in bytes, or until ctx ends.
+func readAll(ctx context.Context, in io.Reader, limit int64) ([]byte, error) {
 	type result struct {
 		text []byte
 		err  error
 	}
 	done := make(chan result, 1)
 	go func() {
-		text, err := io.ReadAll(io.LimitReader(in, secretwriter.MaxText+1))
+		text, err := io.ReadAll(io.LimitReader(in, limit))
 		done <- result{text, err}
 	}()
 	select {

@@ -71,7 +71,8 @@ func (c startCommand) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	status.print(s.Out, c.Subject)
+	fmt.Fprintln(s.Out)
+	status.print(s.Out, c.Subject.orDefault())
 	return nil
 }
 
@@ -93,13 +94,13 @@ const maxTries = 5
 
 // complete asks until the session is completed or over. What was mistyped, or typed
 // too early, can be typed again.
-func (c startCommand) complete(ctx context.Context, s *session, api *client.Client, asked string, body func(typed string) any) (grantStatus, error) {
+func (c startCommand) complete(ctx context.Context, s *session, api *client.Client, asked string, body func(typed string) any) (connectionStatus, error) {
 	for left := maxTries; ; {
 		typed, err := s.prompt.Ask(ctx, asked)
 		if err != nil {
-			return grantStatus{}, fmt.Errorf("%w; nothing was stored, and the consent expires by itself", err)
+			return connectionStatus{}, fmt.Errorf("%w; nothing was stored, and the consent expires by itself", err)
 		}
-		var status grantStatus
+		var status connectionStatus
 		err = api.Call(ctx, http.MethodPost, c.path()+"/complete", body(typed), &status)
 		if left--; err == nil || left == 0 || !canRetry(err) {
 			return status, err
@@ -130,11 +131,12 @@ func (c importCommand) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	fmt.Fprintln(s.Out)
-	var status grantStatus
+	var status connectionStatus
 	if err := api.Call(ctx, http.MethodPut, c.path(), map[string]string{"refresh_token": token}, &status); err != nil {
 		return err
 	}
-	status.print(s.Out, c.Subject)
+	fmt.Fprintln(s.Out)
+	status.print(s.Out, c.Subject.orDefault())
 	return nil
 }
 

@@ -19,11 +19,19 @@ import (
 type grammar struct {
 	globals `group:"Global flags:"`
 
-	Dev         devCommand `cmd:"" globals:"" help:"Run the whole service on this machine, with sandbox providers."`
+	Dev         devCommand   `cmd:"" globals:"" help:"Run the whole service on this machine, with sandbox providers."`
+	Token       tokenCommand `cmd:"" globals:"url,stack,profile,region,output" help:"Print a connection's token."`
+	Exec        execCommand  `cmd:"" globals:"url,stack,profile,region" help:"Run a program with tokens in its environment or in files."`
+	Call        callCommand  `cmd:"" globals:"url,stack,profile,region" help:"Send one request with a token."`
 	Connections struct {
-		Add  addCommand  `cmd:"" globals:"stack,profile,region,yes" help:"Declare a connection."`
-		Test testCommand `cmd:"" globals:"url,stack,profile,region,output" help:"Get a token, and print everything about it except the token itself."`
-	} `cmd:"" help:"Declare and test connections."`
+		List   listCommand   `cmd:"" name:"ls" globals:"url,stack,profile,region,output" help:"List the connections."`
+		Get    getCommand    `cmd:"" globals:"url,stack,profile,region,output" help:"Show the status of a connection."`
+		Add    addCommand    `cmd:"" globals:"stack,profile,region,yes" help:"Declare a connection."`
+		Test   testCommand   `cmd:"" globals:"url,stack,profile,region,output" help:"Get a token, and print everything about it except the token itself."`
+		Remove removeCommand `cmd:"" name:"rm" globals:"stack,profile,region,yes" help:"Remove the declaration of a connection."`
+	} `cmd:"" help:"List, declare, test and remove connections."`
+	Reject  rejectCommand `cmd:"" globals:"url,stack,profile,region,output" help:"Report a token that a resource server refused, and describe the next one."`
+	Forget  forgetCommand `cmd:"" globals:"url,stack,profile,region" help:"Delete the stored token of a connection."`
 	Consent struct {
 		Start      startCommand      `cmd:"" globals:"url,stack,profile,region" interrupted:"a started consent expires by itself" help:"Have a user consent to a delegated connection in a browser."`
 		Import     importCommand     `cmd:"" globals:"url,stack,profile,region" interrupted:"the refresh token may have been imported" help:"Import a refresh token that was obtained elsewhere."`
@@ -41,7 +49,11 @@ type grammar struct {
 		DeleteTable  deleteTableCommand  `cmd:"" globals:"profile,region,yes" interrupted:"run it again to continue" help:"Delete a table that a stack left behind."`
 		DeleteSecret deleteSecretCommand `cmd:"" globals:"profile,region,yes" interrupted:"run it again to continue" help:"Schedule the deletion of a secret."`
 	} `cmd:"" help:"Show and delete deployed stacks."`
-	Version versionCommand `cmd:"" globals:"" help:"Print the version."`
+	Doctor     doctorCommand     `cmd:"" globals:"url,stack,profile,region,output" help:"Find out why a caller gets no token."`
+	Agent      agentCommand      `cmd:"" globals:"url,stack,profile,region" help:"Serve tokens to the programs of this machine, and forward requests with a token."`
+	Completion completionCommand `cmd:"" globals:"" help:"Print a script that completes command lines in a shell."`
+	Complete   completeCommand   `cmd:"" hidden:"" globals:"" help:"Print the words that can follow."`
+	Version    versionCommand    `cmd:"" globals:"" help:"Print the version."`
 }
 
 // globals are the global flags.

@@ -12,6 +12,10 @@ var commands = map[string]string{
 	"consent start": "--open --manual --subject --url --stack", "consent import": "--subject standard input", "consent disconnect": "--subject --url",
 	"keyset status": "--secret --table --consent --output", "keyset rotate": "--again --yes code 3", "keyset drop": "<key> --yes", "keyset reset": "--consent",
 	"stack outputs": "--stack --output", "stack delete": "--connections --stack", "stack delete-table": "<table> --yes", "stack delete-secret": "<secret> --yes",
+	"token": "--min-ttl --scope --header --subject --url --stack --output", "exec": "--env --file <command> 128", "call": "--method --data <address> 401",
+	"reject": "<token-id> --subject", "forget": "--revoke --subject", "doctor": "[<name>] --subject --stack --output", "completion": "bash zsh fish",
+	"connections ls": "--output --stack", "connections get": "--subject --output", "connections rm": "--dir --stack --yes",
+	"agent":   "--addr --connection --allow --token-file X-Tokenvend-Token TOKENVEND_AGENT_TOKEN TOKENVEND_AGENT_TOKEN_FILE TOKENVEND_AGENT_ADDR TOKENVEND_AGENT_CONNECTIONS TOKENVEND_AGENT_ALLOW AWS_LAMBDA_RUNTIME_API",
 	"version": "--help",
 }
 

@@ -40,10 +40,15 @@ func (c testCommand) Run(ctx context.Context, s *session) error {
 	if err := api.Call(ctx, http.MethodGet, path(c.Name, c.Subject)+"/token", nil, &got); err != nil {
 		return err
 	}
+	return s.describe(c.Name, got)
+}
+
+// describe prints everything about a token except the token itself.
+func (s *session) describe(name connectionName, got vended) error {
 	if got.TokenID == "" {
 		return errors.New("the response has no token; is this the URL of the service's API?")
 	}
-	got.Connection = string(c.Name)
+	got.Connection = string(name)
 	if s.Output == jsonOutput {
 		return printJSON(s.Out, got)
 	}

@@ -90,21 +90,12 @@ func HasStatus(err error, status int) bool {
 // Call sends body as JSON, unless it is nil, and decodes the response into result,
 // unless that is nil. Errors are an [*Error], or those of the network.
 func (c *Client) Call(ctx context.Context, method, path string, body, result any) error {
-	request, err := c.request(ctx, method, path, body)
+	response, text, err := c.Do(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
-	response, err := c.client().Do(request)
-	if err != nil {
-		return fmt.Errorf("no response from %s: %w", c.URL, withoutURL(err))
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
-	if err != nil {
-		return fmt.Errorf("the response of %s is incomplete: %w", c.URL, err)
-	}
 	if response.StatusCode/100 != 2 {
-		return c.withHint(errorOf(response, text))
+		return c.withHint(ErrorOf(response, text))
 	}
 	if result == nil {
 		return nil
@@ -113,6 +104,24 @@ func (c *Client) Call(ctx context.Context, method, path string, body, result any
 		return fmt.Errorf("%s answered %d without the service's JSON; does the URL end with the stage, such as /v1?", c.URL, response.StatusCode)
 	}
 	return nil
+}
+
+// Do sends a request and returns the response, of any status, with its whole body.
+func (c *Client) Do(ctx context.Context, method, path string, body any) (*http.Response, []byte, error) {
+	request, err := c.request(ctx, method, path, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	response, err := c.client().Do(request)
+	if err != nil {
+		return nil, nil, fmt.Errorf("no response from %s: %w", c.URL, withoutURL(err))
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
+	if err != nil {
+		return nil, nil, fmt.Errorf("the response of %s is incomplete: %w", c.URL, err)
+	}
+	return response, text, nil
 }
 
 // request builds a signed request. The signer encodes the path once more by default,
@@ -167,7 +176,8 @@ func (c *Client) withHint(e *Error) error {
 	return fmt.Errorf("%w\n%s", e, c.Hint)
 }
 
-func errorOf(response *http.Response, text []byte) *Error {
+// ErrorOf returns the error that a response describes.
+func ErrorOf(response *http.Response, text []byte) *Error {
 	e := &Error{Status: response.StatusCode, RetryAfter: response.Header.Get("Retry-After")}
 	_ = json.Unmarshal(text, e) // another server's response has no members of these names
 	return e

@@ -1,4 +1,4 @@
-// Package connectionfile adds a connection: it checks the connection's JSON with
+// Package connectionfile adds and removes connections. To add one, it checks the connection's JSON with
 // the service's own parser, composes the secret that declares it, and writes that
 // secret to Secrets Manager or to a folder of the local run.
 //

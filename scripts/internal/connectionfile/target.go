@@ -25,6 +25,9 @@ type Stored struct {
 	Where string
 	// Put writes another text. It fails when Text is no longer current.
 	Put func(ctx context.Context, text redact.Secret) error
+	// Delete deletes the whole text. Afterwards says how long that can be undone.
+	Delete     func(ctx context.Context) error
+	Afterwards string
 }
 
 // SecretsManager is the secrets of a deployment.
@@ -54,6 +57,11 @@ func (s SecretsManager) Read(ctx context.Context, name string) (Stored, error) {
 	stored.Put = func(ctx context.Context, text redact.Secret) error {
 		return s.Editor.Replace(ctx, now, text)
 	}
+	stored.Delete = func(ctx context.Context) error {
+		_, err := s.Editor.Delete(ctx, now.ARN)
+		return err
+	}
+	stored.Afterwards = "it can be restored for 30 days"
 	return stored, nil
 }
 
@@ -75,6 +83,7 @@ func (f Folder) Read(_ context.Context, name string) (Stored, error) {
 	now := redact.New(string(text))
 	stored.Text = &now
 	stored.Put = func(_ context.Context, text redact.Secret) error { return replace(path, now, text) }
+	stored.Delete, stored.Afterwards = func(context.Context) error { return os.Remove(path) }, "it cannot be restored"
 	return stored, nil
 }
 

@@ -7,8 +7,8 @@
 // process with [Host.Signal].
 //
 // The protocol is the one at
-// https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html; extensions,
-// streaming responses and X-Ray are not supported.
+// https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html; streaming responses
+// and X-Ray are not supported, and of extensions only one, without events of invocations.
 package lambdahost
 
 import (
@@ -54,6 +54,9 @@ func (e *FunctionError) Error() string {
 type Config struct {
 	// Bootstrap is the path of the executable.
 	Bootstrap string
+	// Extension is the path of the executable of an extension that starts before the
+	// bootstrap; empty means none.
+	Extension string
 	// Name is the function's name; empty means "function".
 	Name string
 	// Env is added to Lambda's own variables. The function inherits nothing of this
@@ -158,6 +161,7 @@ func (h *Host) Signal(signal syscall.Signal) error {
 		p.kill()
 		return nil
 	}
+	p.endExtension(func(e *extension) { _ = syscall.Kill(-e.cmd.Process.Pid, signal) })
 	if err := syscall.Kill(-p.cmd.Process.Pid, signal); err != nil {
 		return fmt.Errorf("send %s to process group %d: %w", signal, p.cmd.Process.Pid, err)
 	}

@@ -18,6 +18,8 @@ type process struct {
 	cmd    *exec.Cmd
 	server *http.Server
 	api    *runtimeAPI
+	// extension runs beside it; nil for none.
+	extension *extension
 
 	exited   chan struct{} // closed when the process has ended
 	exitText string        // set before exited is closed
@@ -35,14 +37,28 @@ func start(c Config) (*process, error) {
 	}
 	p := &process{config: c, api: newRuntimeAPI(c), exited: make(chan struct{})}
 	p.server = &http.Server{Handler: p.api, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = p.server.Serve(listener) }()
+	if c.Extension != "" {
+		if p.extension, err = startExtension(c, p.api, listener.Addr().String()); err != nil {
+			_ = p.server.Close()
+			return nil, err
+		}
+	}
 	p.cmd = command(c, listener.Addr().String())
 	if err := p.cmd.Start(); err != nil {
-		_ = listener.Close()
+		p.endExtension((*extension).kill)
+		_ = p.server.Close()
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(c.Bootstrap), err)
 	}
-	go func() { _ = p.server.Serve(listener) }()
 	go p.reap()
 	return p, nil
+}
+
+// endExtension ends the extension, if there is one.
+func (p *process) endExtension(end func(*extension)) {
+	if p.extension != nil {
+		end(p.extension)
+	}
 }
 
 // command prepares the child: a process group of its own, and the environment
@@ -71,6 +87,7 @@ func command(c Config, api string) *exec.Cmd {
 func (p *process) reap() {
 	_ = p.cmd.Wait()
 	p.exitText = p.cmd.ProcessState.String()
+	p.endExtension((*extension).shutdown)
 	_ = p.server.Close()
 	close(p.exited)
 }
@@ -97,6 +114,11 @@ func (p *process) hasExited() bool {
 func (p *process) ready(ctx context.Context) error {
 	if p.idle {
 		return nil
+	}
+	if p.extension != nil {
+		if err := p.extension.awaitReady(ctx); err != nil {
+			return err
+		}
 	}
 	select {
 	case <-p.api.asked:
