@@ -1,7 +1,7 @@
 # An index. What each target does is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz build package deploy bench chaos test-aws
+.PHONY: help run test check fuzz build package deploy bench chaos test-aws test-clients
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,3 +37,6 @@ chaos: ## failures of a fleet of real processes; needs an engine
 test-aws: ## real engines, the stack on an emulator of AWS, SAM in Docker; reports what is missing; ARGS="-require" fails then
 	@go build -o build/aws ./scripts/aws
 	@exec build/aws $(foreach arg,$(ARGS),'$(arg)')
+
+test-clients: ## the clients in other languages; installs what they need under build/, and reports what is missing; ARGS=-require fails then
+	@scripts/test-clients.sh $(ARGS)
