@@ -226,3 +226,26 @@ func TestDeclaredProvider_AZ44_oneBadMember(t *testing.T) {
 		}
 	}
 }
+
+// TestPassword_OC17: an entry of the catalogue may offer the grant.
+func TestPassword_OC17(t *testing.T) {
+	base := `{"provider":"akeneo","grant_type":"password","base_url":"https://pim.example.com","client_id":"id","client_secret":"c4n4ry","username":"robot","password":"c4n4ry-too"}`
+	c, err := parse(base)
+	if err != nil || c.GrantType != connection.Password || c.Username != "robot" || c.Password.Reveal() != "c4n4ry-too" {
+		t.Errorf("read as %+v, %v", c, err)
+	}
+	for _, tt := range []struct{ name, member, value, where, why string }{
+		{"BI-61 no user", "username", "", "username", "is missing"},
+		{"BI-61 no password", "password", "", "password", "is missing"},
+		{"BI-61 an empty password", "password", `""`, "password", "is empty"},
+		{"AZ-42 the user as a parameter", "token_params", `{"username":"c4n4ry"}`, "token_params/username", "is reserved"},
+		{"BI-45 the default grant", "grant_type", "", "grant_type", "offers password"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parse(with(t, base, tt.member, tt.value))
+			if err == nil || !strings.Contains(err.Error(), tt.where) || !strings.Contains(err.Error(), tt.why) || strings.Contains(err.Error(), canary) {
+				t.Errorf("error = %v; want member %s and %q", err, tt.where, tt.why)
+			}
+		})
+	}
+}

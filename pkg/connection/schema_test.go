@@ -237,3 +237,29 @@ func validate(text string) error {
 	}
 	return s.Validate(value)
 }
+
+// TestSchema_AZ44_catalogue: the schema describes the entries of the catalogue too. Only
+// they may have the date, and the grant, that a declared provider may not.
+func TestSchema_AZ44_catalogue(t *testing.T) {
+	for _, name := range provider.Names() {
+		text, err := os.ReadFile("../provider/catalogue/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var entry map[string]json.RawMessage
+		if err := json.Unmarshal(text, &entry); err != nil {
+			t.Fatal(err)
+		}
+		delete(entry, "verified")
+		if strings.Contains(string(entry["grant_types"]), `"password"`) {
+			delete(entry, "grant_types")
+		}
+		rest, err := json.Marshal(entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(`{"provider":` + string(rest) + `,"client_id":"id"}`); err != nil {
+			t.Errorf("AZ-44 %s: %v", name, err)
+		}
+	}
+}
