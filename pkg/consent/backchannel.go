@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
@@ -110,4 +111,6 @@ type CompleteRequest struct {
 	// RedirectURL is the complete address at which the browser ended.
 	RedirectURL redact.Secret
 	Code, State redact.Secret
+	// Extra is what callers get besides the token, with Code and State only.
+	Extra extra.Values
 }

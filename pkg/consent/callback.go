@@ -14,12 +14,12 @@ import (
 // state valid. A response of the provider uses the state up, whether it is a code
 // or an error.
 func (f *FrontChannel) Receive(ctx context.Context, c CallbackRequest) (CallbackResult, error) {
-	// The issuer to compare with is known once the session has been read.
-	response, err := oauth.ReadAuthorizationResponse(c.RawQuery, "", false)
+	// How to read the rest is known once the session has been read.
+	state, err := oauth.AuthorizationState(c.RawQuery)
 	if err != nil {
 		return CallbackResult{}, invalidResponse(err)
 	}
-	key, ok := keyOfState(response.State.Reveal())
+	key, ok := keyOfState(state.Reveal())
 	if !ok {
 		return CallbackResult{}, invalidRequest("the state in this address was not issued by this service; open the consent page again and continue from there")
 	}
@@ -29,14 +29,18 @@ func (f *FrontChannel) Receive(ctx context.Context, c CallbackRequest) (Callback
 	}
 	r, err := f.sessions.update(ctx, key, func(r *record) error {
 		r.Start.annotate(ctx)
-		if err := f.check(ctx, *r, c, response.State); err != nil {
+		if err := f.check(ctx, *r, c, state); err != nil {
+			return err
+		}
+		response, err := r.Start.read(c.RawQuery)
+		if err != nil {
 			return err
 		}
 		if response.Refused {
 			r.setRefused(response.Error, f.now())
 			return nil
 		}
-		return r.setReceived(key, sealedResponse{Code: response.Code.Reveal(), ConfirmationCode: code}, f.now())
+		return r.setReceived(key, sealedResponse{Code: response.Code.Reveal(), ConfirmationCode: code, Extra: response.Extra}, f.now())
 	})
 	if err != nil {
 		return CallbackResult{}, err
@@ -73,7 +77,7 @@ func (f *FrontChannel) check(ctx context.Context, r record, c CallbackRequest, s
 		warnMismatch(ctx)
 		return otherBrowser()
 	}
-	return r.Start.checkIssuer(c.RawQuery)
+	return nil
 }
 
 // setReceived stores the response, encrypted to the session's public key.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
@@ -97,7 +98,7 @@ func (b *BackChannel) completeWithCode(ctx context.Context, session record, conn
 	if !sameConfirmationCode(response.ConfirmationCode, c.confirmationCode.Reveal()) {
 		return b.countWrongCode(ctx, session, c.key)
 	}
-	return b.authorize(ctx, session, conn, c.key, secrets, redact.New(response.Code))
+	return b.authorize(ctx, session, conn, c.key, secrets, oauth.AuthorizationResponse{Code: redact.New(response.Code), Extra: response.Extra})
 }
 
 // openSecrets decrypts the session's secrets.
@@ -157,11 +158,13 @@ func (b *BackChannel) countWrongCode(ctx context.Context, session record, key st
 // authorize exchanges the code. The session ends while the core holds the lease
 // and before the code is sent: a code is sent at most once, and none is lost
 // because a refresh holds the lease.
-func (b *BackChannel) authorize(ctx context.Context, session record, conn connection.Connection, key string, secrets sessionSecrets, code redact.Secret) error {
+func (b *BackChannel) authorize(ctx context.Context, session record, conn connection.Connection, key string, secrets sessionSecrets,
+	response oauth.AuthorizationResponse,
+) error {
 	sent := false
 	err := b.grants.Authorize(ctx, vending.Authorization{
 		Connection: conn, Subject: session.Start.Subject,
-		Code: code, Verifier: redact.New(secrets.Verifier), RedirectURI: session.Start.RedirectURI, Scope: session.Start.Scope,
+		Code: response.Code, Extra: response.Extra, Verifier: redact.New(secrets.Verifier), RedirectURI: session.Start.RedirectURI, Scope: session.Start.Scope,
 		Consume: func(ctx context.Context) error {
 			err := b.endSession(ctx, key, session.Phase)
 			sent = err == nil

@@ -1,11 +1,13 @@
 package consent
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
@@ -18,11 +20,22 @@ type completion struct {
 
 	// manual: the authorization response was copied from a browser.
 	manual bool
-	// query is that response as received, response its parsed form, and address
-	// the address where it arrived; address is empty if only code and state were
-	// given.
+	// query is that response as received, and address the address where it arrived.
+	// Both are empty if only code and state were given, with extra.
 	query, address redact.Secret
-	response       oauth.AuthorizationResponse
+	code, state    redact.Secret
+	extra          extra.Values
+}
+
+// read parses the response to the authorization request of p.
+func (c completion) read(p startParams) (oauth.AuthorizationResponse, error) {
+	if c.code.IsZero() {
+		return p.read(c.query.Reveal())
+	}
+	response, err := p.read(oauth.AuthorizationResponseQuery(url.Values{
+		cmp.Or(p.CodeName, "code"): {c.code.Reveal()}, "state": {c.state.Reveal()}}))
+	response.Extra = c.extra
+	return response, err
 }
 
 const howToComplete = "complete with session_id and confirmation_code, or manually with redirect_url, or with code and state"
@@ -45,24 +58,25 @@ func (r CompleteRequest) completion() (completion, error) {
 }
 
 func (r CompleteRequest) manualCompletion() (completion, error) {
-	query := oauth.AuthorizationResponseQuery(url.Values{"code": {r.Code.Reveal()}, "state": {r.State.Reveal()}})
+	query := oauth.AuthorizationResponseQuery(url.Values{"state": {r.State.Reveal()}})
 	address := strings.TrimSpace(r.RedirectURL.Reveal())
 	if address != "" {
 		address, _, _ = strings.Cut(address, "#") // some servers append a fragment, which is not part of the response
 		_, query, _ = strings.Cut(address, "?")
 	}
-	response, err := oauth.ReadAuthorizationResponse(query, "", false)
+	state, err := oauth.AuthorizationState(query)
 	if err != nil {
 		return completion{}, invalidResponse(err)
 	}
-	key, ok := keyOfState(response.State.Reveal())
+	key, ok := keyOfState(state.Reveal())
 	if !ok {
 		return completion{}, invalidRequest("the state was not issued by this service; copy the whole address again, or code and state exactly as they are in it")
 	}
 	if !r.SessionID.IsZero() && sessionKey(r.SessionID.Reveal()) != key {
 		return completion{}, invalidRequest("session_id and state belong to two consent sessions; omit session_id or give the matching one")
 	}
-	return completion{key: key, manual: true, query: redact.New(query), address: redact.New(address), response: response}, nil
+	return completion{key: key, manual: true, query: redact.New(query), address: redact.New(address),
+		code: r.Code, state: state, extra: r.Extra}, nil
 }
 
 // completeManually completes with a copied authorization response. Its state is
@@ -76,28 +90,29 @@ func (b *BackChannel) completeManually(ctx context.Context, session record, conn
 		return invalidRequest("the response to this consent session has already arrived from a browser; complete it with the confirmation code of the last page")
 	case pending, ended: // requireActive has refused an ended session
 	}
-	if err := session.checkManual(c); err != nil {
+	response, err := session.readManual(c)
+	if err != nil {
 		return err
 	}
-	if c.response.Refused {
-		return b.refuseManually(ctx, session, c)
+	if response.Refused {
+		return b.refuseManually(ctx, session, c.key, response)
 	}
 	secrets, err := b.openSecrets(ctx, session, c.key)
 	if err != nil {
 		return err
 	}
-	return b.authorize(ctx, session, conn, c.key, secrets, c.response.Code)
+	return b.authorize(ctx, session, conn, c.key, secrets, response)
 }
 
-// checkManual refuses a response to another authorization request.
-func (r record) checkManual(c completion) error {
-	if !r.acceptsManually(c.response.State.Reveal()) {
-		return invalidRequest("the state is not the one of this session's authorization_url")
+// readManual refuses a response to another authorization request.
+func (r record) readManual(c completion) (oauth.AuthorizationResponse, error) {
+	if !r.acceptsManually(c.state.Reveal()) {
+		return oauth.AuthorizationResponse{}, invalidRequest("the state is not the one of this session's authorization_url")
 	}
 	if address := c.address.Reveal(); address != "" && !r.Start.matchesRedirectURI(address) {
-		return invalidRequest("redirect_url does not match this connection's redirect URI; copy the whole address at which the browser ended")
+		return oauth.AuthorizationResponse{}, invalidRequest("redirect_url does not match this connection's redirect URI; copy the whole address at which the browser ended")
 	}
-	return r.Start.checkIssuer(c.query.Reveal())
+	return c.read(r.Start)
 }
 
 // acceptsManually reports whether a response with this state may be copied: the
@@ -108,21 +123,21 @@ func (r record) acceptsManually(state string) bool {
 		return true
 	}
 	_, ok := r.findAuthRequest(state)
-	return ok && !r.Start.usesOwnCallback()
+	return ok && (r.Start.isName() || !r.Start.usesOwnCallback())
 }
 
 // refuseManually records the provider's error, which uses the state up.
-func (b *BackChannel) refuseManually(ctx context.Context, session record, c completion) error {
-	_, err := b.sessions.update(ctx, c.key, func(r *record) error {
+func (b *BackChannel) refuseManually(ctx context.Context, session record, key string, response oauth.AuthorizationResponse) error {
+	_, err := b.sessions.update(ctx, key, func(r *record) error {
 		if err := r.requirePending(b.now()); err != nil {
 			return err
 		}
-		r.setRefused(c.response.Error, b.now())
+		r.setRefused(response.Error, b.now())
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	b.pending.remove(ctx, session.Start.PrincipalID, c.key)
-	return providerRejected(c.response.Error)
+	b.pending.remove(ctx, session.Start.PrincipalID, key)
+	return providerRejected(response.Error)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
 // startParams is what a start fixes: the authorization request and who made it.
@@ -33,6 +34,12 @@ type startParams struct {
 	Scope            string     `json:"scope,omitempty"`
 	Params           url.Values `json:"params,omitempty"`
 	Challenge        string     `json:"challenge,omitempty"`
+	// ScopeSeparator and Names are how the request differs from RFC 6749; CodeName and
+	// Extra how its response does, because the public function cannot read the provider.
+	ScopeSeparator string            `json:"scope_separator,omitempty"`
+	Names          map[string]string `json:"names,omitempty"`
+	CodeName       string            `json:"code_name,omitempty"`
+	Extra          map[string]string `json:"extra,omitempty"`
 
 	PrincipalID  string    `json:"principal_id"`
 	PrincipalARN string    `json:"principal_arn"`
@@ -76,14 +83,17 @@ func (p startParams) checkConnection(ctx context.Context, name connection.Name) 
 	return invalidRequest(fmt.Sprintf("this consent session does not belong to connection %s", name))
 }
 
-// checkIssuer compares the iss parameter of the response with the connection's
-// issuer (RFC 9207 §2.4). A response without iss is accepted: only the server's
-// metadata, which is not read, would tell whether it always sends one.
-func (p startParams) checkIssuer(rawQuery string) error {
-	if _, err := oauth.ReadAuthorizationResponse(rawQuery, p.Issuer, false); err != nil {
-		return invalidResponse(err)
+// read parses the response to this authorization request, and compares its iss
+// parameter with the connection's issuer (RFC 9207 §2.4). A response without iss is
+// accepted: only the server's metadata, which is not read, would tell whether it
+// always sends one.
+func (p startParams) read(rawQuery string) (oauth.AuthorizationResponse, error) {
+	r, err := oauth.ReadAuthorizationResponse(rawQuery, oauth.ResponseFormat{Issuer: p.Issuer,
+		Callback: provider.Callback{Code: p.CodeName, Extra: p.Extra}})
+	if err != nil {
+		return r, invalidResponse(err)
 	}
-	return nil
+	return r, nil
 }
 
 // warnMismatch marks the audit entry of a request for another's session (FI-45).
@@ -94,6 +104,7 @@ func (p startParams) authorizationRequest(state string) (string, error) {
 	address, err := oauth.AuthorizationURL(oauth.AuthorizationRequest{
 		AuthorizationURL: p.AuthorizationURL, ClientID: p.ClientID, RedirectURI: p.RedirectURI,
 		Scope: p.Scope, State: state, Challenge: p.Challenge, Params: p.Params,
+		ScopeSeparator: p.ScopeSeparator, Names: p.Names,
 	})
 	if err != nil {
 		return "", &problem.Error{Code: problem.ConnectionMisconfigured, Cause: err,
@@ -115,10 +126,17 @@ func callbackURL(base string, name connection.Name) string {
 	return base + "/callback/" + string(name)
 }
 
-// usesOwnCallback reports whether the redirect URI is this deployment's callback
-// page. Any other path or host has neither the page nor the cookie.
+// isName reports whether the redirect URI is a name that the vendor's console maps to
+// an address, or stands for none (urn:ietf:wg:oauth:2.0:oob). Where the browser
+// returns is unknown then.
+func (p startParams) isName() bool {
+	return !strings.HasPrefix(p.RedirectURI, "https://") && !strings.HasPrefix(p.RedirectURI, "http://")
+}
+
+// usesOwnCallback reports whether the browser may return to this deployment's
+// callback page. Any other path or host has neither the page nor the cookie.
 func (p startParams) usesOwnCallback() bool {
-	return p.RedirectURI == callbackURL(p.BaseURL, p.Connection)
+	return p.isName() || p.RedirectURI == callbackURL(p.BaseURL, p.Connection)
 }
 
 // matchesRedirectURI compares an address with the redirect URI as browsers show
@@ -126,7 +144,7 @@ func (p startParams) usesOwnCallback() bool {
 func (p startParams) matchesRedirectURI(address string) bool {
 	got, err := url.Parse(address)
 	want, wantErr := url.Parse(p.RedirectURI)
-	return err == nil && wantErr == nil && originOf(got) == originOf(want) && pathOf(got) == pathOf(want)
+	return p.isName() || err == nil && wantErr == nil && originOf(got) == originOf(want) && pathOf(got) == pathOf(want)
 }
 
 func pathOf(u *url.URL) string {

@@ -5,13 +5,16 @@ import (
 	"crypto/hpke"
 	"encoding/json"
 	"errors"
+
+	"github.com/tokenvend/tokenvend/pkg/extra"
 )
 
 // sealedResponse is what the front channel stores of an authorization response,
 // encrypted so that it cannot decrypt it itself.
 type sealedResponse struct {
-	Code             string `json:"code"`
-	ConfirmationCode string `json:"confirmation"`
+	Code             string       `json:"code"`
+	ConfirmationCode string       `json:"confirmation"`
+	Extra            extra.Values `json:"extra,omitempty"`
 }
 
 // sessionSecrets are the secrets of the back channel, encrypted under its keyset.

@@ -118,6 +118,7 @@ func (b *BackChannel) startParams(r StartRequest, conn connection.Connection, pr
 		Provider: conn.Provider, TokenURL: conn.TokenURL, Issuer: conn.Issuer, ClientID: conn.ClientID,
 		AuthorizationURL: conn.AuthorizationURL, RedirectURI: redirectURI(conn, r.BaseURL),
 		Scope: conn.Scope, Params: conn.AuthorizationParams,
+		ScopeSeparator: conn.ScopeSeparator, Names: conn.Request.Names, CodeName: conn.Callback.Code, Extra: conn.Callback.Extra,
 		PrincipalID: principal, PrincipalARN: r.Principal.ARN, BaseURL: r.BaseURL, StartedAt: b.now(),
 	}
 	if !verifier.IsZero() {

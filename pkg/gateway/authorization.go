@@ -107,18 +107,22 @@ const (
 )
 
 func (a authorizationRoutes) complete(ctx context.Context, r *request) (response, error) {
+	values, err := r.takeExtra()
+	if err != nil {
+		return response{}, err
+	}
 	given, err := r.texts(sessionID, confirmationCode, redirectURL, code, state)
 	if err != nil {
 		return response{}, err
 	}
-	if !isOneWay(given) {
+	if !isOneWay(given) || values != nil && given[code] == "" {
 		return response{}, problem.New(problem.InvalidRequest,
-			"send session_id with confirmation_code; or, to complete manually, redirect_url, or code with state, each optionally with session_id")
+			"send session_id with confirmation_code; or, to complete manually, redirect_url, or code with state (and extra), each optionally with session_id")
 	}
 	err = a.consents.Complete(ctx, consent.CompleteRequest{
 		Connection: r.name, Subject: r.subject, Principal: r.principal(),
 		SessionID: redact.New(given[sessionID]), ConfirmationCode: redact.New(given[confirmationCode]),
-		RedirectURL: redact.New(given[redirectURL]), Code: redact.New(given[code]), State: redact.New(given[state]),
+		RedirectURL: redact.New(given[redirectURL]), Code: redact.New(given[code]), State: redact.New(given[state]), Extra: values,
 	})
 	if err != nil {
 		return response{}, err
@@ -136,11 +140,15 @@ func isOneWay(given map[string]string) bool {
 }
 
 func (a authorizationRoutes) put(ctx context.Context, r *request) (response, error) {
+	values, err := r.takeExtra()
+	if err != nil {
+		return response{}, err
+	}
 	given, err := r.texts("refresh_token", "scope", "expires_at")
 	if err != nil {
 		return response{}, err
 	}
-	i := vending.Import{Request: vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller}}
+	i := vending.Import{Extra: values, Request: vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller}}
 	if i.RefreshToken, err = parseRefreshToken(given["refresh_token"]); err != nil {
 		return response{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
 	"github.com/tokenvend/tokenvend/pkg/directory"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/gateway"
 	"github.com/tokenvend/tokenvend/pkg/gateway/restevent"
 	"github.com/tokenvend/tokenvend/pkg/problem"
@@ -182,7 +184,7 @@ func TestComplete(t *testing.T) {
 			d := newConnections(t)
 			got := d.invoke(at("POST", "", "authorization/complete", body(c.body)))
 			c.want.Connection, c.want.Principal = "studio", principal
-			if len(d.completed) != 1 || d.completed[0] != c.want || got.StatusCode != 200 {
+			if len(d.completed) != 1 || !reflect.DeepEqual(d.completed[0], c.want) || got.StatusCode != 200 {
 				t.Fatalf("answer %d %s", got.StatusCode, got.Body)
 			}
 			want := map[string]any{"connection": "studio", "provider": "creative-force", "grant_type": "authorization_code", "state": "ready",
@@ -222,6 +224,9 @@ func TestBodiesOfConsent(t *testing.T) {
 		{"BI-14 import with an invalid scope", "PUT", grant, `{"refresh_token":"canary","scope":"canary\\"}`, 400},
 		{"BI-14 import that expires now", "PUT", grant, `{"refresh_token":"canary","expires_at":"2026-01-01T12:00:00Z"}`, 400},
 		{"BI-14 import with a date as expiry", "PUT", grant, `{"refresh_token":"canary","expires_at":"2026-01-31"}`, 400},
+		{"OC-72 import with extra that is no object", "PUT", grant, `{"refresh_token":"canary","extra":["canary"]}`, 400},
+		{"OC-72 import with an object in extra", "PUT", grant, `{"refresh_token":"canary","extra":{"a":{}}}`, 400},
+		{"OC-72 import with too much", "PUT", grant, `{"refresh_token":"canary","extra":{"a":"canary` + strings.Repeat("a", 1<<10) + `"}}`, 400},
 		{"BI-14 disconnect with a body", "DELETE", grant, `{}`, 400},
 		{"BI-14 a body beyond 48 KiB", "PUT", grant, `{"refresh_token":"canary` + strings.Repeat("a", 48<<10) + `"}`, 413},
 		{"BI-14 a completion beyond 48 KiB", "POST", complete, `{"redirect_url":"canary` + strings.Repeat("a", 48<<10) + `"}`, 413},
@@ -263,9 +268,9 @@ func TestImportAndDisconnect(t *testing.T) {
 	d.directory.studio.Subjects = []directory.SubjectStatus{{Subject: "anna"}, {Subject: "joe", State: directory.Failing,
 		ConsentedBy: "joe@example.com", ConsentedAt: now, RenewBy: now.Add(time.Hour), LastError: problem.ProviderTimeout, NextAttemptAt: now.Add(time.Minute),
 		Problem: "expires_in is a list", Warnings: []string{"scope"}, ExtraNames: []string{"realmId"}}}
-	got := d.invoke(at("PUT", "joe", "authorization", body(`{"refresh_token":"canary","scope":"b a","expires_at":"2026-01-31T13:00:00+01:00"}`)))
-	want := []vending.Import{{Request: request, RefreshToken: redact.New("canary"), Scope: "a b", ExpiresAt: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}}
-	if len(d.imported) != 1 || d.imported[0] != want[0] || got.StatusCode != 200 {
+	got := d.invoke(at("PUT", "joe", "authorization", body(`{"refresh_token":"canary","scope":"b a","expires_at":"2026-01-31T13:00:00+01:00","extra":{"realmId":"1","n":2}}`)))
+	want := []vending.Import{{Request: request, Extra: extra.Values{"realmId": "1", "n": json.Number("2")}, RefreshToken: redact.New("canary"), Scope: "a b", ExpiresAt: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}}
+	if len(d.imported) != 1 || !reflect.DeepEqual(d.imported, want) || got.StatusCode != 200 {
 		t.Errorf("answer %d %s, imported %+v", got.StatusCode, got.Body, d.imported)
 	}
 	joe := []any{map[string]any{"subject": "joe", "state": "failing", "consented_by": "joe@example.com", "consented_at": "2026-01-01T12:00:00Z",

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
@@ -270,6 +272,28 @@ func (r *request) texts(known ...string) (map[string]string, error) {
 		given[name] = text
 	}
 	return given, nil
+}
+
+// takeExtra removes the body's member extra and returns its values.
+func (r *request) takeExtra() (extra.Values, error) {
+	member, given := r.body["extra"]
+	if !given {
+		return nil, nil
+	}
+	r.body = maps.Clone(r.body)
+	delete(r.body, "extra")
+	object, ok := member.(map[string]any)
+	if !ok {
+		return nil, problem.New(problem.InvalidRequest, "body member extra must be an object of strings, numbers and booleans")
+	}
+	var values extra.Values
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if !values.Add(name, object[name]) {
+			return nil, problem.New(problem.InvalidRequest, "body member extra: "+quoteName(name)+
+				" is not a string, number or boolean, or there are more than 16, or more than 1 KiB in one or 2 KiB in all")
+		}
+	}
+	return values, nil
 }
 
 func isMedia(contentType, wanted string) bool {

@@ -10,7 +10,9 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
@@ -68,6 +70,22 @@ type tokenResponse struct {
 	Connection       string    `json:"connection"`
 	ExpiresInAssumed bool      `json:"expires_in_assumed,omitempty"`
 	Stale            bool      `json:"stale,omitempty"`
+	// Extra is what the provider sends besides the token; Present is how to present
+	// the token, where that differs from Authorization and Bearer.
+	Extra   extra.Values `json:"extra,omitempty"`
+	Present *presentBody `json:"present,omitempty"`
+}
+
+type presentBody struct {
+	Header string `json:"header"`
+	Prefix string `json:"prefix"`
+}
+
+func present(p provider.Present) *presentBody {
+	if p == (provider.Present{}) || p == (provider.Present{Header: "Authorization", Prefix: "Bearer "}) {
+		return nil
+	}
+	return &presentBody{Header: p.Header, Prefix: p.Prefix}
 }
 
 func (t tokenRoutes) get(ctx context.Context, r *request) (response, error) {
@@ -135,6 +153,7 @@ func (t tokenRoutes) vend(ctx context.Context, want vending.Request) (response, 
 		ExpiresIn: int64(left / time.Second), ExpiresAt: v.ExpiresAt.Truncate(time.Second),
 		RefreshIn:  int64(v.RefreshIn(now) / time.Second),
 		Connection: string(want.Connection), ExpiresInAssumed: v.ExpiresInAssumed, Stale: v.Stale,
+		Extra: v.Extra, Present: present(v.Present),
 	}), nil
 }
 

@@ -12,14 +12,19 @@ import (
 // AuthorizationRequest is a request to the authorization endpoint (RFC 6749
 // §4.1.1), which a browser sends.
 type AuthorizationRequest struct {
-	// AuthorizationURL is the endpoint; a query in it is kept (RFC 6749 §3.1).
+	// AuthorizationURL is the endpoint; a query in it is kept (RFC 6749 §3.1), and so is
+	// a fragment, which a page of the server may read.
 	AuthorizationURL string
 	ClientID         string
 	// RedirectURI must be repeated, byte for byte, in the token request with the
 	// code (RFC 6749 §4.1.3).
 	RedirectURI string
-	// Scope is sent unchanged; empty means that the parameter is omitted.
-	Scope string
+	// Scope is sent unchanged, but with ScopeSeparator for each space; empty means that
+	// the parameter is omitted. An empty ScopeSeparator is a space.
+	Scope, ScopeSeparator string
+	// Names are other names of parameters, by the name in RFC 6749. Servers differ in
+	// whether these hold here too, so both are sent.
+	Names map[string]string
 	// State binds the response to the browser that sent the request (RFC 6749 §10.12).
 	State string
 	// Challenge is the [Challenge] of a code verifier; empty means no PKCE.
@@ -36,8 +41,8 @@ var reservedAuthorizationParams = []string{
 }
 
 // AuthorizationURL builds the address to open in a browser. It fails if a required
-// field is missing, if the endpoint is not an absolute http(s) URL without user
-// and fragment, or if Params or the endpoint's query contains a parameter that the
+// field is missing, if the endpoint is not an absolute http(s) URL without a
+// user, or if Params or the endpoint's query contains a parameter that the
 // service sets: of a repeated parameter each side could use another value
 // (RFC 6749 §3.1). The error names the parameter and shows no value.
 func AuthorizationURL(r AuthorizationRequest) (string, error) {
@@ -57,8 +62,8 @@ func AuthorizationURL(r AuthorizationRequest) (string, error) {
 
 func (r AuthorizationRequest) endpoint() (*url.URL, error) {
 	u, err := url.Parse(r.AuthorizationURL)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || strings.Contains(r.AuthorizationURL, "#") {
-		return nil, errors.New("the authorization endpoint is not an absolute URL without user and fragment")
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
+		return nil, errors.New("the authorization endpoint is not an absolute URL without a user")
 	}
 	own, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -83,11 +88,16 @@ func (r AuthorizationRequest) query() (url.Values, error) {
 		query.Set(name, value)
 	}
 	if r.Scope != "" {
-		query.Set("scope", r.Scope)
+		query.Set("scope", JoinScope(r.Scope, r.ScopeSeparator))
 	}
 	if r.Challenge != "" {
 		query.Set("code_challenge", r.Challenge)
 		query.Set("code_challenge_method", "S256")
+	}
+	for _, name := range []string{"client_id", "redirect_uri", "scope"} {
+		if other := r.Names[name]; other != "" && query.Has(name) {
+			query.Set(other, query.Get(name))
+		}
 	}
 	return query, nil
 }

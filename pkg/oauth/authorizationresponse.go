@@ -1,12 +1,15 @@
 package oauth
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/tokenvend/tokenvend/pkg/extra"
+	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
@@ -38,6 +41,19 @@ type AuthorizationResponse struct {
 	ErrorDescription string
 	// Issuer is the iss parameter (RFC 9207 §2); empty when it is absent.
 	Issuer string
+	// Extra is what callers get besides the token.
+	Extra extra.Values
+}
+
+// ResponseFormat is what is known of a server's authorization responses. The zero
+// value is RFC 6749's.
+type ResponseFormat struct {
+	// Issuer, when set, must equal the one that a response names; with RequireIssuer a
+	// response must name one (RFC 9207 §2.4).
+	Issuer        string
+	RequireIssuer bool
+	// Callback is how a response differs from RFC 6749 §4.1.2.
+	Callback provider.Callback
 }
 
 // AuthorizationResponseError says why an authorization response is not used. The
@@ -61,34 +77,60 @@ const (
 func (e *AuthorizationResponseError) Error() string { return "the authorization response " + e.Reason }
 
 // ReadAuthorizationResponse parses the query of the redirect URI, as sent and
-// without the question mark. If issuer is set and the response names one, they
-// must be equal; a response that names none is refused if requireIssuer says that
-// this server always names one (RFC 9207 §2.4). Other parameters are ignored
+// without the question mark. Other parameters are ignored
 // (RFC 6749 §4.1.2), an id_token or access_token among them, whatever they contain
 // and however they are escaped; a parameter without a value counts as absent (§3.1).
 //
 // Every error is an *AuthorizationResponseError. With [ResponseIssuer] the state
 // is returned, and nothing else, so that the session can be found; the code must
 // not be used.
-func ReadAuthorizationResponse(rawQuery, issuer string, requireIssuer bool) (AuthorizationResponse, error) {
-	params, reason := responseParams(rawQuery)
+func ReadAuthorizationResponse(rawQuery string, f ResponseFormat) (AuthorizationResponse, error) {
+	params, reason := responseParams(rawQuery, f.names())
 	if reason != "" {
 		return AuthorizationResponse{}, &AuthorizationResponseError{reason}
 	}
+	params["code"] = params[f.codeName()]
 	r, reason := authorizationResponseOf(params)
 	switch {
 	case reason != "":
 		return r, &AuthorizationResponseError{reason}
-	case issuer != "" && r.Issuer != issuer && (r.Issuer != "" || requireIssuer):
+	case f.Issuer != "" && r.Issuer != f.Issuer && (r.Issuer != "" || f.RequireIssuer):
 		return AuthorizationResponse{State: r.State}, &AuthorizationResponseError{ResponseIssuer}
 	}
+	for _, name := range slices.Sorted(maps.Keys(f.Callback.Extra)) {
+		if value := params[f.Callback.Extra[name]]; value != "" && value != r.Code.Reveal() && value != r.State.Reveal() {
+			r.Extra.Add(name, value)
+		}
+	}
 	return r, nil
+}
+
+// AuthorizationState is the state of an authorization response, by which its session
+// is found before anything else of it can be read. Every error is an
+// *AuthorizationResponseError.
+func AuthorizationState(rawQuery string) (redact.Secret, error) {
+	params, reason := responseParams(rawQuery, []string{"state"})
+	if reason == "" && !isVisible(params["state"]) {
+		reason = ResponseState
+	}
+	if reason != "" {
+		return redact.Secret{}, &AuthorizationResponseError{reason}
+	}
+	return redact.New(params["state"]), nil
+}
+
+func (f ResponseFormat) codeName() string { return cmp.Or(f.Callback.Code, "code") }
+
+// names are the parameters that are read.
+func (f ResponseFormat) names() []string {
+	names := []string{f.codeName(), "state", "error", "error_description", "iss"}
+	return slices.AppendSeq(names, maps.Values(f.Callback.Extra))
 }
 
 // responseParams decodes the parameters that are used. A repeated one is refused
 // even if one value is empty: implementations differ in which one they use, and
 // attacks depend on that difference.
-func responseParams(rawQuery string) (params map[string]string, reason string) {
+func responseParams(rawQuery string, names []string) (params map[string]string, reason string) {
 	if len(rawQuery) > maxAuthorizationResponse {
 		return nil, ResponseTooLong
 	}
@@ -96,9 +138,7 @@ func responseParams(rawQuery string) (params map[string]string, reason string) {
 	for pair := range strings.SplitSeq(rawQuery, "&") {
 		rawName, rawValue, _ := strings.Cut(pair, "=")
 		name, _ := url.QueryUnescape(rawName) // one that does not decode is none of these
-		switch name {
-		case "code", "state", "error", "error_description", "iss":
-		default:
+		if !slices.Contains(names, name) {
 			continue
 		}
 		if _, repeated := params[name]; repeated {

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
+	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
@@ -62,7 +65,7 @@ func TestReadAuthorizationResponse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := oauth.ReadAuthorizationResponse(tt.query, issuer, tt.require)
+			got, err := oauth.ReadAuthorizationResponse(tt.query, oauth.ResponseFormat{Issuer: issuer, RequireIssuer: tt.require})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,9 +113,9 @@ func TestReadAuthorizationResponseRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := oauth.ReadAuthorizationResponse(tt.query, "", false)
+			got, err := oauth.ReadAuthorizationResponse(tt.query, oauth.ResponseFormat{})
 			wantRedirectError(t, err, tt.want)
-			if got != (oauth.AuthorizationResponse{}) {
+			if !reflect.DeepEqual(got, oauth.AuthorizationResponse{}) {
 				t.Errorf("with the error came %+v", got)
 			}
 		})
@@ -138,7 +141,7 @@ func TestAuthorizationResponseQuery(t *testing.T) {
 		}
 	}
 	longest := url.Values{"code": {strings.Repeat("/", 4096)}, "state": {"s1"}}
-	if _, err := oauth.ReadAuthorizationResponse(oauth.AuthorizationResponseQuery(longest), "", false); err != nil {
+	if _, err := oauth.ReadAuthorizationResponse(oauth.AuthorizationResponseQuery(longest), oauth.ResponseFormat{}); err != nil {
 		t.Errorf("BI-33 a code of 4,096 special characters: %v", err)
 	}
 }
@@ -172,16 +175,16 @@ func TestReadAuthorizationResponseIssuer(t *testing.T) {
 	for _, tt := range tests {
 		for _, answer := range []string{"code=c4n4ry", "error=access_denied"} {
 			t.Run(tt.name+" "+answer[:4], func(t *testing.T) {
-				got, err := oauth.ReadAuthorizationResponse(answer+"&state=s1&iss="+url.QueryEscape(tt.iss), issuer, tt.require)
+				got, err := oauth.ReadAuthorizationResponse(answer+"&state=s1&iss="+url.QueryEscape(tt.iss), oauth.ResponseFormat{Issuer: issuer, RequireIssuer: tt.require})
 				wantRedirectError(t, err, oauth.ResponseIssuer)
-				if want := (oauth.AuthorizationResponse{State: redact.New("s1")}); got != want {
+				if want := (oauth.AuthorizationResponse{State: redact.New("s1")}); !reflect.DeepEqual(got, want) {
 					t.Errorf("OC-08 redirect %+v, want the state alone", show(got))
 				}
 			})
 		}
 	}
 	t.Run("OC-08 no issuer configured", func(t *testing.T) {
-		got, err := oauth.ReadAuthorizationResponse("code=c1&state=s1&iss=https%3A%2F%2Felsewhere.example", "", true)
+		got, err := oauth.ReadAuthorizationResponse("code=c1&state=s1&iss=https%3A%2F%2Felsewhere.example", oauth.ResponseFormat{RequireIssuer: true})
 		if err != nil || got.Code.Reveal() != "c1" || got.Issuer != "https://elsewhere.example" {
 			t.Errorf("ReadRedirect = %+v, %v", show(got), err)
 		}
@@ -189,7 +192,7 @@ func TestReadAuthorizationResponseIssuer(t *testing.T) {
 }
 
 func TestAuthorizationResponseHidesItself(t *testing.T) {
-	got, err := oauth.ReadAuthorizationResponse("code=c4n4ry&state=c4n4ry", "", false)
+	got, err := oauth.ReadAuthorizationResponse("code=c4n4ry&state=c4n4ry", oauth.ResponseFormat{})
 	if dump := fmt.Sprintf("%v %+v %#v", got, got, got); err != nil || strings.Contains(dump, "c4n4ry") {
 		t.Errorf("INV-5 %s, %v", dump, err)
 	}
@@ -198,6 +201,39 @@ func TestAuthorizationResponseHidesItself(t *testing.T) {
 // FuzzReadAuthorizationResponse (OC-71): an accepted response has one code or one
 // error with a state, is safe in a header or a page, and parses the same when
 // encoded again. A refused one returns no code.
+// TestCallback: a server's own name of the code, and what else its callback says.
+func TestCallback(t *testing.T) {
+	kib := strings.Repeat("a", 1<<10)
+	format := oauth.ResponseFormat{Callback: provider.Callback{Code: "auth_code",
+		Extra: map[string]string{"realm": "realmId", "partner": "selling_partner_id"}}}
+	tests := []struct {
+		name, query, failure string
+		want                 extra.Values
+	}{
+		{"OC-72 both", "auth_code=c1&state=s1&realmId=12&selling_partner_id=A%20B", "", extra.Values{"realm": "12", "partner": "A B"}},
+		{"OC-72 none", "auth_code=c1&state=s1&other=x", "", nil},
+		{"OC-72 the code", "auth_code=c1&state=s1&realmId=c1", "", nil},
+		{"OC-72 the state", "auth_code=c1&state=s1&realmId=s1", "", nil},
+		{"OC-72 more than a KiB", "auth_code=c1&state=s1&realmId=" + kib + "a&selling_partner_id=" + kib, "", extra.Values{"partner": kib}},
+		{"OC-72 repeated", "auth_code=c1&state=s1&realmId=1&realmId=2", oauth.ResponseRepeated, nil},
+		{"OC-72 not UTF-8", "auth_code=c1&state=s1&realmId=%ff", "", nil},
+		{"OC-73 the standard name is not read", "code=c1&state=s1", oauth.ResponseNeither, nil},
+		{"OC-73 a code of 4 KiB", "auth_code=" + strings.Repeat("c", 4<<10) + "&state=s1", "", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := oauth.ReadAuthorizationResponse(tt.query, format)
+			var refused *oauth.AuthorizationResponseError
+			if errors.As(err, &refused) != (tt.failure != "") || refused != nil && refused.Reason != tt.failure {
+				t.Fatalf("error %v, want %q", err, tt.failure)
+			}
+			if err == nil && got.Code.IsZero() || !reflect.DeepEqual(got.Extra, tt.want) {
+				t.Errorf("code %v, extra %v; want %v", got.Code.Reveal(), got.Extra, tt.want)
+			}
+		})
+	}
+}
+
 func FuzzReadAuthorizationResponse(f *testing.F) {
 	for _, seed := range []string{
 		"code=c1&state=s1", "code=a%2Fb+c&state=s1&iss=https%3A%2F%2Flogin.example.com%2Frealm", "error=access_denied&error_description=No%0D%0A&state=s1",
@@ -208,7 +244,7 @@ func FuzzReadAuthorizationResponse(f *testing.F) {
 		f.Add(seed, false)
 	}
 	f.Fuzz(func(t *testing.T, query string, require bool) {
-		got, err := oauth.ReadAuthorizationResponse(query, issuer, require)
+		got, err := oauth.ReadAuthorizationResponse(query, oauth.ResponseFormat{Issuer: issuer, RequireIssuer: require})
 		if err != nil {
 			var e *oauth.AuthorizationResponseError
 			if !errors.As(err, &e) || !got.Code.IsZero() || got.Refused {
@@ -221,9 +257,9 @@ func FuzzReadAuthorizationResponse(f *testing.F) {
 		if len(written) > 8<<10 {
 			return // escaped it is too long
 		}
-		again, err := oauth.ReadAuthorizationResponse(written, issuer, require)
+		again, err := oauth.ReadAuthorizationResponse(written, oauth.ResponseFormat{Issuer: issuer, RequireIssuer: require})
 		got.ErrorDescription = ""
-		if err != nil || again != got {
+		if err != nil || !reflect.DeepEqual(again, got) {
 			t.Errorf("AZ-28 written again it reads %+v, %v; before %+v", show(again), err, show(got))
 		}
 	})

@@ -81,7 +81,7 @@ func (a *answer) user() string {
 	if pointer := a.request.Response.User; pointer != "" {
 		value := member(a.root, pointer, "")
 		name, ok := extra.Text(value)
-		if user := printableUser(name); ok && user != "" && !a.request.echoesSecret(user) {
+		if user := printableUser(name); ok && user != "" && !a.request.EchoesSecret(user) {
 			return user
 		}
 		if value != nil {

@@ -196,7 +196,7 @@ func (a *answer) readScope() {
 		return
 	}
 	scope, ok := scopeOf(value)
-	ok = ok && !a.request.echoesSecret(scope)
+	ok = ok && !a.request.EchoesSecret(scope)
 	if ok {
 		a.token.Scope = a.request.canonicalScope(scope)
 	}
@@ -257,7 +257,7 @@ func (a *answer) readExtra() {
 			continue
 		}
 		text, _ := extra.Text(value)
-		secret := a.request.echoesSecret(text) || echoes(text, refresh)
+		secret := a.request.EchoesSecret(text) || echoes(text, refresh)
 		if secret || !a.token.Extra.Add(name, value) {
 			a.departs("extra/" + name)
 		}
@@ -278,14 +278,14 @@ func (a Authentication) EchoesSecret(text string) bool {
 	return false
 }
 
-// echoesSecret is EchoesSecret for all secrets of a request.
-func (r Request) echoesSecret(text string) bool {
+// EchoesSecret is [Authentication.EchoesSecret] for all secrets of a request.
+func (r Request) EchoesSecret(text string) bool {
 	for _, secret := range []redact.Secret{r.RefreshToken, r.Code, r.CodeVerifier, r.Password} {
 		if echoes(text, secret.Reveal()) {
 			return true
 		}
 	}
-	return r.EchoesSecret(text)
+	return r.Authentication.EchoesSecret(text)
 }
 
 // echoes reports whether a text contains a secret. A short secret must be the whole

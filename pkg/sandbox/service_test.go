@@ -75,7 +75,7 @@ func (g *fixture) consented(c connection.Connection, user string) oauth.Token {
 	must(g.t, err)
 	back, err := url.Parse(redirect)
 	must(g.t, err)
-	response, err := oauth.ReadAuthorizationResponse(back.RawQuery, c.Issuer, c.Issuer != "")
+	response, err := oauth.ReadAuthorizationResponse(back.RawQuery, oauth.ResponseFormat{Issuer: c.Issuer, RequireIssuer: c.Issuer != ""})
 	must(g.t, err)
 	r := request(c)
 	r.Code, r.RedirectURI, r.CodeVerifier = response.Code, callback, verifier

@@ -34,7 +34,7 @@ func (c *Core) Authorize(ctx context.Context, a Authorization) error {
 	key := tokenstore.Key{Connection: string(a.Connection.Name), Subject: string(a.Subject)}
 	err := c.leases.Authorize(ctx, key, a.Connection, lease.NewGrant{
 		Request: issue.Request{GrantType: issue.AuthorizationCode, Scope: a.Scope,
-			Code: a.Code, Verifier: a.Verifier, RedirectURI: a.RedirectURI},
+			Code: a.Code, Verifier: a.Verifier, RedirectURI: a.RedirectURI, Extra: a.Extra},
 		Consume: a.Consume,
 	})
 	return explainInvalidGrant(err, "the provider reports that the code has expired or was used; start again with POST …/authorization")
@@ -48,7 +48,7 @@ func (c *Core) Import(ctx context.Context, i Import) error {
 		return err
 	}
 	err = c.leases.Authorize(ctx, i.key(), conn, lease.NewGrant{
-		Request:   issue.Request{GrantType: issue.RefreshToken, Scope: cmp.Or(i.Scope, conn.Scope), RefreshToken: i.RefreshToken},
+		Request:   issue.Request{GrantType: issue.RefreshToken, Scope: cmp.Or(i.Scope, conn.Scope), RefreshToken: i.RefreshToken, Extra: i.Extra},
 		ExpiresAt: i.ExpiresAt,
 	})
 	return explainInvalidGrant(err, "the provider reports that this refresh token is not valid for this client; nothing was stored")
@@ -58,7 +58,7 @@ func (c *Core) Import(ctx context.Context, i Import) error {
 // and nothing was stored.
 func explainInvalidGrant(err error, detail string) error {
 	var p *problem.Error
-	if errors.As(err, &p) && p.Provider != nil && p.Provider.Error == rules.InvalidGrant {
+	if errors.As(err, &p) && p.Provider != nil && (p.Provider.Error == rules.InvalidGrant || rules.IsInvalidGrant(rules.ProviderError(p.Cause))) {
 		return &problem.Error{Code: problem.AuthorizationRequired, Detail: detail, Provider: p.Provider, Cause: p.Cause}
 	}
 	return err

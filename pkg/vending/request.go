@@ -6,6 +6,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/digest"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
@@ -46,6 +47,8 @@ type Authorization struct {
 	RedirectURI string
 	// Scope is the scope of the authorization request.
 	Scope string
+	// Extra is what callers get besides the token, as the authorization response says.
+	Extra extra.Values
 	// Consume is called once, when the code is about to be sent and its result can
 	// be stored. If it returns an error, the exchange stops with that error.
 	Consume func(context.Context) error
@@ -59,6 +62,8 @@ type Import struct {
 	Scope string
 	// ExpiresAt is the expiry of the refresh token; zero is unknown.
 	ExpiresAt time.Time
+	// Extra is what callers get besides the token.
+	Extra extra.Values
 }
 
 // Token is an access token that can be served.

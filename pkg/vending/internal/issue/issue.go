@@ -9,11 +9,13 @@ package issue
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
@@ -143,9 +145,21 @@ func (i *Issuer) ask(ctx context.Context, with, conn connection.Connection, r Re
 			AccessToken: t.AccessToken, ID: t.ID(), Scope: cmp.Or(t.Scope, r.Granted, scope), AskedScope: scope,
 			MintedAt: t.RequestedAt, ExpiresAt: t.ExpiresAt, ExpiresInAssumed: t.ExpiresInAssumed,
 			EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers, Departures: t.Departures,
+			Extra: known(r.Extra, request).Over(t.Extra), Present: conn.Present,
 			ConfigHash: conn.ConfigHash, SecretVersion: conn.SecretVersion, SecretIncarnation: conn.SecretIncarnation,
 		},
 	}, nil
+}
+
+// known is what callers get besides the token, without what repeats a secret of the
+// request.
+func known(values extra.Values, request oauth.Request) extra.Values {
+	values = maps.Clone(values)
+	maps.DeleteFunc(values, func(_ string, value any) bool {
+		text, _ := extra.Text(value)
+		return request.EchoesSecret(text)
+	})
+	return values
 }
 
 // note adds a request to what the audit entry says of the provider.

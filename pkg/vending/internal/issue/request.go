@@ -5,6 +5,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
@@ -33,6 +34,9 @@ type Request struct {
 	// Granted is the scope that the provider stated before for the same refresh
 	// token's grant; empty is unknown.
 	Granted string
+	// Extra is what callers get besides the token, as far as it is known before the
+	// request. The response replaces values of the same names.
+	Extra extra.Values
 	// Code, Verifier and RedirectURI belong to authorization_code.
 	Code, Verifier redact.Secret
 	RedirectURI    string

@@ -47,7 +47,8 @@ func (s *authorizationCode) amendStored(ctx context.Context, h *Holder, rec reco
 	if !s.alreadyStored(item, h.req.Conn) {
 		return nil
 	}
-	l, g := h.leases, record.Grant{SealedGrant: item.Grant, RefreshToken: s.Request.RefreshToken, Scope: s.Request.Scope, Granted: rec.Token.Scope}
+	l, g := h.leases, record.Grant{SealedGrant: item.Grant, RefreshToken: s.Request.RefreshToken, Scope: s.Request.Scope, Granted: rec.Token.Scope,
+		Extra: rec.Token.Extra.Over(s.Request.Extra)}
 	g.ExpiresAt = cmp.Or(s.ExpiresAt, g.ExpiresAt)
 	sealed, err := l.records.SealGrant(ctx, h.req.Key, g)
 	if err != nil {

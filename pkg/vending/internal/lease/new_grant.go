@@ -169,7 +169,7 @@ func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.I
 // imported refresh token is.
 func (s *authorizationCode) grant(conn connection.Connection, t token.Issued, now time.Time) record.Grant {
 	g := newGrant(conn, t.ConsentedBy, now)
-	g.Scope, g.Granted = s.Request.Scope, t.Scope
+	g.Scope, g.Granted, g.Extra = s.Request.Scope, t.Scope, t.Extra
 	if t.RefreshToken.IsZero() || t.RefreshToken == s.Request.RefreshToken {
 		g.RefreshToken, g.ExpiresAt = s.Request.RefreshToken, cmp.Or(t.RefreshExpiresAt, s.ExpiresAt)
 	} else {

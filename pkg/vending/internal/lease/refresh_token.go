@@ -42,7 +42,7 @@ func (s *refreshToken) ready(ctx context.Context, h *Holder) (err error) {
 }
 
 func (s *refreshToken) request(Refresh) issue.Request {
-	return issue.Request{GrantType: issue.RefreshToken, Scope: s.grant.Scope, Granted: s.grant.Granted, RefreshToken: s.grant.RefreshToken}
+	return issue.Request{GrantType: issue.RefreshToken, Scope: s.grant.Scope, Granted: s.grant.Granted, Extra: s.grant.Extra, RefreshToken: s.grant.RefreshToken}
 }
 
 // store stores both tokens in one write, before any caller sees the access token.

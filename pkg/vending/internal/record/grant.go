@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
@@ -22,13 +23,17 @@ type Grant struct {
 	// Scope is the scope that was consented to, and Granted the one that the
 	// provider stated last: it holds for a refresh that states none.
 	Scope, Granted string
+	// Extra is what callers get besides the token. A value stays until a response has
+	// another one: some come with the consent only.
+	Extra extra.Values
 }
 
 // sealedGrant is the sealed part of a grant.
 type sealedGrant struct {
-	RefreshToken string `json:"r"`
-	Scope        string `json:"s,omitempty"`
-	Granted      string `json:"g,omitempty"` // where it differs from Scope
+	RefreshToken string       `json:"r"`
+	Scope        string       `json:"s,omitempty"`
+	Granted      string       `json:"g,omitempty"` // where it differs from Scope
+	Extra        extra.Values `json:"x,omitempty"`
 }
 
 // grantIdentity binds a sealed refresh token to its item, attribute and secret.
@@ -47,7 +52,7 @@ func (r *Records) OpenGrant(ctx context.Context, item tokenstore.Item) (Grant, e
 	if err == nil {
 		err = json.Unmarshal(plain, &s)
 	}
-	g := Grant{SealedGrant: item.Grant, RefreshToken: redact.New(s.RefreshToken), Scope: s.Scope, Granted: cmp.Or(s.Granted, s.Scope)}
+	g := Grant{SealedGrant: item.Grant, RefreshToken: redact.New(s.RefreshToken), Scope: s.Scope, Granted: cmp.Or(s.Granted, s.Scope), Extra: s.Extra}
 	if err == nil && rules.Fingerprint(g.RefreshToken) != item.Grant.Fingerprint {
 		err = fmt.Errorf("the sealed refresh token does not match its fingerprint")
 	}
@@ -60,7 +65,7 @@ func (r *Records) OpenGrant(ctx context.Context, item tokenstore.Item) (Grant, e
 // SealGrant makes the stored form of g: its refresh token and scope are sealed,
 // the fingerprint follows, the rest stays as it is.
 func (r *Records) SealGrant(ctx context.Context, key tokenstore.Key, g Grant) (tokenstore.SealedGrant, error) {
-	s := sealedGrant{RefreshToken: g.RefreshToken.Reveal(), Scope: g.Scope}
+	s := sealedGrant{RefreshToken: g.RefreshToken.Reveal(), Scope: g.Scope, Extra: g.Extra}
 	if g.Granted != g.Scope {
 		s.Granted = g.Granted
 	}
@@ -79,7 +84,7 @@ func (r *Records) SealGrant(ctx context.Context, key tokenstore.Key, g Grant) (t
 // Refreshed is g after a refresh issued t. A server that sends no refresh token
 // keeps the old one in force (RFC 6749 §6), with its former end.
 func (g Grant) Refreshed(conn connection.Connection, t token.Issued) Grant {
-	g.RefreshedAt, g.Granted = t.MintedAt, cmp.Or(t.Scope, g.Granted)
+	g.RefreshedAt, g.Granted, g.Extra = t.MintedAt, cmp.Or(t.Scope, g.Granted), g.Extra.Over(t.Extra)
 	switch {
 	case !t.RefreshToken.IsZero() && t.RefreshToken != g.RefreshToken:
 		g.RefreshToken, g.ExpiresAt = t.RefreshToken, rules.RefreshTokenExpiry(conn, t)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/extra"
+	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
@@ -68,6 +70,9 @@ type sealedToken struct {
 	Assumed     bool               `json:"a,omitempty"`
 	NoEarly     bool               `json:"n,omitempty"`
 	Callers     connection.Callers `json:"c,omitempty"`
+	Extra       extra.Values       `json:"x,omitempty"`
+	Header      string             `json:"h,omitempty"` // of Present, as Prefix
+	Prefix      string             `json:"p,omitempty"`
 }
 
 // Open opens the token of an item and remembers nothing. A token that is damaged
@@ -104,7 +109,7 @@ func decodeToken(plain []byte, item tokenstore.Item) (token.Token, error) {
 		MintedAt: time.UnixMilli(s.MintedAt).UTC(), ExpiresAt: time.UnixMilli(s.ExpiresAt).UTC(),
 		ExpiresInAssumed: s.Assumed, EarlyRefresh: !s.NoEarly, Callers: s.Callers,
 		ConfigHash: item.Token.ConfigHash, SecretVersion: item.Token.SecretVersion, SecretIncarnation: item.SecretIncarnation,
-		Departures: item.Token.Departures,
+		Departures: item.Token.Departures, Extra: s.Extra, Present: provider.Present{Header: s.Header, Prefix: s.Prefix},
 	}, nil
 }
 
@@ -114,6 +119,7 @@ func (r *Records) SealToken(ctx context.Context, key tokenstore.Key, t token.Tok
 		AccessToken: t.AccessToken.Reveal(), Scope: t.Scope, AskedScope: t.AskedScope,
 		MintedAt: t.MintedAt.UnixMilli(), ExpiresAt: t.ExpiresAt.UnixMilli(),
 		Assumed: t.ExpiresInAssumed, NoEarly: !t.EarlyRefresh, Callers: t.Callers,
+		Extra: t.Extra, Header: t.Present.Header, Prefix: t.Present.Prefix,
 	})
 	if err != nil {
 		return tokenstore.SealedToken{}, fmt.Errorf("encode token of %s: %w", key.Connection, err)
@@ -123,5 +129,5 @@ func (r *Records) SealToken(ctx context.Context, key tokenstore.Key, t token.Tok
 		return tokenstore.SealedToken{}, fmt.Errorf("seal token of %s: %w", key.Connection, err)
 	}
 	return tokenstore.SealedToken{ID: t.ID, Sealed: sealed, MintedAt: t.MintedAt, ExpiresAt: t.ExpiresAt,
-		ConfigHash: t.ConfigHash, SecretVersion: t.SecretVersion, Departures: t.Departures}, nil
+		ConfigHash: t.ConfigHash, SecretVersion: t.SecretVersion, Departures: t.Departures, ExtraNames: t.Extra.Names()}, nil
 }

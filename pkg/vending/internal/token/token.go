@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/extra"
+	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
@@ -50,6 +52,9 @@ type Token struct {
 	// Departures are the members of the provider's response that depart from RFC
 	// 6749, sorted.
 	Departures []string
+	// Extra is what callers get besides the token, and Present how they present it.
+	Extra   extra.Values
+	Present provider.Present
 }
 
 // Source is where a served token came from.
