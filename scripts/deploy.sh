@@ -126,12 +126,40 @@ parameter() {
 # given remains.
 check_reservation() {
 	reserve=$(given ReserveRenewer)
+	check_consents
 	[ "$reserve" != no ] && [ "$(parameter ReserveRenewer)" != yes ] || return 0
-	unreserved=$(aws lambda get-account-settings --region "$region" --query AccountLimit.UnreservedConcurrentExecutions --output text) || return 0
+	unreserved=$(unreserved) || return 0
 	[ "$unreserved" -le 100 ] || return 0
 	[ "$reserve" != yes ] || stop \
 		"ReserveRenewer is yes, and this account has $unreserved unreserved concurrent executions, of which Lambda keeps 100; set it to no, or raise the quota"
 	reserve=no
+}
+
+# check_consents stops if ConsentConcurrency reserves more than Lambda allows, besides
+# what the stack has reserved already and the renewer's one.
+check_consents() {
+	consents=$(given ConsentConcurrency)
+	case $consents in '' | 0 | *[!0-9]*) return 0 ;; esac
+	had=$(parameter ConsentConcurrency)
+	more=$((consents - ${had:-0}))
+	[ "$more" -gt 0 ] && unreserved=$(unreserved) || return 0
+	[ "$reserve" = no ] || [ "$(parameter ReserveRenewer)" = yes ] || more=$((more + 1))
+	[ $((unreserved - more)) -ge 100 ] || stop \
+		"ConsentConcurrency is $consents, and this account has $unreserved unreserved concurrent executions, of which Lambda keeps 100; reserve fewer, or raise the quota"
+}
+
+# unreserved prints the account's concurrent executions that no function reserves.
+unreserved() {
+	aws lambda get-account-settings --region "$region" --query AccountLimit.UnreservedConcurrentExecutions --output text
+}
+
+# offer_consents offers to reserve executions for the public pages, where a person
+# answers and the account has 10 besides the renewer's.
+offer_consents() {
+	[ -z "$STACK" ] && [ -z "$(given ConsentConcurrency)" ] && unreserved=$(unreserved) || return 0
+	[ "$unreserved" -ge 111 ] || return 0
+	echo "ConsentConcurrency is 10: the public pages cannot use up the account's $unreserved concurrent executions"
+	override ConsentConcurrency 10
 }
 
 # fit_account chooses for a new stack what this account allows. API Gateway has one log
@@ -148,6 +176,7 @@ fit_account() {
 		echo 'GatewayLogRole is existing: API Gateway has a log role in this account and region'
 		override GatewayLogRole existing
 	fi
+	offer_consents
 }
 
 # deploy OPTION… deploys what was built.

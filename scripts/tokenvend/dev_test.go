@@ -18,7 +18,7 @@ func TestSignalsStopDev(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			scratch := t.TempDir()
 			command := exec.CommandContext(t.Context(), program, "dev")
-			command.Env = []string{"TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0", "TMPDIR=" + scratch}
+			command.Env = []string{"TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0", "TOKENVEND_CONSOLE_ADDR=127.0.0.1:0", "TMPDIR=" + scratch}
 			out, err := command.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -72,7 +72,7 @@ func TestDevUsage(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // if it serves instead of failing
 			defer cancel()
 			command := exec.CommandContext(ctx, program, append([]string{"dev"}, c.args...)...)
-			command.Env = append([]string{"TOKENVEND_SANDBOX_ADDR=127.0.0.1:0"}, c.env...)
+			command.Env = append([]string{"TOKENVEND_SANDBOX_ADDR=127.0.0.1:0", "TOKENVEND_CONSOLE_ADDR=127.0.0.1:0"}, c.env...)
 			out, err := command.CombinedOutput()
 			exit := 0
 			if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {

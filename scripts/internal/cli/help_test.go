@@ -7,7 +7,7 @@ import (
 
 // commands are all subcommands, each with words that its help must have.
 var commands = map[string]string{
-	"dev":             "TOKENVEND_ADDR TOKENVEND_SANDBOX_ADDR TOKENVEND_CONNECTIONS TOKENVEND_RENEW_EVERY TOKENVEND_HOSTS TOKENVEND_SANDBOX_HOSTS /control/creative-force/rotate",
+	"dev":             "TOKENVEND_ADDR TOKENVEND_SANDBOX_ADDR TOKENVEND_CONSOLE_ADDR TOKENVEND_CONNECTIONS TOKENVEND_RENEW_EVERY TOKENVEND_HOSTS TOKENVEND_SANDBOX_HOSTS /control/creative-force/rotate",
 	"connections add": "--file --try --replace --kms-key --dir --stack --profile --region --yes", "connections test": "--url --stack --subject --output",
 	"consent start": "--open --manual --subject --url --stack", "consent import": "--subject standard input", "consent disconnect": "--subject --url",
 	"keyset status": "--secret --table --consent --output", "keyset rotate": "--again --yes code 3", "keyset drop": "<key> --yes", "keyset reset": "--consent",

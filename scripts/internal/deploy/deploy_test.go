@@ -87,7 +87,7 @@ func (c call) run(t *testing.T) (asked, said string, ok bool) {
 	notes := filepath.Join(root, "asked")
 	command := exec.Command(filepath.Join(root, "scripts/deploy.sh"), c.args...)
 	command.Env = append([]string{"PATH=" + filepath.Join(root, "bin") + ":" + tools(t), "ASKED=" + notes, "SIGNED_OUT=", "CONFIGURED=",
-		"UNRESERVED=1000", "LOG_ROLE=None", "STATE="}, c.env...)
+		"UNRESERVED=110", "LOG_ROLE=None", "STATE="}, c.env...)
 	if c.parameters != "" {
 		write(t, filepath.Join(root, "parameters"), c.parameters)
 		command.Env = append(command.Env, "PARAMETERS=parameters")
@@ -159,6 +159,14 @@ func TestDeploy(t *testing.T) {
 			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64" ReserveRenewer="no"`), "this account has 10 unreserved"},
 		{"in an account where one execution can be reserved", call{env: []string{"AWS_REGION=eu-central-1", "UNRESERVED=101"}},
 			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64"`), ""},
+		{"in an account with executions for the public pages", call{env: []string{"AWS_REGION=eu-central-1", "UNRESERVED=111"}},
+			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64" ConsentConcurrency="10"`), "ConsentConcurrency is 10"},
+		{"in an account with one execution too few for the public pages", call{env: []string{"AWS_REGION=eu-central-1", "UNRESERVED=110"}},
+			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64"`), ""},
+		{"unattended it reserves nothing for the public pages unasked", call{env: []string{"AWS_REGION=eu-west-1", "STACK=ci", "UNRESERVED=900"}},
+			build("arm64", "") + unattended("ci", `Architecture="arm64"`), ""},
+		{"what is asked for the public pages fits exactly", call{env: []string{"AWS_REGION=eu-west-1", "STACK=ci", "UNRESERVED=121"}, parameters: "ConsentConcurrency=20\n"},
+			build("arm64", "") + unattended("ci", `ConsentConcurrency="20" Architecture="arm64"`), ""},
 		{"in an account where reserving reaches Lambda's floor", call{env: []string{"AWS_REGION=eu-central-1", "UNRESERVED=100"}},
 			build("arm64", "") + deployWith("", "--region eu-central-1"+guided+`Architecture="arm64" ReserveRenewer="no"`), ""},
 		{"in an account with a log role", call{env: []string{"AWS_REGION=eu-central-1", "LOG_ROLE=arn:aws:iam::111122223333:role/logs"}},
@@ -216,6 +224,8 @@ func TestRefuses(t *testing.T) {
 		{"a parameter that SAM would ignore", call{env: []string{eu, "STACK=ci"}, parameters: "Loglevel=debug\n"}, "the template has no parameter Loglevel"},
 		{"a line that is no parameter", call{env: []string{eu, "STACK=ci"}, parameters: "LogLevel\n"}, "write NAME=VALUE"},
 		{"a value that ends its quotes", call{env: []string{eu, "STACK=ci"}, parameters: `LogLevel=info" SecretPrefix="x/` + "\n"}, "no parameter has a quote"},
+		{"more for the public pages than the account can reserve", call{env: []string{eu, "STACK=ci", "UNRESERVED=120"}, parameters: "ConsentConcurrency=20\n"},
+			"ConsentConcurrency is 20"},
 		{"more than the account can reserve", call{env: []string{eu, "STACK=ci", "UNRESERVED=100"}, parameters: "ReserveRenewer=yes\n"}, "this account has 100 unreserved"},
 		{"an update that reserves more than the account can", call{env: []string{eu, "STACK=ci", "UNRESERVED=100", "STATE=UPDATE_COMPLETE", "DEPLOYED_RESERVATION=no"},
 			parameters: "ReserveRenewer=yes\n"}, "this account has 100 unreserved"},

@@ -51,7 +51,7 @@ type Run struct {
 // Stop is called.
 func Start(ctx context.Context, program, connections string) (*Run, error) {
 	r := &Run{command: exec.CommandContext(ctx, program, "dev"), log: new(journal), printed: make(chan struct{})}
-	r.command.Env = append(os.Environ(), "TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0")
+	r.command.Env = append(os.Environ(), "TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0", "TOKENVEND_CONSOLE_ADDR=127.0.0.1:0")
 	if connections != "" {
 		r.command.Env = append(r.command.Env, "TOKENVEND_CONNECTIONS="+connections)
 	}

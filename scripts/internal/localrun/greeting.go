@@ -27,6 +27,7 @@ with a curl line for each, and "listening on URL" when it is ready. Ctrl-C ends 
 Environment variables
   ` + addrVariable + `          address of the API, on loopback (default ` + defaultAddr + `)
   ` + sandboxAddrVariable + `  address of the sandbox providers, on loopback (default ` + defaultSandboxAddr + `)
+  ` + consoleAddrVariable + `  address of the console, on loopback (default ` + defaultConsoleAddr + `)
   ` + connectionsVariable + `   folder of connection files, NAME.json each (default: the sandbox's own)
   ` + renewEveryVariable + `   interval of the renewer, 1s or more (default ` + shortly(defaultRenewEvery) + `): it notices changed,
                           added and deleted files, and renews tokens that are due. Tokens become
@@ -55,6 +56,8 @@ type addresses struct {
 	program         string
 	url, sandboxURL string
 	connections     string
+	// console is what the greeting says of the console; empty without one.
+	console string
 	// ownFolder says that the folder is the run's own, which is removed at the end.
 	ownFolder bool
 	// noticedWithin is the longest time until an edited file is noticed.
@@ -82,6 +85,9 @@ func greet(ctx context.Context, w io.Writer, a addresses, d *directory.Directory
 		printControls(w, a.sandboxURL)
 	} else {
 		fmt.Fprintf(w, "\nSandbox providers, for your own connections: curl %s/\n", a.sandboxURL)
+	}
+	if a.console != "" {
+		fmt.Fprintf(w, "\n%s\n", a.console)
 	}
 	_, err = fmt.Fprintf(w, "\nlistening on %s\n", a.url)
 	return err

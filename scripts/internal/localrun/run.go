@@ -51,22 +51,29 @@ func Run(ctx context.Context, s Settings, e Env) error {
 		return err
 	}
 	defer providers.Close()
+	console, err := listenConsole(s.ConsoleAddr)
+	if err != nil {
+		return err
+	}
+	defer console.close()
 	connections, remove, err := prepare(s.Connections)
 	if err != nil {
 		return err
 	}
 	defer remove()
-	return serve(ctx, servers{api, providers, s.Hosts, s.SandboxHosts}, addresses{
+	return serve(ctx, servers{api, providers, console, s.Hosts, s.SandboxHosts}, addresses{
 		program:     e.Program,
 		url:         "http://" + api.Addr().String() + "/" + stage,
 		sandboxURL:  "http://" + providers.Addr().String(),
+		console:     console.greeting(),
 		connections: connections, ownFolder: s.Connections == "", noticedWithin: s.renewEvery(),
 	}, e)
 }
 
-// servers are the two listeners, and the hosts that they serve besides loopback.
+// servers are the listeners, and the hosts that they serve besides loopback.
 type servers struct {
 	api, providers         net.Listener
+	console                consoleServer
 	apiHosts, sandboxHosts hosts
 }
 
@@ -111,7 +118,8 @@ func serve(ctx context.Context, l servers, a addresses, e Env) error {
 	}
 	apiServer := newAPIServer(l.apiHosts.guard(hostsVariable, all.api))
 	sandboxServer := &http.Server{Handler: l.sandboxHosts.guard(sandboxHostsVariable, providers), ReadHeaderTimeout: 5 * time.Second}
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
+	defer l.console.serve(a.url, failed)()
 	go func() { failed <- apiServer.Serve(l.api) }()
 	go func() { failed <- sandboxServer.Serve(l.providers) }()
 	defer func() {

@@ -15,6 +15,7 @@ import (
 const (
 	addrVariable        = "TOKENVEND_ADDR"
 	sandboxAddrVariable = "TOKENVEND_SANDBOX_ADDR"
+	consoleAddrVariable = "TOKENVEND_CONSOLE_ADDR"
 	connectionsVariable = "TOKENVEND_CONNECTIONS"
 	renewEveryVariable  = "TOKENVEND_RENEW_EVERY"
 
@@ -25,6 +26,7 @@ const (
 const (
 	defaultAddr        = "127.0.0.1:8080"
 	defaultSandboxAddr = "127.0.0.1:8090"
+	defaultConsoleAddr = "127.0.0.1:8091"
 	defaultRenewEvery  = time.Minute
 )
 
@@ -34,6 +36,9 @@ type Settings struct {
 	Addr string
 	// SandboxAddr is the address of the sandbox providers, on loopback too.
 	SandboxAddr string
+	// ConsoleAddr is the address of the console, on loopback too; empty means that
+	// there is none.
+	ConsoleAddr string
 	// Connections is an existing folder of connection files; empty means the sandbox's
 	// connections, in a folder that is removed when the run ends.
 	Connections string
@@ -53,15 +58,16 @@ func (s Settings) renewEvery() time.Duration { return cmp.Or(s.RenewEvery, defau
 func ReadSettings(lookup func(string) (string, bool)) (Settings, error) {
 	addr, errAddr := readAddr(lookup, addrVariable, defaultAddr)
 	sandboxAddr, errSandbox := readAddr(lookup, sandboxAddrVariable, defaultSandboxAddr)
+	consoleAddr, errConsole := readAddr(lookup, consoleAddrVariable, defaultConsoleAddr)
 	connections, errConnections := readFolder(lookup)
 	renewEvery, errRenew := readRenewEvery(lookup)
 	hosts, errHosts := readHosts(lookup, hostsVariable)
 	sandboxHosts, errSandboxHosts := readHosts(lookup, sandboxHostsVariable)
-	if err := errors.Join(errAddr, errSandbox, errConnections, errRenew, errHosts, errSandboxHosts); err != nil {
+	if err := errors.Join(errAddr, errSandbox, errConsole, errConnections, errRenew, errHosts, errSandboxHosts); err != nil {
 		return Settings{}, err
 	}
 	return Settings{
-		Addr: addr, SandboxAddr: sandboxAddr, Connections: connections, RenewEvery: renewEvery,
+		Addr: addr, SandboxAddr: sandboxAddr, ConsoleAddr: consoleAddr, Connections: connections, RenewEvery: renewEvery,
 		Hosts: hosts, SandboxHosts: sandboxHosts,
 	}, nil
 }

@@ -28,13 +28,13 @@ func TestReadSettings(t *testing.T) {
 		variables map[string]string
 		want      localrun.Settings
 	}{
-		{"defaults", nil, localrun.Settings{Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090", RenewEvery: time.Minute}},
-		{"all set", map[string]string{"TOKENVEND_ADDR": "127.0.0.2:0", "TOKENVEND_SANDBOX_ADDR": "[::1]:9000", "TOKENVEND_CONNECTIONS": folder + "/", "TOKENVEND_RENEW_EVERY": "1.5s"},
-			localrun.Settings{Addr: "127.0.0.2:0", SandboxAddr: "[::1]:9000", Connections: folder, RenewEvery: 1500 * time.Millisecond}},
+		{"defaults", nil, localrun.Settings{Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090", ConsoleAddr: "127.0.0.1:8091", RenewEvery: time.Minute}},
+		{"all set", map[string]string{"TOKENVEND_ADDR": "127.0.0.2:0", "TOKENVEND_SANDBOX_ADDR": "[::1]:9000", "TOKENVEND_CONSOLE_ADDR": "127.0.0.1:0", "TOKENVEND_CONNECTIONS": folder + "/", "TOKENVEND_RENEW_EVERY": "1.5s"},
+			localrun.Settings{Addr: "127.0.0.2:0", SandboxAddr: "[::1]:9000", ConsoleAddr: "127.0.0.1:0", Connections: folder, RenewEvery: 1500 * time.Millisecond}},
 		{"hosts", map[string]string{"TOKENVEND_HOSTS": "Dev.Example, 192.168.1.2\tfd00::1", "TOKENVEND_SANDBOX_HOSTS": "host.docker.internal"},
-			localrun.Settings{Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090", RenewEvery: time.Minute,
+			localrun.Settings{Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090", ConsoleAddr: "127.0.0.1:8091", RenewEvery: time.Minute,
 				Hosts: []string{"dev.example", "192.168.1.2", "fd00::1"}, SandboxHosts: []string{"host.docker.internal"}}},
-		{"localhost", map[string]string{"TOKENVEND_ADDR": "localhost:8081"}, localrun.Settings{Addr: "localhost:8081", SandboxAddr: "127.0.0.1:8090", RenewEvery: time.Minute}},
+		{"localhost", map[string]string{"TOKENVEND_ADDR": "localhost:8081"}, localrun.Settings{Addr: "localhost:8081", SandboxAddr: "127.0.0.1:8090", ConsoleAddr: "127.0.0.1:8091", RenewEvery: time.Minute}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := localrun.ReadSettings(in(c.variables))

@@ -4,7 +4,7 @@
   const text = (e) => e.textContent.trim().replace(/\s+/g, " ");
   const shown = (e) => e.getClientRects().length > 0;
   const name = (e) =>
-    e.getAttribute("aria-label") || [...(e.labels || [])].map(text).join(" ") || (e.localName === "button" ? text(e) : "");
+    e.getAttribute("aria-label") || [...(e.labels || [])].map(text).join(" ") || (["button", "a"].includes(e.localName) ? text(e) || [...e.querySelectorAll("img[alt]")].map((i) => i.alt).join(" ") : "");
 
   // Backgrounds from an element up to the first that lets nothing through.
   const grounds = (e) => {

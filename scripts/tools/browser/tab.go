@@ -106,9 +106,18 @@ func position(ctx context.Context, selector string) (x, y float64, err error) {
 // maxTabs is more than any page here has controls.
 const maxTabs = 20
 
-// FollowByKeyboard reaches an element with the Tab key alone, and presses Enter on
-// it. The focus must be visible: a page may have removed its outline.
+// FollowByKeyboard reaches an element with the Tab key alone, presses Enter on it,
+// and waits for the next page.
 func (t *Tab) FollowByKeyboard(selector string) error {
+	if err := t.FocusByKeyboard(selector); err != nil {
+		return err
+	}
+	return t.arrive("press Enter on "+selector, chromedp.KeyEvent(kb.Enter))
+}
+
+// FocusByKeyboard reaches an element with the Tab key alone. The focus must be
+// visible: a page may have removed its outline.
+func (t *Tab) FocusByKeyboard(selector string) error {
 	for range maxTabs {
 		if _, err := within(t, "press Tab", chromedp.KeyEvent(kb.Tab)); err != nil {
 			return err
@@ -124,7 +133,7 @@ func (t *Tab) FollowByKeyboard(selector string) error {
 			return fmt.Errorf("the focus on %s cannot be seen", selector)
 		}
 		if focus.There {
-			return t.arrive("press Enter on "+selector, chromedp.KeyEvent(kb.Enter))
+			return nil
 		}
 	}
 	return fmt.Errorf("%s cannot be reached with the Tab key", selector)

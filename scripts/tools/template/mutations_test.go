@@ -30,6 +30,7 @@ func mutations() []mutation {
 		{"CR-26 default retries", "EventInvokeConfig: { MaximumRetryAttempts: 0, ", "EventInvokeConfig: { "},
 		{"CR-26 no dead-letter queue", "            DeadLetterConfig: { Arn: !GetAtt RenewFailures.Arn }\n", ""},
 		{"CR-26 several renewers at a time", "!If [ReservesRenewer, 1, !Ref AWS::NoValue]", "10"},
+		{"concurrency public pages that reserve nothing", "!If [ReservesConsent, !Ref ConsentConcurrency, !Ref AWS::NoValue]", "!Ref AWS::NoValue"},
 		{"CR-26 longer than a minute", "Timeout: 55", "Timeout: 300"},
 		{"schedule another interval", "rate(1 minute)", "rate(5 minutes)"},
 		{"CR-21 other events", "Secret Label Updated", "AWS API Call via CloudTrail"},

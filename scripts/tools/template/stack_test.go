@@ -49,6 +49,9 @@ func logProblems(parsed Template, functions map[string]Function) (found []string
 			RetentionInDays string `yaml:"RetentionInDays"`
 		}
 		_ = f.LoggingConfig.Decode(&config)
+		if reserved := Show(f.ReservedConcurrentExecutions); strings.Contains(uri, "consent") && reserved != "!If [ReservesConsent, !Ref ConsentConcurrency, !Ref AWS::NoValue]" {
+			found = append(found, "concurrency the public pages do not reserve what ConsentConcurrency says")
+		}
 		r := parsed.Resources[config.LogGroup]
 		_ = r.Properties.Decode(&group)
 		if r.Type != "AWS::Logs::LogGroup" || group.RetentionInDays == "" || owners[config.LogGroup] != "" {

@@ -33,7 +33,7 @@ func typeProblems(parsed Template) (found []string) {
 func conditionProblems(parsed Template) (found []string) {
 	given := func(parameter string) string { return `!Not [!Equals [!Ref ` + parameter + `, ]]` }
 	want := map[string]string{
-		"ReservesRenewer": "!Equals [!Ref ReserveRenewer, yes]", "CreatesLogRole": "!Equals [!Ref GatewayLogRole, create]",
+		"ReservesRenewer": "!Equals [!Ref ReserveRenewer, yes]", "ReservesConsent": "!Not [!Equals [!Ref ConsentConcurrency, 0]]", "CreatesLogRole": "!Equals [!Ref GatewayLogRole, create]",
 		"IsPrivate": given("VpcEndpointId"), "HasDomain": given("DomainName"),
 		"HasZone": "!And [!Condition HasDomain, " + given("HostedZoneId") + "]", "HasKey": given("KmsKeyArn"), "HasFormerKey": given("FormerKmsKeyArn"),
 		"Monitors": "!Not [!Equals [!Ref Monitoring, none]]", "MonitorsFully": "!Equals [!Ref Monitoring, full]",

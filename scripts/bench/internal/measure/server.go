@@ -34,7 +34,7 @@ var serverAim = scorecard.AtLeast(0.4)
 func (b *bench) server(ctx context.Context) (scorecard.Row, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	api, err := serve(ctx, []string{b.built.local, "dev"}, nil, "TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0")
+	api, err := serve(ctx, []string{b.built.local, "dev"}, nil, "TOKENVEND_ADDR=127.0.0.1:0", "TOKENVEND_SANDBOX_ADDR=127.0.0.1:0", "TOKENVEND_CONSOLE_ADDR=127.0.0.1:0")
 	if err != nil {
 		return scorecard.Row{}, fmt.Errorf("the local API: %w", err)
 	}
