@@ -3,9 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -67,7 +65,7 @@ func (c agentCommand) Run(ctx context.Context, s *session) error {
 	if api := s.variable(runtimeAPIVariable); api != "" {
 		return c.extend(ctx, s, api)
 	}
-	listener, err := c.listen(ctx)
+	listener, err := listenLocally(ctx, c.Addr, defaultAgentAddr)
 	if err != nil {
 		return err
 	}
@@ -78,7 +76,7 @@ func (c agentCommand) Run(ctx context.Context, s *session) error {
 	}
 	defer end()
 	fmt.Fprintf(s.Out, "listening on http://%s\n", listener.Addr())
-	return serveAgent(ctx, listener, agent.New(configured))
+	return serveLocally(ctx, listener, agent.New(configured))
 }
 
 // withVariables completes the flags.
@@ -95,18 +93,6 @@ func (c agentCommand) withVariables(s *session) agentCommand {
 		c.TokenFile = s.variable(agentFileVariable)
 	}
 	return c
-}
-
-func (c agentCommand) listen(ctx context.Context) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(c.Addr)
-	if err != nil || !localhttp.IsLoopback(strings.ToLower(host)) {
-		return nil, usage("--addr: %s is not an address on loopback, such as %s", c.Addr, defaultAgentAddr)
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("--addr: cannot listen on %s; use another port, or 0 for any free one: %w", c.Addr, errors.Unwrap(err))
-	}
-	return listener, nil
 }
 
 // configure reads the flags, and returns what to do at the end.
@@ -169,24 +155,6 @@ func (c agentCommand) secret(s *session) (secret redact.Secret, end func(), err 
 	return secret, end, err
 }
 
-// serveAgent serves until ctx ends. Requests under way get a moment to end.
-func serveAgent(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-	}
-	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if server.Shutdown(soon) != nil {
-		_ = server.Close()
-	}
-	return nil
-}
-
 // maxWarm bounds what the extension adds to the function's initialization.
 const maxWarm = 2 * time.Second
 
@@ -210,10 +178,10 @@ func (c agentCommand) extend(ctx context.Context, s *session, api string) error 
 	} else {
 		handler = misconfigured(err)
 	}
-	listener, err := c.listen(ctx)
+	listener, err := listenLocally(ctx, c.Addr, defaultAgentAddr)
 	if report(err); err == nil {
 		served := make(chan error, 1)
-		go func() { served <- serveAgent(ctx, listener, handler) }()
+		go func() { served <- serveLocally(ctx, listener, handler) }()
 		defer func() { cancel(); report(<-served) }()
 	}
 	err = agent.Extension{API: api, Name: agentName}.Run(ctx, func(ctx context.Context) {

@@ -212,7 +212,7 @@ func TestRemove(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	f := newFixture(t)
 	for _, c := range []struct{ line, want string }{
-		{"con", "connections consent"}, {"connections ", "ls get add test rm"}, {"connections --stack a t", "test"},
+		{"con", "connections consent console"}, {"connections ", "ls get add test rm"}, {"connections --stack a t", "test"},
 		{"connections rm --", "--help --dir --stack --profile --region --yes"}, {"version --", "--help"}, {"compl", "completion"},
 	} {
 		out := f.must(t, "", append([]string{"complete", "--"}, strings.Split(c.line, " ")...)...)

@@ -4,15 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"strings"
-	"time"
 
 	"github.com/tokenvend/tokenvend/scripts/internal/cli/console"
-	"github.com/tokenvend/tokenvend/scripts/internal/localhttp"
 )
 
 const defaultConsoleAddr = "127.0.0.1:8091"
@@ -31,28 +25,16 @@ address that the command prints can do what you may, so keep it on this machine.
 
 // Run serves until ctx ends.
 func (c consoleCommand) Run(ctx context.Context, s *session) error {
-	addr := cmp.Or(c.Addr, defaultConsoleAddr)
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil || !localhttp.IsLoopback(strings.ToLower(host)) {
-		return usage("--addr: %s is not an address on loopback, such as %s", addr, defaultConsoleAddr)
+	listener, err := listenLocally(ctx, cmp.Or(c.Addr, defaultConsoleAddr), defaultConsoleAddr)
+	if err != nil {
+		return err
 	}
+	defer listener.Close()
 	api, err := s.api(ctx)
 	if err != nil {
 		return err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("--addr: cannot listen on %s; use another port, or 0 for any free one: %w", addr, errors.Unwrap(err))
-	}
 	secret := rand.Text()
 	fmt.Fprintf(s.Out, "console on http://%s/%s/\n", listener.Addr(), secret)
-	server := &http.Server{Handler: console.New(console.Config{API: api, URL: api.URL, Secret: secret}), ReadHeaderTimeout: 5 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-		return server.Close()
-	}
+	return serveLocally(ctx, listener, console.New(console.Config{API: api, URL: api.URL, Secret: secret}))
 }

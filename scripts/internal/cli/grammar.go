@@ -49,6 +49,7 @@ type grammar struct {
 		DeleteTable  deleteTableCommand  `cmd:"" globals:"profile,region,yes" interrupted:"run it again to continue" help:"Delete a table that a stack left behind."`
 		DeleteSecret deleteSecretCommand `cmd:"" globals:"profile,region,yes" interrupted:"run it again to continue" help:"Schedule the deletion of a secret."`
 	} `cmd:"" help:"Show and delete deployed stacks."`
+	Console    consoleCommand    `cmd:"" globals:"url,stack,profile,region" help:"Serve a page that shows and manages connections."`
 	Doctor     doctorCommand     `cmd:"" globals:"url,stack,profile,region,output" help:"Find out why a caller gets no token."`
 	Agent      agentCommand      `cmd:"" globals:"url,stack,profile,region" help:"Serve tokens to the programs of this machine, and forward requests with a token."`
 	Completion completionCommand `cmd:"" globals:"" help:"Print a script that completes command lines in a shell."`

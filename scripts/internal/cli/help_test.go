@@ -16,6 +16,7 @@ var commands = map[string]string{
 	"reject": "<token-id> --subject", "forget": "--revoke --subject", "doctor": "[<name>] --subject --stack --output", "completion": "bash zsh fish",
 	"connections ls": "--output --stack", "connections get": "--subject --output", "connections rm": "--dir --stack --yes",
 	"agent":   "--addr --connection --allow --token-file X-Tokenvend-Token TOKENVEND_AGENT_TOKEN TOKENVEND_AGENT_TOKEN_FILE TOKENVEND_AGENT_ADDR TOKENVEND_AGENT_CONNECTIONS TOKENVEND_AGENT_ALLOW AWS_LAMBDA_RUNTIME_API",
+	"console": "--addr --url --stack --profile",
 	"version": "--help",
 }
 

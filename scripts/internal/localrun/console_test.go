@@ -38,7 +38,9 @@ func TestConsole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list struct{ Connections []struct{ Connection, State string } }
+	var list struct {
+		Connections []struct{ Connection, State string }
+	}
 	if err := json.NewDecoder(response.Body).Decode(&list); err != nil || len(list.Connections) != 4 {
 		t.Errorf("%d connections: %v", len(list.Connections), err)
 	}

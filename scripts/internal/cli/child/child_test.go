@@ -1,6 +1,7 @@
 package child_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenvend/tokenvend/pkg/client/tokenvend"
 	"github.com/tokenvend/tokenvend/pkg/client/tokenvendtest"
@@ -26,16 +29,18 @@ func TestFileIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	ticks := make(chan time.Time)
 	reader, writer := io.Pipe()
-	var out bytes.Buffer
+	printed, out := io.Pipe()
+	lines := bufio.NewScanner(printed)
 	ended := make(chan error, 1)
 	go func() {
+		defer out.Close()
 		ended <- child.Program{
 			Tokens: client, Files: []child.Grant{{To: path, Connection: "crm"}}, Variables: []child.Grant{{To: "T", Connection: "crm"}},
-			Command: shell(`exec 3<"$F"; read -r go; cat <&3; echo; cat "$F"; echo; echo "$T"`), Environment: []string{"F=" + path, "PATH=/bin:/usr/bin"},
-			In: reader, Out: &out, Err: io.Discard, Ticks: ticks,
+			Command: shell(`exec 3<"$F"; echo opened; read -r go; cat <&3; echo; cat "$F"; echo; echo "$T"`), Environment: []string{"F=" + path, "PATH=/bin:/usr/bin"},
+			In: reader, Out: out, Err: io.Discard, Ticks: ticks,
 		}.Run(t.Context())
 	}()
-	ticks <- time.Time{} // the program runs
+	lines.Scan() // the program has the file open
 	if found, err := os.Stat(path); err != nil || found.Mode().Perm() != 0o600 {
 		t.Errorf("AZ-53 others may read the file: %v", err)
 	}
@@ -50,11 +55,15 @@ func TestFileIsReplaced(t *testing.T) {
 	ticks <- time.Time{} // the former one has been dealt with
 	_, _ = io.WriteString(writer, "go\n")
 	_ = writer.Close()
+	var read []string
+	for lines.Scan() {
+		read = append(read, lines.Text())
+	}
 	if err := <-ended; !errors.Is(err, child.Exit(0)) {
 		t.Fatal(err)
 	}
-	if out.String() != "token_1\ntoken_2\ntoken_1\n" {
-		t.Errorf("the program read %q", out.String())
+	if diff := cmp.Diff([]string{"token_1", "token_2", "token_1"}, read); diff != "" {
+		t.Errorf("the program read (-want +got):\n%s", diff)
 	}
 	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
