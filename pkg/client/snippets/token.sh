@@ -3,7 +3,7 @@
 #
 #   sh token.sh https://abc123.execute-api.eu-west-1.amazonaws.com/v1 eu-west-1 crm
 #
-# Needs curl 7.75 or later. Credentials are those of the environment; with the AWS CLI,
+# Needs curl 7.76 or later. Credentials are those of the environment; with the AWS CLI,
 # this sets them from the default chain, before each request:
 #
 #   eval "$(aws configure export-credentials --format env)"

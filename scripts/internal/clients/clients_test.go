@@ -135,7 +135,7 @@ func goWorker(t *testing.T, url, resource string, callers int) *worker {
 		t.Fatal(err)
 	}
 	in, stop := io.Pipe()
-	out, print := io.Pipe()
+	out, printed := io.Pipe()
 	c := calls{client: &http.Client{Transport: client.Transport(connection, nil), Timeout: 30 * time.Second}, resource: resource}
 	ended := make(chan struct{})
 	go func() {
@@ -144,9 +144,9 @@ func goWorker(t *testing.T, url, resource string, callers int) *worker {
 	}()
 	go func() {
 		all(callers, func() { c.once(t.Context()) })
-		fmt.Fprintln(print, "started")
+		fmt.Fprintln(printed, "started")
 		all(callers, func() { c.repeat(t.Context(), ended) })
-		fmt.Fprintln(print, c.succeeded, c.failed)
+		fmt.Fprintln(printed, c.succeeded, c.failed)
 	}()
 	return &worker{name: "go", out: bufio.NewScanner(out), stop: stop}
 }
