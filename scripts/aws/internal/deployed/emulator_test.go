@@ -131,14 +131,7 @@ func (e *emulator) close() {
 	}
 }
 
-// query calls an action of a service that takes forms: IAM, STS and SQS.
-func (e *emulator) query(ctx context.Context, service, version, action string, form url.Values) ([]byte, error) {
-	form.Set("Action", action)
-	form.Set("Version", version)
-	return e.do(ctx, service, http.MethodPost, "/", "application/x-www-form-urlencoded; charset=utf-8", []byte(form.Encode()))
-}
-
-// json calls an operation of a service that takes JSON: KMS, Lambda's events and SQS.
+// json calls an operation of a service that takes JSON.
 func (e *emulator) json(ctx context.Context, service, target string, body document) ([]byte, error) {
 	text := encode(body)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.server.URL+"/", bytes.NewReader(text))
@@ -150,8 +143,11 @@ func (e *emulator) json(ctx context.Context, service, target string, body docume
 	return e.perform(request, service, text)
 }
 
+// iam calls an action of IAM, which takes forms.
 func (e *emulator) iam(ctx context.Context, action string, form url.Values) ([]byte, error) {
-	return e.query(ctx, "iam", "2010-05-08", action, form)
+	form.Set("Action", action)
+	form.Set("Version", "2010-05-08")
+	return e.do(ctx, "iam", http.MethodPost, "/", "application/x-www-form-urlencoded; charset=utf-8", []byte(form.Encode()))
 }
 
 // do sends a request of the administrator.

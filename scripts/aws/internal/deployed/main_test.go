@@ -10,8 +10,8 @@
 // context, the end of the default endpoint behind a domain, throttles, the firewall,
 // permissions of Lambda functions for services, the floor of unreserved concurrency,
 // TLS policies, alarms, the keys of KMS behind tables and secrets, the gateway response
-// for a principal without permission, and processes that end their request while a
-// function is updated.
+// for a principal without permission, dead-letter queues, and processes that end their
+// request while a function is updated.
 package deployed_test
 
 import (

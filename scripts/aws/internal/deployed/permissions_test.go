@@ -23,7 +23,7 @@ import (
 var unneeded = map[string]string{
 	"logs:CreateLogStream": "the emulator writes the functions' logs itself",
 	"logs:PutLogEvents":    "the emulator writes the functions' logs itself",
-	"sqs:SendMessage":      "the emulator sends events that failed without the function's role",
+	"sqs:SendMessage":      "the emulator does not read a function's dead-letter queue from a template",
 }
 
 // roles are the functions' roles with what their functions do, in new processes.
@@ -136,7 +136,8 @@ func (e *emulator) rolePolicy(ctx context.Context, role, policy string) (found d
 	if err != nil {
 		return nil, err
 	}
-	return found, json.Unmarshal([]byte(decoded), &found)
+	err = json.Unmarshal([]byte(decoded), &found)
+	return found, err
 }
 
 func (e *emulator) putRolePolicy(ctx context.Context, role, policy string, all []permission) error {
