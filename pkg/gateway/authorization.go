@@ -13,6 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/consent"
 	"github.com/tokenvend/tokenvend/pkg/directory"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/vending"
@@ -30,6 +31,8 @@ type BackChannel interface {
 type Grants interface {
 	// Import verifies a grant that was obtained elsewhere and stores it.
 	Import(ctx context.Context, i vending.Import) error
+	// Extra is what callers get besides the token that was just stored.
+	Extra(ctx context.Context, r vending.Request) (extra.Values, error)
 	// Disconnect revokes a grant and deletes it.
 	Disconnect(ctx context.Context, r vending.Request) error
 }
@@ -222,7 +225,11 @@ func (a authorizationRoutes) statusAfterConsent(ctx context.Context, r *request)
 		status = directory.Status{Connection: string(r.name), GrantType: connection.AuthorizationCode, State: directory.Ready,
 			Subjects: []directory.SubjectStatus{{Subject: subject, State: directory.Ready}}}
 	}
-	return ok(describe(onlyOf(status, r.subject)))
+	body := describe(onlyOf(status, r.subject))
+	if body.Extra, err = a.grants.Extra(ctx, vending.Request{Connection: r.name, Subject: r.subject, Caller: r.caller}); err != nil {
+		audit.From(ctx).Warn(audit.StatusNotRead)
+	}
+	return ok(body)
 }
 
 // onlyOf keeps only the subject of the path: a caller for one subject need not

@@ -32,6 +32,7 @@ type connectionsFunction struct {
 	err           error
 	publicBaseURL string
 	directory     fakeDirectory
+	extra         extra.Values
 	started       []consent.StartRequest
 	completed     []consent.CompleteRequest
 	imported      []vending.Import
@@ -52,6 +53,10 @@ func (d *connectionsFunction) Complete(_ context.Context, r consent.CompleteRequ
 func (d *connectionsFunction) Import(_ context.Context, i vending.Import) error {
 	d.imported = append(d.imported, i)
 	return d.err
+}
+
+func (d *connectionsFunction) Extra(context.Context, vending.Request) (extra.Values, error) {
+	return d.extra, d.err
 }
 
 func (d *connectionsFunction) Disconnect(_ context.Context, r vending.Request) error {
@@ -256,9 +261,13 @@ func TestBodiesOfConsent(t *testing.T) {
 
 func TestImportOfALongRefreshToken(t *testing.T) {
 	d, long := newConnections(t), strings.Repeat("r", 32<<10)
+	d.extra = extra.Values{"realmId": "12"}
 	got := d.invoke(at("PUT", "", "authorization", body(`{"refresh_token":"`+long+`"}`)))
 	if len(d.imported) != 1 || d.imported[0].RefreshToken.Reveal() != long || got.StatusCode != 200 {
 		t.Errorf("OC-57 answer %d %s, %d imported", got.StatusCode, got.Body, len(d.imported))
+	}
+	if diff := cmp.Diff(any(map[string]any{"realmId": "12"}), got.object(t)["extra"]); diff != "" {
+		t.Errorf("OC-72 extra (-want +got):\n%s", diff)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/directory"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
@@ -23,6 +24,7 @@ type statusBody struct {
 	Problem       string         `json:"problem,omitempty"`
 	Warnings      []string       `json:"warnings,omitempty"`
 	ExtraNames    []string       `json:"extra_names,omitempty"`
+	Extra         extra.Values   `json:"extra,omitempty"` // after a consent or an import only
 	LastError     string         `json:"last_error,omitempty"`
 	NextAttemptAt *time.Time     `json:"next_attempt_at,omitempty"`
 	Subjects      *[]subjectBody `json:"subjects,omitempty"`

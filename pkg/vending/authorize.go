@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
@@ -52,6 +53,16 @@ func (c *Core) Import(ctx context.Context, i Import) error {
 		ExpiresAt: i.ExpiresAt,
 	})
 	return explainInvalidGrant(err, "the provider reports that this refresh token is not valid for this client; nothing was stored")
+}
+
+// Extra is what callers get besides the token that is stored for r, whose caller has
+// just consented or imported it. Every error is a *problem.Error.
+func (c *Core) Extra(ctx context.Context, r Request) (extra.Values, error) {
+	rec, err := c.records.Get(ctx, r.key(), true)
+	if err != nil {
+		return nil, rules.Problem(rules.Unavailable(err))
+	}
+	return rec.Token.Extra, nil
 }
 
 // explainInvalidGrant says of invalid_grant what was tried: a user has to consent,

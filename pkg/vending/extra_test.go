@@ -81,6 +81,10 @@ func TestExtraOfAnImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stored, err := core.Extra(t.Context(), user())
+	if err != nil || !cmp.Equal(stored, extra.Values{"realmId": "12"}) {
+		t.Errorf("OC-72 after the import: %v, %v", stored, err)
+	}
 	if v := d.vend(core, user()); !cmp.Equal(v.Extra, extra.Values{"realmId": "12"}) {
 		t.Errorf("OC-72 OC-68 extra %v, want it without the refresh token", v.Extra)
 	}
