@@ -77,6 +77,10 @@ var measurements = []measurement{
 	{"local API server (SigV4 verified) vs bare net/http, requests per second", serverAim.String(), (*bench).server},
 	{"table cost of a vend from the table (eventually consistent) / of a renewal, 300-byte token", costAim, (*bench).cost},
 	{"table cost of the same for a delegated connection, 300-byte access and refresh tokens", userCostAim, (*bench).userCost},
+	{"a caller's token from the memory of the Go client, vs oauth2.ReuseTokenSource", warmTokenAim, (*bench).warmToken},
+	{"requests to the API per 1,000 calls of an application in an hour, 10 processes, one-hour token", requestsAim, (*bench).callersRequests},
+	{"requests per second through the agent, vs a bare reverse proxy", agentAim.String(), (*bench).agent},
+	{"time that the agent adds to a request, in the mean of batches", latencyAim, (*bench).agentLatency},
 }
 
 // All takes every measurement. One that fails leaves its error in its row.

@@ -24,8 +24,8 @@ func TestAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rows) != 16 {
-		t.Errorf("%d rows, want 16", len(rows))
+	if len(rows) != 20 {
+		t.Errorf("%d rows, want 20", len(rows))
 	}
 	for _, row := range rows {
 		if row.Err != nil || row.What == "" || row.Measured == "" {
