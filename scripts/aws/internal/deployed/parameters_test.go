@@ -31,7 +31,7 @@ var sets = []struct {
 	{name: "unmonitored", parameters: map[string]string{"Monitoring": "none"}, without: []string{"VendFaults", "RenewalStopped", "Dashboard"}},
 	{name: "modest", parameters: map[string]string{"ReserveRenewer": "no", "GatewayLogRole": "existing", "LogRetentionDays": "1", "LogLevel": "debug",
 		"RequestsPerSecond": "10", "SecretPrefix": "another/prefix/"}, without: []string{"GatewayAccount", "GatewayLogs"}},
-	{name: "firewall", parameters: map[string]string{"PublicRequestsPerAddress": "100"}, with: []string{"Firewall"}},
+	{name: "firewall", parameters: map[string]string{"PublicRequestsPerAddress": "100", "ConsentConcurrency": "20"}, with: []string{"Firewall"}},
 	{name: "private", parameters: map[string]string{"VpcEndpointId": "vpce-0123456789abcdef0"}, status: http.StatusForbidden},
 	{name: "domain", parameters: map[string]string{"DomainName": "token.example.com", "CertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/1"},
 		with: []string{"Domain", "DomainMapping"}, without: []string{"DomainRecord"}},
