@@ -86,12 +86,12 @@ func TestMetrics(t *testing.T) {
 		var out bytes.Buffer
 		w := audit.NewWriter(audit.Config{Output: &out, Now: func() time.Time { return noon }})
 		w.WriteRun(audit.Run{Action: "tick", Due: 9, Renewed: 4, Skipped: 2, LeftOver: 1, Failed: map[string]int{"provider_timeout": 2},
-			Reissued: 3, Dropped: 5, Duration: 1500 * time.Millisecond})
+			Reissued: 3, Recorded: 5, Duration: 1500 * time.Millisecond})
 		got := decode(t, &out)
 		checkMetrics(t, got)
 		delete(got, "_aws")
 		want := map[string]any{"msg": "run", "action": "tick", "RenewalsDue": 9.0, "Renewed": 4.0, "RenewalsSkipped": 2.0, "RenewalsLeftOver": 1.0,
-			"RenewalsFailed": 2.0, "failed_by_class": map[string]any{"provider_timeout": 2.0}, "TokensReissued": 3.0, "TokensDropped": 5.0, "RunDuration": 1500.0}
+			"RenewalsFailed": 2.0, "failed_by_class": map[string]any{"provider_timeout": 2.0}, "TokensReissued": 3.0, "RecordsWritten": 5.0, "RunDuration": 1500.0}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("line (-want +got):\n%s", diff)
 		}

@@ -30,7 +30,7 @@ const (
 	directiveRun = `{"Dimensions":[["action"]],"Metrics":[` +
 		`{"Name":"RenewalsDue","Unit":"Count"},{"Name":"Renewed","Unit":"Count"},{"Name":"RenewalsSkipped","Unit":"Count"},` +
 		`{"Name":"RenewalsFailed","Unit":"Count"},{"Name":"RenewalsLeftOver","Unit":"Count"},` +
-		`{"Name":"TokensReissued","Unit":"Count"},{"Name":"TokensDropped","Unit":"Count"},{"Name":"RunDuration","Unit":"Milliseconds"}]}`
+		`{"Name":"TokensReissued","Unit":"Count"},{"Name":"RecordsWritten","Unit":"Count"},{"Name":"RunDuration","Unit":"Milliseconds"}]}`
 	directiveExpiring7Days = `{"Dimensions":[[]],"Metrics":[{"Name":"GrantsExpiringIn7Days","Unit":"Count"}]}`
 	directiveExpiring1Day  = `{"Dimensions":[[]],"Metrics":[{"Name":"GrantsExpiringIn1Day","Unit":"Count"}]}`
 	directiveUnsaved       = `{"Dimensions":[[]],"Metrics":[{"Name":"RefreshTokensUnsaved","Unit":"Count"}]}`

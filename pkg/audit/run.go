@@ -14,9 +14,10 @@ type Run struct {
 	Due, Renewed, Skipped, LeftOver int
 	// Failed counts failures by error code.
 	Failed map[string]int
-	// Reissued and Dropped count tokens of a declaration that was replaced.
-	Reissued, Dropped int
-	Duration          time.Duration
+	// Recorded counts the declaration records that were written, and Reissued the tokens
+	// of a replaced declaration that were replaced at once.
+	Recorded, Reissued int
+	Duration           time.Duration
 }
 
 // WriteRun writes the line of one run.
@@ -36,7 +37,7 @@ func (w *Writer) WriteRun(r Run) {
 	}
 	l.add(slog.Int("RenewalsLeftOver", r.LeftOver))
 	l.add(slog.Int("TokensReissued", r.Reissued))
-	l.add(slog.Int("TokensDropped", r.Dropped))
+	l.add(slog.Int("RecordsWritten", r.Recorded))
 	l.add(slog.Float64("RunDuration", milliseconds(r.Duration)))
 	w.emit(w.now().Round(0), "run", l, w.metrics.ofRun(r)...)
 }

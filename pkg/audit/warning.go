@@ -12,6 +12,7 @@ const (
 	StoreUnavailable     Warning = "store_unavailable"
 	ItemCorrupt          Warning = "item_corrupt"
 	SealedTokenCorrupt   Warning = "sealed_token_corrupt"
+	DeclarationCorrupt   Warning = "declaration_record_corrupt"
 	TokenNotStored       Warning = "token_not_stored"
 	FailureNotStored     Warning = "failure_not_stored"
 	LeaseNotReleased     Warning = "lease_not_released"
@@ -78,6 +79,7 @@ var warnings = []WarningInfo{
 	{Warning: StoreUnavailable, Meaning: "the token table did not answer; the token came from memory or was issued without the table"},
 	{Warning: ItemCorrupt, Meaning: "an item of the token table cannot be read; it counts as missing and the next refresh replaces it"},
 	{Warning: SealedTokenCorrupt, Meaning: "a stored token cannot be opened with the keyset; it counts as missing"},
+	{Warning: DeclarationCorrupt, Meaning: "a connection's declaration record cannot be read; it counts as missing and is written again"},
 	{Warning: TokenNotStored, Metric: "TokensUnstored", directive: directiveUnstored,
 		Meaning: "an issued token could not be stored; only this process serves it"},
 	{Warning: FailureNotStored, Meaning: "a failed refresh could not be recorded; other processes may repeat it"},

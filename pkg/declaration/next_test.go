@@ -84,12 +84,12 @@ func TestRecordNext_CR21_events(t *testing.T) {
 		version, mint string
 		gone          declaration.Reason
 	}{
-		"CR-21 the first read writes it":                   {nil, declared(1, 5), true, "v1", "mint1", ""},
-		"CR-21 the same version again writes nothing":      {[]declaration.Observation{declared(1, 5)}, declared(1, 9), false, "v1", "mint1", ""},
-		"CR-21 an edit of callers keeps the mint id":       {[]declaration.Observation{declared(1, 5)}, declared(2, 9), true, "v2", "mint1", ""},
-		"CR-37 an edit of inputs draws another":            {[]declaration.Observation{declared(1, 5)}, declared(2, 9, inputs("b")), true, "v2", "mint2", ""},
-		"CR-20 so does another client secret":              {[]declaration.Observation{declared(1, 5)}, declared(2, 9, proof("b")), true, "v2", "mint2", ""},
-		"CR-38 and a secret that was created again":        {[]declaration.Observation{declared(1, 5)}, declared(2, 9, func(c *connection.Connection) { c.SecretIncarnation = "arn2" }), true, "v2", "mint2", ""},
+		"CR-21 the first read writes it":              {nil, declared(1, 5), true, "v1", "mint1", ""},
+		"CR-21 the same version again writes nothing": {[]declaration.Observation{declared(1, 5)}, declared(1, 9), false, "v1", "mint1", ""},
+		"CR-21 an edit of callers keeps the mint id":  {[]declaration.Observation{declared(1, 5)}, declared(2, 9), true, "v2", "mint1", ""},
+		"CR-37 an edit of inputs draws another":       {[]declaration.Observation{declared(1, 5)}, declared(2, 9, inputs("b")), true, "v2", "mint2", ""},
+		"CR-20 so does another client secret":         {[]declaration.Observation{declared(1, 5)}, declared(2, 9, proof("b")), true, "v2", "mint2", ""},
+		"CR-38 and a secret that was created again":   {[]declaration.Observation{declared(1, 5)}, declared(2, 9, func(c *connection.Connection) { c.SecretIncarnation = "arn2" }), true, "v2", "mint2", ""},
 		"CR-38 deleted":                                    {[]declaration.Observation{declared(1, 5)}, lost(clientsecret.ErrNotFound, 9), true, "v1", "mint1", declaration.Deleted},
 		"BI-41 no longer a member of its bundle":           {[]declaration.Observation{declared(1, 5)}, lost(connection.ErrNoConnection, 9), true, "v1", "mint1", declaration.Deleted},
 		"FI-35 without a text":                             {[]declaration.Observation{declared(1, 5)}, lost(binary, 9), true, "v1", "mint1", declaration.Misconfigured},

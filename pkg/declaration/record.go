@@ -51,8 +51,11 @@ type Record struct {
 	Inputs string `json:"h,omitempty"`
 	Proof  string `json:"p,omitempty"`
 
+	// Callers, AllowedScopes and Scope decide who may have which token; see
+	// connection.Connection.
 	Callers       connection.Callers `json:"s,omitempty"`
 	AllowedScopes []string           `json:"l,omitempty"`
+	Scope         string             `json:"q,omitempty"`
 	// Host is that of the provider's token endpoint, Client what a grant is bound to,
 	// and LateRefresh that the server refuses a new token before the old one ends.
 	Host        string `json:"u,omitempty"`
@@ -111,7 +114,7 @@ func Of(conn connection.Connection) Record {
 func (r Record) describe(conn connection.Connection) Record {
 	r.Secret, r.Version, r.CreatedAt, r.Incarnation = conn.Name.Secret(), conn.SecretVersion, millis(conn.SecretCreatedAt), conn.SecretIncarnation
 	r.Inputs, r.Proof = conn.InputsHash, conn.ProofHash
-	r.Callers, r.AllowedScopes = conn.Callers, conn.AllowedScopes
+	r.Callers, r.AllowedScopes, r.Scope = conn.Callers, conn.AllowedScopes, conn.Scope
 	r.Host, r.Client, r.LateRefresh = Host(conn.TokenURL), BoundClient(conn), !conn.EarlyRefresh
 	return r
 }
@@ -121,20 +124,25 @@ func (r Record) Names(conn connection.Connection) bool {
 	return r.Gone == "" && r.Version == conn.SecretVersion && r.Incarnation == conn.SecretIncarnation
 }
 
-// Accepts reports whether a token may be served under the record. A subject is empty
-// for the connection's own tokens.
+// Issued reports whether a token is one of the declaration in force.
+func (r Record) Issued(mintID, configHash, incarnation string) bool {
+	id := r.tokenID(mintID, configHash)
+	return r.Incarnation == incarnation && (id == r.MintID || slices.Contains(r.Also, id))
+}
+
+// Accepts reports whether a token may be served: one of the declaration in force, or a
+// former one that is still good. The subject is empty for the connection's own tokens.
 func (r Record) Accepts(subject, mintID, configHash, incarnation string) bool {
+	id := r.tokenID(mintID, configHash)
+	former := slices.Contains(r.Kept, id) || subject != "" && slices.Contains(r.Former, id)
+	return r.Issued(mintID, configHash, incarnation) || r.Incarnation == incarnation && former
+}
+
+func (r Record) tokenID(mintID, configHash string) string {
 	if r.MintID == "" {
 		mintID = "" // the declaration was just loaded, and its hash is all that is known
 	}
-	id := TokenID(mintID, configHash)
-	switch {
-	case r.Incarnation != incarnation:
-		return false
-	case id == r.MintID, slices.Contains(r.Also, id), slices.Contains(r.Kept, id):
-		return true
-	}
-	return subject != "" && slices.Contains(r.Former, id)
+	return TokenID(mintID, configHash)
 }
 
 // Problem is the error for callers of a connection whose declaration is gone, and nil

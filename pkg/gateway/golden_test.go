@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden responses of events/")
@@ -38,7 +40,7 @@ func TestEvents(t *testing.T) {
 			}
 			function, _, _ := strings.Cut(name, "-")
 			w := newFixture(t)
-			answer, err := w.function(function).Invoke(t.Context(), payload)
+			answer, err := w.function(function).Invoke(t.Context(), w.withCurrentVersion(payload))
 			if err != nil {
 				t.Fatalf("no response: %v", err)
 			}
@@ -60,6 +62,22 @@ func TestEvents(t *testing.T) {
 			}
 		}
 	})
+}
+
+// withCurrentVersion returns an event about a secret with the version that the secret
+// has here.
+func (w *fixture) withCurrentVersion(payload []byte) []byte {
+	var event struct {
+		Detail struct{ Name, VersionID string } `json:"detail"`
+	}
+	if json.Unmarshal(payload, &event) != nil || event.Detail.VersionID == "" {
+		return payload
+	}
+	s, err := w.source.Load(w.t.Context(), strings.TrimPrefix(event.Detail.Name, "tokenvend/"), clientsecret.Current, true)
+	if err != nil {
+		return payload
+	}
+	return bytes.ReplaceAll(payload, []byte(event.Detail.VersionID), []byte(s.VersionID))
 }
 
 func compare(t *testing.T, golden string, got []byte) {

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
 func TestChange(t *testing.T) {
@@ -31,12 +29,12 @@ func TestChange(t *testing.T) {
 			f.vend("crm")
 			f.ticks(1)
 			f.secrets.put("crm", " "+declaration("crm"))
-			if sum := f.ticks(1); sum.Reissued+sum.Dropped != 0 {
+			if sum := f.ticks(1); sum.Reissued != 0 || sum.Recorded != 1 {
 				t.Errorf("%+v", sum)
 			}
 		})
 	})
-	t.Run("CR-21 a token that cannot be reissued is dropped", func(t *testing.T) {
+	t.Run("CR-21 a token that cannot be reissued is refused", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			f.secrets.put("crm", declaration("before"))
@@ -44,9 +42,9 @@ func TestChange(t *testing.T) {
 			f.ticks(1)
 			f.secrets.put("crm", `{"provider":"unknown"}`)
 			sum := f.ticks(1)
-			item, _ := f.store.Get(t.Context(), tokenstore.Key{Connection: "crm"}, true)
-			if sum.Dropped != 1 || item.Token.ID != "" || item.RequiredSecretVersion != "v2" {
-				t.Errorf("dropped %d, item %+v", sum.Dropped, item)
+			time.Sleep(11 * time.Second)
+			if sum.Recorded != 1 || !f.refuses("crm") {
+				t.Errorf("%d records written, refused %v", sum.Recorded, f.refuses("crm"))
 			}
 		})
 	})
@@ -69,19 +67,22 @@ func TestChange(t *testing.T) {
 				t.Error("the changed connection's token was not replaced")
 			}
 			f.secrets.put("bundle", fmt.Sprintf(`{"connections":{"a":%s}}`, declaration("a")))
-			if sum := f.ticks(1); sum.Dropped != 1 {
-				t.Errorf("a removed connection: %+v, want its token dropped", sum)
+			if sum := f.ticks(1); sum.Recorded != 3 {
+				t.Errorf("a removed connection: %+v, want the records of both and of the bundle written", sum)
+			}
+			if time.Sleep(11 * time.Second); !f.refuses("bundle.b") || f.vend("bundle.a").ID != a.ID {
+				t.Error("a removed connection's token is served, or the other's is not")
 			}
 		})
 	})
-	t.Run("CR-38 a deleted secret's token is dropped", func(t *testing.T) {
+	t.Run("CR-38 a deleted secret's token is refused", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			f.secrets.put("crm", declaration("crm"))
 			f.vend("crm")
 			f.ticks(1)
 			f.secrets.remove("crm")
-			if sum := f.ticks(1); sum.Dropped != 1 {
+			if sum := f.ticks(1); sum.Recorded != 1 {
 				t.Errorf("%+v", sum)
 			}
 			loads := f.secrets.loads

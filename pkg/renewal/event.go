@@ -3,11 +3,15 @@ package renewal
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/problem"
 )
 
 // Handler handles the events of the renew function. It is a lambda.Handler.
@@ -19,12 +23,13 @@ type Handler struct {
 	Refused func(reason string)
 }
 
-// event is the part of an EventBridge event that is used. Its time is not used:
-// a tick is driven by the clock, so an event replayed from an archive is a tick
-// like any other.
+// event is the part of an EventBridge event that is used. A tick is driven by the
+// clock, so an event replayed from an archive is a tick like any other.
 type event struct {
 	Source     string `json:"source"`
 	DetailType string `json:"detail-type"`
+	// Time is read of a secret's event only: when the label was moved.
+	Time json.RawMessage `json:"time"`
 	// Detail is decoded only for secrets, because EventBridge Scheduler sends a
 	// string there.
 	Detail json.RawMessage `json:"detail"`
@@ -34,6 +39,18 @@ type event struct {
 type detail struct {
 	Name         string `json:"name"`
 	LabelUpdated string `json:"labelUpdated"`
+	// VersionID is the version that the label was moved to.
+	VersionID string `json:"versionId"`
+}
+
+// change is what the event reports. An event without a time or version reports only
+// that something has changed.
+func (e event) change(d detail) declaration.Event {
+	var at time.Time
+	if json.Unmarshal(e.Time, &at) != nil || at.IsZero() || d.VersionID == "" {
+		return declaration.Event{}
+	}
+	return declaration.Event{Version: d.VersionID, At: at}
 }
 
 // Invoke handles one event and returns the summary as JSON. An unknown event is
@@ -67,7 +84,11 @@ func (h *Handler) secretEvent(ctx context.Context, e event) ([]byte, error) {
 	case clientsecret.CheckName(name) != nil:
 		return h.refuse("the secret's name is not a valid name of a connection")
 	}
-	return summarize(h.Renewer.SecretChanged(ctx, name))
+	run := h.Renewer.SecretChanged(ctx, name, e.change(d))
+	if run.Failed[string(problem.RefreshInProgress)]+run.Failed[string(problem.StoreUnavailable)] > 0 {
+		return nil, errors.New("the changed secret could not be reconciled; the event is to be repeated")
+	}
+	return summarize(run)
 }
 
 func (h *Handler) refuse(reason string) ([]byte, error) {
@@ -83,7 +104,7 @@ func summarize(run audit.Run) ([]byte, error) {
 	}
 	out, err := json.Marshal(map[string]int{
 		"due": run.Due, "renewed": run.Renewed, "skipped": run.Skipped, "failed": failed,
-		"left_over": run.LeftOver, "reissued": run.Reissued, "dropped": run.Dropped,
+		"left_over": run.LeftOver, "reissued": run.Reissued, "recorded": run.Recorded,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode the summary: %w", err)

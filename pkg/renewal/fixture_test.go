@@ -67,7 +67,7 @@ func (f *fixture) ticks(minutes int) (sum audit.Run) {
 		time.Sleep(time.Minute)
 		run := f.renewer.Tick(f.t.Context())
 		sum.Due, sum.Renewed, sum.Skipped, sum.LeftOver = sum.Due+run.Due, sum.Renewed+run.Renewed, sum.Skipped+run.Skipped, sum.LeftOver+run.LeftOver
-		sum.Reissued, sum.Dropped = sum.Reissued+run.Reissued, sum.Dropped+run.Dropped
+		sum.Reissued, sum.Recorded = sum.Reissued+run.Reissued, sum.Recorded+run.Recorded
 	}
 	return sum
 }

@@ -60,7 +60,7 @@ func (x *secretIndex) load(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() error {
-			d, err := x.documents.ReadDocument(ctx, fmt.Sprintf("ledger/%d", i))
+			d, err := x.documents.ReadDocument(ctx, fmt.Sprintf("secrets/%d", i))
 			if err != nil {
 				return storeProblem(err)
 			}

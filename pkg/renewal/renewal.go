@@ -1,5 +1,5 @@
-// Package renewal renews tokens ahead of their expiry and reconciles stored tokens
-// with secrets that have changed. It runs on a schedule and not in a caller's
+// Package renewal renews tokens ahead of their expiry and writes the
+// declaration records of secrets that have changed. It runs on a schedule and not in a caller's
 // request.
 //
 // A tick is driven by the clock and a stored cursor, not by the event that
@@ -17,6 +17,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
@@ -48,7 +49,7 @@ type Core interface {
 	FlushPending(ctx context.Context)
 	// RegularSlot returns the slot a token returns to after a retry.
 	RegularSlot(ctx context.Context, key tokenstore.Key) (string, error)
-	// Reconcile reissues or drops the tokens of a changed secret.
+	// Reconcile writes the declaration records of a changed secret.
 	Reconcile(ctx context.Context, c vending.Changed) (vending.Change, error)
 }
 
@@ -122,11 +123,12 @@ func (r *Renewer) Tick(ctx context.Context) audit.Run {
 	return summary
 }
 
-// SecretChanged reconciles one secret that an event reports as changed.
-func (r *Renewer) SecretChanged(ctx context.Context, name string) audit.Run {
+// SecretChanged reconciles one secret that an event reports as changed. The event is to
+// be repeated if the summary contains a failure.
+func (r *Renewer) SecretChanged(ctx context.Context, name string, event declaration.Event) audit.Run {
 	began := r.now()
 	run := newStats()
-	r.secrets.syncOne(ctx, name, run)
+	r.secrets.syncOne(ctx, name, event, run)
 	summary := run.summary("change", r.now().Sub(began))
 	r.audit.WriteRun(summary)
 	return summary

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
@@ -95,19 +96,19 @@ func (x *secretIndex) syncAll(ctx context.Context, run *stats) {
 	if err != nil {
 		run.failed(err)
 	}
-	x.reconcile(ctx, changed, run)
+	x.reconcile(ctx, changed, declaration.Event{}, run)
 	x.save(ctx, run)
 }
 
-// syncOne reconciles one secret.
-func (x *secretIndex) syncOne(ctx context.Context, name string, run *stats) {
+// syncOne reconciles one secret that an event reports.
+func (x *secretIndex) syncOne(ctx context.Context, name string, event declaration.Event, run *stats) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if err := x.load(ctx); err != nil {
 		run.failed(err)
 		return
 	}
-	x.reconcile(ctx, []string{name}, run)
+	x.reconcile(ctx, []string{name}, event, run)
 	x.save(ctx, run)
 }
 
@@ -160,8 +161,9 @@ func (x *secretIndex) deleted() []string {
 	return names
 }
 
-// reconcile reconciles secrets, several of them concurrently.
-func (x *secretIndex) reconcile(ctx context.Context, names []string, run *stats) {
+// reconcile reconciles secrets, several of them concurrently. The event, if there is
+// one, reported all of them.
+func (x *secretIndex) reconcile(ctx context.Context, names []string, event declaration.Event, run *stats) {
 	var mu sync.Mutex // guards the pages
 	var g errgroup.Group
 	g.SetLimit(maxReconciling)
@@ -172,11 +174,11 @@ func (x *secretIndex) reconcile(ctx context.Context, names []string, run *stats)
 		}
 		p := x.page(name)
 		mu.Lock()
-		before, seen := p.secrets[name]
+		before := p.secrets[name]
 		mu.Unlock()
 		g.Go(func() error {
-			change, ok := x.reconcileOne(ctx, vending.Changed{Secret: name, Seen: seen, Former: before.declared(name)}, run)
-			if ok {
+			change, ok := x.reconcileOne(ctx, vending.Changed{Secret: name, Former: before.declared(name), Event: event}, run)
+			if ok && !change.Ignored {
 				mu.Lock()
 				defer mu.Unlock()
 				p.update(name, change)
@@ -191,7 +193,7 @@ func (x *secretIndex) reconcile(ctx context.Context, names []string, run *stats)
 func (x *secretIndex) reconcileOne(ctx context.Context, c vending.Changed, run *stats) (change vending.Change, ok bool) {
 	change, err := recovered(func() (vending.Change, error) { return x.core.Reconcile(ctx, c) })
 	run.reissued(change.Reissued)
-	run.dropped(change.Dropped)
+	run.recorded(change.Recorded)
 	if err != nil {
 		run.failed(err)
 		return change, false

@@ -42,7 +42,7 @@ func (s *stats) renewed()       { s.add(func(r *audit.Run) { r.Renewed++ }) }
 func (s *stats) skipped()       { s.add(func(r *audit.Run) { r.Skipped++ }) }
 func (s *stats) leftOver()      { s.add(func(r *audit.Run) { r.LeftOver++ }) }
 func (s *stats) reissued(n int) { s.add(func(r *audit.Run) { r.Reissued += n }) }
-func (s *stats) dropped(n int)  { s.add(func(r *audit.Run) { r.Dropped += n }) }
+func (s *stats) recorded(n int) { s.add(func(r *audit.Run) { r.Recorded += n }) }
 
 // failed counts a failure by its error code.
 func (s *stats) failed(err error) {

@@ -19,11 +19,11 @@ import (
 // *problem.Error.
 func (c *Core) Delegated(ctx context.Context, r Request) (connection.Connection, error) {
 	c.FlushPending(ctx)
-	conn, err := c.declarations.Load(ctx, r.Connection, true)
+	current, err := c.declared.Current(ctx, r.Connection)
 	if err == nil {
-		err = r.access().PermitConsent(conn)
+		err = r.access().PermitConsent(current.Connection)
 	}
-	return conn, rules.Problem(err)
+	return current.Connection, rules.Problem(unavailable(err))
 }
 
 // Authorize exchanges the code of a consent and stores the grant, which replaces

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
@@ -31,15 +32,16 @@ type Config struct {
 
 // Core vends tokens. It is safe for concurrent use.
 type Core struct {
-	declarations declaration.Loader
-	store        Store
-	records      *record.Records
-	issuer       *issue.Issuer
-	leases       *lease.Leases
-	clock        rules.Clock
-	random       rules.Random
-	secretReads  rules.Throttle // reading the secret of a failing connection again
-	rejectReads  rules.Throttle // reading the secret of a token that is too new to reject
+	loader      declaration.Loader
+	declared    *declared.Declarations
+	store       Store
+	records     *record.Records
+	issuer      *issue.Issuer
+	leases      *lease.Leases
+	clock       rules.Clock
+	random      rules.Random
+	secretReads rules.Throttle // reading the secret of a failing connection again
+	rejectReads rules.Throttle // reading the secret of a token that is too new to reject
 }
 
 // LeaseTTL is how long a lease lasts, and so how long a crashed holder blocks
@@ -56,18 +58,14 @@ const (
 // New returns a Core.
 func New(c Config) *Core {
 	clock, random := rules.NewClock(c.Now, c.Wait), rules.Random{Source: c.Rand}
-	declarations := declaration.Loader{Secrets: c.Secrets, Parser: c.Parser}
-	records := record.New(record.Config{
-		Store: c.Store, Sealer: c.Sealer, Clock: clock, Random: random,
-		Declaration: func(ctx context.Context, name connection.Name) (connection.Connection, error) {
-			return declarations.Load(ctx, name, true)
-		},
-	})
-	issuer := issue.New(issue.Config{Declarations: declarations, Minter: c.Minter, Revoker: c.Revoker, Clock: clock})
+	loader := declaration.Loader{Secrets: c.Secrets, Parser: c.Parser}
+	known := declared.New(declared.Config{Store: c.Store, Sealer: c.Sealer, Loader: loader, Clock: clock, Random: random})
+	records := record.New(record.Config{Store: c.Store, Sealer: c.Sealer, Clock: clock, Random: random, Declared: known})
+	issuer := issue.New(issue.Config{Loader: loader, Declared: known, Minter: c.Minter, Revoker: c.Revoker, Clock: clock})
 	return &Core{
-		declarations: declarations, store: c.Store, records: records, issuer: issuer, clock: clock, random: random,
+		loader: loader, declared: known, store: c.Store, records: records, issuer: issuer, clock: clock, random: random,
 		leases: lease.New(lease.Config{
-			Store: c.Store, Records: records, Issuer: issuer, Declarations: declarations, Clock: clock, Random: random,
+			Store: c.Store, Records: records, Issuer: issuer, Loader: loader, Declared: known, Clock: clock, Random: random,
 		}),
 		secretReads: rules.Throttle{Every: secretReadEvery},
 		rejectReads: rules.Throttle{Every: rejectReadEvery},

@@ -18,11 +18,8 @@ import (
 // *problem.Error.
 func (c *Core) Disconnect(ctx context.Context, r Request) error {
 	c.FlushPending(ctx)
-	d, err := c.declared(ctx, r)
+	d, err := c.deletion(ctx, r, rules.Access.PermitConsent)
 	var notDelegated error
-	if err == nil && !d.gone {
-		err = r.access().PermitConsent(d.conn)
-	}
 	if problem.Is(err, problem.InvalidRequest) {
 		err, notDelegated = nil, err // it may have been delegated, and have a grant from then
 	}
@@ -36,7 +33,7 @@ func (c *Core) Disconnect(ctx context.Context, r Request) error {
 }
 
 // disconnect ends what is stored of r. Without a grant the error is none.
-func (c *Core) disconnect(ctx context.Context, r Request, d declared, none error) error {
+func (c *Core) disconnect(ctx context.Context, r Request, d deletion, none error) error {
 	item, err := c.store.Get(ctx, r.key(), true)
 	switch {
 	case none != nil && errors.Is(err, tokenstore.ErrCorrupt) && !errors.Is(err, tokenstore.ErrGrantCorrupt):
@@ -52,14 +49,14 @@ func (c *Core) disconnect(ctx context.Context, r Request, d declared, none error
 		if err != nil {
 			return err
 		}
-		if err := d.permitToken(r, rec); err != nil || rec.Missing() {
-			return err
+		if rec.Missing() {
+			return nil
 		}
 		if err := c.revoke(ctx, d, item); err != nil {
 			return err
 		}
 	}
-	before, err := c.records.Drop(ctx, tokenstore.Drop{Key: r.key(), RequiredSecretVersion: d.conn.SecretVersion, Grant: true})
+	before, err := c.records.Drop(ctx, tokenstore.Drop{Key: r.key(), Grant: true})
 	if err == nil && !d.gone {
 		c.leases.RevokeFormer(ctx, d.conn, before, item.Grant) // a refresh may have replaced the one just revoked
 	}
@@ -67,7 +64,7 @@ func (c *Core) disconnect(ctx context.Context, r Request, d declared, none error
 }
 
 // revoke revokes the grant of item. Without a declaration it only warns.
-func (c *Core) revoke(ctx context.Context, d declared, item tokenstore.Item) error {
+func (c *Core) revoke(ctx context.Context, d deletion, item tokenstore.Item) error {
 	if !d.gone {
 		return c.leases.RevokeAtProvider(ctx, d.conn, item)
 	}

@@ -197,7 +197,7 @@ func (s *secretSource) put(name, text string) {
 	defer s.mu.Unlock()
 	n := len(s.versions[name]) + 1
 	s.versions[name] = append(s.versions[name], clientsecret.Secret{
-		Name: name, ARN: "arn:test:" + name, VersionID: fmt.Sprintf("v%d", n), Text: redact.New(text), Origin: "secret " + name,
+		Name: name, ARN: "arn:test:" + name, VersionID: fmt.Sprintf("v%d", n), CreatedAt: time.Unix(int64(n), 0), Text: redact.New(text), Origin: "secret " + name,
 	})
 }
 
@@ -292,6 +292,28 @@ func (s *flakyStore) Get(ctx context.Context, key tokenstore.Key, consistent boo
 		return tokenstore.Item{}, tokenstore.ErrUnavailable
 	}
 	return s.Store.Get(ctx, key, consistent)
+}
+
+func (s *flakyStore) GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error) {
+	item, err := s.Get(ctx, key, consistent)
+	if err != nil {
+		return item, tokenstore.DeclarationRecord{}, err
+	}
+	return s.Store.GetWithDeclaration(ctx, key, consistent)
+}
+
+func (s *flakyStore) ReadDeclarations(ctx context.Context, connections []string, consistent bool) ([]tokenstore.DeclarationRecord, error) {
+	if err := s.reach("read declarations"); err != nil {
+		return nil, err
+	}
+	return s.Store.ReadDeclarations(ctx, connections, consistent)
+}
+
+func (s *flakyStore) WriteDeclaration(ctx context.Context, d tokenstore.DeclarationRecord) (tokenstore.DeclarationRecord, error) {
+	if err := s.reach("write declaration"); err != nil {
+		return d, err
+	}
+	return s.Store.WriteDeclaration(ctx, d)
 }
 
 func (s *flakyStore) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {

@@ -22,59 +22,53 @@ func (c *Core) Forget(ctx context.Context, r Request, revoke bool) error {
 	return rules.Problem(c.forgetAll(ctx, r, revoke))
 }
 
-// declared is the current declaration of a connection whose tokens or grant are to
-// be deleted.
-type declared struct {
+// deletion is what decides about a request to delete what is stored of a connection.
+type deletion struct {
 	conn connection.Connection
-	// gone: there is no valid declaration. Then the IAM permission for the path
-	// decides, and the callers that are sealed with a stored token.
+	// gone: there is no valid declaration.
 	gone bool
 }
 
-// declared reads the declaration and bypasses every cache: the next token must not
-// be minted with a cached copy of a former one. An error means that the secret could
-// not be read, so that it is unknown who is authorized.
-func (c *Core) declared(ctx context.Context, r Request) (declared, error) {
-	conn, err := c.declarations.Load(ctx, r.Connection, true)
-	if declaration.Gone(err) {
-		audit.From(ctx).SetCause(err)
-		return declared{gone: true}, nil
+// deletion decides whether r's caller may delete what is stored: by the current
+// declaration, past every cache, or else by the last record. Where there is neither,
+// the IAM permission for the path decides. An error means that the secret could not be
+// read, so that it is unknown who is authorized.
+func (c *Core) deletion(ctx context.Context, r Request, permit func(rules.Access, connection.Connection) error) (deletion, error) {
+	conn, err := c.loader.Load(ctx, r.Connection, true)
+	if !declaration.Gone(err) {
+		if err == nil {
+			err = permit(r.access(), conn)
+		}
+		return deletion{conn: conn}, err
 	}
-	return declared{conn: conn}, err
-}
-
-// permitToken checks r against the callers of a stored token if there is no valid
-// declaration.
-func (d declared) permitToken(r Request, rec record.Record) error {
-	if !d.gone || rec.Token.ID == "" {
-		return nil
+	audit.From(ctx).SetCause(err)
+	last, err := c.declared.Read(ctx, r.Connection)
+	if err != nil {
+		return deletion{gone: true}, rules.Unavailable(err)
 	}
-	return r.access().PermitForget(rec.Token)
+	return deletion{gone: true}, r.access().PermitRecord(last)
 }
 
 // mayBeUnstored reports whether another process may have a token of key that the table
 // has not accepted: one minted while the table was down. Dropping the item that does
 // not exist fences it. Only the own token of a declared client_credentials connection
 // is minted so and stored later, so no name that a caller makes up leaves an item.
-func (d declared) mayBeUnstored(key tokenstore.Key) bool {
+func (d deletion) mayBeUnstored(key tokenstore.Key) bool {
 	return !d.gone && !d.conn.Delegated() && key.Variant == "" && key.Subject == ""
 }
 
 func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
-	d, err := c.declared(ctx, r)
-	if err == nil && !d.gone {
-		err = r.access().Permit(d.conn)
-	}
+	d, err := c.deletion(ctx, r, rules.Access.Permit)
 	if err != nil {
 		return err
 	}
-	own, err := c.stored(ctx, r, d, r.key())
+	own, err := c.stored(ctx, r.key())
 	if err != nil {
 		return err
 	}
 	all := make([]record.Record, 0, 1+len(own.Item.Variants))
 	for _, v := range own.Item.Variants {
-		rec, err := c.stored(ctx, r, d, tokenstore.Key{Connection: own.Item.Key.Connection, Subject: own.Item.Key.Subject, Variant: v})
+		rec, err := c.stored(ctx, tokenstore.Key{Connection: own.Item.Key.Connection, Subject: own.Item.Key.Subject, Variant: v})
 		if err != nil {
 			return err
 		}
@@ -88,16 +82,16 @@ func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
 	return nil
 }
 
-// stored reads an item that r is allowed to delete.
-func (c *Core) stored(ctx context.Context, r Request, d declared, key tokenstore.Key) (record.Record, error) {
+// stored reads an item that is to be deleted.
+func (c *Core) stored(ctx context.Context, key tokenstore.Key) (record.Record, error) {
 	rec, err := c.records.Get(ctx, key, true)
 	if err != nil {
 		return rec, rules.Unavailable(err)
 	}
-	return rec, d.permitToken(r, rec)
+	return rec, nil
 }
 
-func (c *Core) forget(ctx context.Context, d declared, rec record.Record, revoke bool) (err error) {
+func (c *Core) forget(ctx context.Context, d deletion, rec record.Record, revoke bool) (err error) {
 	switch revoke = revoke && rec.Token.Valid(c.clock.Now()); {
 	case rec.Missing() && !d.mayBeUnstored(rec.Item.Key):
 		return nil
@@ -111,5 +105,5 @@ func (c *Core) forget(ctx context.Context, d declared, rec record.Record, revoke
 			return rules.Unavailable(err)
 		}
 	}
-	return c.records.DropToken(ctx, rec.Item, d.conn.SecretVersion)
+	return c.records.DropToken(ctx, rec.Item)
 }

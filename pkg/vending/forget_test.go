@@ -204,6 +204,15 @@ func TestForgetWhatIsNotThere(t *testing.T) {
 // corruptOnce cannot decode what it reads consistently.
 type corruptOnce struct{ *flakyStore }
 
+func (s corruptOnce) GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error) {
+	_, record, err := s.flakyStore.GetWithDeclaration(ctx, key, consistent)
+	if err != nil {
+		return tokenstore.Item{}, record, err
+	}
+	item, err := s.Get(ctx, key, consistent)
+	return item, record, err
+}
+
 func (s corruptOnce) Get(_ context.Context, key tokenstore.Key, _ bool) (tokenstore.Item, error) {
 	return tokenstore.Item{Key: key}, tokenstore.ErrCorrupt
 }

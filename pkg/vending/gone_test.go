@@ -63,16 +63,28 @@ func TestGoneDeclaration(t *testing.T) {
 			loss.lose(f, "crm")
 			wantCode(t, second(core.Vend(t.Context(), crm())), loss.want)
 		})
-		t.Run(loss.name+": reconciling it drops its tokens", func(t *testing.T) {
+		t.Run(loss.name+": reconciling it is one write, after which its tokens are refused", func(t *testing.T) {
 			f, core, _ := vended(t, 0)
+			before, writes := f.item("crm"), f.store.count("write declaration")
 			change := reconcileSecret(t, f, core, "crm")
-			if item := f.item("crm"); change.Dropped != 1 || item.Token.ID != "" || item.RequiredSecretVersion == "" {
-				t.Errorf("dropped %d, item %+v", change.Dropped, item)
+			if after := f.item("crm"); change.Recorded != 1 || f.store.count("write declaration") != writes+1 || after.Version != before.Version {
+				t.Errorf("%d records written, item at version %d, want 1 and %d", change.Recorded, after.Version, before.Version)
 			}
 			wantCode(t, second(core.Vend(t.Context(), crm())), loss.want)
 			wantCode(t, second(f.process().Vend(t.Context(), crm())), loss.want)
-			if f.server.calls() != 1 {
-				t.Errorf("%d calls, want 1", f.server.calls())
+			if again := reconcileSecret(t, f, core, "crm"); again.Recorded != 0 || f.server.calls() != 1 {
+				t.Errorf("then %d records written, %d calls", again.Recorded, f.server.calls())
+			}
+		})
+		t.Run(loss.name+": restored, it serves the same token at once", func(t *testing.T) {
+			f, core, r := vended(t, 0)
+			reconcileSecret(t, f, core, "crm")
+			wantCode(t, second(core.Vend(t.Context(), crm())), loss.want)
+			f.secrets.fail = nil
+			f.declare("crm", valid)
+			f.clock.advance(10 * time.Second) // it is looked for once in that time
+			if v := f.vend(core, crm()); v.ID != r.RejectedTokenID || f.server.calls() != 1 {
+				t.Errorf("got %s from %s, %d calls", v.ID, v.Source, f.server.calls())
 			}
 		})
 	}
@@ -80,7 +92,7 @@ func TestGoneDeclaration(t *testing.T) {
 
 func reconcileSecret(t *testing.T, f *fleet, core *vending.Core, former ...string) vending.Change {
 	t.Helper()
-	change, err := core.Reconcile(t.Context(), vending.Changed{Secret: former[0], Seen: true, Former: former})
+	change, err := core.Reconcile(t.Context(), vending.Changed{Secret: former[0], Former: former})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +102,7 @@ func reconcileSecret(t *testing.T, f *fleet, core *vending.Core, former ...strin
 
 func TestGoneDeclarationOfAGrant(t *testing.T) {
 	for _, loss := range losses {
-		t.Run(loss.name+": the tokens of all subjects are dropped, and the grants stay", func(t *testing.T) {
+		t.Run(loss.name+": the tokens of all subjects are refused by one write, and the grants stay", func(t *testing.T) {
 			d := newDelegation(t, rotates)
 			core := d.process()
 			for _, subject := range []string{"", "ann"} {
@@ -98,19 +110,21 @@ func TestGoneDeclarationOfAGrant(t *testing.T) {
 			}
 			before := d.secrets.versions["user"]
 			loss.lose(d.fleet, "user")
-			if change := reconcileSecret(t, d.fleet, core, "user"); change.Dropped != 2 {
-				t.Errorf("dropped %d, want 2", change.Dropped)
+			if change := reconcileSecret(t, d.fleet, core, "user"); change.Recorded != 1 {
+				t.Errorf("%d records written, want 1", change.Recorded)
 			}
 			for _, subject := range []string{"", "ann"} {
 				wantCode(t, second(core.Vend(t.Context(), of(subject))), loss.want)
-				if item := d.grantOf(of(subject)); item.Token.ID != "" || item.Grant.Fingerprint == "" {
-					t.Errorf("subject %q: token %q, grant %q", subject, item.Token.ID, item.Grant.Fingerprint)
+				if item := d.grantOf(of(subject)); item.Grant.Fingerprint == "" {
+					t.Errorf("subject %q: grant %q", subject, item.Grant.Fingerprint)
 				}
 			}
-			d.secrets.fail, d.secrets.versions["user"] = nil, before
+			d.secrets.fail = nil
+			d.declare("user", before[0].Text.Reveal())
+			d.clock.advance(10 * time.Second)
 			for _, subject := range []string{"", "ann"} {
-				if v := d.vend(core, of(subject)); v.Source != vending.FromProvider {
-					t.Errorf("subject %q: from %s, want a refresh at once", subject, v.Source)
+				if v := d.vend(core, of(subject)); v.Source == vending.FromProvider {
+					t.Errorf("subject %q: from %s, want the stored token at once", subject, v.Source)
 				}
 			}
 		})
@@ -139,8 +153,8 @@ func TestGoneDeclarationOfABundle(t *testing.T) {
 		t.Run(name+" loses all its members, and no other connection", func(t *testing.T) {
 			f, core, a, b := vended(t)
 			f.declare("bun", text)
-			if change := reconcileSecret(t, f, core, "bun", "bun.a", "bun.b"); change.Dropped != 2 {
-				t.Errorf("dropped %d, want 2", change.Dropped)
+			if change := reconcileSecret(t, f, core, "bun", "bun.a", "bun.b"); change.Recorded != 2 {
+				t.Errorf("%d records written, want 2", change.Recorded)
 			}
 			for _, r := range []vending.Request{a, b} {
 				wantCode(t, second(core.Vend(t.Context(), r)), problem.ConnectionMisconfigured)
@@ -153,8 +167,8 @@ func TestGoneDeclarationOfABundle(t *testing.T) {
 	t.Run("BI-55 an invalid member loses its own token only", func(t *testing.T) {
 		f, core, a, b := vended(t)
 		f.declare("bun", `{"connections":{`+member("a")+`,"b":{"provider":1}}}`)
-		if change := reconcileSecret(t, f, core, "bun", "bun.a", "bun.b"); change.Dropped != 1 {
-			t.Errorf("dropped %d, want 1", change.Dropped)
+		if change := reconcileSecret(t, f, core, "bun", "bun.a", "bun.b"); change.Recorded != 3 {
+			t.Errorf("%d records written, want those of both members and of the bundle", change.Recorded)
 		}
 		if v := f.vend(core, a); v.Source == vending.FromProvider {
 			t.Error("the valid member lost its token")
@@ -175,7 +189,7 @@ func TestUnreadableSecretChangesNothing(t *testing.T) {
 			v := f.vend(core, crm())
 			before := f.item("crm")
 			f.secrets.fail = failure
-			if _, err := core.Reconcile(t.Context(), vending.Changed{Secret: "crm", Seen: true, Former: []string{"crm"}}); err == nil {
+			if _, err := core.Reconcile(t.Context(), vending.Changed{Secret: "crm", Former: []string{"crm"}}); err == nil {
 				t.Error("a secret that cannot be read counts as reconciled")
 			}
 			if after := f.item("crm"); after.Version != before.Version {

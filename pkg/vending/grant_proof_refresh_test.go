@@ -110,7 +110,14 @@ func TestGrantProofCodeIsSentOnlyWhenItCanBeStored(t *testing.T) {
 		d.sealer = seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
 			return redact.Secret{}, errors.New("not today")
 		}})
-		d.refusesConsent(t.Context(), problem.StoreUnavailable)
+		core := d.process()
+		_, err := core.Delegated(t.Context(), user())
+		wantCode(t, err, problem.StoreUnavailable) // before a user is sent to the provider
+		conn, err := connection.Parser{}.Parse("user", d.secrets.versions["user"][0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.refusesCode(t.Context(), core, conn, problem.StoreUnavailable)
 	})
 	t.Run("CR-12 with too little time to store the result", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -122,12 +129,18 @@ func TestGrantProofCodeIsSentOnlyWhenItCanBeStored(t *testing.T) {
 // refusesConsent sends a code and expects that it is refused before it is used.
 func (d *delegation) refusesConsent(ctx context.Context, want problem.Code) {
 	d.t.Helper()
-	core, used := d.process(), false
+	core := d.process()
 	conn, err := core.Delegated(d.t.Context(), user())
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	err = core.Authorize(ctx, vending.Authorization{Connection: conn, Code: redact.New("code"), Scope: conn.Scope,
+	d.refusesCode(ctx, core, conn, want)
+}
+
+func (d *delegation) refusesCode(ctx context.Context, core *vending.Core, conn connection.Connection, want problem.Code) {
+	d.t.Helper()
+	used := false
+	err := core.Authorize(ctx, vending.Authorization{Connection: conn, Code: redact.New("code"), Scope: conn.Scope,
 		Consume: func(context.Context) error { used = true; return nil }})
 	if !problem.Is(err, want) || used || d.idp.calls() != 0 {
 		d.t.Errorf("%v, want %s; session used up: %v, %d calls", err, want, used, d.idp.calls())
@@ -236,6 +249,15 @@ func TestGrantProofStaysOnTheWheel(t *testing.T) {
 
 // emptyReplica is a table whose replicas have no item yet.
 type emptyReplica struct{ *flakyStore }
+
+func (s emptyReplica) GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error) {
+	_, record, err := s.flakyStore.GetWithDeclaration(ctx, key, consistent)
+	if err != nil {
+		return tokenstore.Item{}, record, err
+	}
+	item, err := s.Get(ctx, key, consistent)
+	return item, record, err
+}
 
 func (s emptyReplica) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
 	if !consistent {

@@ -150,7 +150,7 @@ func (w *grantEnv) forget(p *processUnderTest, subject string) {
 
 func (w *grantEnv) reconcile(p *processUnderTest) {
 	w.begins(p, "", "reconciles", func(ctx context.Context, op *operation) func() {
-		_, err := p.core.Reconcile(ctx, vending.Changed{Secret: "user", Seen: true, Former: []string{"user"}})
+		_, err := p.core.Reconcile(ctx, vending.Changed{Secret: "user", Former: []string{"user"}})
 		return func() { w.grantOracle.answered(op, err) }
 	})
 }

@@ -42,7 +42,7 @@ func playGrant(t *testing.T, seed uint64, p policy, broken func(*grantEnv) vendi
 		w.finish(w.consent(w.fleet[0], ""))
 		w.finish(w.consent(w.fleet[0], "ann"))
 		w.advance(w.lifetime * 9 / 10)
-		for range 40 + w.rand.IntN(80) {
+		for range 60 + w.rand.IntN(120) {
 			if w.found == "" {
 				w.step()
 			}

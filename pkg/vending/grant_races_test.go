@@ -56,7 +56,7 @@ func forOtherCaller() string {
 	return fmt.Sprintf(userConnection[:len(userConnection)-1]+onlyOtherCaller, "hush")
 }
 
-var userChanged = vending.Changed{Secret: "user", Seen: true, Former: []string{"user"}}
+var userChanged = vending.Changed{Secret: "user", Former: []string{"user"}}
 
 func TestDeclarationChangesDuringConsent(t *testing.T) {
 	for name, change := range map[string]func(*delegation){

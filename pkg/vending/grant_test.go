@@ -330,9 +330,9 @@ func TestDeclarationChanged(t *testing.T) {
 		d.vend(core, user())
 		d.vend(core, of("ann"))
 		d.declare("user", fmt.Sprintf(userConnection, "another"))
-		change, err := d.process().Reconcile(t.Context(), vending.Changed{Secret: "user", Seen: true})
-		if err != nil || change.Reissued != 2 {
-			t.Errorf("reissued %d, dropped %d, %v", change.Reissued, change.Dropped, err)
+		change, err := d.process().Reconcile(t.Context(), vending.Changed{Secret: "user"})
+		if err != nil || change.Reissued != 1 || change.Recorded != 1 {
+			t.Errorf("reissued %d, %d records written, %v; want the connection's own token and one record", change.Reissued, change.Recorded, err)
 		}
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
-	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
@@ -32,29 +32,38 @@ type Renewal struct {
 // the token is renewed now. Every error is a *problem.Error.
 func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) (Renewal, error) {
 	c.FlushPending(ctx)
-	rec, err := c.records.Get(ctx, key, false)
+	found, err := c.records.Visit(ctx, key)
 	if err != nil {
 		return Renewal{}, problem.Of(rules.Unavailable(err))
-	}
-	if !rules.NeedsRenewal(rec.Item, rec.Token, c.clock.Now(), next) {
-		return Renewal{}, nil
 	}
 	name, err := connection.ParseName(key.Connection)
 	if err != nil {
 		return Renewal{}, problem.Of(err)
 	}
-	conn, err := c.declarations.Load(ctx, name, false)
-	if problem.Is(err, problem.ConnectionNotFound) {
-		_, err := c.records.Drop(ctx, tokenstore.Drop{Key: key})
-		return Renewal{}, err
+	now, item := c.clock.Now(), found.Item
+	inUse := item.Used && found.Token.Valid(now)
+	if !inUse && !rules.NeedsRenewal(item, found.Token, now, next) {
+		return Renewal{}, nil // whatever the declaration is
+	}
+	rec, by, err := c.judged(ctx, key, found)
+	if declaration.Gone(err) {
+		return Renewal{}, nil // what is stored stays for its return, or until it expires
 	}
 	if err != nil {
 		return Renewal{}, problem.Of(err)
 	}
-	if declaration.InBackoff(rec.Item, conn, c.clock.Now()) || !rules.Renewable(rec.Item, conn, rec.Token, c.clock.Now()) {
+	replaced := inUse && rec.Token.ID == "" // by another declaration
+	if !replaced && !rules.NeedsRenewal(rec.Item, rec.Token, now, next) {
 		return Renewal{}, nil
 	}
-	return newRenewal(c.leases, conn, rec, rec.Token.ID), nil
+	conn, err := c.declared.Matching(ctx, name, by)
+	if err != nil {
+		return Renewal{}, problem.Of(unavailable(err))
+	}
+	if declaration.InBackoff(rec.Item, conn.Connection, now) || !rules.Renewable(rec.Item, conn.Connection, rec.Token, now) {
+		return Renewal{}, nil
+	}
+	return newRenewal(c.leases, conn, key, found.Token.AskedScope, rec.Token.ID), nil
 }
 
 // RegularSlot returns the slot to which the token of key returns after a retry;
@@ -70,14 +79,15 @@ func (c *Core) RegularSlot(ctx context.Context, key tokenstore.Key) (string, err
 // RetrySlot is the slot where the token of key waits for an attempt at an instant.
 func RetrySlot(key tokenstore.Key, at time.Time) string { return rules.RetrySlot(key, at) }
 
-// newRenewal plans to replace rec's token. not is the id of the token to be
-// replaced; empty if any token of conn's current declaration is acceptable.
-func newRenewal(leases *lease.Leases, conn connection.Connection, rec record.Record, not string) Renewal {
-	refresh := lease.Refresh{Key: rec.Item.Key, Conn: conn, Want: lease.Want{Not: [2]string{not}}}
-	if rec.Item.Key.Variant != "" {
-		refresh.Want.Scope = rec.Token.AskedScope
+// newRenewal plans to replace the token of key, which was requested with scope. not is
+// the id of the token to be replaced; empty if any token of the declaration in force
+// will do.
+func newRenewal(leases *lease.Leases, conn declared.InForce, key tokenstore.Key, scope, not string) Renewal {
+	refresh := lease.Refresh{Key: key, Conn: conn, Want: lease.Want{Not: [2]string{not}}}
+	if key.Variant != "" {
+		refresh.Want.Scope = scope
 	}
-	return Renewal{Key: refresh.Key, Host: rules.Host(conn.TokenURL), leases: leases, refresh: refresh}
+	return Renewal{Key: refresh.Key, Host: declaration.Host(conn.TokenURL), leases: leases, refresh: refresh}
 }
 
 // Due reports whether there is something to renew.

@@ -13,6 +13,9 @@ import (
 type Reader interface {
 	// Get reads one item, eventually consistent unless consistent is set.
 	Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error)
+	// GetWithDeclaration reads one item and the declaration record of its connection
+	// at once. The record is returned with the error of a corrupt item too.
+	GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error)
 	// Subjects reads the items of a connection's named subjects in the order of
 	// their names, those after a name; next is empty on the last page. An item
 	// that cannot be read has only its key.
@@ -25,7 +28,7 @@ type Leaser interface {
 	// Acquire takes the lease and returns the item as it is under it, so that no
 	// second read is needed. tokenstore.ErrHeld comes with the item.
 	Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error)
-	// Commit stores a token, clears failure, rejection and RequiredSecretVersion,
+	// Commit stores a token, clears failure and rejection,
 	// increments the version, and ends the lease if the owner still has it. Only the
 	// version fences it: tokenstore.ErrSuperseded when that has changed.
 	//
@@ -65,11 +68,21 @@ type Editor interface {
 	RemoveVariant(ctx context.Context, key tokenstore.Key, variant string) error
 }
 
+// Recorder reads and writes declaration records. A missing one has Version 0.
+type Recorder interface {
+	// ReadDeclarations reads the records of connections, in their order.
+	ReadDeclarations(ctx context.Context, connections []string, consistent bool) ([]tokenstore.DeclarationRecord, error)
+	// WriteDeclaration replaces the record of that Version and returns it with its new
+	// one; tokenstore.ErrSuperseded when another process has written it.
+	WriteDeclaration(ctx context.Context, d tokenstore.DeclarationRecord) (tokenstore.DeclarationRecord, error)
+}
+
 // Store is everything the core needs of a store.
 type Store interface {
 	Reader
 	Leaser
 	Editor
+	Recorder
 }
 
 // Secrets reads connections' secrets. Errors are those of clientsecret.

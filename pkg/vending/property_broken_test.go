@@ -31,7 +31,9 @@ func TestPropertyDetectsBrokenStores(t *testing.T) {
 		{"CR-18 a failure that is not shared", "CR-18", func(w *env) vending.Store { return forgetsFailures{w.truth} }},
 		{"FI-49 a drop that does not move the version", "FI-49", func(w *env) vending.Store { return dropKeepingVersion{w.truth} }},
 		{"FI-29 a repeated acquisition that is not recognised", "FI-29", func(w *env) vending.Store { return ownLeaseNotRecognised{w.truth} }},
-		{"CR-22 a drop without the required secret version", "INV-1", func(w *env) vending.Store { return dropWithoutVersion{w.truth} }},
+		{"CR-21 a declaration record that is not stored", "INV-2", func(w *env) vending.Store { return storesNoRecord{w.truth} }},
+		{"CR-21 a declaration record that is written once", "INV-1", func(w *env) vending.Store { return storesFirstRecord{w.truth} }},
+		{"CR-21 a declaration record written without a condition", "INV-2", func(w *env) vending.Store { return storesAnyRecord{w.truth} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -169,10 +171,31 @@ func (s ownLeaseNotRecognised) Acquire(ctx context.Context, a tokenstore.Acquire
 	return s.Store.Acquire(ctx, a)
 }
 
-// dropWithoutVersion does not store the required secret version.
-type dropWithoutVersion struct{ *memory.Store }
+// storesNoRecord claims to have written a declaration record.
+type storesNoRecord struct{ *memory.Store }
 
-func (s dropWithoutVersion) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
-	d.RequiredSecretVersion = ""
-	return s.Store.Drop(ctx, d)
+func (s storesNoRecord) WriteDeclaration(_ context.Context, d tokenstore.DeclarationRecord) (tokenstore.DeclarationRecord, error) {
+	return d.Next(), nil
+}
+
+// storesFirstRecord never replaces a declaration record.
+type storesFirstRecord struct{ *memory.Store }
+
+func (s storesFirstRecord) WriteDeclaration(ctx context.Context, d tokenstore.DeclarationRecord) (tokenstore.DeclarationRecord, error) {
+	if d.Version > 0 {
+		return d.Next(), nil
+	}
+	return s.Store.WriteDeclaration(ctx, d)
+}
+
+// storesAnyRecord replaces a declaration record that has moved.
+type storesAnyRecord struct{ *memory.Store }
+
+func (s storesAnyRecord) WriteDeclaration(ctx context.Context, d tokenstore.DeclarationRecord) (tokenstore.DeclarationRecord, error) {
+	current, err := s.ReadDeclarations(ctx, []string{d.Connection}, true)
+	if err != nil {
+		return d, err
+	}
+	d.Version = current[0].Version
+	return s.Store.WriteDeclaration(ctx, d)
 }

@@ -20,10 +20,18 @@ type env struct {
 	// answers are what callers got: a token's text, or an error code.
 	answers map[*operation]string
 	seed    uint64
+	// lateRefresh: the provider refuses a new token before the old one ends.
+	lateRefresh bool
+}
+
+// keepsToken reports whether a token of a replaced version is served to its end: the
+// provider issues no other one, and the connection was not deleted since.
+func (w *env) keepsToken(v *version) bool {
+	return w.lateRefresh && v.ARN == w.secretHistory.last(v.Name).ARN
 }
 
 func newEnv(s setting, broken func(*env) vending.Store) *env {
-	w := &env{table: newTable(newScheduler()), seed: s.seed, answers: map[*operation]string{}}
+	w := &env{table: newTable(newScheduler()), seed: s.seed, lateRefresh: !s.early, answers: map[*operation]string{}}
 	w.secretHistory = newSecretHistory(w)
 	w.idp = newProvider(w, s.lifetime)
 	w.oracle = newOracle(w)

@@ -215,8 +215,13 @@ func TestPropertyInterleavings(t *testing.T) {
 			s.does(other, reconcile, plain)
 			s.finish(op)
 			s.got(op, string(problem.ConnectionNotFound))
-			if item := s.current(crm()); item.Token.ID != "" || item.Lease.Owner != "" {
-				s.t.Errorf("token %q and lease of %q are left", item.Token.ID, item.Lease.Owner)
+			for _, process := range []int{one, other} {
+				again := s.request(process, vend, plain)
+				s.finish(again)
+				s.got(again, string(problem.ConnectionNotFound))
+			}
+			if item := s.current(crm()); item.Lease.Owner != "" {
+				s.t.Errorf("lease of %q is left", item.Lease.Owner)
 			}
 		}},
 		{"FI-17 the provider hangs: its failure is returned and the lease released", 1, func(s *interleaving) {

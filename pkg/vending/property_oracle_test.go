@@ -205,12 +205,13 @@ func (o *oracle) askedWithoutLease(op *operation, what string, now time.Time) {
 	}
 }
 
-// checkNeed: a holder that asks had, under its lease, no token that was good enough.
+// checkNeed: a holder that asks had, under its lease, no token that was good enough. A
+// replaced version is exempt: another operation of the process may have read that.
 func (o *oracle) checkNeed(h *holding) {
 	op, item := h.op, h.item
 	token := item.Token
 	switch version := o.w.secretHistory.byID[token.SecretVersion]; {
-	case token.ID == "", item.RejectedID == token.ID, version.number != op.loaded,
+	case token.ID == "", item.RejectedID == token.ID, version.number != op.loaded, version.replacedTurn > 0,
 		op.replacing && token.ID == op.read, op.stepped:
 		return
 	}
@@ -289,7 +290,7 @@ func (o *oracle) checkStaleness(op *operation, v vending.Vended, token *issue) {
 		o.violated("INV-1", "#%d got a token of another declaration than it says", op.id)
 	}
 	for _, l := range o.reconciliations {
-		if l.name == token.connection && version.replacedTurn > 0 && l.begunTurn > version.replacedTurn &&
+		if l.name == token.connection && !o.w.keepsToken(version) && version.replacedTurn > 0 && l.begunTurn > version.replacedTurn &&
 			now.Sub(later(since, l.end)) > limit {
 			o.violated("INV-1", "#%d got a token of %s, replaced %v ago and reconciled since", op.id, v.SecretVersion, now.Sub(version.replacedAt))
 		}

@@ -67,7 +67,7 @@ func (v *secretHistory) add(name string, next version, arn string, early bool) {
 	text := fmt.Sprintf(`{"provider":"oauth2","client_id":%q,"client_secret":%q,"token_url":"https://idp.example.com/token",
 		"scope":"all","allowed_scopes":["read"],"early_refresh":%v,"token_params":{"edition":"%d"}}`,
 		name, next.secret, early, next.edition)
-	next.Secret = clientsecret.Secret{Name: name, ARN: arn, VersionID: fmt.Sprintf("%s-v%d", name, next.number),
+	next.Secret = clientsecret.Secret{Name: name, ARN: arn, VersionID: fmt.Sprintf("%s-v%d", name, next.number), CreatedAt: v.w.begin.Add(time.Duration(next.number) * time.Millisecond),
 		Text: redact.New(text), Origin: "secret " + name}
 	v.replace(name)
 	v.versions[name] = append(v.versions[name], &next)

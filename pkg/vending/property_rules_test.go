@@ -201,6 +201,15 @@ func TestPropertyTableRules(t *testing.T) {
 // damagedStore has an item that cannot be read until it is written again.
 type damagedStore struct{ vending.Store }
 
+func (s *damagedStore) GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error) {
+	_, record, err := s.Store.GetWithDeclaration(ctx, key, consistent)
+	if err != nil {
+		return tokenstore.Item{}, record, err
+	}
+	item, err := s.Get(ctx, key, consistent)
+	return item, record, err
+}
+
 func (s *damagedStore) Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error) {
 	item, err := s.Store.Get(ctx, key, consistent)
 	if err == nil && item.Version == 0 {

@@ -43,7 +43,7 @@ type observer interface {
 
 func newTable(s *scheduler) *table {
 	t := &table{scheduler: s, truth: memory.New()}
-	t.store, t.past = t.truth, &replicas{t: t, past: map[tokenstore.Key][]snapshot{}}
+	t.store, t.past = t.truth, &replicas{t: t, past: map[tokenstore.Key][]snapshot{}, records: map[string][]recordSnapshot{}}
 	return t
 }
 
@@ -82,6 +82,42 @@ func (p *tablePort) Get(ctx context.Context, key tokenstore.Key, consistent bool
 // outageItem reports whether key is that of an item without a token, which records
 // that a provider does not answer.
 func outageItem(key tokenstore.Key) bool { return key.Variant == "provider" }
+
+func (p *tablePort) GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error) {
+	what := "read with declaration"
+	if consistent {
+		what += " consistently"
+	}
+	type both struct {
+		item   tokenstore.Item
+		record tokenstore.DeclarationRecord
+	}
+	found, err := tableCall(ctx, p.table, what, key, func(v outcome) (found both, err error) {
+		if v == outdated && !consistent {
+			return both{p.past.oldest(key), p.past.oldestRecord(key.Connection)}, nil
+		}
+		found.item, found.record, err = p.store.GetWithDeclaration(ctx, key, consistent)
+		return found, err
+	})
+	if err == nil {
+		operationOf(ctx).read = found.item.Token.ID
+	}
+	return found.item, found.record, err
+}
+
+func (p *tablePort) ReadDeclarations(ctx context.Context, connections []string, consistent bool) ([]tokenstore.DeclarationRecord, error) {
+	return tableCall(ctx, p.table, "read declaration", tokenstore.Key{Connection: connections[0]}, func(outcome) ([]tokenstore.DeclarationRecord, error) {
+		return p.store.ReadDeclarations(ctx, connections, consistent)
+	})
+}
+
+func (p *tablePort) WriteDeclaration(ctx context.Context, d tokenstore.DeclarationRecord) (tokenstore.DeclarationRecord, error) {
+	return tableCall(ctx, p.table, "write declaration", tokenstore.Key{Connection: d.Connection}, func(outcome) (tokenstore.DeclarationRecord, error) {
+		written, err := p.store.WriteDeclaration(detached(ctx), d)
+		p.past.rememberRecord(d.Connection)
+		return written, err
+	})
+}
 
 func (p *tablePort) Acquire(ctx context.Context, a tokenstore.Acquire) (tokenstore.Item, error) {
 	began := p.time()
@@ -206,6 +242,40 @@ func keyText(key tokenstore.Key) string {
 type replicas struct {
 	t    *table
 	past map[tokenstore.Key][]snapshot
+	// records are by connection.
+	records map[string][]recordSnapshot
+}
+
+// recordSnapshot is a declaration record as it was until an instant.
+type recordSnapshot struct {
+	record tokenstore.DeclarationRecord
+	until  time.Time
+}
+
+// rememberRecord records a declaration record as it is after a write.
+func (r *replicas) rememberRecord(connection string) {
+	found, err := r.t.truth.ReadDeclarations(context.Background(), []string{connection}, true)
+	if err != nil {
+		panic(err) // the memory store fails for an ended context only
+	}
+	now, list := r.t.time(), r.records[connection]
+	if n := len(list); n > 0 {
+		list[n-1].until = now
+	} else {
+		list = append(list, recordSnapshot{record: tokenstore.DeclarationRecord{Connection: connection}, until: now})
+	}
+	r.records[connection] = append(list, recordSnapshot{record: found[0]})
+}
+
+// oldestRecord is the oldest declaration record that a replica may have.
+func (r *replicas) oldestRecord(connection string) tokenstore.DeclarationRecord {
+	horizon := r.t.time().Add(-replicaLag)
+	for _, s := range r.records[connection] {
+		if s.until.IsZero() || s.until.After(horizon) {
+			return s.record
+		}
+	}
+	return tokenstore.DeclarationRecord{Connection: connection}
 }
 
 // snapshot is an item as it was until an instant.

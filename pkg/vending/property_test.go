@@ -267,7 +267,7 @@ func (w *env) request(p *processUnderTest, st step) {
 		op.replacing = true
 		w.start(op, func(ctx context.Context) func() {
 			_, err := p.core.Reconcile(ctx, vending.Changed{
-				Secret: string(r.Connection), Seen: true, Former: []string{string(r.Connection)}})
+				Secret: string(r.Connection), Former: []string{string(r.Connection)}})
 			return func() { w.oracle.reconciled(op, string(r.Connection), err) }
 		})
 	}

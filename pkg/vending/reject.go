@@ -26,14 +26,18 @@ const (
 // rejected token is not served to the caller that rejected it.
 func (c *Core) vendRejected(ctx context.Context, r Request) (Vended, error) {
 	for range rejectAttempts {
-		rec, err := c.records.Get(ctx, r.key(), true)
+		found, err := c.records.Find(ctx, r.key(), true)
 		if err != nil {
 			return Vended{}, rules.Unavailable(err)
 		}
-		if !rec.Token.Valid(c.clock.Now()) || rec.Token.ID != r.RejectedTokenID {
-			return c.vendFrom(ctx, r, rec)
+		rec, by, err := c.judged(ctx, r.key(), found)
+		if err != nil {
+			return Vended{}, err
 		}
-		v, err := c.replaceRejected(ctx, r, rec)
+		if !rec.Token.Valid(c.clock.Now()) || rec.Token.ID != r.RejectedTokenID {
+			return c.vendFrom(ctx, r, rec, by)
+		}
+		v, err := c.replaceRejected(ctx, r, rec, by)
 		if !errors.Is(err, tokenstore.ErrSuperseded) {
 			return v, err
 		}
@@ -41,24 +45,24 @@ func (c *Core) vendRejected(ctx context.Context, r Request) (Vended, error) {
 	return Vended{}, rules.InProgress("the rejected token is being replaced by others")
 }
 
-func (c *Core) replaceRejected(ctx context.Context, r Request, rec record.Record) (Vended, error) {
-	if err := r.access().PermitToken(ctx, rec.Token); err != nil {
+func (c *Core) replaceRejected(ctx context.Context, r Request, rec record.Record, by declaration.Record) (Vended, error) {
+	if err := r.access().PermitToken(ctx, rec.Token, by); err != nil {
 		return Vended{}, err
 	}
 	first := rec.Item.RejectedID != rec.Token.ID
 	if first {
 		var err error
-		if rec, err = c.markRejected(ctx, r, rec); err != nil {
+		if rec, err = c.markRejected(ctx, r, rec, by); err != nil {
 			return Vended{}, err
 		}
 	}
-	return c.refresh(ctx, r, rec, first)
+	return c.refresh(ctx, r, rec, by, first)
 }
 
 // markRejected stores the rejection for the fleet, within the limits.
-func (c *Core) markRejected(ctx context.Context, r Request, rec record.Record) (record.Record, error) {
+func (c *Core) markRejected(ctx context.Context, r Request, rec record.Record, by declaration.Record) (record.Record, error) {
 	now := c.clock.Now()
-	if err := c.oldEnough(ctx, r, rec, now); err != nil {
+	if err := c.oldEnough(ctx, r, rec, by); err != nil {
 		return rec, err
 	}
 	forced, err := c.force(ctx, r, rec.Item, now)
@@ -79,20 +83,26 @@ func (c *Core) markRejected(ctx context.Context, r Request, rec record.Record) (
 
 // oldEnough refuses to replace a token that is too new, unless its declaration has
 // changed since: the provider may have revoked it with that change (CR-23).
-func (c *Core) oldEnough(ctx context.Context, r Request, rec record.Record, now time.Time) error {
+func (c *Core) oldEnough(ctx context.Context, r Request, rec record.Record, by declaration.Record) error {
+	now := c.clock.Now()
 	wait := rec.Token.MintedAt.Add(rejectAge).Sub(now)
 	if wait <= 0 {
 		return nil
 	}
 	unread := c.rejectReads.Try(tokenstore.Key{Connection: string(r.Connection)}, now)
-	conn, err := c.declarations.Load(ctx, r.Connection, unread == 0)
-	switch {
-	case err == nil && !mintedBy(rec.Item, conn):
-		return r.access().Permit(conn)
-	case declaration.Gone(err):
-		return err
+	if unread == 0 {
+		current, err := c.declared.Current(ctx, r.Connection)
+		switch {
+		case err == nil:
+			by = current.Record
+		case declaration.Gone(err):
+			return err
+		}
 	}
-	if unread > 0 {
+	switch {
+	case !rules.Accepted(by, r.key().Subject, rec.Token):
+		return r.access().PermitRecord(by)
+	case unread > 0:
 		wait = min(wait, unread) // a change since the last read of the secret is seen then
 	}
 	return limited("this token is too new to be replaced", wait)

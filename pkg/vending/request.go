@@ -5,11 +5,13 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
@@ -108,25 +110,25 @@ func (r Request) access() rules.Access {
 }
 
 // check decides whether a stored token may be served to r, however it got there.
-func (r Request) check(ctx context.Context, t Token) error {
-	if err := r.access().PermitToken(ctx, t); err != nil {
+func (r Request) check(ctx context.Context, t Token, by declaration.Record) error {
+	if err := r.access().PermitToken(ctx, t, by); err != nil {
 		return err
 	}
 	return rules.CheckMinTTL(t, r.MinTTL)
 }
 
 // refresh is the refresh that r asks for.
-func (r Request) refresh(conn connection.Connection) lease.Refresh {
+func (r Request) refresh(conn declared.InForce) lease.Refresh {
 	return lease.Refresh{Key: r.key(), Conn: conn, ForCaller: true,
 		Want: lease.Want{MinTTL: r.MinTTL, Scope: r.Scope, Not: [2]string{"", r.RejectedTokenID}}}
 }
 
 // deliver serves the result of a refresh.
-func (r Request) deliver(ctx context.Context, rec record.Record) (Vended, error) {
+func (r Request) deliver(ctx context.Context, rec record.Record, by declaration.Record) (Vended, error) {
 	if rec.Token.ID == r.RejectedTokenID {
 		return Vended{}, problem.New(problem.ProviderMalformed, "the provider issued the rejected token again")
 	}
-	if err := r.check(ctx, rec.Token); err != nil {
+	if err := r.check(ctx, rec.Token, by); err != nil {
 		return Vended{}, err
 	}
 	return Vended{Token: rec.Token, Source: rec.Source}, nil

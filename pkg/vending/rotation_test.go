@@ -7,7 +7,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
-	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
 func TestSecretRotation(t *testing.T) {
@@ -23,11 +23,16 @@ func TestSecretRotation(t *testing.T) {
 	t.Run("OC-46 a cached secret that is refused is read again", func(t *testing.T) {
 		f := newFleet(t)
 		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
+		f.vend(f.process(), crm())
 		f.declare("crm", current)
 		f.server.refuse = accepts("new")
-		f.vend(f.process(), crm())
-		if f.server.calls() != 2 {
-			t.Errorf("%d calls, want 2", f.server.calls())
+		f.clock.advance(time.Hour)
+		v := f.vend(f.process(), crm())
+		if f.server.calls() != 3 {
+			t.Errorf("%d calls, want 3: of the second mint one with each secret", f.server.calls())
+		}
+		if again := f.vend(f.process(), crm()); again.ID != v.ID || again.SecretVersion != "v2" {
+			t.Errorf("then %s of %s, want the same token, of the version that the record names by now", again.ID, again.SecretVersion)
 		}
 	})
 	t.Run("FI-22 the previous secret is tried once, and counts as the current declaration", func(t *testing.T) {
@@ -81,11 +86,14 @@ func TestSecretRotation(t *testing.T) {
 		}
 		f.vend(f.process(), crm())
 	})
-	t.Run("CR-22 a drop that names a version bypasses the cache", func(t *testing.T) {
+	t.Run("CR-22 a record that names another version bypasses the cache", func(t *testing.T) {
 		f := newFleet(t)
 		f.secrets.stale = map[string]clientsecret.Secret{"crm": f.secrets.versions["crm"][0]}
 		f.declare("crm", current)
-		if _, err := f.store.Drop(t.Context(), tokenstore.Drop{Key: tokenstore.Key{Connection: "crm"}, RequiredSecretVersion: "v2", Now: f.clock.Now()}); err != nil {
+		if _, err := f.process().Reconcile(t.Context(), vending.Changed{Secret: "crm"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.process().Forget(t.Context(), crm(), false); err != nil {
 			t.Fatal(err)
 		}
 		f.server.refuse = accepts("new")

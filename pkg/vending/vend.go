@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
-	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
@@ -38,7 +38,7 @@ func (c *Core) Vend(ctx context.Context, r Request) (Vended, error) {
 }
 
 func (c *Core) vend(ctx context.Context, r Request) (Vended, error) {
-	rec, err := c.records.Lookup(ctx, r.key())
+	found, err := c.records.Lookup(ctx, r.key())
 	switch {
 	case errors.Is(err, tokenstore.ErrThrottled):
 		return Vended{}, rules.Unavailable(err)
@@ -47,15 +47,19 @@ func (c *Core) vend(ctx context.Context, r Request) (Vended, error) {
 	case err != nil:
 		return Vended{}, err
 	}
-	return c.vendFrom(ctx, r, rec)
+	rec, by, err := c.judged(ctx, r.key(), found)
+	if err != nil {
+		return Vended{}, err
+	}
+	return c.vendFrom(ctx, r, rec, by)
 }
 
 // vendFrom serves rec's token when it may be served, and refreshes it otherwise.
-func (c *Core) vendFrom(ctx context.Context, r Request, rec record.Record) (Vended, error) {
+func (c *Core) vendFrom(ctx context.Context, r Request, rec record.Record, by declaration.Record) (Vended, error) {
 	if !rec.Token.Valid(c.clock.Now()) {
-		return c.refresh(ctx, r, rec, false)
+		return c.refresh(ctx, r, rec, by, false)
 	}
-	if err := r.check(ctx, rec.Token); err != nil {
+	if err := r.check(ctx, rec.Token, by); err != nil {
 		return Vended{}, err
 	}
 	// One caller replaces a token that is late in its life, or was rejected, while
@@ -65,16 +69,16 @@ func (c *Core) vendFrom(ctx context.Context, r Request, rec record.Record) (Vend
 		c.records.MarkUsed(ctx, rec)
 		return Vended{Token: rec.Token, Source: rec.Source}, nil
 	}
-	return c.refreshOrServe(ctx, r, rec)
+	return c.refreshOrServe(ctx, r, rec, by)
 }
 
 // refreshOrServe refreshes and falls back to the valid token at hand.
-func (c *Core) refreshOrServe(ctx context.Context, r Request, rec record.Record) (Vended, error) {
+func (c *Core) refreshOrServe(ctx context.Context, r Request, rec record.Record, by declaration.Record) (Vended, error) {
 	usable := rec.Token.Usable(c.clock.Now(), r.MinTTL)
 	if usable && (c.leases.Busy(r.key()) || refreshBlocked(rec.Item, c.clock.Now())) {
 		return Vended{Token: rec.Token, Source: rec.Source, Stale: rec.Item.Failure.Count > 0}, nil
 	}
-	v, err := c.refresh(ctx, r, rec, false)
+	v, err := c.refresh(ctx, r, rec, by, false)
 	if err == nil || !mayServeStale(err) || !rec.Token.Valid(c.clock.Now()) {
 		return v, err
 	}
@@ -108,8 +112,8 @@ func mayServeStale(err error) bool {
 // refresh gets a token that is newer than rec's. With retryDeadGrant a remembered
 // invalid_grant is ignored once, because a caller has just rejected the token
 // (CR-28).
-func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, retryDeadGrant bool) (Vended, error) {
-	conn, err := c.permitted(ctx, r)
+func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, by declaration.Record, retryDeadGrant bool) (Vended, error) {
+	conn, err := c.matching(ctx, r, by)
 	if err != nil {
 		return Vended{}, err
 	}
@@ -124,7 +128,7 @@ func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, retryD
 		return Vended{}, err
 	}
 	if refresh.SatisfiedBy(rec.Token, c.clock.Now()) {
-		return r.deliver(ctx, rec)
+		return r.deliver(ctx, rec, refresh.Conn.Record)
 	}
 	if err := c.reconsider(ctx, &refresh, rec.Item); err != nil {
 		return Vended{}, err
@@ -143,7 +147,7 @@ func (c *Core) vendWithoutStore(ctx context.Context, r Request) (Vended, error) 
 	if ctx.Err() != nil {
 		return Vended{}, rules.InProgress("the invocation ended before the refresh did")
 	}
-	conn, err := c.permitted(ctx, r)
+	conn, err := c.permittedWithoutStore(ctx, r)
 	if err != nil {
 		return Vended{}, err
 	}
@@ -152,57 +156,70 @@ func (c *Core) vendWithoutStore(ctx context.Context, r Request) (Vended, error) 
 	return c.share(ctx, r, refresh)
 }
 
+// permittedWithoutStore is the declaration as it is loaded, if the last known record and
+// the declaration itself allow the caller to use it.
+func (c *Core) permittedWithoutStore(ctx context.Context, r Request) (declared.InForce, error) {
+	by, known := c.declared.LastKnown(r.Connection)
+	if known && by.Gone != "" {
+		return declared.InForce{}, by.Problem(r.Connection)
+	}
+	conn, err := c.matching(ctx, r, declaration.Record{})
+	if err != nil || !known {
+		return conn, err
+	}
+	if by.Names(conn.Connection) {
+		conn.Record = by
+	}
+	return conn, r.access().PermitRecord(by)
+}
+
 func (c *Core) share(ctx context.Context, r Request, refresh lease.Refresh) (Vended, error) {
 	rec, err := c.leases.Do(ctx, refresh)
 	if err != nil {
 		return Vended{}, err
 	}
-	return r.deliver(ctx, rec)
-}
-
-// permitted loads the declaration of r's connection, if the caller may use it.
-func (c *Core) permitted(ctx context.Context, r Request) (connection.Connection, error) {
-	conn, err := c.declarations.Load(ctx, r.Connection, false)
-	if err == nil {
-		err = r.access().Permit(conn)
+	by, newer := c.declared.Remembered(r.Connection)
+	if !newer || by.Gone != "" {
+		by = refresh.Conn.Record
 	}
-	return conn, err
+	return r.deliver(ctx, rec, by)
 }
 
 // requireConsent makes sure that there is a grant to refresh with. No caller is
 // sent to consent because a replica lags, and nothing is written for a
 // connection without a consent.
 func (c *Core) requireConsent(ctx context.Context, refresh *lease.Refresh, rec record.Record) (record.Record, error) {
-	if !refresh.Conn.Delegated() || rules.RequireConsent(rec.Item, refresh.Conn, c.clock.Now()) == nil || refresh.MayRetry(rec.Item) {
+	if !refresh.Conn.Delegated() || rules.RequireConsent(rec.Item, refresh.Conn.Connection, c.clock.Now()) == nil || refresh.MayRetry(rec.Item) {
 		return rec, nil
 	}
-	rec, err := c.records.Get(ctx, refresh.Key, true)
+	found, err := c.records.Find(ctx, refresh.Key, true)
 	if err != nil {
 		return record.Record{}, rules.Unavailable(err)
 	}
-	if rec.Item.Grant.Fingerprint != "" && !declaration.GrantUsable(rec.Item.Grant, refresh.Conn) {
-		conn, err := c.declarations.Load(ctx, refresh.Conn.Name, true) // a cached one may be older than the consent
+	rec = found.Record
+	if rec.Item.Grant.Fingerprint != "" && !declaration.GrantUsable(rec.Item.Grant, refresh.Conn.Connection) {
+		conn, err := c.declared.Current(ctx, refresh.Conn.Name) // a cached one may be older than the consent
 		if err != nil {
-			return rec, err
+			return rec, unavailable(err)
 		}
 		refresh.Conn = conn
 	}
 	if refresh.SatisfiedBy(rec.Token, c.clock.Now()) || refresh.MayRetry(rec.Item) {
 		return rec, nil
 	}
-	return rec, rules.RequireConsent(rec.Item, refresh.Conn, c.clock.Now())
+	return rec, rules.RequireConsent(rec.Item, refresh.Conn.Connection, c.clock.Now())
 }
 
 // reconsider decides whether a remembered failure still applies. It does not when
 // the secret has changed, so from time to time the secret is read without the cache.
 // The error is the failure's, unless there is no longer a declaration.
 func (c *Core) reconsider(ctx context.Context, refresh *lease.Refresh, item tokenstore.Item) error {
-	if !declaration.InBackoff(item, refresh.Conn, c.clock.Now()) || refresh.MayRetry(item) {
+	if !declaration.InBackoff(item, refresh.Conn.Connection, c.clock.Now()) || refresh.MayRetry(item) {
 		return nil
 	}
 	name := refresh.Conn.Name
 	if c.secretReads.Try(tokenstore.Key{Connection: string(name)}, c.clock.Now()) == 0 {
-		current, err := c.declarations.Load(ctx, name, true)
+		current, err := c.declared.Current(ctx, name)
 		switch {
 		case err == nil:
 			refresh.Conn = current
@@ -210,7 +227,7 @@ func (c *Core) reconsider(ctx context.Context, refresh *lease.Refresh, item toke
 			return err
 		}
 	}
-	if now := c.clock.Now(); declaration.InBackoff(item, refresh.Conn, now) {
+	if now := c.clock.Now(); declaration.InBackoff(item, refresh.Conn.Connection, now) {
 		return rules.Remembered(item.Failure, now)
 	}
 	return nil

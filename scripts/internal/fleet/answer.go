@@ -152,7 +152,7 @@ type Summary struct {
 	Failed   int `json:"failed"`
 	LeftOver int `json:"left_over"`
 	Reissued int `json:"reissued"`
-	Dropped  int `json:"dropped"`
+	Recorded int `json:"recorded"`
 }
 
 // Send invokes the renew function with an event.

@@ -29,9 +29,10 @@ var Rules = []Rule{
 	{Package: "pkg/oauth", Never: []string{aws}, NeverDirectly: []string{"os"}},
 	{Package: "pkg/vending", Never: append([]string{aws}, stores...), NeverDirectly: []string{"os"}},
 	// Inside the core each package imports only those before it: token, rules,
-	// record and issue side by side, lease, vending.
-	{Package: "pkg/vending/internal/token", Never: core("rules", "record", "issue", "lease")},
-	{Package: "pkg/vending/internal/rules", Never: core("record", "issue", "lease")},
+	// declared, record and issue side by side, lease, vending.
+	{Package: "pkg/vending/internal/token", Never: core("rules", "declared", "record", "issue", "lease")},
+	{Package: "pkg/vending/internal/rules", Never: core("declared", "record", "issue", "lease")},
+	{Package: "pkg/vending/internal/declared", Never: core("record", "issue", "lease")},
 	{Package: "pkg/vending/internal/record", Never: core("issue", "lease")},
 	{Package: "pkg/vending/internal/issue", Never: core("record", "lease")},
 	// The directory and the core share declarations and nothing else.

@@ -99,7 +99,7 @@ func TestEditedFileIsNoticed(t *testing.T) {
 	if err := os.Remove(filepath.Join(folder, "crm.json")); err != nil {
 		t.Fatal(err)
 	}
-	if summary := r.tick(); count(summary, "TokensDropped") != 1 {
+	if summary := r.tick(); count(summary, "RecordsWritten") != 1 {
 		t.Errorf("CR-38 after the deletion: %v", summary)
 	}
 	r.clock.advance(oldEnough)

@@ -59,11 +59,11 @@ func (i *Issuer) knownFallback(ctx context.Context, conn connection.Connection) 
 // previous reads the version before the current one. It is of use only if
 // nothing but the client differs in it.
 func (i *Issuer) previous(ctx context.Context, current connection.Connection) (connection.Connection, bool) {
-	s, err := i.declarations.Secrets.Load(ctx, current.Name.Secret(), clientsecret.Previous, true)
+	s, err := i.loader.Secrets.Load(ctx, current.Name.Secret(), clientsecret.Previous, true)
 	if err != nil {
 		return connection.Connection{}, false
 	}
-	previous, err := i.declarations.Parser.Parse(current.Name, s)
+	previous, err := i.loader.Parser.Parse(current.Name, s)
 	if err != nil || sameClient(previous, current) {
 		return connection.Connection{}, false
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
@@ -34,24 +35,26 @@ type Revoker interface {
 
 // Config configures an Issuer.
 type Config struct {
-	Declarations declaration.Loader
-	Minter       Minter
-	Revoker      Revoker
-	Clock        rules.Clock
+	Loader   declaration.Loader
+	Declared *declared.Declarations
+	Minter   Minter
+	Revoker  Revoker
+	Clock    rules.Clock
 }
 
 // Issuer asks providers for tokens. It is safe for concurrent use.
 type Issuer struct {
-	declarations declaration.Loader
-	minter       Minter
-	revoker      Revoker
-	clock        rules.Clock
-	fallback     secretFallback
+	loader   declaration.Loader
+	declared *declared.Declarations
+	minter   Minter
+	revoker  Revoker
+	clock    rules.Clock
+	fallback secretFallback
 }
 
 // New returns an Issuer.
 func New(c Config) *Issuer {
-	return &Issuer{declarations: c.Declarations, minter: c.Minter, revoker: c.Revoker, clock: c.Clock}
+	return &Issuer{loader: c.Loader, declared: c.Declared, minter: c.Minter, revoker: c.Revoker, clock: c.Clock}
 }
 
 // Issue asks the provider for a token of conn. It returns the declaration that
@@ -63,20 +66,20 @@ func New(c Config) *Issuer {
 // one. Then the secret is read again past every cache, and the previous version
 // is tried once if only the client differs in it. A token issued with the
 // previous version counts as the current declaration's.
-func (i *Issuer) Issue(ctx context.Context, conn connection.Connection, r Request) (token.Issued, connection.Connection, error) {
-	ctx, cancel := context.WithTimeout(ctx, Budget(conn))
+func (i *Issuer) Issue(ctx context.Context, conn declared.InForce, r Request) (token.Issued, declared.InForce, error) {
+	ctx, cancel := context.WithTimeout(ctx, Budget(conn.Connection))
 	defer cancel()
-	if previous, ok := i.knownFallback(ctx, conn); ok {
+	if previous, ok := i.knownFallback(ctx, conn.Connection); ok {
 		issued, err := i.ask(ctx, previous, conn, r)
 		if err == nil || !mayBeWrongSecret(err) {
 			audit.From(ctx).SecretFallback = err == nil
 			return issued, conn, err
 		}
-		i.fallback.forget(conn)
-		issued, err = i.ask(ctx, conn, conn, r)
+		i.fallback.forget(conn.Connection)
+		issued, err = i.ask(ctx, conn.Connection, conn, r)
 		return issued, conn, err
 	}
-	issued, err := i.ask(ctx, conn, conn, r)
+	issued, err := i.ask(ctx, conn.Connection, conn, r)
 	if err == nil || !mayBeWrongSecret(err) {
 		return issued, conn, err
 	}
@@ -84,31 +87,31 @@ func (i *Issuer) Issue(ctx context.Context, conn connection.Connection, r Reques
 }
 
 // askAgain follows a refusal that may be about conn's secret.
-func (i *Issuer) askAgain(ctx context.Context, conn connection.Connection, r Request, refusal error) (token.Issued, connection.Connection, error) {
+func (i *Issuer) askAgain(ctx context.Context, conn declared.InForce, r Request, refusal error) (token.Issued, declared.InForce, error) {
 	refused := conn
-	current, err := i.declarations.Load(ctx, conn.Name, true)
+	current, err := i.declared.Reload(ctx, conn.Name)
 	switch {
 	case declaration.Gone(err) && rules.ProviderError(refusal).RefreshToken.IsZero():
 		return token.Issued{}, refused, err
-	case err != nil || !r.AllowsClientOf(refused, current):
+	case err != nil || !r.AllowsClientOf(refused.Connection, current.Connection):
 		return token.Issued{}, refused, refusal
 	}
 	if current.ConfigHash != conn.ConfigHash {
 		refused = current
-		issued, err := i.ask(ctx, current, current, r)
+		issued, err := i.ask(ctx, current.Connection, current, r)
 		if err == nil || !mayBeWrongSecret(err) {
 			return issued, refused, err
 		}
 		refusal = err
 	}
-	previous, ok := i.previous(ctx, current)
-	if !ok || sameClient(previous, conn) || !r.AllowsClientOf(refused, previous) {
+	previous, ok := i.previous(ctx, current.Connection)
+	if !ok || sameClient(previous, conn.Connection) || !r.AllowsClientOf(refused.Connection, previous) {
 		return token.Issued{}, refused, refusal
 	}
 	issued, err := i.ask(ctx, previous, current, r)
 	if err == nil {
 		audit.From(ctx).SecretFallback = true
-		i.fallback.remember(current, i.clock.Now())
+		i.fallback.remember(current.Connection, i.clock.Now())
 		return issued, refused, nil
 	}
 	if p := rules.ProviderError(err); p.Ambiguous || !p.RefreshToken.IsZero() {
@@ -117,9 +120,10 @@ func (i *Issuer) askAgain(ctx context.Context, conn connection.Connection, r Req
 	return token.Issued{}, refused, refusal
 }
 
-// ask makes one token request with the client of with, on behalf of the declaration of conn.
-func (i *Issuer) ask(ctx context.Context, with, conn connection.Connection, r Request) (token.Issued, error) {
-	scope, err := r.scope(conn)
+// ask makes one token request with the client of with, on behalf of the declaration of
+// conn. The token copies the mint id of conn's record.
+func (i *Issuer) ask(ctx context.Context, with connection.Connection, conn declared.InForce, r Request) (token.Issued, error) {
+	scope, err := r.scope(conn.Connection)
 	if err != nil {
 		return token.Issued{}, &problem.Error{Code: problem.InvalidScope, Detail: err.Error(), Cause: err}
 	}
@@ -146,7 +150,7 @@ func (i *Issuer) ask(ctx context.Context, with, conn connection.Connection, r Re
 			MintedAt: t.RequestedAt, ExpiresAt: t.ExpiresAt, ExpiresInAssumed: t.ExpiresInAssumed,
 			EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers, Departures: t.Departures,
 			Extra: known(r.Extra, request).Over(t.Extra), Present: conn.Present,
-			ConfigHash: conn.ConfigHash, SecretVersion: conn.SecretVersion, SecretIncarnation: conn.SecretIncarnation,
+			MintID: conn.Record.MintID, ConfigHash: conn.ConfigHash, SecretVersion: conn.SecretVersion, SecretIncarnation: conn.SecretIncarnation,
 		},
 	}, nil
 }

@@ -35,7 +35,7 @@ func (c clientCredentials) store(ctx context.Context, h *Holder, t token.Issued)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rules.SaveBudget)
 	defer cancel()
 	commit := tokenstore.Commit{Key: h.req.Key, Owner: h.owner, Version: h.rec.Item.Version, SecretIncarnation: t.SecretIncarnation,
-		Token: sealed, Used: h.req.ForCaller, RenewSlot: rules.RenewSlot(h.req.Key, h.req.Conn, t.Token), Now: l.clock.Now()}
+		Token: sealed, Used: h.req.ForCaller, RenewSlot: rules.RenewSlot(h.req.Key, h.req.Conn.Connection, t.Token), Now: l.clock.Now()}
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
 		item, err := l.store.Commit(ctx, commit)
 		switch {
@@ -59,7 +59,7 @@ func (clientCredentials) keepUnstored(ctx context.Context, h *Holder, t token.To
 		h.release(ctx)
 		return record.Record{}, rules.Unavailable(err)
 	}
-	return h.leases.records.IssuedUnstored(h.rec.Item, t, rules.RenewSlot(h.req.Key, h.req.Conn, t)), nil
+	return h.leases.records.IssuedUnstored(h.rec.Item, t, rules.RenewSlot(h.req.Key, h.req.Conn.Connection, t)), nil
 }
 
 // superseded looks for the change that incremented the item's version. The superseded
@@ -83,7 +83,7 @@ func (clientCredentials) failed(ctx context.Context, h *Holder, err error) error
 		return err
 	}
 	now, refusal := h.leases.clock.Now(), rules.ProviderError(err)
-	failure := rules.FailedRefresh{Item: h.rec.Item, Conn: h.req.Conn, Err: refusal, At: now,
+	failure := rules.FailedRefresh{Item: h.rec.Item, Conn: h.req.Conn.Connection, Err: refusal, At: now,
 		Served: h.rec.Token.Valid(now) && !h.req.Rejected, Jitter: h.leases.random.Fraction()}.Failure()
 	return h.fail(ctx, tokenstore.Fail{Failure: failure, RenewSlot: rules.SlotAfterFailure(h.rec.Item, h.rec.Token, failure)}, refusal)
 }

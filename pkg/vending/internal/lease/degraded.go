@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -17,22 +16,15 @@ import (
 // process in that time, because no lease coordinates the fleet then.
 const degradedEvery = 30 * time.Second
 
-// storeIsDown reports whether to bypass the table. Not while it throttles: the rest
-// of the fleet uses it then, and each instance that minted without a lease would add
-// a request to the provider.
-func storeIsDown(err error) bool {
-	return errors.Is(err, tokenstore.ErrUnavailable) && !errors.Is(err, tokenstore.ErrThrottled)
-}
-
 // withoutStore serves a caller while the table does not answer: it mints without a
 // lease and keeps the token in memory. A refresh token is not used where its
 // successor cannot be stored.
 func (l *Leases) withoutStore(ctx context.Context, r Refresh, cause error) (record.Record, error) {
-	s, ok := sourceOf(r.Conn).(clientCredentials)
+	s, ok := sourceOf(r.Conn.Connection).(clientCredentials)
 	if !ok {
 		return record.Record{}, rules.Unavailable(cause)
 	}
-	if rules.Remaining(ctx) < issue.Budget(r.Conn) {
+	if rules.Remaining(ctx) < issue.Budget(r.Conn.Connection) {
 		return record.Record{}, rules.InProgress("too little of the invocation's time is left to ask the provider")
 	}
 	if wait := l.degraded.Try(r.Key, l.clock.Now()); wait > 0 {
@@ -46,7 +38,7 @@ func (l *Leases) withoutStore(ctx context.Context, r Refresh, cause error) (reco
 		return record.Record{}, p
 	}
 	item := tokenstore.Item{Key: r.Key, Version: l.records.KnownVersion(r.Key)}
-	rec := l.records.IssuedUnstored(item, issued.Token, rules.RenewSlot(r.Key, conn, issued.Token))
+	rec := l.records.IssuedUnstored(item, issued.Token, rules.RenewSlot(r.Key, conn.Connection, issued.Token))
 	audit.From(ctx).Warn(audit.StoreUnavailable, audit.TokenNotStored)
 	return rec, nil
 }

@@ -21,7 +21,7 @@ var (
 // an error either holder is set, or found is the result of the other holder.
 func (l *Leases) Hold(ctx context.Context, r *Refresh, w Wait) (holder *Holder, found record.Record, err error) {
 	for {
-		if err := issue.RequireTime(rules.Remaining(ctx), issue.RefreshBudget(r.Conn)); err != nil {
+		if err := issue.RequireTime(rules.Remaining(ctx), issue.RefreshBudget(r.Conn.Connection)); err != nil {
 			return nil, found, err
 		}
 		if l.FlushPending(ctx); !w.ReplacesGrant && l.records.Pending(r.Key) {
@@ -31,7 +31,7 @@ func (l *Leases) Hold(ctx context.Context, r *Refresh, w Wait) (holder *Holder, 
 		if err != nil {
 			return nil, found, err
 		}
-		item, err := l.store.Acquire(ctx, tokenstore.Acquire{Key: r.Key, Owner: owner, Now: l.clock.Now(), TTL: TTLOf(r.Conn),
+		item, err := l.store.Acquire(ctx, tokenstore.Acquire{Key: r.Key, Owner: owner, Now: l.clock.Now(), TTL: TTLOf(r.Conn.Connection),
 			UsesRefreshToken: r.Conn.Delegated() && !w.ReplacesGrant && !w.Outage})
 		switch {
 		case err == nil:

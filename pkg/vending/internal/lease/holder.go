@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
-	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
@@ -30,7 +29,7 @@ type Holder struct {
 // refresh calls the provider, unless, as of the read under the lease, the token is
 // already valid or a recent failure forbids it.
 func (h *Holder) refresh(ctx context.Context) (record.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, TTLOf(h.req.Conn)-rules.SaveBudget)
+	ctx, cancel := context.WithTimeout(ctx, TTLOf(h.req.Conn.Connection)-rules.SaveBudget)
 	defer cancel()
 	defer h.releaseUnlessEnded(ctx)
 	l, grantType := h.leases, h.req.Conn.GrantType
@@ -50,7 +49,7 @@ func (h *Holder) refresh(ctx context.Context) (record.Record, error) {
 	if err := l.records.Prepare(ctx); err != nil {
 		return record.Record{}, err
 	}
-	return h.exchange(ctx, sourceOf(h.req.Conn))
+	return h.exchange(ctx, sourceOf(h.req.Conn.Connection))
 }
 
 // exchange asks the provider and stores what it issues, or the failure.
@@ -58,7 +57,7 @@ func (h *Holder) exchange(ctx context.Context, s source) (record.Record, error) 
 	if err := s.ready(ctx, h); err != nil {
 		return record.Record{}, err
 	}
-	if err := h.requireTime(issue.RefreshBudget(h.req.Conn)); err != nil {
+	if err := h.requireTime(issue.RefreshBudget(h.req.Conn.Connection)); err != nil {
 		return record.Record{}, err
 	}
 	// From here on the write of the outcome ends the lease. To release it, even
@@ -70,14 +69,31 @@ func (h *Holder) exchange(ctx context.Context, s source) (record.Record, error) 
 	if err != nil {
 		return record.Record{}, s.failed(ctx, h, err)
 	}
-	return s.store(ctx, h, issued)
+	rec, err := s.store(ctx, h, issued)
+	if err == nil && h.req.ForCaller {
+		err = h.stillAccepted(ctx, rec)
+	}
+	return rec, err
 }
 
-// examine opens the item and makes sure that the request's declaration is not
-// older than what is stored: a cached secret may be, and must then replace
-// neither a token nor a failure of a newer one. After a drop no cached copy
-// counts, not even of the version that the drop names, because drops can
-// overtake one another.
+// stillAccepted refuses what was issued when the declaration has changed meanwhile:
+// its caller does not get it either (FI-49). The error asks for another
+// attempt. Without an answer of the table the token is good for those who wait.
+func (h *Holder) stillAccepted(ctx context.Context, rec record.Record) error {
+	if rec.Token.ID == "" {
+		return nil // a new grant, whose token no caller waits for
+	}
+	r, err := h.leases.declared.Read(ctx, h.req.Conn.Name)
+	if err == nil && r.MintID != "" && (r.Gone != "" || !rules.Accepted(r, h.req.Key.Subject, rec.Token)) {
+		return tokenstore.ErrSuperseded
+	}
+	return nil
+}
+
+// examine opens the item, and takes the declaration that the record names. The record
+// is read consistently under the lease, so a token copies the mint id of a declaration
+// that was in force when the lease was held. A token of another declaration counts as
+// none.
 func (h *Holder) examine(ctx context.Context) error {
 	if err := h.announceVariant(ctx); err != nil {
 		return err
@@ -86,23 +102,13 @@ func (h *Holder) examine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.rec = rec
-	stale := rec.Item.RequiredSecretVersion != "" ||
-		rec.Token.ID != "" && rec.Token.ConfigHash != h.req.Conn.ConfigHash ||
-		rec.Item.Failure.NextAttemptAt.After(h.leases.clock.Now()) && rec.Item.Failure.Cause != declaration.FailureCause(rec.Item, h.req.Conn)
-	if !stale {
-		return nil
+	if h.req.Conn, err = h.leases.declared.UnderLease(ctx, h.req.Conn.Connection); err != nil {
+		return rules.Unavailable(err)
 	}
-	return h.reload(ctx)
-}
-
-// reload replaces the request's declaration by the current one.
-func (h *Holder) reload(ctx context.Context) error {
-	conn, err := h.leases.declarations.Load(ctx, h.req.Conn.Name, true)
-	if err == nil {
-		h.req.Conn = conn
+	if h.rec = rec; !rules.Accepted(h.req.Conn.Record, rec.Item.Key.Subject, rec.Token) {
+		h.rec = rec.WithoutToken()
 	}
-	return err
+	return nil
 }
 
 func (h *Holder) releaseUnlessEnded(ctx context.Context) {

@@ -44,7 +44,7 @@ func (s *authorizationCode) verifyStored(ctx context.Context, h *Holder) error {
 // the refresh token is still the imported one.
 func (s *authorizationCode) amendStored(ctx context.Context, h *Holder, rec record.Record) error {
 	item := rec.Item
-	if !s.alreadyStored(item, h.req.Conn) {
+	if !s.alreadyStored(item, h.req.Conn.Connection) {
 		return nil
 	}
 	l, g := h.leases, record.Grant{SealedGrant: item.Grant, RefreshToken: s.Request.RefreshToken, Scope: s.Request.Scope, Granted: rec.Token.Scope,

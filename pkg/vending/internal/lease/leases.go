@@ -9,6 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/flight"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
@@ -27,22 +28,24 @@ type Store interface {
 
 // Config configures Leases.
 type Config struct {
-	Store        Store
-	Records      *record.Records
-	Issuer       *issue.Issuer
-	Declarations declaration.Loader
-	Clock        rules.Clock
-	Random       rules.Random
+	Store    Store
+	Records  *record.Records
+	Issuer   *issue.Issuer
+	Loader   declaration.Loader
+	Declared *declared.Declarations
+	Clock    rules.Clock
+	Random   rules.Random
 }
 
 // Leases refreshes items under their lease. It is safe for concurrent use.
 type Leases struct {
-	store        Store
-	records      *record.Records
-	issuer       *issue.Issuer
-	declarations declaration.Loader
-	clock        rules.Clock
-	random       rules.Random
+	store    Store
+	records  *record.Records
+	issuer   *issue.Issuer
+	loader   declaration.Loader
+	declared *declared.Declarations
+	clock    rules.Clock
+	random   rules.Random
 
 	flights  flight.Group[tokenstore.Key, record.Record]
 	degraded rules.Throttle
@@ -51,7 +54,7 @@ type Leases struct {
 // New returns Leases.
 func New(c Config) *Leases {
 	return &Leases{
-		store: c.Store, records: c.Records, issuer: c.Issuer, declarations: c.Declarations,
+		store: c.Store, records: c.Records, issuer: c.Issuer, loader: c.Loader, declared: c.Declared,
 		clock: c.Clock, random: c.Random, flights: flight.Group[tokenstore.Key, record.Record]{Now: c.Clock.Now},
 		degraded: rules.Throttle{Every: degradedEvery},
 	}
@@ -137,7 +140,7 @@ func (l *Leases) runOnce(ctx context.Context, r *Refresh, until time.Time) (reco
 	defer probe.release(ctx)
 	holder, found, err := l.Hold(ctx, r, Wait{Until: until, Never: r.NoWait || !r.ForCaller, Result: r.result})
 	switch {
-	case errors.Is(err, errNoLease) && storeIsDown(err) && r.ForCaller && !r.NoWait:
+	case errors.Is(err, errNoLease) && declared.TableDown(err) && r.ForCaller && !r.NoWait:
 		return l.withoutStore(ctx, *r, err)
 	case errors.Is(err, errNoLease):
 		return record.Record{}, rules.Unavailable(err)

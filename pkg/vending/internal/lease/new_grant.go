@@ -9,6 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
@@ -41,7 +42,7 @@ func (l *Leases) Authorize(ctx context.Context, key tokenstore.Key, conn connect
 	if err := l.records.Prepare(ctx); err != nil {
 		return err
 	}
-	r := &Refresh{Key: key, Conn: conn, ForCaller: true}
+	r := &Refresh{Key: key, Conn: declared.Unrecorded(conn), ForCaller: true}
 	h, _, err := l.Hold(ctx, r, Wait{Until: l.clock.Now().Add(waitBudget), ReplacesGrant: true})
 	if err != nil {
 		return problem.Of(rules.Unavailable(err))
@@ -51,7 +52,7 @@ func (l *Leases) Authorize(ctx context.Context, key tokenstore.Key, conn connect
 	if err := s.reload(ctx, h); err != nil {
 		return problem.Of(err)
 	}
-	if s.alreadyStored(h.rec.Item, r.Conn) {
+	if s.alreadyStored(h.rec.Item, r.Conn.Connection) {
 		h.release(ctx)
 		return rules.Problem(s.verifyStored(ctx, h))
 	}
@@ -68,23 +69,17 @@ type authorizationCode struct{ NewGrant }
 // reload takes the current declaration, which may have changed during the wait for
 // the lease. A code or a refresh token is valid for one client only.
 func (s *authorizationCode) reload(ctx context.Context, h *Holder) error {
-	conn, err := s.declarationFor(ctx, h, h.req.Conn)
-	if err == nil {
-		h.req.Conn = conn
-	}
-	return err
-}
-
-func (s *authorizationCode) declarationFor(ctx context.Context, h *Holder, conn connection.Connection) (connection.Connection, error) {
-	current, err := h.leases.declarations.Load(ctx, conn.Name, true)
-	if err != nil {
-		return conn, err
-	}
-	if !s.Request.AllowsClientOf(conn, current) {
-		return conn, problem.New(problem.AuthorizationRequired, "connection "+string(conn.Name)+
+	conn := h.req.Conn
+	current, err := h.leases.declared.Current(ctx, conn.Name)
+	switch {
+	case err != nil:
+		return rules.Unavailable(err)
+	case !s.Request.AllowsClientOf(conn.Connection, current.Connection):
+		return problem.New(problem.AuthorizationRequired, "connection "+string(conn.Name)+
 			" was declared for another client meanwhile; start again with POST …/authorization")
 	}
-	return current, nil
+	h.req.Conn = current
+	return nil
 }
 
 // ready ends the consent session, which cannot be undone either.
@@ -92,7 +87,7 @@ func (s *authorizationCode) ready(ctx context.Context, h *Holder) error {
 	if s.Consume == nil {
 		return nil
 	}
-	if err := h.requireTime(consumeBudget + issue.RefreshBudget(h.req.Conn)); err != nil {
+	if err := h.requireTime(consumeBudget + issue.RefreshBudget(h.req.Conn.Connection)); err != nil {
 		return err
 	}
 	return s.Consume(ctx)
@@ -107,7 +102,7 @@ func (s *authorizationCode) failed(ctx context.Context, h *Holder, err error) er
 	refusal := rules.ProviderError(err)
 	if !s.imported() {
 		h.release(ctx)
-		h.leases.revokeOrphan(ctx, h.req.Conn, refusal.RefreshToken, false)
+		h.leases.revokeOrphan(ctx, h.req.Conn.Connection, refusal.RefreshToken, false)
 		return rules.ProviderProblem(err)
 	}
 	if item := h.rec.Item; rules.IsInvalidGrant(refusal) && item.Grant.Fingerprint == "" && item.Token.ID == "" {
@@ -128,7 +123,7 @@ func (s *authorizationCode) store(ctx context.Context, h *Holder, t token.Issued
 // storeGrant stores the new grant and its token. The grant that it replaced is
 // revoked if that is another user's.
 func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.Issued) error {
-	l, conn := h.leases, h.req.Conn
+	l, conn := h.leases, h.req.Conn.Connection
 	g, err := l.records.SealGrant(ctx, h.req.Key, s.grant(conn, t, l.clock.Now()))
 	if err != nil {
 		return err
@@ -151,10 +146,6 @@ func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.I
 		return rules.InProgress("the grant was changed by others while it was being stored; consent again")
 	case err != nil:
 		return rules.Unavailable(err)
-	case write.Token.ID == "":
-		if err := l.records.DropToken(ctx, item, conn.SecretVersion); err != nil {
-			return err // the grant is stored; its next token waits for the table
-		}
 	default:
 		l.records.Issued(item, t.Token)
 	}
@@ -183,10 +174,9 @@ func (s *authorizationCode) grant(conn connection.Connection, t token.Issued, no
 // write could restore a used refresh token, or a disconnected grant.
 //
 // Another consent that was stored meanwhile is the newer one, and a disconnection
-// is final. Where a drop requires another declaration, the grant is stored without
-// the token that the former declaration issued.
+// is final.
 func (s *authorizationCode) save(ctx context.Context, h *Holder, write *tokenstore.StoreGrant) (item tokenstore.Item, err error) {
-	conn, was := h.req.Conn, h.rec.Item.Grant
+	was := h.rec.Item.Grant
 	for range attempts + 1 {
 		item, err = h.leases.records.Save(ctx, record.Write{Grant: write, Imported: s.imported()})
 		unchanged := rules.SameConsent(item.Grant, was) || item.Grant.Fingerprint == "" && was.Fingerprint == ""
@@ -194,17 +184,6 @@ func (s *authorizationCode) save(ctx context.Context, h *Holder, write *tokensto
 			break
 		}
 		write.Version = item.Version
-		if item.RequiredSecretVersion == "" {
-			continue
-		}
-		minted := conn.ConfigHash
-		var declarationErr error
-		if conn, declarationErr = s.declarationFor(ctx, h, conn); declarationErr != nil {
-			break
-		}
-		if conn.ConfigHash != minted {
-			write.Token, write.RenewSlot = tokenstore.SealedToken{}, rules.KeepAliveSlot(h.req.Key, write.Grant)
-		}
 	}
 	return item, err
 }

@@ -41,7 +41,7 @@ const hostMemory = time.Minute
 // may ask a host, so that a host's failures depend on no declaration.
 func (r Refresh) outage(i int) *Refresh {
 	if i == ofHost {
-		host := digest.Short(rules.Host(r.Conn.TokenURL)) // no connection has a slash in its name
+		host := digest.Short(declaration.Host(r.Conn.TokenURL)) // no connection has a slash in its name
 		return &Refresh{Key: tokenstore.Key{Connection: "host/" + host, Variant: outageVariant}}
 	}
 	return &Refresh{Key: tokenstore.Key{Connection: r.Key.Connection, Variant: outageVariant}, Conn: r.Conn}
@@ -57,11 +57,11 @@ func (l *Leases) Outage(ctx context.Context, r *Refresh) (latest tokenstore.Item
 	}
 	for i := range outages {
 		o := r.outage(i)
-		rec, err := l.records.Lookup(ctx, o.Key)
-		r.Probe[i] = err == nil && declaration.FailureApplies(rec.Item, o.Conn)
+		rec, err := l.records.Peek(ctx, o.Key)
+		r.Probe[i] = err == nil && declaration.FailureApplies(rec.Item, o.Conn.Connection)
 		if r.Probe[i] && !rec.Item.Failure.NextAttemptAt.Before(latest.Failure.NextAttemptAt) {
 			latest.Failure = rec.Item.Failure
-			latest.Failure.Cause = declaration.FailureCause(latest, r.Conn)
+			latest.Failure.Cause = declaration.FailureCause(latest, r.Conn.Connection)
 		}
 	}
 	return latest
@@ -106,7 +106,7 @@ func (l *Leases) holdOutage(ctx context.Context, o *Refresh, w Wait) (*Holder, e
 // outageEnded ends the wait for the one who asks: the provider has answered, or not.
 func (r Refresh) outageEnded(rec record.Record, now time.Time) (done bool, err error) {
 	err = r.backoff(rec.Item, now)
-	return err != nil || !declaration.FailureApplies(rec.Item, r.Conn), err
+	return err != nil || !declaration.FailureApplies(rec.Item, r.Conn.Connection), err
 }
 
 // release ends the leases if the provider was not asked.
@@ -153,7 +153,7 @@ func (h *Holder) newOutage(ctx context.Context, i int) *Holder {
 		return nil
 	}
 	held := &Holder{leases: l, req: o, rec: record.Record{Item: item}, owner: owner}
-	if declaration.InBackoff(item, o.Conn, l.clock.Now()) {
+	if declaration.InBackoff(item, o.Conn.Connection, l.clock.Now()) {
 		held.release(ctx)
 		return nil
 	}
@@ -166,7 +166,7 @@ func (h *Holder) recordOutage(ctx context.Context, i int, o *Holder, noAnswer *o
 	l, now := h.leases, h.leases.clock.Now()
 	var failure tokenstore.Failure
 	if noAnswer != nil {
-		failure = rules.FailedRefresh{Item: o.rec.Item, Conn: h.req.outage(i).Conn, Err: noAnswer, At: now, Jitter: l.random.Fraction()}.Failure()
+		failure = rules.FailedRefresh{Item: o.rec.Item, Conn: h.req.outage(i).Conn.Connection, Err: noAnswer, At: now, Jitter: l.random.Fraction()}.Failure()
 		if i == ofHost {
 			failure = h.hostFailure(o.rec.Item, failure)
 		}

@@ -4,10 +4,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
@@ -23,17 +23,17 @@ type Want struct {
 	Not [2]string
 }
 
-// SatisfiedBy reports whether t satisfies w and was issued under conn's declaration.
-func (w Want) SatisfiedBy(t token.Token, conn connection.Connection, now time.Time) bool {
+// SatisfiedBy reports whether t satisfies w and is one of the declaration in force.
+func (w Want) SatisfiedBy(t token.Token, r declaration.Record, now time.Time) bool {
 	// A MinTTL beyond half the lifetime is refused, not refreshed for again.
 	return t.Usable(now, min(w.MinTTL, t.MaxMinTTL())) && !slices.Contains(w.Not[:], t.ID) &&
-		t.ConfigHash == conn.ConfigHash && t.SecretIncarnation == conn.SecretIncarnation
+		r.Issued(t.MintID, t.ConfigHash, t.SecretIncarnation)
 }
 
 // Refresh is one refresh: which token is wanted, under which declaration.
 type Refresh struct {
 	Key  tokenstore.Key
-	Conn connection.Connection
+	Conn declared.InForce
 	Want Want
 	// NoWait: there is a usable token, so another holder is not waited for.
 	NoWait bool
@@ -58,7 +58,7 @@ type Refresh struct {
 
 // SatisfiedBy reports whether t satisfies r.Want.
 func (r Refresh) SatisfiedBy(t token.Token, now time.Time) bool {
-	return r.Want.SatisfiedBy(t, r.Conn, now)
+	return r.Want.SatisfiedBy(t, r.Conn.Record, now)
 }
 
 // MayRetry reports whether a remembered invalid_grant, or a deferral until the
@@ -73,7 +73,7 @@ func (r Refresh) MayRetry(item tokenstore.Item) bool {
 
 // backoff is the remembered failure that forbids asking the provider now, or nil.
 func (r Refresh) backoff(item tokenstore.Item, now time.Time) error {
-	if declaration.InBackoff(item, r.Conn, now) && !r.MayRetry(item) {
+	if declaration.InBackoff(item, r.Conn.Connection, now) && !r.MayRetry(item) {
 		return rules.Remembered(item.Failure, now)
 	}
 	return nil
@@ -90,8 +90,7 @@ func (r Refresh) result(rec record.Record, now time.Time) (done bool, err error)
 }
 
 // canServeStale reports whether rec's token may be served while its refresh has
-// to wait: not to the caller that rejected it, and not if it was issued under another
-// declaration, because it will be dropped.
+// to wait: not to the caller that rejected it.
 func (r Refresh) canServeStale(rec record.Record, now time.Time) bool {
-	return rec.Token.Valid(now) && rec.Token.ConfigHash == r.Conn.ConfigHash && !r.Rejected
+	return rec.Token.Valid(now) && !r.Rejected
 }

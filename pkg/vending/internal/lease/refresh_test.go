@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
@@ -37,7 +39,7 @@ func TestSatisfiedBy(t *testing.T) {
 		{"INV-1 of another declaration", lease.Want{}, with(func(t *token.Token) { t.ConfigHash = "c2" }), false},
 		{"CR-38 of a recreated secret", lease.Want{}, with(func(t *token.Token) { t.SecretIncarnation = "i2" }), false},
 	} {
-		if got := c.want.SatisfiedBy(c.token, conn, now); got != c.ok {
+		if got := c.want.SatisfiedBy(c.token, declaration.Of(conn), now); got != c.ok {
 			t.Errorf("%s: %v, want %v", c.name, got, c.ok)
 		}
 	}
@@ -60,7 +62,7 @@ func TestMayRetry(t *testing.T) {
 		{"without a rejection", connection.AuthorizationCode, ended, false, false},
 		{"client_credentials, whose next attempt falls on the token's end", connection.ClientCredentials, deferred, true, false},
 	} {
-		refresh := lease.Refresh{Conn: connection.Connection{GrantType: c.grant}, RetryDeadGrant: c.retry}
+		refresh := lease.Refresh{Conn: declared.Unrecorded(connection.Connection{GrantType: c.grant}), RetryDeadGrant: c.retry}
 		if got := refresh.MayRetry(c.item); got != c.want {
 			t.Errorf("CR-28 %s: %v, want %v", c.name, got, c.want)
 		}

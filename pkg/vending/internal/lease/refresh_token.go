@@ -31,7 +31,7 @@ type refreshToken struct{ grant record.Grant }
 // token is served until it expires, unless a caller has rejected it.
 func (s *refreshToken) ready(ctx context.Context, h *Holder) (err error) {
 	l, item := h.leases, h.rec.Item
-	if err := rules.RequireConsent(item, h.req.Conn, l.clock.Now()); err != nil && !h.req.MayRetry(item) {
+	if err := rules.RequireConsent(item, h.req.Conn.Connection, l.clock.Now()); err != nil && !h.req.MayRetry(item) {
 		return err
 	}
 	if rules.OutcomeUnknown(item) && h.req.canServeStale(h.rec, l.clock.Now()) {
@@ -49,7 +49,7 @@ func (s *refreshToken) request(Refresh) issue.Request {
 // It does not end with the caller's context.
 func (s *refreshToken) store(ctx context.Context, h *Holder, t token.Issued) (record.Record, error) {
 	l, receivedAt := h.leases, h.leases.clock.Now()
-	next, err := l.records.SealGrant(ctx, h.req.Key, s.grant.Refreshed(h.req.Conn, t))
+	next, err := l.records.SealGrant(ctx, h.req.Key, s.grant.Refreshed(h.req.Conn.Connection, t))
 	if err != nil {
 		return record.Record{}, err // the keyset was there a moment ago; the mark stays
 	}
@@ -59,7 +59,7 @@ func (s *refreshToken) store(ctx context.Context, h *Holder, t token.Issued) (re
 	}
 	item, err := l.records.Save(ctx, record.Write{Commit: &tokenstore.Commit{
 		Key: h.req.Key, Owner: h.owner, Version: h.rec.Item.Version, SecretIncarnation: t.SecretIncarnation, Token: sealed,
-		Used: h.req.ForCaller, RenewSlot: rules.GrantSlot(h.req.Key, h.req.Conn, t.Token, next),
+		Used: h.req.ForCaller, RenewSlot: rules.GrantSlot(h.req.Key, h.req.Conn.Connection, t.Token, next),
 		Consumed: s.grant.Fingerprint, Grant: next, Now: l.clock.Now()}})
 	audit.From(ctx).Unsaved = l.clock.Now().Sub(receivedAt)
 	rules.WarnOfExpiry(ctx, next, l.clock.Now())
@@ -85,7 +85,7 @@ func (s *refreshToken) discard(ctx context.Context, h *Holder, current tokenstor
 	audit.From(ctx).Warn(audit.RefreshSuperseded)
 	if !rules.SameConsent(current.Grant, s.grant.SealedGrant) {
 		safe := rules.Disconnected(current, h.owner) || rules.OtherUsers(s.grant.SealedGrant, current.Grant)
-		h.leases.revokeOrphan(ctx, h.req.Conn, refreshToken, safe)
+		h.leases.revokeOrphan(ctx, h.req.Conn.Connection, refreshToken, safe)
 	}
 }
 
@@ -97,7 +97,7 @@ func (h *Holder) deferRefresh(ctx context.Context) error {
 	now, item := h.leases.clock.Now(), h.rec.Item
 	failure := tokenstore.Failure{
 		Count: item.Failure.Count + 1, Code: string(problem.ProviderTimeout),
-		FailedAt: now, NextAttemptAt: h.rec.Token.ExpiresAt, Cause: declaration.FailureCause(item, h.req.Conn),
+		FailedAt: now, NextAttemptAt: h.rec.Token.ExpiresAt, Cause: declaration.FailureCause(item, h.req.Conn.Connection),
 	}
 	if item.RejectedID == h.rec.Token.ID {
 		failure.NextAttemptAt = earlier(failure.NextAttemptAt, now.Add(rules.BackoffUnserved))
@@ -121,7 +121,7 @@ func (s *refreshToken) failed(ctx context.Context, h *Holder, err error) error {
 		return s.confirmInvalidGrant(ctx, h, refusal)
 	}
 	served := h.req.canServeStale(h.rec, now)
-	failure := rules.FailedRefresh{Item: h.rec.Item, Conn: h.req.Conn, Err: refusal, At: now,
+	failure := rules.FailedRefresh{Item: h.rec.Item, Conn: h.req.Conn.Connection, Err: refusal, At: now,
 		Served: served, Jitter: h.leases.random.Fraction()}.Failure()
 	if refusal.Ambiguous {
 		audit.From(ctx).Warn(audit.RefreshAmbiguous)
@@ -144,7 +144,7 @@ func (s *refreshToken) saveSuccessor(ctx context.Context, h *Holder, refusal *oa
 	l := h.leases
 	t := token.Issued{RefreshToken: refusal.RefreshToken, RefreshExpiresAt: refusal.RefreshTokenExpiresAt,
 		Token: token.Token{MintedAt: l.clock.Now()}}
-	next, err := l.records.SealGrant(ctx, h.req.Key, s.grant.Refreshed(h.req.Conn, t))
+	next, err := l.records.SealGrant(ctx, h.req.Key, s.grant.Refreshed(h.req.Conn.Connection, t))
 	if err != nil {
 		return true
 	}
@@ -158,7 +158,7 @@ func (s *refreshToken) saveSuccessor(ctx context.Context, h *Holder, refusal *oa
 	}
 	h.rec.Item = item
 	// The failure that follows is written under the lease.
-	held, err := l.store.Acquire(ctx, tokenstore.Acquire{Key: h.req.Key, Owner: h.owner, Now: l.clock.Now(), TTL: TTLOf(h.req.Conn)})
+	held, err := l.store.Acquire(ctx, tokenstore.Acquire{Key: h.req.Key, Owner: h.owner, Now: l.clock.Now(), TTL: TTLOf(h.req.Conn.Connection)})
 	if err == nil {
 		h.rec.Item = held
 	}
@@ -199,5 +199,5 @@ func (s *refreshToken) confirmInvalidGrant(ctx context.Context, h *Holder, refus
 	return h.fail(ctx, tokenstore.Fail{Failure: tokenstore.Failure{
 		Count: h.rec.Item.Failure.Count + 1, Code: string(problem.AuthorizationRequired), Status: refusal.Trace.Status,
 		ProviderCode: refusal.Code, FailedAt: l.clock.Now(), NextAttemptAt: rules.Never,
-		Cause: declaration.FailureCause(h.rec.Item, h.req.Conn)}}, refusal)
+		Cause: declaration.FailureCause(h.rec.Item, h.req.Conn.Connection)}}, refusal)
 }

@@ -20,7 +20,7 @@ func (l *Leases) FlushPending(ctx context.Context) {
 			audit.From(ctx).Warn(audit.NotRevoked)
 			continue
 		}
-		conn, err := l.declarations.Load(ctx, connection.Name(s.Key.Connection), false)
+		conn, err := l.loader.Load(ctx, connection.Name(s.Key.Connection), false)
 		if err != nil {
 			audit.From(ctx).Warn(audit.NotRevoked)
 			continue

@@ -23,7 +23,7 @@ const tokenOnlyLifetime = 24 * time.Hour
 // nothing is stored: a grant of another user, or of one who is not named, would
 // serve that user's tokens once this one has ended.
 func (s *authorizationCode) storeTokenOnly(ctx context.Context, h *Holder, t token.Issued) error {
-	l, conn, former := h.leases, h.req.Conn, h.rec.Item
+	l, conn, former := h.leases, h.req.Conn.Connection, h.rec.Item
 	audit.From(ctx).Warn(audit.NoRefreshToken)
 	lives := rules.GrantValid(former, conn, l.clock.Now())
 	keep := lives && rules.SameUser(former.Grant, tokenstore.SealedGrant{ConsentedBy: t.ConsentedBy})

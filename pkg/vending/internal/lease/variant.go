@@ -15,18 +15,13 @@ import (
 const maxVariants = 32
 
 // announceVariant lists a scope variant without a valid token on the connection's
-// own item, which may have forgotten it. A drop of the connection's tokens that
-// came before does not reach the variant, so the declaration is read again after
-// it.
+// own item, which may have forgotten it.
 func (h *Holder) announceVariant(ctx context.Context) error {
 	item := h.rec.Item
 	if item.Key.Variant == "" || item.Token.ExpiresAt.After(h.leases.clock.Now()) {
 		return nil
 	}
-	if err := h.leases.addVariant(ctx, item.Key); err != nil {
-		return err
-	}
-	return h.reload(ctx)
+	return h.leases.addVariant(ctx, item.Key)
 }
 
 // addVariant lists a variant if there is room for it among those whose tokens

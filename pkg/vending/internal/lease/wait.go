@@ -39,7 +39,7 @@ func (w Wait) until(r *Refresh, item tokenstore.Item, now time.Time) time.Time {
 	if w.former(r, item).Count == 0 {
 		return w.Until
 	}
-	acquiredAt := earlier(item.Lease.Until.Add(-TTLOf(r.Conn)), now)
+	acquiredAt := earlier(item.Lease.Until.Add(-TTLOf(r.Conn.Connection)), now)
 	return earlier(w.Until, acquiredAt.Add(retryWait))
 }
 
@@ -89,7 +89,7 @@ func (l *Leases) await(ctx context.Context, r *Refresh, w Wait, item tokenstore.
 // one for the same reasons. A grant that has ended is no such failure, because the
 // provider has answered.
 func (r Refresh) Former(item tokenstore.Item) tokenstore.Failure {
-	if !declaration.FailureApplies(item, r.Conn) || item.Failure.Code == string(problem.AuthorizationRequired) {
+	if !declaration.FailureApplies(item, r.Conn.Connection) || item.Failure.Code == string(problem.AuthorizationRequired) {
 		return tokenstore.Failure{}
 	}
 	return item.Failure

@@ -8,17 +8,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
-// noVersion is the required secret version of an item whose secret does not
-// exist. No cached copy has it, so the next mint reads the secret.
-const noVersion = "none"
-
 // Drop removes a token from the cache and from the table, and returns the item as it was
-// before. An empty RequiredSecretVersion is a secret that does not exist. Every
-// error is a *problem.Error.
+// before. Every error is a *problem.Error.
 func (r *Records) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error) {
-	if d.RequiredSecretVersion == "" {
-		d.RequiredSecretVersion = noVersion
-	}
 	d.Now = r.clock.Now()
 	before, err := r.store.Drop(ctx, d)
 	switch {
@@ -27,7 +19,7 @@ func (r *Records) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item,
 	case err != nil:
 		return before, rules.Unavailable(err)
 	}
-	if slot := rules.KeepAliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant && d.RequiredSecretVersion != noVersion {
+	if slot := rules.KeepAliveSlot(d.Key, before.Grant); slot != "" && d.RenewSlot == "" && !d.Grant {
 		d.RenewSlot = slot // the grant was stored after the item was read, and must keep a slot
 		return r.Drop(ctx, d)
 	}
@@ -36,9 +28,8 @@ func (r *Records) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item,
 	return before, nil
 }
 
-// DropToken removes the token of item and keeps its grant in a slot. The next
-// token request must use version; empty is a secret that does not exist.
-func (r *Records) DropToken(ctx context.Context, item tokenstore.Item, version string) error {
-	_, err := r.Drop(ctx, tokenstore.Drop{Key: item.Key, RequiredSecretVersion: version, RenewSlot: rules.KeepAliveSlot(item.Key, item.Grant)})
+// DropToken removes the token of item and keeps its grant in a slot.
+func (r *Records) DropToken(ctx context.Context, item tokenstore.Item) error {
+	_, err := r.Drop(ctx, tokenstore.Drop{Key: item.Key, RenewSlot: rules.KeepAliveSlot(item.Key, item.Grant)})
 	return err
 }

@@ -7,23 +7,27 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
 // storeLate tries from time to time to store a token that the table did not
 // accept before, over the version that it has now, and returns the record as it
-// is then. A token whose declaration has been replaced is forgotten instead.
+// is then. A token that its declaration record does not accept is forgotten instead.
 func (r *Records) storeLate(ctx context.Context, rec Record, version int64) Record {
 	if r.late.Try(rec.Item.Key, r.clock.Now()) > 0 {
 		return rec
 	}
-	conn, err := r.declaration(ctx, connection.Name(rec.Item.Key.Connection))
+	current, err := r.declared.Current(ctx, connection.Name(rec.Item.Key.Connection))
 	if err != nil && !declaration.Gone(err) {
 		return rec // a secret that cannot be read does not make the token wrong
 	}
-	if err != nil || conn.ConfigHash != rec.Token.ConfigHash || conn.SecretIncarnation != rec.Token.SecretIncarnation {
+	if err != nil || !rules.Accepted(current.Record, rec.Item.Key.Subject, rec.Token) {
 		forgotten := Record{Item: rec.Item, readAt: r.clock.Now()}
 		r.cache.put(forgotten)
 		return forgotten
+	}
+	if rec.Token.MintID == "" { // issued while there was no record to copy it from
+		rec.Token.MintID = current.Record.MintID
 	}
 	stored, err := r.SealToken(ctx, rec.Item.Key, rec.Token)
 	if err != nil {

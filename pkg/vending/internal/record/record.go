@@ -45,6 +45,12 @@ func (r Record) Missing() bool {
 	return !r.corrupt && item.Version == 0 && item.Lease.Seq == 0 && len(item.Variants) == 0
 }
 
+// WithoutToken is a record whose token is not to be served.
+func (r Record) WithoutToken() Record {
+	r.Token = token.Token{}
+	return r
+}
+
 // fresh is false for a record from the future: a clock that was set back makes
 // no record younger.
 func (r Record) fresh(now time.Time) bool {
@@ -62,17 +68,19 @@ func (r Record) newerThan(found Record) bool {
 // sealedToken is the sealed part of a token. Names are short because items are
 // billed by size.
 type sealedToken struct {
-	AccessToken string             `json:"t"`
-	Scope       string             `json:"s,omitempty"`
-	AskedScope  string             `json:"q,omitempty"`
-	MintedAt    int64              `json:"m"` // epoch milliseconds, as ExpiresAt
-	ExpiresAt   int64              `json:"e"`
-	Assumed     bool               `json:"a,omitempty"`
-	NoEarly     bool               `json:"n,omitempty"`
-	Callers     connection.Callers `json:"c,omitempty"`
-	Extra       extra.Values       `json:"x,omitempty"`
-	Header      string             `json:"h,omitempty"` // of Present, as Prefix
-	Prefix      string             `json:"p,omitempty"`
+	AccessToken string `json:"t"`
+	Scope       string `json:"s,omitempty"`
+	AskedScope  string `json:"q,omitempty"`
+	MintedAt    int64  `json:"m"` // epoch milliseconds, as ExpiresAt
+	ExpiresAt   int64  `json:"e"`
+	Assumed     bool   `json:"a,omitempty"`
+	NoEarly     bool   `json:"n,omitempty"`
+	// Callers are read by the release before this one; here the record decides.
+	Callers connection.Callers `json:"c,omitempty"`
+	MintID  string             `json:"d,omitempty"`
+	Extra   extra.Values       `json:"x,omitempty"`
+	Header  string             `json:"h,omitempty"` // of Present, as Prefix
+	Prefix  string             `json:"p,omitempty"`
 }
 
 // Open opens the token of an item and remembers nothing. A token that is damaged
@@ -108,7 +116,7 @@ func decodeToken(plain []byte, item tokenstore.Item) (token.Token, error) {
 		AccessToken: redact.New(s.AccessToken), ID: item.Token.ID, Scope: s.Scope, AskedScope: s.AskedScope,
 		MintedAt: time.UnixMilli(s.MintedAt).UTC(), ExpiresAt: time.UnixMilli(s.ExpiresAt).UTC(),
 		ExpiresInAssumed: s.Assumed, EarlyRefresh: !s.NoEarly, Callers: s.Callers,
-		ConfigHash: item.Token.ConfigHash, SecretVersion: item.Token.SecretVersion, SecretIncarnation: item.SecretIncarnation,
+		MintID: s.MintID, ConfigHash: item.Token.ConfigHash, SecretVersion: item.Token.SecretVersion, SecretIncarnation: item.SecretIncarnation,
 		Departures: item.Token.Departures, Extra: s.Extra, Present: provider.Present{Header: s.Header, Prefix: s.Prefix},
 	}, nil
 }
@@ -118,7 +126,7 @@ func (r *Records) SealToken(ctx context.Context, key tokenstore.Key, t token.Tok
 	plain, err := json.Marshal(sealedToken{
 		AccessToken: t.AccessToken.Reveal(), Scope: t.Scope, AskedScope: t.AskedScope,
 		MintedAt: t.MintedAt.UnixMilli(), ExpiresAt: t.ExpiresAt.UnixMilli(),
-		Assumed: t.ExpiresInAssumed, NoEarly: !t.EarlyRefresh, Callers: t.Callers,
+		Assumed: t.ExpiresInAssumed, NoEarly: !t.EarlyRefresh, Callers: t.Callers, MintID: t.MintID,
 		Extra: t.Extra, Header: t.Present.Header, Prefix: t.Present.Prefix,
 	})
 	if err != nil {

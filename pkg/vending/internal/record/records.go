@@ -8,8 +8,10 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/flight"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
@@ -17,6 +19,7 @@ import (
 // Store is what records need of the token store; vending.Store describes it.
 type Store interface {
 	Get(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, error)
+	GetWithDeclaration(ctx context.Context, key tokenstore.Key, consistent bool) (tokenstore.Item, tokenstore.DeclarationRecord, error)
 	Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error)
 	StoreGrant(ctx context.Context, g tokenstore.StoreGrant) (tokenstore.Item, error)
 	Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, error)
@@ -36,24 +39,23 @@ type Config struct {
 	Sealer Sealer
 	Clock  rules.Clock
 	Random rules.Random
-	// Declaration loads the current declaration and bypasses every cache. A token
-	// that the table has not accepted is kept only while it was issued under that
-	// declaration.
-	Declaration func(context.Context, connection.Name) (connection.Connection, error)
+	// Declared decides which tokens are served. One that the table has not accepted is
+	// kept only while it is among them.
+	Declared *declared.Declarations
 }
 
 // Records reads and writes opened items. It is safe for concurrent use.
 type Records struct {
-	store       Store
-	sealer      Sealer
-	clock       rules.Clock
-	random      rules.Random
-	declaration func(context.Context, connection.Name) (connection.Connection, error)
+	store    Store
+	sealer   Sealer
+	clock    rules.Clock
+	random   rules.Random
+	declared *declared.Declarations
 
 	cache cache
 	// reads are shared by concurrent callers. One that started before this
 	// process was frozen is not joined: its result predates the freeze.
-	reads   flight.Group[tokenstore.Key, Record]
+	reads   flight.Group[tokenstore.Key, Found]
 	late    rules.Throttle
 	pending pendingWrites
 }
@@ -71,36 +73,48 @@ const (
 // New returns Records with an empty cache.
 func New(c Config) *Records {
 	return &Records{
-		store: c.Store, sealer: c.Sealer, clock: c.Clock, random: c.Random, declaration: c.Declaration,
-		reads: flight.Group[tokenstore.Key, Record]{MaxAge: joinableRead, Now: c.Clock.Now},
+		store: c.Store, sealer: c.Sealer, clock: c.Clock, random: c.Random, declared: c.Declared,
+		reads: flight.Group[tokenstore.Key, Found]{MaxAge: joinableRead, Now: c.Clock.Now},
 		late:  rules.Throttle{Every: lateStoreEvery},
 	}
 }
 
-// Lookup finds the token of key in the cache or in the table. An error is
-// tokenstore.ErrUnavailable when the table does not answer and the cache has no
-// valid token, else a *problem.Error.
-func (r *Records) Lookup(ctx context.Context, key tokenstore.Key) (Record, error) {
-	now := r.clock.Now()
+// Found is a record with the declaration record that decides about it.
+type Found struct {
+	Record
+	// Declared is zero where the connection has none. Unknown: the table does not
+	// answer, and none is remembered.
+	Declared declaration.Record
+	Unknown  bool
+}
+
+// Lookup finds the token of key and its declaration record in the cache or in the
+// table. An error is tokenstore.ErrUnavailable when the table does not answer and the
+// cache has no valid token, else a *problem.Error.
+func (r *Records) Lookup(ctx context.Context, key tokenstore.Key) (Found, error) {
+	now, name := r.clock.Now(), connection.Name(key.Connection)
 	known, ok := r.cache.get(key)
 	known.Source = token.FromMemory
 	valid := ok && known.Token.Valid(now)
 	if valid && known.fresh(now) {
-		return known, nil
+		if d, remembered := r.declared.Remembered(name); remembered {
+			return Found{Record: known, Declared: d}, nil
+		}
 	}
 	found, err := r.getShared(ctx, key, valid)
 	if err == nil && ok && found.Item.Version < known.Item.Version {
-		found, err = r.Get(ctx, key, true) // a stale replica answered
+		found, err = r.Find(ctx, key, true) // a stale replica answered
 	}
-	if valid && err == nil && known.newerThan(found) {
+	if valid && err == nil && known.newerThan(found.Record) {
 		if known = r.storeLate(ctx, known, found.Item.Version); known.Token.Valid(now) {
-			return known, nil
+			found.Record = known
 		}
 		return found, nil
 	}
 	if valid && err != nil {
 		audit.From(ctx).Warn(audit.StoreUnavailable)
-		return known, nil
+		d, isKnown := r.declared.LastKnown(name)
+		return Found{Record: known, Declared: d, Unknown: !isKnown}, nil
 	}
 	return found, err
 }
@@ -108,26 +122,64 @@ func (r *Records) Lookup(ctx context.Context, key tokenstore.Key) (Record, error
 // getShared joins the read of another caller, if there is one. A caller whose
 // leader failed reads for itself, because its own deadline may be later; not from a
 // throttled table, which would get a request from each.
-func (r *Records) getShared(ctx context.Context, key tokenstore.Key, valid bool) (Record, error) {
+func (r *Records) getShared(ctx context.Context, key tokenstore.Key, valid bool) (Found, error) {
 	if valid {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, staleReadBudget)
 		defer cancel()
 	}
 	entry := new(audit.Entry)
-	rec, led, err := r.reads.Do(ctx, key, func(ctx context.Context) (Record, error) {
-		return r.Get(audit.With(ctx, entry), key, false)
+	found, led, err := r.reads.Do(ctx, key, func(ctx context.Context) (Found, error) {
+		return r.Visit(audit.With(ctx, entry), key)
 	})
 	switch {
 	case led:
 		audit.From(ctx).Merge(entry)
-		return rec, err
+		return found, err
 	case err == nil, errors.Is(err, tokenstore.ErrThrottled):
-		return rec, err
+		return found, err
 	case ctx.Err() != nil:
-		return Record{}, fmt.Errorf("%w: %w", tokenstore.ErrUnavailable, ctx.Err())
+		return Found{}, fmt.Errorf("%w: %w", tokenstore.ErrUnavailable, ctx.Err())
 	}
-	return r.Get(ctx, key, false)
+	return r.Visit(ctx, key)
+}
+
+// Peek reads one item without a token, eventually consistent, and joins the read of
+// another caller.
+func (r *Records) Peek(ctx context.Context, key tokenstore.Key) (Record, error) {
+	found, _, err := r.reads.Do(ctx, key, func(ctx context.Context) (Found, error) {
+		rec, err := r.Get(ctx, key, false)
+		return Found{Record: rec}, err
+	})
+	return found.Record, err
+}
+
+// Visit reads one item, eventually consistent, and the declaration record with it
+// unless that is remembered.
+func (r *Records) Visit(ctx context.Context, key tokenstore.Key) (Found, error) {
+	d, remembered := r.declared.Remembered(connection.Name(key.Connection))
+	if !remembered {
+		return r.Find(ctx, key, false)
+	}
+	rec, err := r.Get(ctx, key, false)
+	return Found{Record: rec, Declared: d}, err
+}
+
+// Find reads one item and its declaration record at once; see Get.
+func (r *Records) Find(ctx context.Context, key tokenstore.Key, consistent bool) (Found, error) {
+	at, name := r.clock.Now(), connection.Name(key.Connection)
+	item, stored, err := r.store.GetWithDeclaration(ctx, key, consistent)
+	rec, err := r.opened(ctx, key, item, err, consistent)
+	if err != nil {
+		return Found{}, err
+	}
+	found := Found{Record: rec}
+	if !consistent && r.declared.Behind(name, stored.Version) {
+		found.Declared, err = r.declared.Read(ctx, name) // a stale replica answered
+	} else {
+		found.Declared, err = r.declared.Take(ctx, stored, at)
+	}
+	return found, err
 }
 
 // Get reads and opens one item, and remembers it. The result of an eventually
@@ -135,6 +187,11 @@ func (r *Records) getShared(ctx context.Context, key tokenstore.Key, valid bool)
 // cannot be decoded is a miss, unless it contains a grant.
 func (r *Records) Get(ctx context.Context, key tokenstore.Key, consistent bool) (Record, error) {
 	item, err := r.store.Get(ctx, key, consistent)
+	return r.opened(ctx, key, item, err, consistent)
+}
+
+// opened is the result of reading an item, or of the error that came instead.
+func (r *Records) opened(ctx context.Context, key tokenstore.Key, item tokenstore.Item, err error, consistent bool) (Record, error) {
 	if errors.Is(err, tokenstore.ErrGrantCorrupt) {
 		return Record{}, rules.CorruptGrant(ctx, key, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
@@ -81,17 +82,22 @@ func (a Access) PermitConsent(conn connection.Connection) error {
 	return nil
 }
 
-// PermitToken checks the callers list that is stored with a token, so that a cached
-// token is protected like the declaration. The list must allow the scope that was
-// requested and the one that the provider reports as granted.
-func (a Access) PermitToken(ctx context.Context, t token.Token) error {
-	if err := a.check(t.Callers, t.AskedScope); err != nil {
+// PermitToken decides by the declaration record whether the caller may have a stored
+// token. The callers must be allowed the scope that was requested and the one that
+// the provider reports as granted.
+func (a Access) PermitToken(ctx context.Context, t token.Token, r declaration.Record) error {
+	if err := a.check(r.Callers, t.AskedScope); err != nil {
 		return err
 	}
-	if len(t.Callers) == 0 || t.Scope == t.AskedScope {
+	if a.Scope != "" {
+		if _, err := connection.ChooseScope(r.AllowedScopes, a.Scope); err != nil {
+			return &problem.Error{Code: problem.InvalidScope, Cause: err, Detail: err.Error()}
+		}
+	}
+	if len(r.Callers) == 0 || t.Scope == t.AskedScope {
 		return nil
 	}
-	refused := a.refusedTokens(t.Callers, t.Scope)
+	refused := a.refusedTokens(r.Callers, t.Scope)
 	if len(refused) == 0 {
 		return nil
 	}
@@ -103,9 +109,16 @@ func (a Access) PermitToken(ctx context.Context, t token.Token) error {
 		Detail: "the provider granted more than the connection's callers allow this principal: " + shorten(strings.Join(refused, " "))}
 }
 
-// PermitForget decides whether the caller may delete a stored token that no longer
-// has a declaration. The granted scope is not checked: nothing is served.
-func (a Access) PermitForget(t token.Token) error { return a.check(t.Callers, t.AskedScope) }
+// PermitRecord decides by the last declaration record whether the caller may use or
+// delete what is stored of the connection. Without a record IAM alone decides.
+func (a Access) PermitRecord(r declaration.Record) error {
+	return a.check(r.Callers, cmp.Or(a.Scope, r.Scope))
+}
+
+// Accepted reports whether r accepts t for a subject; empty is the connection itself.
+func Accepted(r declaration.Record, subject string, t token.Token) bool {
+	return r.Accepts(subject, t.MintID, t.ConfigHash, t.SecretIncarnation)
+}
 
 // refusedTokens are the tokens of a granted scope that the callers do not allow:
 // all of them where each is allowed, but no one rule allows all.

@@ -1,8 +1,6 @@
 package rules
 
 import (
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/oauth"
@@ -23,13 +21,4 @@ func NoAnswer(err *oauth.Error) bool {
 		return false
 	}
 	return err.Trace.Status == 0 || err.Trace.Latency >= slowFailure
-}
-
-// Host is the host and port of a URL in lower case; empty for what is no URL.
-func Host(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return ""
-	}
-	return strings.ToLower(u.Host)
 }

@@ -31,6 +31,15 @@ func (r Random) Owner() (string, error) {
 	return hex.EncodeToString(id[:]), nil
 }
 
+// MintID is 64 random bits for a declaration record.
+func (r Random) MintID() (string, error) {
+	var id [8]byte
+	if err := r.read(id[:]); err != nil {
+		return "", fmt.Errorf("make a mint id: %w", err)
+	}
+	return hex.EncodeToString(id[:]), nil
+}
+
 // Fraction is a random number in [0, 1), or the middle when the source fails.
 func (r Random) Fraction() float64 {
 	var b [8]byte

@@ -46,9 +46,10 @@ type Token struct {
 	// scope. Callers are checked against the requested and the granted scope.
 	Callers    connection.Callers
 	AskedScope string
-	// ConfigHash, SecretVersion and SecretIncarnation identify the declaration
-	// under which it was issued.
-	ConfigHash, SecretVersion, SecretIncarnation string
+	// MintID is that of the declaration record under which it was issued; empty
+	// where there was none. ConfigHash, SecretVersion and SecretIncarnation identify
+	// the declaration.
+	MintID, ConfigHash, SecretVersion, SecretIncarnation string
 	// Departures are the members of the provider's response that depart from RFC
 	// 6749, sorted.
 	Departures []string
