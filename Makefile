@@ -1,7 +1,7 @@
 # An index. What each target does is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz build package deploy bench chaos test-aws test-clients
+.PHONY: help run test check fuzz build command package deploy bench chaos test-aws test-clients
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,6 +21,9 @@ fuzz: ## every parser of untrusted input, FUZZTIME (30s) each
 
 build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another machine
 	@scripts/build.sh
+
+command: ## build/command/tokenvend-<system>-<architecture> for six systems, and the Lambda layer with the agent; SYSTEMS="linux/arm64" for fewer
+	@scripts/build.sh command
 
 package: ## build/package/<architecture>: a template and zips that deploy without Go; ARCH=arm64
 	@scripts/build.sh package

@@ -2,9 +2,24 @@
 # Builds each function as Lambda requires: one static executable named bootstrap.
 # ARCH is the architecture (arm64, amd64); unset means this machine's. "build.sh
 # package" then packs what deploys without Go into build/package/<architecture>: a
-# template and one zip for each function; unset means arm64 there.
+# template and one zip for each function; unset means arm64 there. "build.sh command"
+# builds the command for every system, and the Lambda layer with its agent.
 set -eu
 cd "$(dirname "$0")/.."
+
+if [ "${1-}" = command ]; then
+	out=build/command
+	for system in ${SYSTEMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64}; do
+		program=$out/tokenvend-$(echo "$system" | tr / -)
+		case $system in windows/*) program=$program.exe ;; esac
+		CGO_ENABLED=0 GOOS=${system%/*} GOARCH=${system#*/} GOFLAGS=$(cat scripts/tools/goflags) go build -o "$program" ./scripts/tokenvend
+		echo "$program ($(wc -c <"$program") bytes)"
+		case $system in
+		linux/*) go run ./scripts/internal/pack -layer "$program" -out "$out/layer-${system#*/}.zip" ;;
+		esac
+	done
+	exit
+fi
 
 # Lambda and SAM say x86_64 where Go says amd64.
 if [ "${1-}" = package ]; then

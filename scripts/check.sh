@@ -95,6 +95,7 @@ step 'tools' go -C scripts/tools build -o ../../build/tools/ tool
 step 'lint' in_modules "$PWD/build/tools/golangci-lint" run ./...
 vulnerabilities
 step 'go.mod is tidy' in_modules go mod tidy -diff
+step 'command on other systems' env SYSTEMS='windows/amd64 darwin/arm64' scripts/build.sh command
 step 'import rules' go test -count=1 ./scripts/internal/layering
 step 'template' go -C scripts/tools test -count=1 ./template/...
 wait

@@ -112,7 +112,9 @@ func counted(t *testing.T, s service) (address string, requests *atomic.Int64) {
 		t.Fatal(err)
 	}
 	requests = &atomic.Int64{}
-	proxy := &httputil.ReverseProxy{Director: func(r *http.Request) { r.URL.Scheme, r.URL.Host = to.Scheme, to.Host }} // the Host header is signed
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { // the Host header, which is signed, stays
+		p.Out.URL.Scheme, p.Out.URL.Host = to.Scheme, to.Host
+	}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		proxy.ServeHTTP(w, r)

@@ -90,38 +90,54 @@ func HasStatus(err error, status int) bool {
 // Call sends body as JSON, unless it is nil, and decodes the response into result,
 // unless that is nil. Errors are an [*Error], or those of the network.
 func (c *Client) Call(ctx context.Context, method, path string, body, result any) error {
-	response, text, err := c.Do(ctx, method, path, body)
+	answer, err := c.Do(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
-	if response.StatusCode/100 != 2 {
-		return c.withHint(ErrorOf(response, text))
+	if answer.StatusCode/100 != 2 {
+		return c.withHint(answer.Error())
 	}
 	if result == nil {
 		return nil
 	}
-	if json.Unmarshal(text, result) != nil {
-		return fmt.Errorf("%s answered %d without the service's JSON; does the URL end with the stage, such as /v1?", c.URL, response.StatusCode)
+	if json.Unmarshal(answer.Body, result) != nil {
+		return fmt.Errorf("%s answered %d without the service's JSON; does the URL end with the stage, such as /v1?", c.URL, answer.StatusCode)
 	}
 	return nil
 }
 
-// Do sends a request and returns the response, of any status, with its whole body.
-func (c *Client) Do(ctx context.Context, method, path string, body any) (*http.Response, []byte, error) {
+// Answer is a response of any status, with its whole body.
+type Answer struct {
+	StatusCode int
+	// Status is such as "404 Not Found".
+	Status string
+	Header http.Header
+	Body   []byte
+}
+
+// Error returns the error that the response describes.
+func (a Answer) Error() *Error {
+	e := &Error{Status: a.StatusCode, RetryAfter: a.Header.Get("Retry-After")}
+	_ = json.Unmarshal(a.Body, e) // another server's response has no members of these names
+	return e
+}
+
+// Do sends a request.
+func (c *Client) Do(ctx context.Context, method, path string, body any) (Answer, error) {
 	request, err := c.request(ctx, method, path, body)
 	if err != nil {
-		return nil, nil, err
+		return Answer{}, err
 	}
 	response, err := c.client().Do(request)
 	if err != nil {
-		return nil, nil, fmt.Errorf("no response from %s: %w", c.URL, withoutURL(err))
+		return Answer{}, fmt.Errorf("no response from %s: %w", c.URL, withoutURL(err))
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
 	if err != nil {
-		return nil, nil, fmt.Errorf("the response of %s is incomplete: %w", c.URL, err)
+		return Answer{}, fmt.Errorf("the response of %s is incomplete: %w", c.URL, err)
 	}
-	return response, text, nil
+	return Answer{response.StatusCode, response.Status, response.Header, text}, nil
 }
 
 // request builds a signed request. The signer encodes the path once more by default,
@@ -174,13 +190,6 @@ func (c *Client) withHint(e *Error) error {
 		return e
 	}
 	return fmt.Errorf("%w\n%s", e, c.Hint)
-}
-
-// ErrorOf returns the error that a response describes.
-func ErrorOf(response *http.Response, text []byte) *Error {
-	e := &Error{Status: response.StatusCode, RetryAfter: response.Header.Get("Retry-After")}
-	_ = json.Unmarshal(text, e) // another server's response has no members of these names
-	return e
 }
 
 // withoutURL removes the URL, which the message names already.

@@ -1,5 +1,6 @@
 // Command pack makes what deploys without Go: a zip of each built function, and the
-// template with these zips in place of the functions' folders.
+// template with these zips in place of the functions' folders; or the zip of a layer with
+// the agent.
 //
 // A packaged template is for one architecture, because its zips are. Zips hold no times
 // and no other trace of the machine, so two builds of one source are equal.
@@ -19,11 +20,31 @@ import (
 func main() {
 	arch := flag.String("arch", "arm64", "architecture of the bootstraps: arm64 or x86_64")
 	out := flag.String("out", "build/package/arm64", "folder of the package")
+	layer := flag.String("layer", "", "instead, pack this program as the layer with the agent, into the file -out")
 	flag.Parse()
-	if err := pack(".", *arch, *out); err != nil {
+	err := packLayer(*layer, *out)
+	if *layer == "" {
+		err = pack(".", *arch, *out)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "pack:", err)
 		os.Exit(1)
 	}
+}
+
+// extension is the path of the agent in a layer; Lambda starts what is in that folder.
+const extension = "extensions/tokenvend-agent"
+
+// packLayer writes the zip of a layer; an empty program is none.
+func packLayer(program, out string) error {
+	if program == "" {
+		return nil
+	}
+	zipped, err := zipProgram(program, extension)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, zipped, 0o644)
 }
 
 // pack writes the package of the tree in root, whose functions are built.
@@ -40,7 +61,7 @@ func pack(root, arch, out string) error {
 		return err
 	}
 	for _, function := range functions {
-		zipped, err := zipBootstrap(filepath.Join(root, "build", function, "bootstrap"))
+		zipped, err := zipProgram(filepath.Join(root, "build", function, "bootstrap"), "bootstrap")
 		if err != nil {
 			return fmt.Errorf("function %s: %w", function, err)
 		}
@@ -76,13 +97,13 @@ func packagedTemplate(text []byte, arch string) (packaged []byte, functions []st
 	return text, functions, nil
 }
 
-// zipBootstrap returns a zip that Lambda takes: one executable named bootstrap.
-func zipBootstrap(path string) ([]byte, error) {
+// zipProgram returns a zip that Lambda takes: one executable of that name.
+func zipProgram(path, name string) ([]byte, error) {
 	program, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate}
+	header := &zip.FileHeader{Name: name, Method: zip.Deflate}
 	header.SetMode(0o755)
 	var zipped bytes.Buffer
 	w := zip.NewWriter(&zipped)

@@ -36,6 +36,23 @@ func write(t *testing.T, path string, text []byte) {
 	}
 }
 
+func TestLayer(t *testing.T) {
+	folder := t.TempDir()
+	program, out := filepath.Join(folder, "tokenvend"), filepath.Join(folder, "layer.zip")
+	write(t, program, []byte("program"))
+	if err := packLayer(program, out); err != nil {
+		t.Fatal(err)
+	}
+	zipped := []byte(read(t, out))
+	r, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
+	if err != nil || len(r.File) != 1 || r.File[0].Name != "extensions/tokenvend-agent" || r.File[0].Mode() != 0o755 {
+		t.Fatalf("not one executable extension: %v", err)
+	}
+	if packLayer(filepath.Join(folder, "away"), out) == nil {
+		t.Error("a program that does not exist is packed")
+	}
+}
+
 func TestPackage(t *testing.T) {
 	root, out := tree(t), t.TempDir()
 	if err := pack(root, "x86_64", out); err != nil {

@@ -44,11 +44,11 @@ func (e Extension) Run(ctx context.Context, warm func(context.Context)) error {
 }
 
 func (e Extension) register(ctx context.Context) (id string, err error) {
-	response, _, err := e.call(ctx, http.MethodPost, "register", "Lambda-Extension-Name", e.Name, `{"events":["SHUTDOWN"]}`)
+	header, _, err := e.call(ctx, http.MethodPost, "register", "Lambda-Extension-Name", e.Name, `{"events":["SHUTDOWN"]}`)
 	if err != nil {
 		return "", err
 	}
-	if id = response.Header.Get("Lambda-Extension-Identifier"); id == "" {
+	if id = header.Get("Lambda-Extension-Identifier"); id == "" {
 		return "", errors.New("the answer has no identifier")
 	}
 	return id, nil
@@ -67,7 +67,7 @@ func (e Extension) next(ctx context.Context, id string) (string, error) {
 }
 
 // call has no timeout: the process is frozen while it waits for an event.
-func (e Extension) call(ctx context.Context, method, path, header, value, body string) (*http.Response, []byte, error) {
+func (e Extension) call(ctx context.Context, method, path, header, value, body string) (http.Header, []byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://"+e.API+extensionPath+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return nil, nil, err
@@ -82,5 +82,5 @@ func (e Extension) call(ctx context.Context, method, path, header, value, body s
 	if err == nil && response.StatusCode != http.StatusOK {
 		err = fmt.Errorf("the Extensions API answered %s", response.Status)
 	}
-	return response, text, err
+	return response.Header, text, err
 }

@@ -66,7 +66,7 @@ func (a *Agent) forward(w http.ResponseWriter, r *http.Request, rest string) {
 			}
 		},
 		ModifyResponse: func(response *http.Response) error { return relocate(upstream, name, response) },
-		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { fail(w, r.Context(), name, err) },
+		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { fail(r.Context(), w, name, err) },
 		FlushInterval:  -1, // bodies stream
 		ErrorLog:       log.New(io.Discard, "", 0),
 	}
@@ -109,7 +109,7 @@ func relocate(upstream Upstream, name string, response *http.Response) error {
 
 // fail answers a request that has no response of the upstream. The upstream's URL is not
 // repeated.
-func fail(w http.ResponseWriter, ctx context.Context, name string, err error) {
+func fail(ctx context.Context, w http.ResponseWriter, name string, err error) {
 	switch {
 	case ctx.Err() != nil: // the workload is gone
 	case errors.As(err, new(*tokenvend.Error)):

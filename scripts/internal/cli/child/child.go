@@ -68,14 +68,20 @@ func (p Program) Run(ctx context.Context) error {
 		environment = append(environment, g.To+"="+token.Value())
 	}
 	kept := make([]file, len(p.Files))
+	defer p.removeFiles()
 	for i, g := range p.Files {
 		kept[i] = file{Grant: g}
-		defer os.Remove(g.To)
 		if err := kept[i].update(ctx, p.Tokens); err != nil {
 			return err
 		}
 	}
 	return p.start(ctx, environment, kept)
+}
+
+func (p Program) removeFiles() {
+	for _, g := range p.Files {
+		_ = os.Remove(g.To) // it may not have been written
+	}
 }
 
 func (p Program) start(ctx context.Context, environment []string, kept []file) error {

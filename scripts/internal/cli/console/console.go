@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/scripts/internal/client"
 	"github.com/tokenvend/tokenvend/scripts/internal/localhttp"
 )
 
@@ -29,7 +30,7 @@ var pageFiles embed.FS
 // API sends a signed request to the service and returns the response, of any
 // status, with its whole body. *client.Client implements it.
 type API interface {
-	Do(ctx context.Context, method, path string, body any) (*http.Response, []byte, error)
+	Do(ctx context.Context, method, path string, body any) (client.Answer, error)
 }
 
 // Config configures a console. All fields are required.
@@ -126,37 +127,37 @@ func (s *server) status(w http.ResponseWriter, r *http.Request) {
 
 // pass sends a request and passes on the members of the answer that shape has.
 func (s *server) pass(w http.ResponseWriter, r *http.Request, method, path string, body, shape any) {
-	response, text, err := s.API.Do(r.Context(), method, path, body)
+	answer, err := s.API.Do(r.Context(), method, path, body)
 	if err != nil {
 		(&localhttp.Problem{Status: http.StatusBadGateway, Code: problem.ProviderUnavailable, Detail: err.Error(), Retryable: true}).Write(w)
 		return
 	}
-	if response.StatusCode >= http.StatusBadRequest {
-		s.passProblem(w, response, text)
+	if answer.StatusCode >= http.StatusBadRequest {
+		s.passProblem(w, answer)
 		return
 	}
-	if response.StatusCode == http.StatusNoContent {
+	if answer.StatusCode == http.StatusNoContent {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	if json.Unmarshal(text, shape) != nil {
+	if json.Unmarshal(answer.Body, shape) != nil {
 		notOurs(w)
 		return
 	}
 	reply(w, shape)
 }
 
-func (s *server) passProblem(w http.ResponseWriter, response *http.Response, text []byte) {
+func (s *server) passProblem(w http.ResponseWriter, answer client.Answer) {
 	var p failure
-	if json.Unmarshal(text, &p) != nil || p.Error == "" {
+	if json.Unmarshal(answer.Body, &p) != nil || p.Error == "" {
 		notOurs(w)
 		return
 	}
-	if after := response.Header.Get("Retry-After"); after != "" {
+	if after := answer.Header.Get("Retry-After"); after != "" {
 		w.Header().Set("Retry-After", after)
 	}
 	encoded, _ := json.Marshal(p) // strings and a number: it cannot fail
-	localhttp.WriteJSON(w, "application/problem+json", response.StatusCode, encoded)
+	localhttp.WriteJSON(w, "application/problem+json", answer.StatusCode, encoded)
 }
 
 func notOurs(w http.ResponseWriter) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenvend/tokenvend/scripts/internal/client"
 )
 
 const secret = "secret-of-the-path"
@@ -23,10 +25,10 @@ type api struct {
 	bodies []any
 }
 
-func (a *api) Do(_ context.Context, method, path string, body any) (*http.Response, []byte, error) {
+func (a *api) Do(_ context.Context, method, path string, body any) (client.Answer, error) {
 	a.asked, a.bodies = append(a.asked, method+" "+path), append(a.bodies, body)
 	header := http.Header{"Retry-After": {"7"}}
-	return &http.Response{StatusCode: a.status, Header: header}, []byte(a.answer), a.err
+	return client.Answer{StatusCode: a.status, Header: header, Body: []byte(a.answer)}, a.err
 }
 
 // send sends a request of the page itself, with changes.

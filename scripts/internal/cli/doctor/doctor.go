@@ -66,12 +66,12 @@ func (d Doctor) Run(ctx context.Context) []Check {
 	if checks[0].Result == Failed || checks[1].Result == Failed {
 		return checks
 	}
-	response, text, err := d.Client.Do(ctx, http.MethodGet, d.path(), nil)
+	answer, err := d.Client.Do(ctx, http.MethodGet, d.path(), nil)
 	if err != nil {
 		return append(checks, failed("network", err.Error(),
 			"check the network, HTTPS_PROXY, and for a private API that this machine is in its VPC and its endpoint's security group admits it"))
 	}
-	return append(append(checks, d.clock(response.Header)), d.judge(base, response, text)...)
+	return append(append(checks, d.clock(answer.Header)), d.judge(base, answer)...)
 }
 
 // path is that of the request: a token's, or the shortest list.

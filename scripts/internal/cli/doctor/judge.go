@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 
@@ -13,19 +12,19 @@ import (
 )
 
 // judge reads permission, secret and provider from the response.
-func (d Doctor) judge(base *url.URL, response *http.Response, text []byte) []Check {
-	answered := client.ErrorOf(response, text)
+func (d Doctor) judge(base *url.URL, answer client.Answer) []Check {
+	answered := answer.Error()
 	code := problem.Code(answered.Code)
 	switch {
-	case response.StatusCode/100 == 2:
-		return d.success(text)
+	case answer.StatusCode/100 == 2:
+		return d.success(answer.Body)
 	case code == "":
-		return []Check{d.gateway(base, response)}
+		return []Check{d.gateway(base, answer)}
 	case code == problem.AccessDenied:
 		return []Check{failed("permission", answered.Detail, "name this principal, the scope and the subject in the member callers of the connection's declaration")}
 	}
 	allowed := passed("permission", "IAM allows the request")
-	what := "service"
+	what := ""
 	switch code {
 	case problem.ConnectionNotFound, problem.ConnectionMisconfigured:
 		what = "secret"
@@ -33,6 +32,8 @@ func (d Doctor) judge(base *url.URL, response *http.Response, text []byte) []Che
 		what = "provider"
 	case problem.AuthorizationRequired:
 		what = "consent"
+	default:
+		what = "service"
 	}
 	return []Check{allowed, failed(what, strings.ReplaceAll(answered.Error(), "\n", "; "), d.fix(code))}
 }
@@ -78,14 +79,15 @@ func (d Doctor) fix(code problem.Code) string {
 		return "the detail says what to change in the request"
 	case problem.StoreUnavailable, problem.InternalError:
 		return "see the log of the function vend for the request, and the operator's runbook in functions/README.md"
+	default:
+		return "try again after the time in the detail"
 	}
-	return "try again after the time in the detail"
 }
 
 // gateway explains an error of API Gateway, which has no code of the service.
-func (d Doctor) gateway(base *url.URL, response *http.Response) Check {
-	kind, _, _ := strings.Cut(response.Header.Get("X-Amzn-Errortype"), ":")
-	detail := strings.TrimSpace(fmt.Sprintf("%s %s", response.Status, kind))
+func (d Doctor) gateway(base *url.URL, answer client.Answer) Check {
+	kind, _, _ := strings.Cut(answer.Header.Get("X-Amzn-Errortype"), ":")
+	detail := strings.TrimSpace(fmt.Sprintf("%s %s", answer.Status, kind))
 	fix := "end the URL with the stage, such as /v1, and check that it is this service's"
 	switch kind {
 	case "AccessDeniedException":
