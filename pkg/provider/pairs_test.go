@@ -14,7 +14,7 @@ import (
 )
 
 // leastPairs is how many pairs of a provider and a grant must be short to declare.
-const leastPairs = 49
+const leastPairs = 99
 
 // maxOwnMembers is how many members a short declaration has beside the provider, the
 // grant type and the client's own.
