@@ -105,7 +105,7 @@ func allMembers() []member {
 	all := make([]member, 0, 40)
 	for _, field := range provider.Shared() {
 		m := member{Field: field}
-		if field.Name == mAuthorizationURL || field.Name == mAuthzParams {
+		if field.Name == mRefreshURL || field.Name == mAuthorizationURL || field.Name == mAuthzParams {
 			m.only = consent
 		}
 		all = append(all, m)

@@ -135,7 +135,7 @@ func TestDeclaredProvider_refuses(t *testing.T) {
 		{"AZ-44 verified is the catalogue's", inProvider(t, declared, "verified", `"2026-11-30"`), "provider/verified", "is unknown"},
 		{"AZ-44 empty", with(t, declared, "provider", `{}`), "provider", "is empty"},
 		{"AZ-44 an array", with(t, declared, "provider", `[]`), "provider", "a string or an object"},
-		{"AZ-44 only in the provider", with(t, generic, "refresh_url", `"https://c4n4ry.example.com/"`), "refresh_url", "is unknown"},
+		{"AZ-44 only in the provider", with(t, generic, "refresh_params", `{"a":"c4n4ry"}`), "refresh_params", "is unknown"},
 		{"BI-45 OC-17 password", inProvider(t, declared, "grant_types", `["password"]`), "provider/grant_types/0", "an entry of the catalogue only"},
 		{"BI-45 a grant that is not offered", with(t, inProvider(t, consents, "grant_types", `["client_credentials","jwt_bearer"]`), "grant_type", `"authorization_code"`), "grant_type", "offers: client_credentials, jwt_bearer"},
 		{"BI-45 no grant is offered", inProvider(t, inProvider(t, declared, "grant_types", `[]`), "note", `"keys only"`), "provider", "offers no OAuth grant: keys only"},

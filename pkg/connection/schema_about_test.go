@@ -73,7 +73,7 @@ var about = map[string]string{
 	"provider/variables/values":              "The closed list of values.",
 	"provider/variables/host":                "true if the value is a whole host name.",
 	"provider/token_path":                    "Appended to the connection's base_url.",
-	"provider/refresh_url":                   "Where refresh tokens are sent, if not to token_url.",
+	"refresh_url":                            "Where refresh tokens are sent, if not to token_url.",
 	"provider/grant_types":                   "The grants that the server offers.",
 	"provider/scope":                         "The default scope by grant type.",
 	"provider/scope_separator":               "What is between two scope tokens in requests and responses; a space unless stated.",

@@ -27,6 +27,7 @@ const (
 func Shared() []object.Field {
 	return []object.Field{
 		{Name: "token_url", Form: URL},
+		{Name: "refresh_url", Form: URL},
 		{Name: "authorization_url", Form: pageURL},
 		{Name: "revocation_url", Form: URL},
 		{Name: "issuer", Form: URL},
@@ -52,7 +53,6 @@ func declaredFields() []object.Field {
 			Key: checkVariableName, Pattern: "^[a-z][a-z0-9_]*$", Except: exceptVariables, Each: object.Struct{Fields: variableFields(), Blank: true},
 		}},
 		object.Field{Name: "token_path", Form: object.Text{Check: checkTokenPath, Pattern: "^/"}},
-		object.Field{Name: "refresh_url", Form: URL},
 		object.Field{Name: "grant_types", Form: object.List{Each: object.Text{Values: grantTypes, Except: exceptPassword}, Blank: true}},
 		object.Field{Name: "scope", Form: object.Map{Keys: grantTypes, Each: Scope}},
 		object.Field{Name: "scope_separator", Form: object.Text{Check: checkSeparator, Pattern: "^[ -~]{1,4}$"}},

@@ -39,7 +39,6 @@ func read(r object.Reader, name string) Provider {
 	set(&p.Title, "title")
 	set(&p.Note, "note")
 	set(&p.TokenPath, "token_path")
-	set(&p.RefreshURL, "refresh_url")
 	set(&p.ScopeSeparator, "scope_separator")
 	p.Documentation = r.Texts("documentation")
 	if r.Has("grant_types") {
@@ -73,6 +72,7 @@ func (p *Provider) Override(r object.Reader) {
 		}
 	}
 	set(&p.TokenURL, "token_url")
+	set(&p.RefreshURL, "refresh_url")
 	set(&p.AuthorizationURL, "authorization_url")
 	set(&p.RevocationURL, "revocation_url")
 	set(&p.Issuer, "issuer")
