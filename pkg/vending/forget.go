@@ -7,6 +7,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
@@ -79,7 +80,17 @@ func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
 			return err
 		}
 	}
-	return nil
+	return c.forgetOutage(ctx, r)
+}
+
+// forgetOutage lets the next caller ask a provider that did not answer, as after any
+// other failure that was forgotten.
+func (c *Core) forgetOutage(ctx context.Context, r Request) error {
+	outage, err := c.stored(ctx, lease.OutageKey(string(r.Connection)))
+	if err != nil || outage.Missing() {
+		return err
+	}
+	return c.records.DropToken(ctx, outage.Item)
 }
 
 // stored reads an item that is to be deleted.

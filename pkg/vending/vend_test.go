@@ -32,14 +32,14 @@ func TestWhereATokenComesFrom(t *testing.T) {
 		core   *vending.Core
 		source vending.Source
 		token  string
-		reads  int // of the table, by this step; a refresh also reads two items of outages
+		reads  int // of the table, by this step; a refresh also reads the item of an outage
 	}{
-		{"cold: the provider", 0, core, vending.FromProvider, "token_1", 3},
+		{"cold: the provider", 0, core, vending.FromProvider, "token_1", 2},
 		{"memory while younger than 10 s", 9 * time.Second, core, vending.FromMemory, "token_1", 0},
 		{"the table after that", time.Second, core, vending.FromTable, "token_1", 1},
 		{"memory again", time.Second, core, vending.FromMemory, "token_1", 0},
 		{"another process: the table", 0, f.process(), vending.FromTable, "token_1", 1},
-		{"the provider once it is unusable", time.Hour - time.Minute, core, vending.FromProvider, "token_2", 3},
+		{"the provider once it is unusable", time.Hour - time.Minute, core, vending.FromProvider, "token_2", 2},
 	}
 	for _, s := range steps {
 		f.clock.advance(s.after)

@@ -20,8 +20,8 @@ type Holder struct {
 	owner string
 	// remaining is what is left of the invocation.
 	remaining func() time.Duration
-	// probe is the leases under which the provider may be asked during an outage.
-	probe probe
+	// probe is the lease under which the provider may be asked during an outage.
+	probe *Holder
 	// ended: the lease has been ended, or it is up to the outcome to end it.
 	ended bool
 }

@@ -137,7 +137,9 @@ func (l *Leases) runOnce(ctx context.Context, r *Refresh, until time.Time) (reco
 	if err != nil {
 		return record.Record{}, err
 	}
-	defer probe.release(ctx)
+	if probe != nil {
+		defer probe.releaseUnlessEnded(ctx)
+	}
 	holder, found, err := l.Hold(ctx, r, Wait{Until: until, Never: r.NoWait || !r.ForCaller, Result: r.result})
 	switch {
 	case errors.Is(err, errNoLease) && declared.TableDown(err) && r.ForCaller && !r.NoWait:

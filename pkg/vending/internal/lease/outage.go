@@ -6,9 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
-	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
-	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
@@ -18,33 +16,23 @@ import (
 
 // A provider that does not answer holds each execution environment that asks it for
 // as long as a request may take, and the failure of one token does not keep callers
-// of other subjects, scopes and connections from finding out for themselves. So such
-// a failure is recorded for the connection and for the provider's host too, in two
-// items that have no token. After the pause the one who has an item's lease asks the
-// provider, for whichever token a caller wants; the others wait until the lease is
-// two seconds old. Any answer removes what is recorded.
-//
-// A host counts only once two of its connections had no answer: what is wrong with
-// one of them must not delay the others.
+// of other subjects and scopes from finding out for themselves. So such a failure is
+// recorded for the connection too, in an item that has no token. After the pause the
+// one who has that item's lease asks the provider, for whichever token a caller wants;
+// the others wait until the lease is two seconds old. Any answer removes what is
+// recorded, and so does forgetting the token.
 
-// outageVariant takes the place of a scope's digest in the keys of those items.
+// outageVariant takes the place of a scope's digest in the item's key.
 const outageVariant = "provider"
 
-// outages is how many items record an outage: that of the host and that of the
-// connection, in the order in which their leases are taken.
-const outages, ofHost = 2, 0
+// OutageKey is the key of the item that records an outage of a connection's provider.
+func OutageKey(connection string) tokenstore.Key {
+	return tokenstore.Key{Connection: connection, Variant: outageVariant}
+}
 
-// hostMemory is how long a host's first connection without an answer is remembered.
-const hostMemory = time.Minute
-
-// outage is the refresh that the lease of an outage's item stands for. Any connection
-// may ask a host, so that a host's failures depend on no declaration.
-func (r Refresh) outage(i int) *Refresh {
-	if i == ofHost {
-		host := digest.Short(declaration.Host(r.Conn.TokenURL)) // no connection has a slash in its name
-		return &Refresh{Key: tokenstore.Key{Connection: "host/" + host, Variant: outageVariant}}
-	}
-	return &Refresh{Key: tokenstore.Key{Connection: r.Key.Connection, Variant: outageVariant}, Conn: r.Conn}
+// outage is the refresh that the lease of the outage's item stands for.
+func (r Refresh) outage() *Refresh {
+	return &Refresh{Key: OutageKey(r.Key.Connection), Conn: r.Conn}
 }
 
 // Outage returns the failure that is recorded of the provider of r's connection as if
@@ -55,34 +43,23 @@ func (l *Leases) Outage(ctx context.Context, r *Refresh) (latest tokenstore.Item
 	if r.RetryDeadGrant && r.Conn.Delegated() {
 		return latest
 	}
-	for i := range outages {
-		o := r.outage(i)
-		rec, err := l.records.Peek(ctx, o.Key)
-		r.Probe[i] = err == nil && declaration.FailureApplies(rec.Item, o.Conn.Connection)
-		if r.Probe[i] && !rec.Item.Failure.NextAttemptAt.Before(latest.Failure.NextAttemptAt) {
-			latest.Failure = rec.Item.Failure
-			latest.Failure.Cause = declaration.FailureCause(latest, r.Conn.Connection)
-		}
+	o := r.outage()
+	rec, err := l.records.Lookup(ctx, o.Key)
+	if r.Probe = err == nil && declaration.FailureApplies(rec.Item, o.Conn.Connection); r.Probe {
+		latest.Failure = rec.Item.Failure
+		latest.Failure.Cause = declaration.FailureCause(latest, r.Conn.Connection)
 	}
 	return latest
 }
 
-// probe is the leases of the outages' items, as far as there are outages.
-type probe [outages]*Holder
-
 // admit lets callers ask the provider: all of them while it answers, and one at a
-// time while it does not. The renewer has limits of its own.
-func (l *Leases) admit(ctx context.Context, r *Refresh, until time.Time) (p probe, err error) {
-	for i := range outages {
-		if r.Probe[i] && err == nil {
-			p[i], err = l.holdOutage(ctx, r.outage(i), Wait{Until: until, Never: r.NoWait, Outage: true})
-		}
+// time while it does not. It returns the lease that lets this one ask; nil without an
+// outage. The renewer has limits of its own.
+func (l *Leases) admit(ctx context.Context, r *Refresh, until time.Time) (*Holder, error) {
+	if !r.Probe {
+		return nil, nil //nolint:nilnil // no outage is no error
 	}
-	if err != nil {
-		p.release(ctx)
-		return probe{}, err
-	}
-	return p, nil
+	return l.holdOutage(ctx, r.outage(), Wait{Until: until, Never: r.NoWait, Outage: true})
 }
 
 // holdOutage takes the lease of an outage's item. The holder is nil when the outage
@@ -109,15 +86,6 @@ func (r Refresh) outageEnded(rec record.Record, now time.Time) (done bool, err e
 	return err != nil || !declaration.FailureApplies(rec.Item, r.Conn.Connection), err
 }
 
-// release ends the leases if the provider was not asked.
-func (p probe) release(ctx context.Context) {
-	for _, h := range p {
-		if h != nil {
-			h.releaseUnlessEnded(ctx)
-		}
-	}
-}
-
 // noteOutage shares with the fleet whether the provider has answered h's request,
 // which failed with err or did not. A request that was not sent says nothing.
 func (h *Holder) noteOutage(ctx context.Context, err error) {
@@ -130,20 +98,19 @@ func (h *Holder) noteOutage(ctx context.Context, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rules.SaveBudget)
 	defer cancel()
-	for i, o := range h.probe {
-		if o == nil && noAnswer != nil {
-			o = h.newOutage(ctx, i)
-		}
-		if o != nil {
-			h.recordOutage(ctx, i, o, noAnswer)
-		}
+	o := h.probe
+	if o == nil && noAnswer != nil {
+		o = h.newOutage(ctx)
+	}
+	if o != nil {
+		h.recordOutage(ctx, o, noAnswer)
 	}
 }
 
 // newOutage takes the lease of an outage's item that had no failure before the
 // request. It returns nil if others have recorded one meanwhile, or are about to.
-func (h *Holder) newOutage(ctx context.Context, i int) *Holder {
-	l, o := h.leases, h.req.outage(i)
+func (h *Holder) newOutage(ctx context.Context) *Holder {
+	l, o := h.leases, h.req.outage()
 	owner, err := l.random.Owner()
 	if err != nil {
 		return nil
@@ -162,31 +129,14 @@ func (h *Holder) newOutage(ctx context.Context, i int) *Holder {
 
 // recordOutage writes the failure of h's request to the item of o, or removes the
 // failure there when the provider has answered, and ends the lease.
-func (h *Holder) recordOutage(ctx context.Context, i int, o *Holder, noAnswer *oauth.Error) {
+func (h *Holder) recordOutage(ctx context.Context, o *Holder, noAnswer *oauth.Error) {
 	l, now := h.leases, h.leases.clock.Now()
 	var failure tokenstore.Failure
 	if noAnswer != nil {
-		failure = rules.FailedRefresh{Item: o.rec.Item, Conn: h.req.outage(i).Conn.Connection, Err: noAnswer, At: now, Jitter: l.random.Fraction()}.Failure()
-		if i == ofHost {
-			failure = h.hostFailure(o.rec.Item, failure)
-		}
+		failure = rules.FailedRefresh{Item: o.rec.Item, Conn: o.req.Conn.Connection, Err: noAnswer, At: now, Jitter: l.random.Fraction()}.Failure()
 	}
 	o.ended = true
 	if l.store.Fail(ctx, tokenstore.Fail{Key: o.req.Key, Owner: o.owner, Failure: failure, Now: now}) != nil {
 		audit.From(ctx).Warn(audit.FailureNotStored)
 	}
-}
-
-// hostFailure is the failure that a host's item gets after f: that of this connection,
-// which concerns no other, unless the item has one of the host, or of another
-// connection a moment ago.
-func (h *Holder) hostFailure(item tokenstore.Item, f tokenstore.Failure) tokenstore.Failure {
-	first, before := digest.Short("first", h.req.Key.Connection), item.Failure
-	age := f.FailedAt.Sub(before.FailedAt)
-	switch {
-	case before.Cause == declaration.FailureCause(item, connection.Connection{}):
-	case before.Count == 0, before.Cause == first, age > hostMemory:
-		f.Cause = first
-	}
-	return f
 }

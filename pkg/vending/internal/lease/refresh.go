@@ -49,9 +49,8 @@ type Refresh struct {
 	// After is the failure of the attempt before, as the caller read it; zero is
 	// none.
 	After tokenstore.Failure
-	// Probe: the provider did not answer, so that one caller at a time asks it, for the
-	// host and for the connection.
-	Probe [outages]bool
+	// Probe: the provider did not answer, so that one caller at a time asks it.
+	Probe bool
 	// StoreDown: the table did not answer a moment ago.
 	StoreDown bool
 }

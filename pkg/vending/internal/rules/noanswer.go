@@ -10,9 +10,9 @@ import (
 // callers are kept from waiting for it.
 const slowFailure = 2 * time.Second
 
-// NoAnswer reports whether a provider could not be reached, gave no answer in time, or
-// took long to say that it is unavailable. Such a failure is not about one client,
-// grant or scope, so that every request to the provider may meet it.
+// NoAnswer reports whether a provider gave no answer in time, or took long to say that
+// it is unavailable or to refuse the connection. Such a failure is not about one
+// client, grant or scope, so that every request to the provider may be held as long.
 func NoAnswer(err *oauth.Error) bool {
 	switch {
 	case err.Kind == oauth.Timeout:
@@ -20,5 +20,5 @@ func NoAnswer(err *oauth.Error) bool {
 	case err.Kind != oauth.Unavailable || err.Reason == reasonInternal || err.Momentary:
 		return false
 	}
-	return err.Trace.Status == 0 || err.Trace.Latency >= slowFailure
+	return err.Trace.Latency >= slowFailure
 }
