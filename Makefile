@@ -22,7 +22,7 @@ fuzz: ## every parser of untrusted input, FUZZTIME (30s) each
 build: ## build/<function>/bootstrap for each function; ARCH=arm64 for another machine
 	@scripts/build.sh
 
-command: ## build/command/tokenvend-<system>-<architecture> for six systems, and the Lambda layer with the agent; SYSTEMS="linux/arm64" for fewer
+command: ## build/command/tokenvend-<system>-<architecture> for six systems, and a Lambda layer and a container image of the agent; SYSTEMS="linux/arm64" for fewer
 	@scripts/build.sh command
 
 package: ## build/package/<architecture>: a template and zips that deploy without Go; ARCH=arm64

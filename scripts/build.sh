@@ -3,7 +3,8 @@
 # ARCH is the architecture (arm64, amd64); unset means this machine's. "build.sh
 # package" then packs what deploys without Go into build/package/<architecture>: a
 # template and one zip for each function; unset means arm64 there. "build.sh command"
-# builds the command for every system, and the Lambda layer with its agent.
+# builds the command for every system, and a Lambda layer and a container image of its
+# agent.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,7 +16,10 @@ if [ "${1-}" = command ]; then
 		CGO_ENABLED=0 GOOS=${system%/*} GOARCH=${system#*/} GOFLAGS=$(cat scripts/tools/goflags) go build -o "$program" ./scripts/tokenvend
 		echo "$program ($(wc -c <"$program") bytes)"
 		case $system in
-		linux/*) go run ./scripts/internal/pack -layer "$program" -out "$out/layer-${system#*/}.zip" ;;
+		linux/*)
+			go run ./scripts/internal/pack -layer "$program" -out "$out/layer-${system#*/}.zip"
+			go -C scripts/tools run ./image -program "$PWD/$program" -arch "${system#*/}" -out "$PWD/$out/image-${system#*/}.tar"
+			;;
 		esac
 	done
 	exit
