@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 	"github.com/tokenvend/tokenvend/pkg/strictjson/object"
 )
+
+//go:generate go test . -run TestReadmeIsGenerated -update
 
 //go:embed catalogue/*.json
 var files embed.FS
@@ -54,6 +57,7 @@ func Names() []string {
 	for i, file := range found {
 		names[i] = strings.TrimSuffix(file.Name(), ".json")
 	}
+	slices.Sort(names) // a hyphen is before the dot of a file's name
 	return names
 }
 

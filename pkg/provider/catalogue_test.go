@@ -83,6 +83,12 @@ func TestLookupUnknown(t *testing.T) {
 	}
 }
 
+func TestNamesAreSorted(t *testing.T) {
+	if names := provider.Names(); !slices.IsSorted(names) {
+		t.Errorf("Names = %v, want them sorted", names)
+	}
+}
+
 func TestEveryProviderHasAVector(t *testing.T) {
 	for _, file := range catalogueFiles(t) {
 		if _, err := os.Stat(filepath.Join("vectors", filepath.Base(file))); err != nil {
