@@ -1,6 +1,7 @@
 package declaration
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
@@ -37,13 +38,18 @@ func GrantEnded(item tokenstore.Item, conn connection.Connection, now time.Time)
 	return item.Failure.Code == string(problem.AuthorizationRequired) && InBackoff(item, conn, now)
 }
 
-// GrantUsable reports whether g exists and was given to the client of conn.
+// GrantUsable reports whether g exists and was given to the client of conn. A grant
+// that does not say what it is bound to was stored by the release before this one,
+// and is held by its client until its next refresh.
 func GrantUsable(g tokenstore.SealedGrant, conn connection.Connection) bool {
-	return g.Fingerprint != "" && g.Client == ClientID(conn) && g.SecretIncarnation == conn.SecretIncarnation
+	same := g.Bound == BoundClient(conn)
+	if g.Bound == "" {
+		same = g.Client == ClientID(conn)
+	}
+	return g.Fingerprint != "" && same && g.SecretIncarnation == conn.SecretIncarnation
 }
 
-// ClientID identifies the client at the provider that a grant is given to. Other
-// changes of a declaration do not change it.
+// ClientID identifies the client at the provider as the release before this one does.
 func ClientID(conn connection.Connection) string {
 	return digest.Short(conn.Provider, conn.TokenURL, conn.Issuer, conn.ClientID)
 }
@@ -51,5 +57,5 @@ func ClientID(conn connection.Connection) string {
 // BoundClient identifies the client and the hosts to which its refresh tokens are
 // sent. The provider's name, paths and the issuer are not part of it.
 func BoundClient(conn connection.Connection) string {
-	return digest.Short(conn.ClientID, Host(conn.TokenURL))
+	return digest.Short(conn.ClientID, Host(conn.TokenURL), Host(cmp.Or(conn.RefreshURL, conn.TokenURL)))
 }

@@ -78,9 +78,12 @@ type SealedGrant struct {
 	Sealed []byte
 	// SecretIncarnation is the hash of the ARN of the secret at the time of consent.
 	SecretIncarnation string
-	// Client is the hash of provider, token URL, issuer and client id. Another
-	// client cannot use the grant.
+	// Client is the hash of provider, token URL, issuer and client id, by which the
+	// release before this one recognizes the client. Another client cannot use the grant.
 	Client string
+	// Bound is the hash of the client id and the hosts that a refresh token is sent to;
+	// empty for a grant that the release before this one stored last.
+	Bound string
 	// ConsentedBy is the user who consented, if the provider reports it.
 	// ConsentedAt is the time of the consent and distinguishes it from the next.
 	ConsentedBy string

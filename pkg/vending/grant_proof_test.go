@@ -161,10 +161,11 @@ func TestGrantProofGivenToThisClient(t *testing.T) {
 		want       problem.Code
 	}{
 		{"nothing", fmt.Sprintf(declaration, provider, id, url, issuer), false, ""},
-		{"another provider", fmt.Sprintf(declaration, "creative-force", id, url, issuer), false, problem.AuthorizationRequired},
+		{"another provider of the same host", fmt.Sprintf(declaration, "creative-force", id, url, issuer), false, ""},
 		{"another client id", fmt.Sprintf(declaration, provider, "other", url, issuer), false, problem.AuthorizationRequired},
-		{"another token URL", fmt.Sprintf(declaration, provider, id, url+"2", issuer), false, problem.AuthorizationRequired},
-		{"another issuer", fmt.Sprintf(declaration, provider, id, url, issuer+"/tenant"), false, problem.AuthorizationRequired},
+		{"another path of the token URL", fmt.Sprintf(declaration, provider, id, url+"2", issuer), false, ""},
+		{"another host of the token URL", fmt.Sprintf(declaration, provider, id, "https://other.example.com/token", issuer), false, problem.AuthorizationRequired},
+		{"another issuer", fmt.Sprintf(declaration, provider, id, url, issuer+"/tenant"), false, ""},
 		{"a secret deleted and created again", fmt.Sprintf(declaration, provider, id, url, issuer), true, problem.AuthorizationRequired},
 	} {
 		t.Run("AZ-30 INV-1 "+c.name, func(t *testing.T) {

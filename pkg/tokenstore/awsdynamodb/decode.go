@@ -136,8 +136,14 @@ func (r *reader) failure() tokenstore.Failure {
 
 func (r *reader) grant() tokenstore.SealedGrant {
 	r.require(grantAttributes, attrGrant, attrGrantFingerprint)
+	fingerprint := r.text(attrGrantFingerprint)
+	of, bound, _ := strings.Cut(r.text(attrGrantBound), "/")
+	if of != fingerprint {
+		bound = ""
+	}
 	return tokenstore.SealedGrant{
-		Fingerprint:       r.text(attrGrantFingerprint),
+		Fingerprint:       fingerprint,
+		Bound:             bound,
 		Sealed:            r.bytes(attrGrant),
 		SecretIncarnation: r.text(attrGrantSecretIncarnation),
 		Client:            r.text(attrGrantClient),

@@ -51,11 +51,22 @@ func storeGrantUpdate(a tokenstore.StoreGrant, lease bool) *update {
 	return u
 }
 
+// bound is stored with the fingerprint that it belongs to. The release before this one
+// does not know the attribute and leaves it beside another refresh token, whose it is
+// not.
+func bound(g tokenstore.SealedGrant) string {
+	if g.Bound == "" {
+		return ""
+	}
+	return g.Fingerprint + "/" + g.Bound
+}
+
 func putGrant(u *update, g tokenstore.SealedGrant) {
 	u.text(attrGrantFingerprint, g.Fingerprint)
 	u.bytes(attrGrant, g.Sealed)
 	u.text(attrGrantSecretIncarnation, g.SecretIncarnation)
 	u.text(attrGrantClient, g.Client)
+	u.text(attrGrantBound, bound(g))
 	u.text(attrConsentedBy, g.ConsentedBy)
 	u.instant(attrConsentedAt, g.ConsentedAt)
 	u.instant(attrRefreshedAt, g.RefreshedAt)

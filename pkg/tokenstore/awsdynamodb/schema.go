@@ -59,6 +59,7 @@ const (
 	attrGrantFingerprint       = "grant_fp"
 	attrGrantSecretIncarnation = "grant_generation"
 	attrGrantClient            = "grant_client"
+	attrGrantBound             = "grant_bound"
 	attrGrantExpiresAt         = "grant_expires_at"
 	attrConsentedBy            = "consented_by"
 	attrConsentedAt            = "consented_at"
@@ -84,7 +85,7 @@ var (
 	}
 	leaseAttributes = []string{attrLeaseOwner, attrLeaseUntil}
 	grantAttributes = []string{
-		attrGrant, attrGrantFingerprint, attrGrantSecretIncarnation, attrGrantClient, attrGrantExpiresAt,
+		attrGrant, attrGrantFingerprint, attrGrantSecretIncarnation, attrGrantClient, attrGrantBound, attrGrantExpiresAt,
 		attrConsentedBy, attrConsentedAt, attrRefreshedAt,
 	}
 	attemptAttributes = []string{attrAttemptFingerprint, attrAttemptOwner, attrAttemptStartedAt, attrAttemptPrevious}

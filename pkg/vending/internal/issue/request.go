@@ -60,7 +60,7 @@ func (r Request) consented() bool {
 // of from's: a code or a refresh token is sent by the client that it was given
 // to, and by no other.
 func (r Request) AllowsClientOf(from, to connection.Connection) bool {
-	sameClient := declaration.ClientID(from) == declaration.ClientID(to) && from.SecretIncarnation == to.SecretIncarnation
+	sameClient := declaration.BoundClient(from) == declaration.BoundClient(to) && from.SecretIncarnation == to.SecretIncarnation
 	return from.GrantType == to.GrantType && (!r.consented() || sameClient)
 }
 

@@ -16,7 +16,7 @@ import (
 // newGrant is a grant to conn that begins now, still without a refresh token.
 func newGrant(conn connection.Connection, consentedBy string, now time.Time) record.Grant {
 	return record.Grant{SealedGrant: tokenstore.SealedGrant{
-		SecretIncarnation: conn.SecretIncarnation, Client: declaration.ClientID(conn),
+		SecretIncarnation: conn.SecretIncarnation, Client: declaration.ClientID(conn), Bound: declaration.BoundClient(conn),
 		ConsentedBy: consentedBy, ConsentedAt: now, RefreshedAt: now,
 	}}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
@@ -34,6 +35,15 @@ type sealedGrant struct {
 	Scope        string       `json:"s,omitempty"`
 	Granted      string       `json:"g,omitempty"` // where it differs from Scope
 	Extra        extra.Values `json:"x,omitempty"`
+	// Bound and ConsentedAt (epoch milliseconds) must equal the item's attributes. The
+	// release before this one does not seal them.
+	Bound       string `json:"b,omitempty"`
+	ConsentedAt int64  `json:"a,omitempty"`
+}
+
+// matches reports whether the attributes beside s are those that it was sealed with.
+func (s sealedGrant) matches(g tokenstore.SealedGrant) bool {
+	return s.Bound == "" || s.Bound == g.Bound && s.ConsentedAt == g.ConsentedAt.UnixMilli()
 }
 
 // grantIdentity binds a sealed refresh token to its item, attribute and secret.
@@ -56,6 +66,9 @@ func (r *Records) OpenGrant(ctx context.Context, item tokenstore.Item) (Grant, e
 	if err == nil && rules.Fingerprint(g.RefreshToken) != item.Grant.Fingerprint {
 		err = fmt.Errorf("the sealed refresh token does not match its fingerprint")
 	}
+	if err == nil && !s.matches(item.Grant) {
+		err = fmt.Errorf("the grant's attributes are not those that it was sealed with")
+	}
 	if err != nil {
 		return Grant{}, rules.CorruptGrant(ctx, item.Key, err)
 	}
@@ -65,7 +78,7 @@ func (r *Records) OpenGrant(ctx context.Context, item tokenstore.Item) (Grant, e
 // SealGrant makes the stored form of g: its refresh token and scope are sealed,
 // the fingerprint follows, the rest stays as it is.
 func (r *Records) SealGrant(ctx context.Context, key tokenstore.Key, g Grant) (tokenstore.SealedGrant, error) {
-	s := sealedGrant{RefreshToken: g.RefreshToken.Reveal(), Scope: g.Scope, Extra: g.Extra}
+	s := sealedGrant{RefreshToken: g.RefreshToken.Reveal(), Scope: g.Scope, Extra: g.Extra, Bound: g.Bound, ConsentedAt: g.ConsentedAt.UnixMilli()}
 	if g.Granted != g.Scope {
 		s.Granted = g.Granted
 	}
@@ -85,6 +98,7 @@ func (r *Records) SealGrant(ctx context.Context, key tokenstore.Key, g Grant) (t
 // keeps the old one in force (RFC 6749 §6), with its former end.
 func (g Grant) Refreshed(conn connection.Connection, t token.Issued) Grant {
 	g.RefreshedAt, g.Granted, g.Extra = t.MintedAt, cmp.Or(t.Scope, g.Granted), g.Extra.Over(t.Extra)
+	g.Client, g.Bound = declaration.ClientID(conn), declaration.BoundClient(conn)
 	switch {
 	case !t.RefreshToken.IsZero() && t.RefreshToken != g.RefreshToken:
 		g.RefreshToken, g.ExpiresAt = t.RefreshToken, rules.RefreshTokenExpiry(conn, t)

@@ -24,7 +24,7 @@ func RequireConsent(item tokenstore.Item, conn connection.Connection, now time.T
 		return problem.New(problem.AuthorizationRequired, whyNoGrant(item, name, now)+startConsent)
 	case !declaration.GrantUsable(item.Grant, conn):
 		return problem.New(problem.AuthorizationRequired, "the consent of "+instant(item.Grant.ConsentedAt)+" to "+name+
-			" was given to another client: provider, token_url, issuer or client_id have changed since, or the secret was deleted and created again; "+
+			" was given to another client: client_id or the host of token_url or refresh_url have changed since, or the secret was deleted and created again; "+
 			"consent again, starting with POST …/authorization")
 	case declaration.GrantEnded(item, conn, now):
 		return Remembered(item.Failure, now)

@@ -65,7 +65,11 @@ func OutcomeUnknown(item tokenstore.Item) bool {
 // SameConsent reports whether two grants come from one consent, however often
 // either was refreshed.
 func SameConsent(a, b tokenstore.SealedGrant) bool {
-	return a.Fingerprint != "" && a.Client == b.Client && a.ConsentedAt.UnixMilli() == b.ConsentedAt.UnixMilli()
+	sameClient := a.Client == b.Client
+	if a.Bound != "" && b.Bound != "" {
+		sameClient = a.Bound == b.Bound
+	}
+	return a.Fingerprint != "" && sameClient && a.ConsentedAt.UnixMilli() == b.ConsentedAt.UnixMilli()
 }
 
 // RefreshTokenExpiry is the expiry of a new refresh token: as the server states it, or
