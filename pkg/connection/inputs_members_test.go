@@ -41,6 +41,7 @@ var editsOfProvider = map[string]edit{
 	"default_expires_in":    {`"never"`, true, false},
 	"refresh_token":         {`{"rotation":"kept"}`, true, false},
 	"early_refresh":         {`false`, false, false},
+	"pkce":                  {`false`, false, false},
 	"new_token_revokes_old": {`true`, true, false},
 	"revocation_ends_grant": {`true`, false, false},
 	"present":               {`{"prefix":"x "}`, false, false},

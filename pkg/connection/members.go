@@ -94,7 +94,6 @@ func allMembers() []member {
 		},
 		{Field: object.Field{Name: mBaseURL, Form: object.Text{Pattern: `^https?://[^\s/?#@]+(/?|/[^\s?#]*[^\s?#/]/?)$`}}, read: (*reader).endpoints},
 		{Field: object.Field{Name: mRedirectURI, Form: object.Text{Pattern: "^[!-~]+$"}}, read: (*reader).redirectURI, only: consent},
-		{Field: object.Field{Name: mPKCE, Form: object.Boolean{}}, read: func(r *reader) { r.c.PKCE = r.Boolean(mPKCE, true) }, only: consent},
 		{Field: object.Field{Name: mRefreshExpiresIn, Form: provider.Seconds(maxRefreshExpiresIn)}, read: (*reader).refreshToken, only: consent},
 		{
 			Field: object.Field{Name: mTokenTimeout, Form: provider.Seconds(maxTokenTimeout)},
@@ -105,7 +104,7 @@ func allMembers() []member {
 	all := make([]member, 0, 40)
 	for _, field := range provider.Shared() {
 		m := member{Field: field}
-		if field.Name == mRefreshURL || field.Name == mAuthorizationURL || field.Name == mAuthzParams {
+		if slices.Contains([]string{mRefreshURL, mAuthorizationURL, mAuthzParams, mPKCE}, field.Name) {
 			m.only = consent
 		}
 		all = append(all, m)
@@ -161,7 +160,7 @@ func (r *reader) fromProvider() {
 	c.Request, c.Response, c.Callback = s.Request, s.Response, s.Callback
 	c.TokenParams, c.RefreshParams = s.TokenParams, s.RefreshParams
 	if c.Delegated() {
-		c.AuthorizationParams, c.RefreshToken = s.AuthorizationParams, s.RefreshToken
+		c.AuthorizationParams, c.RefreshToken, c.PKCE = s.AuthorizationParams, s.RefreshToken, !s.NoPKCE
 	}
 	c.ScopeSeparator, c.ScopeAliases = s.ScopeSeparator, s.ScopeAliases
 	c.DefaultExpiresIn, c.NeverExpires = s.DefaultExpiresIn, s.NeverExpires

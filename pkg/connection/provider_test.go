@@ -88,6 +88,8 @@ func TestDeclaredProvider_accepts(t *testing.T) {
 			return c.TokenURL == "https://as.example.com/token" && c.ClientAuth == provider.ClientSecretBasic && c.EarlyRefresh
 		}},
 		{"AZ-44 a member of the connection goes before the provider's", with(t, inProvider(t, declared, "early_refresh", "false"), "early_refresh", "true"), func(c connection.Connection) bool { return c.EarlyRefresh }},
+		{"OC-06 a provider without PKCE", with(t, inProvider(t, inProvider(t, declared, "pkce", "false"), "authorization_url", `"https://as.example.com/authorize"`), "grant_type", `"authorization_code"`), func(c connection.Connection) bool { return !c.PKCE }},
+		{"OC-06 PKCE although the provider says otherwise", with(t, with(t, inProvider(t, inProvider(t, declared, "pkce", "false"), "authorization_url", `"https://as.example.com/authorize"`), "grant_type", `"authorization_code"`), "pkce", "true"), func(c connection.Connection) bool { return c.PKCE }},
 		{"OC-30 a lifetime over never", with(t, inProvider(t, declared, "default_expires_in", `"never"`), "default_expires_in", "60"), func(c connection.Connection) bool {
 			return !c.NeverExpires && c.DefaultExpiresIn == time.Minute
 		}},

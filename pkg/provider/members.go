@@ -37,6 +37,7 @@ func Shared() []object.Field {
 		{Name: "response", Form: object.Struct{Fields: responseFields()}},
 		{Name: "default_expires_in", Form: object.Either{Seconds(maxExpiresIn), object.Text{Check: checkNever, Values: []string{never}}}},
 		{Name: "early_refresh", Form: object.Boolean{}},
+		{Name: "pkce", Form: object.Boolean{}},
 	}
 }
 

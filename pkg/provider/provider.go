@@ -71,6 +71,9 @@ type Provider struct {
 	// NoEarlyRefresh: the server refuses a new token, or repeats the old one,
 	// before that expires (early_refresh is false).
 	NoEarlyRefresh bool
+	// NoPKCE: the server refuses PKCE (RFC 7636), or accepts no client secret beside it
+	// (pkce is false).
+	NoPKCE bool
 	// NewTokenRevokesOld: each new access token revokes the one before. Renewal
 	// ahead of expiry would then revoke a token that callers still use.
 	NewTokenRevokesOld bool

@@ -88,6 +88,7 @@ func (p *Provider) Override(r object.Reader) {
 		p.NeverExpires = text == never
 	}
 	p.NoEarlyRefresh = !r.Boolean("early_refresh", !p.NoEarlyRefresh)
+	p.NoPKCE = !r.Boolean("pkce", !p.NoPKCE)
 }
 
 // params reads extra parameters over the former ones. None may have a name that the
