@@ -58,9 +58,10 @@ func TestStepsOfARefresh(t *testing.T) {
 	if a := f.Process(fleet.Vend, 0).Ask(t.Context(), fleet.TokenOf(crm)); a.Status != http.StatusOK {
 		t.Fatalf("got %s: %v", a.Outcome(), a.Err)
 	}
-	// The first read and the first secret are the warm-up's.
+	// The first read and the first secret are the warm-up's, and the last read is of
+	// an outage of the provider.
 	for step, want := range map[fleet.Step]int{
-		fleet.Get: 2, fleet.Secret: 2, fleet.Acquire: 1, fleet.Token: 1, fleet.Commit: 1,
+		fleet.Get: 3, fleet.Secret: 2, fleet.Acquire: 1, fleet.Token: 1, fleet.Commit: 1,
 		fleet.Release: 0, fleet.Fail: 0, fleet.Other: 0,
 	} {
 		if got := f.Gate.Calls(step); got != want {

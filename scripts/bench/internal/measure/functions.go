@@ -23,23 +23,24 @@ var (
 
 // openStub starts the services that the functions call, with a token in the table.
 func (b *bench) openStub(ctx context.Context) (*awsstub.Stub, error) {
-	item, err := stored(ctx)
+	item, record, err := stored(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("make an item: %w", err)
 	}
 	return awsstub.Start(awsstub.Config{
 		Folder: b.built.folder, Secrets: map[string]string{sealingID: keyset}, Items: []tokenstore.Item{item},
+		Declarations: []tokenstore.DeclarationRecord{record},
 	})
 }
 
-// stored is the item of crm after a vend, which marks its token as used: later
-// vends only read.
-func stored(ctx context.Context) (tokenstore.Item, error) {
+// stored is the item and the declaration record of crm after a vend, which marks its
+// token as used: later vends only read.
+func stored(ctx context.Context) (tokenstore.Item, tokenstore.DeclarationRecord, error) {
 	table := memory.New()
 	if _, err := service(table, time.Now).Core().Vend(ctx, crm); err != nil {
-		return tokenstore.Item{}, err
+		return tokenstore.Item{}, tokenstore.DeclarationRecord{}, err
 	}
-	return table.Get(ctx, tokenstore.Key{Connection: string(crm.Connection)}, true)
+	return table.GetWithDeclaration(ctx, tokenstore.Key{Connection: string(crm.Connection)}, true)
 }
 
 // vendHost is an environment of the vend function; environment overrides what
