@@ -27,7 +27,7 @@ func main() {
 // compose builds the function from its environment.
 func compose(lookup func(string) (string, bool), output io.Writer) (*gateway.Handler, error) {
 	function, err := fromenv.Load(lookup, output, config.TokenTable, config.SecretPrefix, config.SealingSecretID,
-		config.PublicBaseURL, config.LogLevel, config.MetricsNamespace, config.Monitoring, config.ProviderAllowCIDRs)
+		config.PublicBaseURL, config.LogLevel, config.MetricsNamespace, config.Monitoring, config.ProviderAllowCIDRs, config.SecretReferences)
 	if err != nil {
 		return nil, err
 	}

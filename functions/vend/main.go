@@ -30,7 +30,7 @@ func main() {
 // compose builds the function from its environment.
 func compose(lookup func(string) (string, bool), output io.Writer) (*gateway.Handler, fromenv.Function, error) {
 	function, err := fromenv.Load(lookup, output, config.TokenTable, config.SecretPrefix, config.SealingSecretID,
-		config.LogLevel, config.MetricsNamespace, config.Monitoring, config.ProviderAllowCIDRs)
+		config.LogLevel, config.MetricsNamespace, config.Monitoring, config.ProviderAllowCIDRs, config.SecretReferences)
 	if err != nil {
 		return nil, function, err
 	}

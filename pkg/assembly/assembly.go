@@ -38,6 +38,12 @@ type Secrets interface {
 	renewal.Versions
 }
 
+// References reads the secrets that connections refer to; awssecretsmanager and
+// folder each have one.
+type References interface {
+	clientsecret.Loader
+}
+
 // Provider is the client of authorization servers.
 type Provider interface {
 	vending.Minter
@@ -50,10 +56,13 @@ type Service struct {
 	Store    Store
 	Sessions consent.Sessions
 	Secrets  Secrets
-	// CacheSecrets puts a cache of up to a minute between the core and Secrets.
+	// References is nil where connections may refer to no other secret.
+	References References
+	// CacheSecrets puts a cache of up to a minute between the core and Secrets, and
+	// between it and References.
 	// The core goes past it where the current version matters.
 	CacheSecrets bool
-	// Parser reads declarations; its egress policy also guards Provider.
+	// Parser reads declarations, which refer to References; its egress policy also guards Provider.
 	Parser connection.Parser
 	// Provider is nil for the strict OAuth client.
 	Provider Provider
@@ -91,9 +100,22 @@ func (s Service) Core() *vending.Core {
 		secrets = clientsecret.NewCache(clientsecret.CacheConfig{Source: s.Secrets, Now: s.Now})
 	}
 	return vending.New(vending.Config{
-		Store: s.Store, Secrets: secrets, Parser: s.Parser, Minter: provider, Revoker: provider, Sealer: s.Sealer,
+		Store: s.Store, Secrets: secrets, Parser: s.parser(s.CacheSecrets), Minter: provider, Revoker: provider, Sealer: s.Sealer,
 		Now: s.Now, Rand: s.Rand, Wait: s.Wait,
 	})
+}
+
+// parser is Parser with References.
+func (s Service) parser(cached bool) connection.Parser {
+	p := s.Parser
+	switch {
+	case s.References == nil:
+	case cached:
+		p.References = clientsecret.NewCache(clientsecret.CacheConfig{Source: s.References, Now: s.Now})
+	default:
+		p.References = s.References
+	}
+	return p
 }
 
 // Vend returns the handler of the …/token routes. The gateway checks who asks
@@ -122,7 +144,7 @@ func (s Service) Connections(grants Grants) *gateway.Handler {
 // Directory lists connections and their states.
 func (s Service) Directory() *directory.Directory {
 	return directory.New(directory.Config{
-		Store: s.Store, Secrets: s.Secrets, Lister: s.Secrets, Parser: s.Parser, Now: s.Now,
+		Store: s.Store, Secrets: s.Secrets, Lister: s.Secrets, Parser: s.parser(false), Now: s.Now,
 	})
 }
 

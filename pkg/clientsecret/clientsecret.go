@@ -74,6 +74,8 @@ var (
 	// declares nothing, which missing permission does not mean. It is also
 	// ErrUnreadable. It comes with the ARN and the version id, if they are known.
 	ErrNoText = fmt.Errorf("%w: it has no text", ErrUnreadable)
+	// ErrNotAllowed: the operator of the service does not allow that the secret is read.
+	ErrNotAllowed = errors.New("not allowed")
 	// ErrUnavailable: the source does not respond or throttles; a later attempt may succeed.
 	ErrUnavailable = errors.New("secret source unavailable")
 	// ErrBadCursor: the cursor of a listing was not made by this source.

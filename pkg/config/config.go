@@ -35,6 +35,9 @@ const (
 	// ProviderAllowCIDRs are private or loopback networks in which providers are
 	// allowed, separated by commas or spaces; the default is none.
 	ProviderAllowCIDRs Variable = "PROVIDER_ALLOW_CIDRS"
+	// SecretReferences are ARNs of secrets that connections may refer to, with the
+	// wildcards of IAM, separated by commas or spaces; the default is none.
+	SecretReferences Variable = "SECRET_REFERENCES"
 	// MetricsNamespace is the CloudWatch namespace of the metrics; the default is
 	// tokenvend. Two stacks in one region with the same one share every alarm.
 	MetricsNamespace Variable = "METRICS_NAMESPACE"
@@ -53,6 +56,7 @@ type Config struct {
 	PublicBaseURL      string
 	LogLevel           slog.Level
 	ProviderAllowCIDRs []netip.Prefix
+	SecretReferences   []string
 	MetricsNamespace   string
 	Monitoring         string
 }
@@ -79,6 +83,7 @@ func parsers() []struct {
 		{PublicBaseURL, parsePublicBaseURL},
 		{LogLevel, parseLogLevel},
 		{ProviderAllowCIDRs, parseProviderAllowCIDRs},
+		{SecretReferences, parseSecretReferences},
 		{MetricsNamespace, parseMetricsNamespace},
 		{Monitoring, parseMonitoring},
 	}

@@ -27,7 +27,7 @@ func (e *environment) lookup(name string) (string, bool) {
 func all() []config.Variable {
 	return []config.Variable{
 		config.TokenTable, config.SecretPrefix, config.SealingSecretID,
-		config.PublicBaseURL, config.LogLevel, config.ProviderAllowCIDRs, config.MetricsNamespace, config.Monitoring,
+		config.PublicBaseURL, config.LogLevel, config.ProviderAllowCIDRs, config.SecretReferences, config.MetricsNamespace, config.Monitoring,
 	}
 }
 
@@ -56,6 +56,7 @@ func TestEverythingSet(t *testing.T) {
 		"PUBLIC_BASE_URL":      "https://auth.example.com/v1",
 		"LOG_LEVEL":            "WARN",
 		"PROVIDER_ALLOW_CIDRS": " 10.20.0.0/16,127.0.0.1/32\n fd00:1::/32, ",
+		"SECRET_REFERENCES":    "arn:aws:secretsmanager:eu-west-1:111122223333:secret:vendors/*, arn:aws:secretsmanager:eu-west-1:111122223333:secret:crm-??????",
 		"METRICS_NAMESPACE":    "tokenvend/tokens-eu",
 		"MONITORING":           "basic",
 	}, all()...)
@@ -70,6 +71,9 @@ func TestEverythingSet(t *testing.T) {
 		LogLevel:        slog.LevelWarn,
 		ProviderAllowCIDRs: []netip.Prefix{
 			netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("fd00:1::/32"),
+		},
+		SecretReferences: []string{
+			"arn:aws:secretsmanager:eu-west-1:111122223333:secret:vendors/*", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:crm-??????",
 		},
 		MetricsNamespace: "tokenvend/tokens-eu",
 		Monitoring:       "basic",
@@ -158,6 +162,13 @@ func TestValues(t *testing.T) {
 		{"AZ-57 namespace set to nothing", config.MetricsNamespace, "", ""},
 		{"AZ-57 namespace of the longest name", config.MetricsNamespace, strings.Repeat("a", 255), ""},
 		{"AZ-57 namespace too long", config.MetricsNamespace, strings.Repeat("a", 256), "255"},
+		{"BI-53 references of one account", config.SecretReferences, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:*/hubspot-??????", ""},
+		{"BI-53 no references", config.SecretReferences, " ", ""},
+		{"BI-53 references by name", config.SecretReferences, "canary/*", "ARN 1 is a name"},
+		{"BI-53 references of another service", config.SecretReferences, "arn:aws:ssm:eu-west-1:111122223333:parameter/canary", "is not the ARN of a secret"},
+		{"BI-53 references of every account", config.SecretReferences, "arn:aws:secretsmanager:eu-west-1:*:secret:canary-*", "wildcard before the name"},
+		{"BI-53 references to every secret", config.SecretReferences, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:*", "every secret"},
+		{"BI-53 references with a quote", config.SecretReferences, `arn:aws:secretsmanager:eu-west-1:111122223333:secret:canary"`, "character 7"},
 		{"AZ-57 namespace of AWS", config.MetricsNamespace, "AWS/Lambda", "CloudWatch reserves"},
 		{"AZ-57 namespace that begins like AWS's", config.MetricsNamespace, "AWSX/tokens", ""},
 		{"AZ-57 namespace with a quote", config.MetricsNamespace, `canary","x":"`, "character 7"},
@@ -207,6 +218,7 @@ func TestKeysetLiesOutsideThePrefix(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	got, err := load(map[string]string{
 		"TOKEN_TABLE": "a", "SECRET_PREFIX": "", "PUBLIC_BASE_URL": "x", "LOG_LEVEL": "x", "PROVIDER_ALLOW_CIDRS": "x 0.0.0.0/0",
+		"SECRET_REFERENCES": "a b",
 		"METRICS_NAMESPACE": "a b", "MONITORING": "x",
 	}, all()...)
 	if err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 const (
@@ -88,6 +89,38 @@ func parseMetricsNamespace(value string, _ bool, c *Config) error {
 	}
 	c.MetricsNamespace = value
 	return nil
+}
+
+// parseSecretReferences accepts wildcards in the name only, so that the pattern says
+// whose secrets they are.
+func parseSecretReferences(value string, _ bool, c *Config) error {
+	words := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	var errs []error
+	for i, word := range words {
+		if err := checkReference(word); err != nil {
+			errs = append(errs, fmt.Errorf("ARN %d %w", i+1, err))
+		}
+	}
+	if len(words) > 0 {
+		c.SecretReferences = words
+	}
+	return joined(errs)
+}
+
+func checkReference(pattern string) error {
+	name, err := secretName(pattern)
+	owner := strings.TrimSuffix(pattern, name)
+	switch {
+	case err != nil:
+		return err
+	case owner == "":
+		return errors.New("is a name; write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-??????")
+	case strings.ContainsAny(owner, "*?"):
+		return errors.New("has a wildcard before the name; write region and account, and list several ARNs if need be")
+	case strings.Trim(name, "*?") == "":
+		return errors.New("contains every secret, which every editor of connections could then read; list those that you need")
+	}
+	return checkCharacters(name, separators+"*?")
 }
 
 // secretName returns the name in a secret's id. From an ARN it includes the suffix

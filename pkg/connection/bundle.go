@@ -17,9 +17,9 @@ type Entry struct {
 	// Name is the connection's name. When Err is set it may be a text that is not a
 	// valid name: for display only.
 	Name string
-	// Connection is set when Err is nil.
+	// Connection is set when Err is nil, and its References also otherwise.
 	Connection Connection
-	// Err is a *ValidationError or ValidationErrors.
+	// Err is a *ValidationError or ValidationErrors, or an [Unread].
 	Err error
 }
 

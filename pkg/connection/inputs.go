@@ -32,9 +32,15 @@ func inputsHash(members map[string]any) string {
 	return digest.Full(string(canonical(inputs)))
 }
 
-// proofHash identifies the client's proof.
-func proofHash(members map[string]any) string {
+// proofHash identifies the client's proof: the members that prove its identity, and
+// every value that comes from another secret, because such a secret is rotated as
+// one that a connection holds itself.
+func proofHash(members map[string]any, values map[string]string) string {
+	members = withValues(members, values)
 	proof := make(map[string]any)
+	for path, value := range values {
+		proof[path] = value
+	}
 	for _, name := range proofMembers {
 		if value, ok := members[name]; ok {
 			proof[name] = value

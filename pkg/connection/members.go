@@ -131,16 +131,20 @@ type reader struct {
 	parser Parser
 	egress egress.Policy
 	c      *Connection
+	// values are the texts that the references stand for, by member. unread is why one
+	// of them cannot be read now.
+	values map[string]string
+	unread error
 }
 
 // read reads all members. A wrong provider or grant type would cause errors in
 // other members that are not worth reporting.
-func (p Parser) read(d object.Reader) Connection {
+func (p Parser) read(d object.Reader) *reader {
 	d.Check(Fields())
-	c := Connection{}
-	r := &reader{Reader: d, parser: p, egress: p.Egress, c: &c}
+	c := &Connection{}
+	r := &reader{Reader: d, parser: p, egress: p.Egress, c: c, values: map[string]string{}}
 	if !r.provider() || !r.grantType() {
-		return c
+		return r
 	}
 	r.fromProvider()
 	for _, m := range members() {
@@ -151,7 +155,7 @@ func (p Parser) read(d object.Reader) Connection {
 			m.read(r)
 		}
 	}
-	return c
+	return r
 }
 
 // fromProvider copies what only the provider states, and what Override has read.

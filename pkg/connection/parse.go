@@ -3,6 +3,7 @@ package connection
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
@@ -20,15 +21,19 @@ const maxSecret = 64 << 10
 type Parser struct {
 	// Egress checks each declared URL.
 	Egress egress.Policy
-	// Referenced returns the text of a secret that a declaration refers to. Its error
-	// continues a sentence that names the member. Nil refuses every reference.
-	Referenced func(Reference) (string, error)
+	// References reads the secrets that declarations refer to, by name or ARN, when
+	// the parser is one of [Parser.Reading]. Nil refuses every reference.
+	References clientsecret.Loader
+
+	others *references // nil refuses every reference
 }
 
 // Parse reads the connection called name from s, the secret called
 // name.Secret(). The error is ErrNoConnection if s declares no connection of
-// that name, else a *ValidationError or ValidationErrors. Only the declaration
-// itself is read: errors in another member of a bundle do not matter.
+// that name, else a *ValidationError or ValidationErrors, or [Unread] of a referenced
+// secret that cannot be read now. Only the declaration itself is read: errors in
+// another member of a bundle do not matter. With a *ValidationError or an Unread,
+// References is all that the connection has.
 func (p Parser) Parse(name Name, s clientsecret.Secret) (Connection, error) {
 	src, err := find(name, s)
 	if err != nil {
@@ -58,20 +63,30 @@ func (p Parser) parse(src source) (Connection, error) {
 	}
 	var problems []object.Problem
 	d := object.New(members, &problems)
-	c := p.read(d)
+	r := p.read(d)
+	c := *r.c
 	if src.member {
 		d.RejectUnused("is for the top of the secret only", mSchema)
 	}
-	if len(problems) > 0 {
-		return Connection{}, validationError(src.where, problems)
+	switch {
+	case r.unread != nil:
+		return Connection{References: c.References}, Unread{fmt.Errorf("%s: a referenced secret: %w", src.where, r.unread)}
+	case len(problems) > 0:
+		return Connection{References: c.References}, validationError(src.where, problems)
 	}
 	delete(members, mSchema) // for editors; it declares nothing
 	c.Name, c.SecretVersion, c.SecretCreatedAt = src.name, src.secret.VersionID, src.secret.CreatedAt
-	c.ConfigHash = digest.Long(string(canonical(members)))
-	c.InputsHash, c.ProofHash = inputsHash(members), proofHash(members)
+	c.ConfigHash = digest.Long(string(canonical(withValues(members, r.values))))
+	c.InputsHash, c.ProofHash = inputsHash(members), proofHash(members, r.values)
 	c.SecretIncarnation = digest.Short(src.secret.ARN)
 	return c, nil
 }
+
+// Unread is the error of a declaration whose referenced secret cannot be read now,
+// which says nothing about the declaration. It is of the kinds of clientsecret.
+type Unread struct{ error }
+
+func (u Unread) Unwrap() error { return u.error }
 
 // syntaxError turns the error of the strict reader into a ValidationError.
 func syntaxError(where string, err error) *ValidationError {

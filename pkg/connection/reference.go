@@ -1,9 +1,14 @@
 package connection
 
 import (
+	"context"
 	"errors"
+	"maps"
 	"strings"
+	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
+	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/strictjson"
 	"github.com/tokenvend/tokenvend/pkg/strictjson/object"
@@ -18,6 +23,11 @@ type Reference struct {
 	// Pointer is a JSON Pointer (RFC 6901) to the value in the secret's JSON; empty is
 	// the secret's whole text.
 	Pointer string
+	// Version, CreatedAt and Incarnation are those of the secret, as SecretVersion and
+	// its neighbours in [Connection]. They are empty if it could not be read.
+	Version     string
+	CreatedAt   time.Time
+	Incarnation string
 }
 
 // orReference is a text, or a reference to it.
@@ -53,37 +63,124 @@ func (r *reader) referenced(d object.Reader, prefix, member string, form object.
 	ref := Reference{Member: prefix + member}
 	ref.Secret, _ = inner.Text("secret")
 	ref.Pointer, _ = inner.Text("pointer")
+	text, problem, err := r.parser.resolve(&ref)
 	r.c.References = append(r.c.References, ref)
-	text, problem := r.parser.resolve(ref)
-	if problem == "" {
+	if problem == "" && err == nil {
 		problem = form.Problem(text)
 	}
-	if problem != "" {
+	switch {
+	case err != nil:
+		r.unread = err
+		return "", false
+	case problem != "":
 		d.Report(member, "%s", problem)
 		return "", false
 	}
+	r.values[ref.Member] = text
 	return text, true
 }
 
-func (p Parser) resolve(ref Reference) (text, problem string) {
-	if p.Referenced == nil {
-		return "", "refers to another secret, which the stack's parameter SecretReferences does not allow; allow it there, or state the value"
+// references are what one parse reads of other secrets.
+type references struct {
+	read func(id string) (clientsecret.Secret, error)
+	// secrets are the secrets that were read, by their name or ARN as declared. Each is
+	// read once, so that the members of a connection are of one version.
+	secrets map[string]referenced
+}
+
+type referenced struct {
+	secret clientsecret.Secret
+	err    error
+}
+
+// Reading returns a parser that reads referenced secrets with ctx, each at most once.
+// With fresh set it bypasses every cache.
+func (p Parser) Reading(ctx context.Context, fresh bool) Parser {
+	return p.reading(func(id string) (clientsecret.Secret, error) {
+		return p.References.Load(ctx, id, clientsecret.Current, fresh)
+	})
+}
+
+// ReadingPrevious is Reading past every cache, with the previous version of one secret.
+func (p Parser) ReadingPrevious(ctx context.Context, previous string) Parser {
+	return p.reading(func(id string) (clientsecret.Secret, error) {
+		stage := clientsecret.Current
+		if id == previous {
+			stage = clientsecret.Previous
+		}
+		return p.References.Load(ctx, id, stage, true)
+	})
+}
+
+func (p Parser) reading(read func(string) (clientsecret.Secret, error)) Parser {
+	if p.References != nil {
+		p.others = &references{read: read, secrets: map[string]referenced{}}
 	}
-	text, err := p.Referenced(ref)
+	return p
+}
+
+func (r *references) secret(id string) (clientsecret.Secret, error) {
+	found, known := r.secrets[id]
+	if !known {
+		found.secret, found.err = r.read(id)
+		r.secrets[id] = found
+	}
+	return found.secret, found.err
+}
+
+// resolve completes ref and returns the text that it refers to. The problem continues
+// a sentence that names the member. The error says that the secret cannot be read now,
+// which is no problem of the declaration.
+func (p Parser) resolve(ref *Reference) (text, problem string, err error) {
+	if p.others == nil {
+		return "", "refers to another secret, which the stack's parameter SecretReferences does not allow; allow it there, or state the value", nil
+	}
+	found, err := p.others.secret(ref.Secret)
+	ref.Version, ref.CreatedAt, ref.Incarnation = found.VersionID, found.CreatedAt, incarnation(found)
+	switch {
+	case errors.Is(err, clientsecret.ErrNotAllowed), errors.Is(err, clientsecret.ErrNotFound), errors.Is(err, clientsecret.ErrNoText):
+		return "", "refers to another secret: " + err.Error(), nil
+	case err != nil:
+		return "", "", err
+	case ref.Pointer == "":
+		return found.Text.Reveal(), "", nil
+	}
+	root, err := strictjson.Parse([]byte(found.Text.Reveal()))
 	if err != nil {
-		return "", err.Error()
-	}
-	if ref.Pointer == "" {
-		return text, ""
-	}
-	root, err := strictjson.Parse([]byte(text))
-	if err != nil {
-		return "", "refers to a secret that is not JSON; remove its pointer, or correct that secret"
+		return "", "refers to a secret that is not JSON; remove its pointer, or correct that secret", nil
 	}
 	value, _ := strictjson.Lookup(root, ref.Pointer)
 	text, ok := value.(string)
 	if !ok {
-		return "", "refers to a secret that has no string there; correct its pointer"
+		return "", "refers to a secret that has no string there; correct its pointer", nil
 	}
-	return text, ""
+	return text, "", nil
+}
+
+// incarnation identifies a secret; empty if it is unknown.
+func incarnation(s clientsecret.Secret) string {
+	if s.ARN == "" {
+		return ""
+	}
+	return digest.Short(s.ARN)
+}
+
+// withValues returns the members of a declaration with the values of its references
+// in their places.
+func withValues(members map[string]any, values map[string]string) map[string]any {
+	if len(values) == 0 {
+		return members
+	}
+	members = maps.Clone(members)
+	if headers, ok := members[mHeaders].(map[string]any); ok {
+		members[mHeaders] = maps.Clone(headers)
+	}
+	for path, value := range values {
+		into, name := members, path
+		if header, ok := strings.CutPrefix(path, mHeaders+"/"); ok {
+			into, name = members[mHeaders].(map[string]any), header
+		}
+		into[name] = value
+	}
+	return members
 }

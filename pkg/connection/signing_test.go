@@ -7,9 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"math/big"
-	"strings"
 	"testing"
 	"time"
 
@@ -137,90 +135,4 @@ func TestJWTBearer_OC11(t *testing.T) {
 		refused(t, with(t, base, "callers", `[{"principal":"arn:aws:iam::111122223333:root","subjects":["a"]}]`), "callers/0/subjects", "subject of the request")
 	})
 	t.Run("BI-61 no key", func(t *testing.T) { refused(t, with(t, base, "private_key", ""), "private_key", "is missing") })
-}
-
-// referring returns the text of a secret for each reference.
-func referring(texts map[string]string) connection.Parser {
-	return connection.Parser{Referenced: func(ref connection.Reference) (string, error) {
-		text, ok := texts[ref.Secret]
-		if !ok {
-			return "", errors.New("refers to a secret that is not there; create it")
-		}
-		return text, nil
-	}}
-}
-
-func TestReferences_BI53(t *testing.T) {
-	account, err := json.Marshal(map[string]string{
-		"client_email": "robot@example.com", "private_key": pkcs8(t, ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts := map[string]string{"whole": "c4n4ry-whole", "json": `{"a/b":{"s":"c4n4ry-inside"},"n":1}`, "account": string(account), "space": "c4n4ry\n"}
-	read := func(text string) (connection.Connection, error) {
-		return referring(texts).Parse("crm", secretOf(text))
-	}
-	t.Run("BI-53 the whole text", func(t *testing.T) {
-		c, err := read(with(t, generic, "client_secret", `{"secret":"whole"}`))
-		want := []connection.Reference{{Member: "client_secret", Secret: "whole"}}
-		if err != nil || c.ClientSecret.Reveal() != "c4n4ry-whole" || !cmp.Equal(c.References, want) {
-			t.Errorf("references %v, %v", c.References, err)
-		}
-	})
-	t.Run("BI-53 by pointer, in a header", func(t *testing.T) {
-		c, err := read(with(t, generic, "headers", `{"x-key":{"secret":"json","pointer":"/a~1b/s"}}`))
-		if err != nil || c.Headers["X-Key"].Reveal() != "c4n4ry-inside" || c.References[0].Member != "headers/x-key" {
-			t.Errorf("references %v, %v", c.References, err)
-		}
-	})
-	t.Run("BI-53 a service account's file", func(t *testing.T) {
-		text := with(t, bearer(t), "client_id", `{"secret":"account","pointer":"/client_email"}`)
-		c, err := read(with(t, text, "private_key", `{"secret":"account","pointer":"/private_key"}`))
-		if err != nil || c.ClientID != "robot@example.com" || c.PrivateKey == nil {
-			t.Errorf("read as %+v, %v", c, err)
-		}
-	})
-	for _, tt := range []struct{ name, value, why string }{
-		{"nothing there", `{"secret":"missing"}`, "not there"},
-		{"a pointer into text", `{"secret":"whole","pointer":"/a"}`, "is not JSON"},
-		{"a pointer to nothing", `{"secret":"json","pointer":"/z"}`, "no string there"},
-		{"a pointer to a number", `{"secret":"json","pointer":"/n"}`, "no string there"},
-		{"white space at the end", `{"secret":"space"}`, "ends with white space"},
-	} {
-		t.Run("BI-53 "+tt.name, func(t *testing.T) {
-			_, err := read(with(t, generic, "client_secret", tt.value))
-			var problem *connection.ValidationError
-			if !errors.As(err, &problem) || problem.Member != "client_secret" {
-				t.Fatalf("error = %v", err)
-			}
-			if diff := contains(err.Error(), tt.why, canary); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
-
-func TestReferences_BI53_refused(t *testing.T) {
-	for _, tt := range []struct{ name, member, value, where, why string }{
-		{"none is allowed", "client_secret", `{"secret":"c4n4ry"}`, "client_secret", "SecretReferences"},
-		{"an environment variable", "client_secret", `{"secret":"a","env":"c4n4ry"}`, "client_secret/env", "is unknown"},
-		{"no secret", "client_id", `{"pointer":"/c4n4ry"}`, "client_id/secret", "is missing"},
-		{"no pointer of JSON", "client_id", `{"secret":"a","pointer":"c4n4ry"}`, "client_id/pointer", "JSON Pointer"},
-		{"no name", "client_id", `{"secret":"c4n4ry b"}`, "client_id/secret", "not the name"},
-		{"where none may be", "scope", `{"secret":"c4n4ry"}`, "scope", "must be a string"},
-	} {
-		t.Run("BI-53 "+tt.name, func(t *testing.T) { refused(t, with(t, generic, tt.member, tt.value), tt.where, tt.why) })
-	}
-}
-
-// contains says whether a text lacks what it must contain or contains a secret.
-func contains(text, want, secret string) string {
-	switch {
-	case !strings.Contains(text, want):
-		return "error " + text + ", want " + want
-	case strings.Contains(text, secret):
-		return "the error shows a value"
-	}
-	return ""
 }

@@ -38,7 +38,7 @@ func (l Loader) Load(ctx context.Context, name connection.Name, fresh bool) (con
 	if err != nil {
 		return connection.Connection{}, secretProblem(name, err)
 	}
-	conn, err := l.Parser.Parse(name, s)
+	conn, err := l.Parser.Reading(ctx, fresh).Parse(name, s)
 	if err != nil && !fresh {
 		return l.Load(ctx, name, true)
 	}
@@ -56,7 +56,7 @@ func (l Loader) Declared(ctx context.Context, name string) (clientsecret.Secret,
 	s, err := l.Secrets.Load(ctx, name, clientsecret.Current, true)
 	switch {
 	case err == nil:
-		return s, l.Parser.Expand(s), nil
+		return s, l.Parser.Reading(ctx, true).Expand(s), nil
 	case errors.Is(err, clientsecret.ErrNotFound):
 		return clientsecret.Secret{}, nil, nil
 	case errors.Is(err, clientsecret.ErrNoText):
@@ -86,13 +86,16 @@ func secretProblem(name connection.Name, err error) *problem.Error {
 		return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: err, Detail: err.Error()}
 	default:
 		return &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
-			Detail: "the connection's secret is temporarily unavailable"}
+			Detail: "the connection's secret, or one that it refers to, is temporarily unavailable"}
 	}
 }
 
 func invalid(name connection.Name, err error) *problem.Error {
 	if errors.Is(err, connection.ErrNoConnection) {
 		return notFound(name, err)
+	}
+	if errors.As(err, new(connection.Unread)) {
+		return secretProblem(name, err)
 	}
 	return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: gone{err}, Detail: err.Error()}
 }

@@ -83,7 +83,7 @@ func (d *Directory) read(ctx context.Context, secrets, limit int, at position) (
 		if len(found) == limit {
 			return found, here, nil
 		}
-		for _, e := range d.expand(page[i], after) {
+		for _, e := range d.expand(ctx, page[i], after) {
 			if len(found) == limit {
 				return found, here, nil
 			}
@@ -101,11 +101,11 @@ func (d *Directory) read(ctx context.Context, secrets, limit int, at position) (
 
 // expand returns the connections of a secret that come after a name, in the order of
 // their names.
-func (d *Directory) expand(s clientsecret.Entry, after string) []connection.Entry {
+func (d *Directory) expand(ctx context.Context, s clientsecret.Entry, after string) []connection.Entry {
 	if s.Err != nil {
 		return []connection.Entry{{Name: s.Name, Err: s.Err}}
 	}
-	entries := d.declarations.Parser.Expand(s.Secret)
+	entries := d.declarations.Parser.Reading(ctx, true).Expand(s.Secret)
 	slices.SortStableFunc(entries, func(a, b connection.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return slices.DeleteFunc(entries, func(e connection.Entry) bool { return after != "" && e.Name <= after })
 }

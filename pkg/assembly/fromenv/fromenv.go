@@ -12,6 +12,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/assembly"
 	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/clientsecret/awssecretsmanager"
 	"github.com/tokenvend/tokenvend/pkg/config"
 	"github.com/tokenvend/tokenvend/pkg/config/awsconfig"
@@ -42,6 +43,9 @@ func Load(lookup func(string) (string, bool), output io.Writer, needs ...config.
 	}
 	secrets := aws.SecretsManager()
 	table := awsdynamodb.New(awsdynamodb.Config{Client: aws.DynamoDB(), Table: settings.TokenTable})
+	references := awssecretsmanager.References{Client: secrets, Allowed: clientsecret.Allowed{
+		Patterns: settings.SecretReferences, Keysets: []string{settings.SealingSecretID},
+	}}
 	sealer := seal.New(seal.Config{Keyset: func(ctx context.Context) (redact.Secret, error) {
 		return awssecretsmanager.ReadText(ctx, secrets, settings.SealingSecretID)
 	}})
@@ -54,6 +58,7 @@ func Load(lookup func(string) (string, bool), output io.Writer, needs ...config.
 			Secrets:       awssecretsmanager.New(awssecretsmanager.Config{Client: secrets, Prefix: settings.SecretPrefix}),
 			CacheSecrets:  true,
 			Parser:        connection.Parser{Egress: egress.Policy{Allow: settings.ProviderAllowCIDRs}},
+			References:    references,
 			Sealer:        sealer,
 			FrontSealer:   sealer,
 			Audit:         audit.NewWriter(audit.Config{Output: output, Namespace: settings.MetricsNamespace, Metrics: audit.Metrics(settings.Monitoring)}),

@@ -94,7 +94,7 @@ func (f fault) advice() string {
 	case f.noStage:
 		return ": it has no version AWSCURRENT; put a value"
 	case f.code == codeAccessDenied:
-		return ": allow this function's role secretsmanager:GetSecretValue on it, and kms:Decrypt on its key if that is a customer managed key"
+		return f.adviceOf("secretsmanager:GetSecretValue") + ", and kms:Decrypt on its key if that is a customer managed key"
 	case f.code == codeInvalid:
 		return ": it is most likely scheduled for deletion; restore it"
 	case f.code == codeDecryption:
@@ -102,6 +102,14 @@ func (f fault) advice() string {
 	default:
 		return ""
 	}
+}
+
+// adviceOf is the advice after a call that needs a permission on one secret.
+func (f fault) adviceOf(action string) string {
+	if f.code != codeAccessDenied {
+		return ""
+	}
+	return ": allow this function's role " + action + " on it"
 }
 
 // wrap returns the error of one secret.

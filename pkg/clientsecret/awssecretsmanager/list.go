@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -54,18 +55,18 @@ func (s *Source) Versions(ctx context.Context, limit int, next string) ([]client
 	}
 	var versions []clientsecret.Version
 	next, err := s.each(ctx, limit, next, func(name string, found types.SecretListEntry) {
-		versions = append(versions, clientsecret.Version{Name: name, ARN: aws.ToString(found.ARN), VersionID: currentVersion(found)})
+		versions = append(versions, clientsecret.Version{Name: name, ARN: aws.ToString(found.ARN), VersionID: currentVersion(found.DeletedDate, found.SecretVersionsToStages)})
 	})
 	return versions, next, err
 }
 
 // currentVersion is the id of the version that carries AWSCURRENT. A secret that is
 // scheduled for deletion keeps its labels, but no version of it can be read.
-func currentVersion(found types.SecretListEntry) string {
-	if found.DeletedDate != nil {
+func currentVersion(deletedAt *time.Time, versions map[string][]string) string {
+	if deletedAt != nil {
 		return ""
 	}
-	for id, stages := range found.SecretVersionsToStages {
+	for id, stages := range versions {
 		if slices.Contains(stages, string(clientsecret.Current)) {
 			return id
 		}

@@ -185,6 +185,8 @@ func (s *service) answer(c call) (any, failure) {
 	switch c.Action {
 	case "GetSecretValue":
 		return s.value(c.SecretId, c.VersionStage)
+	case "DescribeSecret":
+		return s.describe(c.SecretId)
 	case "ListSecrets":
 		return s.list(c)
 	case "BatchGetSecretValue":
@@ -219,6 +221,26 @@ func (s *service) value(id, stage string) (map[string]any, failure) {
 	return value, failure{}
 }
 
+func (s *service) describe(id string) (any, failure) {
+	x := s.find(id)
+	if x == nil {
+		return nil, failure{400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret."}
+	}
+	out := map[string]any{"Name": x.name, "ARN": x.arn, "VersionIdsToStages": x.labels()}
+	if x.deleting {
+		out["DeletedDate"] = 1767225600
+	}
+	return out, failure{}
+}
+
+func (x *secret) labels() map[string][]string {
+	labels := map[string][]string{}
+	for stage, version := range x.stages {
+		labels[version] = append(labels[version], stage)
+	}
+	return labels
+}
+
 func (s *service) list(c call) (any, failure) {
 	matching := slices.DeleteFunc(slices.Clone(s.secrets), func(x *secret) bool {
 		return !s.lax && !strings.HasPrefix(x.name, c.Filters[0].Values[0]) || x.deleting && !c.IncludePlannedDeletion
@@ -232,11 +254,7 @@ func (s *service) list(c call) (any, failure) {
 	page := matching[from:min(from+c.MaxResults, len(matching))]
 	listed := []map[string]any{}
 	for _, x := range page {
-		labels := map[string][]string{}
-		for stage, version := range x.stages {
-			labels[version] = append(labels[version], stage)
-		}
-		entry := map[string]any{"Name": x.name, "ARN": x.arn, "SecretVersionsToStages": labels}
+		entry := map[string]any{"Name": x.name, "ARN": x.arn, "SecretVersionsToStages": x.labels()}
 		if x.deleting {
 			entry["DeletedDate"] = 1767225600
 		}

@@ -44,7 +44,7 @@ type composed struct {
 func compose(a addresses, e Env) (composed, error) {
 	store, source := memory.New(), folder.New(folder.Config{Path: a.connections})
 	parts := assembly.Service{
-		Store: store, Sessions: store, Secrets: source, Parser: connection.Parser{Egress: loopback},
+		Store: store, Sessions: store, Secrets: source, References: folder.NewReferences(folder.Config{Path: a.connections}), Parser: connection.Parser{Egress: loopback},
 		Sealer: newSealer(), FrontSealer: newSealer(), PublicBaseURL: a.url,
 		Audit: audit.NewWriter(audit.Config{Output: e.Log, Now: e.Now}), Now: e.Now,
 	}

@@ -49,9 +49,14 @@ const (
 	onKeyset      = " on !Ref SealingKeyset"
 	// decrypt is allowed with a customer's keys only, and only for the two services: with
 	// the former one as long as something may still be under it.
-	decrypt     = "kms:Decrypt on !Ref KmsKeyArn" + viaServices + " when HasKey"
-	formerly    = "kms:Decrypt on !Ref FormerKmsKeyArn" + viaServices + " when HasFormerKey"
-	viaServices = " if {StringEquals: {kms:ViaService: " +
+	decrypt  = "kms:Decrypt on !Ref KmsKeyArn" + viaServices + " when HasKey"
+	formerly = "kms:Decrypt on !Ref FormerKmsKeyArn" + viaServices + " when HasFormerKey"
+	// referenced secrets are read where the parameter allows any, the keyset of the
+	// public pages never.
+	onReferences  = " on !Ref SecretReferences when HasReferences"
+	decryptOthers = "kms:Decrypt on !Ref SecretReferencesKeyArns if {StringEquals: {kms:ViaService: !Sub secretsmanager.${AWS::Region}.amazonaws.com}} when HasReferencesKeys"
+	noOtherKeyset = "Deny secretsmanager:GetSecretValue on !Ref ConsentKeyset"
+	viaServices   = " if {StringEquals: {kms:ViaService: " +
 		"[!Sub dynamodb.${AWS::Region}.amazonaws.com, !Sub secretsmanager.${AWS::Region}.amazonaws.com]}}"
 )
 
@@ -60,18 +65,21 @@ const (
 func permissions() map[string][]string {
 	return map[string][]string{
 		"functions/vend/": {
-			"dynamodb:GetItem" + onTable, "dynamodb:UpdateItem" + onTable,
+			"dynamodb:BatchGetItem" + onTable, "dynamodb:GetItem" + onTable, "dynamodb:UpdateItem" + onTable,
 			"secretsmanager:GetSecretValue" + onKeyset, "secretsmanager:GetSecretValue" + onConnections,
+			"secretsmanager:GetSecretValue" + onReferences, decryptOthers, noOtherKeyset,
 		},
 		"functions/renew/": {
-			"dynamodb:GetItem" + onTable, "dynamodb:Query" + onIndex, "dynamodb:Query" + onTable, "dynamodb:UpdateItem" + onTable,
+			"dynamodb:BatchGetItem" + onTable, "dynamodb:GetItem" + onTable, "dynamodb:Query" + onIndex, "dynamodb:Query" + onTable, "dynamodb:UpdateItem" + onTable,
 			"secretsmanager:GetSecretValue" + onKeyset, "secretsmanager:GetSecretValue" + onConnections,
+			"secretsmanager:GetSecretValue" + onReferences, decryptOthers, noOtherKeyset,
 			"secretsmanager:ListSecrets on *", "sqs:SendMessage on !GetAtt RenewFailures.Arn",
 		},
 		"functions/connections/": {
-			"dynamodb:GetItem" + onTable, "dynamodb:Query" + onTable, "dynamodb:UpdateItem" + onTable,
+			"dynamodb:BatchGetItem" + onTable, "dynamodb:GetItem" + onTable, "dynamodb:Query" + onTable, "dynamodb:UpdateItem" + onTable,
 			"secretsmanager:BatchGetSecretValue on *", "secretsmanager:ListSecrets on *",
 			"secretsmanager:GetSecretValue" + onKeyset, "secretsmanager:GetSecretValue" + onConnections,
+			"secretsmanager:GetSecretValue" + onReferences, decryptOthers, noOtherKeyset,
 		},
 		"functions/consent/": {
 			"dynamodb:GetItem" + onSessions, "dynamodb:UpdateItem" + onSessions,
