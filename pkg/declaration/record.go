@@ -153,6 +153,7 @@ func (r Record) Problem(name connection.Name) error {
 		return nil
 	case Deleted:
 		return notFound(name, clientsecret.ErrNotFound)
+	case Misconfigured:
 	}
 	return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: gone{errors.New(r.Detail)}, Detail: r.Detail}
 }

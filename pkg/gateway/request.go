@@ -278,7 +278,7 @@ func (r *request) texts(known ...string) (map[string]string, error) {
 func (r *request) takeExtra() (extra.Values, error) {
 	member, given := r.body["extra"]
 	if !given {
-		return nil, nil
+		return extra.Values{}, nil
 	}
 	r.body = maps.Clone(r.body)
 	delete(r.body, "extra")

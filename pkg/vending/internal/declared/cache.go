@@ -50,11 +50,11 @@ func (c *cache) put(name string, r declaration.Record, readAt time.Time) {
 	c.entries[name] = entry{record: r, readAt: readAt}
 }
 
-// within reports whether an entry is at most max old. One from the future was read by
+// within reports whether an entry is younger than limit. One from the future was read by
 // a clock that has been set back, and its age is unknown.
-func (e entry) within(max time.Duration, now time.Time) bool {
+func (e entry) within(limit time.Duration, now time.Time) bool {
 	age := now.Sub(e.readAt)
-	return age >= 0 && age < max
+	return age >= 0 && age < limit
 }
 
 // Remembered returns the record of a connection if it was read a moment ago.

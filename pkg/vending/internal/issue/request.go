@@ -90,6 +90,7 @@ func (r Request) to(conn connection.Connection, scope string) (oauth.Request, er
 		}
 		request.Grant = assertion(conn)
 		request.Grant.Subject = subject
+	case ClientCredentials, AuthorizationCode: // have no more
 	}
 	return request, nil
 }
