@@ -275,10 +275,10 @@ func (r *request) texts(known ...string) (map[string]string, error) {
 }
 
 // takeExtra removes the body's member extra and returns its values.
-func (r *request) takeExtra() (extra.Values, error) {
+func (r *request) takeExtra() (values extra.Values, err error) {
 	member, given := r.body["extra"]
 	if !given {
-		return extra.Values{}, nil
+		return values, nil
 	}
 	r.body = maps.Clone(r.body)
 	delete(r.body, "extra")
@@ -286,7 +286,6 @@ func (r *request) takeExtra() (extra.Values, error) {
 	if !ok {
 		return nil, problem.New(problem.InvalidRequest, "body member extra must be an object of strings, numbers and booleans")
 	}
-	var values extra.Values
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if !values.Add(name, object[name]) {
 			return nil, problem.New(problem.InvalidRequest, "body member extra: "+quoteName(name)+
