@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -20,6 +21,8 @@ const (
 type authorization struct {
 	client      *client
 	redirectURI string
+	// location is where the response goes, if redirectURI is a name.
+	location string
 	// state and nonce are returned unchanged.
 	state, nonce string
 	scope        string
@@ -40,12 +43,18 @@ func (s *Sandbox) readAuthorization(srv *server, query string) (a authorization,
 	if err != nil {
 		return a, "The address is damaged: its query is not valid.", nil
 	}
+	params, problem = srv.standardAuthorization(params)
+	if problem != "" {
+		return a, problem, nil
+	}
 	a.client = s.byID[clientKey{srv, params.Get("client_id")}]
 	a.redirectURI = params.Get("redirect_uri")
 	switch {
 	case len(params["client_id"]) != 1 || a.client == nil || !a.client.isDelegated():
 		return a, "No registered app for users has this client_id.", nil
-	case len(params["redirect_uri"]) != 1 || !slices.Contains(a.client.redirectURIs, a.redirectURI):
+	case a.redirectURI != "" && a.redirectURI == a.client.redirectName && len(a.client.redirectURIs) > 0:
+		a.location = a.client.redirectURIs[0]
+	case len(params["redirect_uri"]) != 1 || a.client.redirectName != "" || !slices.Contains(a.client.redirectURIs, a.redirectURI):
 		return a, "The redirect_uri is not one that was registered for this app. It must match exactly; register it in the app's settings (in the sandbox: the control endpoint \"redirects\").", nil
 	}
 	a.issuer = s.responseIssuer(a.client)
@@ -115,7 +124,8 @@ func (a authorization) granted(code string) string {
 	if a.client.server.delegation.scopeInRedirect {
 		scope = a.scope
 	}
-	return a.address("code", code, "scope", scope, "state", a.state, "iss", a.issuer)
+	name, extra := a.client.server.callback()
+	return a.address(append([]string{name, code, "scope", scope, "state", a.state, "iss", a.issuer}, extra...)...)
 }
 
 // refused is the address of a response with an error (RFC 6749 §4.1.2.1).
@@ -133,10 +143,11 @@ func (a authorization) address(params ...string) string {
 		}
 	}
 	separator := "?"
-	if strings.Contains(a.redirectURI, "?") {
+	location := cmp.Or(a.location, a.redirectURI)
+	if strings.Contains(location, "?") {
 		separator = "&"
 	}
-	return a.redirectURI + separator + strings.Join(query, "&")
+	return location + separator + strings.Join(query, "&")
 }
 
 // serveAuthorize is the authorization endpoint of one server, with all its pages.

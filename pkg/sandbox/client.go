@@ -77,6 +77,13 @@ type client struct {
 	keyID         string
 	scopes        []string
 	grantTypes    []string
+	// variables, members and certificate are those of an [EntryClient]; username and
+	// password are for grant_type password.
+	variables   map[string]string
+	members     map[string]any
+	certificate *x509.Certificate
+	username    string
+	password    redact.Secret
 	// user is the user on whose behalf it acts; empty if the server has none.
 	user string
 	delegate

@@ -53,6 +53,9 @@ func (s *Sandbox) WriteConnections(folder string) error {
 
 // file is the text of one connection's file. s.mu is held.
 func (s *Sandbox) file(c *client) []byte {
+	if c.server.entry != nil {
+		return s.entryFile(c)
+	}
 	d := declaration{Provider: c.server.provider, ClientID: c.id}
 	if c.isDelegated() {
 		s.declareDelegation(&d, c)

@@ -28,6 +28,8 @@ type delegation struct {
 	refusesLocalhost bool
 	// people are the users on the sign-in page.
 	people []person
+	// noRefresh: no refresh token is issued, because access tokens do not end.
+	noRefresh bool
 	// scope returns the scope for which a user is asked to consent.
 	scope func(c *client, requested string) (string, *refusal)
 }
@@ -43,6 +45,8 @@ type person struct {
 type delegate struct {
 	// redirectURIs are compared as strings (RFC 9700 §4.1.3).
 	redirectURIs []string
+	// redirectName stands for the first of them; empty if the URIs are sent.
+	redirectName string
 	// afterLogout is the post-logout redirect URI; empty for none.
 	afterLogout string
 	requirePKCE bool
@@ -96,6 +100,9 @@ const (
 	// RotateAndDetect also treats a second use as theft, and ends the grant with all
 	// its tokens (RFC 9700 §4.14.2).
 	RotateAndDetect RefreshRotation = "detect"
+	// RotateUntilUsed invalidates the one in the request when the client has shown that
+	// it holds the new one.
+	RotateUntilUsed RefreshRotation = "until_used"
 )
 
 // RepeatedToken is the member refresh_token of a response without a new one.
@@ -134,16 +141,16 @@ func (p RefreshPolicy) completed() (RefreshPolicy, error) {
 	if p.Repeat == "" {
 		p.Repeat = RepeatSame
 	}
-	rotates := p.Rotation == RotateAlways || p.Rotation == RotateAndDetect
+	rotates := p.Rotation == RotateAlways || p.Rotation == RotateAndDetect || p.Rotation == RotateUntilUsed
 	switch {
 	case !rotates && p.Rotation != RotateNever:
-		return p, errors.New("rotation must be never, always or detect")
+		return p, errors.New("rotation must be never, always, detect or until_used")
 	case p.Repeat != RepeatSame && p.Repeat != RepeatOmit && p.Repeat != RepeatEmpty && p.Repeat != RepeatNull:
 		return p, errors.New("repeat must be same, omit, empty or null")
 	case rotates && p.Repeat != RepeatSame:
 		return p, errors.New("repeat is for rotation never: a response without the new refresh token would end the grant")
-	case !rotates && p.Grace != 0:
-		return p, errors.New("a grace period is for refresh tokens that rotate")
+	case (!rotates || p.Rotation == RotateUntilUsed) && p.Grace != 0:
+		return p, errors.New("a grace period is for rotation always and detect")
 	case p.Grace < 0 || p.Life < 0 || p.Grace%time.Second != 0 || p.Life%time.Second != 0:
 		return p, errors.New("grace and life must be whole seconds, and not negative")
 	}

@@ -92,7 +92,7 @@ func (rt *issuedRefresh) markHeld() {
 func (s *Sandbox) grantCode(a authorization, user string) string {
 	now := s.clock()
 	s.grants.sweep(now)
-	text := s.entropy.opaque(32)
+	text := s.entropy.opaque(cmp.Or(a.client.server.habit.codeLength*3/4, 32))
 	s.grants.codes[text] = &code{
 		client: a.client, user: user, scope: a.scope, redirectURI: a.redirectURI,
 		challenge: a.challenge, nonce: a.nonce, expiresAt: now.Add(a.client.server.delegation.codeLife),
@@ -165,6 +165,8 @@ func (c *code) check(form url.Values, now time.Time) *refusal {
 		return &refusal{code: invalidGrant, description: "The redirect_uri is not that of the authorization request."}
 	case !c.verifies(form.Get("code_verifier")):
 		return &refusal{code: invalidGrant, description: "The code_verifier does not match the code_challenge."}
+	case c.client.server.repeatsScope() && c.scope != "" && !form.Has("scope"):
+		return &refusal{code: invalidScope, description: "The scope of the authorization request is missing."}
 	case form.Has("scope") && !sameScope(form.Get("scope"), c.scope):
 		return &refusal{code: invalidScope, description: "The scope is not that of the authorization request."}
 	}

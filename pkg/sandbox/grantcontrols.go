@@ -131,6 +131,9 @@ func (s *Sandbox) activeGrants(c *client) map[*grant]int {
 	now, active := s.clock(), map[*grant]int{}
 	for _, rt := range s.grants.refreshTokens {
 		replaced := !rt.supersededAt.IsZero() && !now.Before(rt.supersededAt.Add(c.policy.Grace))
+		if c.policy.Rotation == RotateUntilUsed {
+			replaced = rt.successorHeld
+		}
 		if rt.grant.client == c && !rt.grant.ended && !rt.hasExpired(now) && !replaced {
 			active[rt.grant]++
 		}

@@ -15,6 +15,10 @@ Servers (token endpoint, and a resource that refuses invalid tokens)
   cliquify        POST BASE/cliquify/oauth/access-token           GET BASE/cliquify/resource
   oauth2          POST BASE/oauth2/token                          GET BASE/oauth2/resource
 
+  Any entry of the provider catalogue can be played too (make run: TOKENVEND_SANDBOX_PROVIDERS). The
+  server of a connection is then below BASE/entry/CONNECTION: the endpoints with their host as the
+  first segment of the path, and /resource, which wants the token as the provider does.
+
   Is a token valid?
     curl -i -H "Authorization: Bearer $TOKEN" BASE/creative-force/resource
 
@@ -71,10 +75,11 @@ Delegated clients (creative-force-user)
     curl BASE/control/creative-force-user/redirects -d '{"redirect_uris":["https://app.example/callback"]}'
     curl BASE/control/creative-force-user/redirects -d '{"post_logout_redirect_uri":"https://app.example/"}'
 
-  Refresh tokens. rotation: never, always, or detect (a second use ends the grant). grace: seconds
-  for which a replaced one still works. repeat: the member refresh_token of a response without a new
-  one: same, omit, empty, null. life: lifetime in seconds, 0 is the documented one. state_life:
-  responses have refresh_token_expires_in. Absent members have their default.
+  Refresh tokens. rotation: never, always, detect (a second use ends the grant), or until_used (valid
+  until the client has shown that it holds the new one). grace: seconds for which a replaced one still
+  works, with always or detect. repeat: the member refresh_token of a response without a new one:
+  same, omit, empty, null. life: lifetime in seconds, 0 is the documented one. state_life: responses
+  have refresh_token_expires_in. Absent members have their default.
     curl BASE/control/creative-force-user/refresh -d '{"rotation":"detect","grace":10}'
     curl BASE/control/creative-force-user/refresh -d '{"repeat":"null","life":3600,"state_life":true}'
 

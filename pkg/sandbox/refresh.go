@@ -26,6 +26,9 @@ func (s *Sandbox) refresh(c *client, req tokenRequest) (issue, *refusal) {
 	if bad != nil {
 		return issue{}, bad
 	}
+	if s.isEarly(c, rt.grant) {
+		return issue{}, malformed("The access token has not expired yet.")
+	}
 	c.counters.Refresh.Granted++
 	next := s.successor(rt)
 	i := s.issueOf(rt.grant, scope, next)
@@ -63,6 +66,9 @@ func (s *Sandbox) isUsable(c *client, rt *issuedRefresh) bool {
 	if rt.supersededAt.IsZero() || now.Before(rt.supersededAt.Add(c.policy.Grace)) {
 		return true
 	}
+	if c.policy.Rotation == RotateUntilUsed && !rt.successorHeld {
+		return true
+	}
 	if c.policy.Rotation == RotateAndDetect && s.end(rt.grant) {
 		c.counters.Refresh.Detected++
 	}
@@ -73,6 +79,9 @@ func (s *Sandbox) isUsable(c *client, rt *issuedRefresh) bool {
 // consented to (RFC 6749 §6), or exactly that scope if the provider documents it.
 func refreshScope(c *client, g *grant, form url.Values) (string, *refusal) {
 	requested := form.Get("scope")
+	if requested == "" && g.scope == "" {
+		return "", nil
+	}
 	if c.server.delegation.sameScope {
 		if !sameScope(requested, g.scope) {
 			return "", &refusal{code: invalidScope, description: "Use the same scope as when the code was made."}
@@ -102,6 +111,9 @@ func sameScope(a, b string) bool {
 // firstRefreshToken is the refresh token of a new grant; nil if the scope does not
 // include one. s.mu is held.
 func (s *Sandbox) firstRefreshToken(g *grant) *issuedRefresh {
+	if g.client.server.delegation.noRefresh {
+		return nil
+	}
 	asked, _ := scopeTokens(g.scope)
 	offline := g.client.server.delegation.offlineScope
 	if offline != "" && !slices.Contains(asked, offline) {

@@ -34,6 +34,14 @@ func readTokenRequest(r *http.Request) tokenRequest {
 	return tokenRequest{form: form, credentials: from, refusal: bad}
 }
 
+// readRequest reads a token request as the server documents it.
+func (srv *server) readRequest(r *http.Request) tokenRequest {
+	if srv.entry != nil {
+		return srv.readEntryRequest(r)
+	}
+	return readTokenRequest(r)
+}
+
 // readForm follows RFC 6749 §3.2 and appendix B exactly: POST, a form in the body,
 // no query, no repeated parameter. A parameter without a value counts as absent.
 func readForm(r *http.Request) (url.Values, *refusal) {

@@ -5,10 +5,24 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
 // resourcePath is the path of the resource that each server protects.
 const resourcePath = "/resource"
+
+// Resource is the address of the resource that accepts a connection's tokens. The
+// error is ErrNoConnection.
+func (s *Sandbox) Resource(connection string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.lookup(connection)
+	if err != nil {
+		return "", err
+	}
+	return s.issuerOf(c.server) + resourcePath, nil
+}
 
 // resource is the response to a valid token.
 type resource struct {
@@ -27,7 +41,7 @@ func (s *Sandbox) serveResource(srv *server, w http.ResponseWriter, r *http.Requ
 		http.Error(w, "use GET", http.StatusMethodNotAllowed)
 		return
 	}
-	token, refused := readBearer(r.Header)
+	token, refused := srv.readToken(r.Header)
 	if refused != "" {
 		refuseBearer(w, http.StatusBadRequest, refused)
 		return
@@ -42,6 +56,26 @@ func (s *Sandbox) serveResource(srv *server, w http.ResponseWriter, r *http.Requ
 		return
 	}
 	writeJSON(w, http.StatusOK, found)
+}
+
+// readToken reads the token from where the server wants it.
+func (srv *server) readToken(header http.Header) (token, refused string) {
+	present := provider.Present{}
+	if srv.entry != nil {
+		present = srv.entry.Present
+	}
+	if present == (provider.Present{}) {
+		return readBearer(header)
+	}
+	sent := header.Values(present.Header)
+	if len(sent) == 0 {
+		return "", ""
+	}
+	token, found := strings.CutPrefix(sent[0], present.Prefix)
+	if len(sent) > 1 || !found || token == "" || strings.ContainsAny(token, " \t,") {
+		return "", `Bearer realm="sandbox", error="invalid_request", error_description="The header with the token is not as documented"`
+	}
+	return token, ""
 }
 
 // readBearer reads the token from the header, the only supported location. Without a

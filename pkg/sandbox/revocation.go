@@ -7,7 +7,7 @@ import (
 // serveRevocation is the revocation endpoint of one server (RFC 7009). It responds
 // normally or with the next fault of the connection.
 func (s *Sandbox) serveRevocation(srv *server, w http.ResponseWriter, r *http.Request) {
-	req := readTokenRequest(r)
+	req := srv.readRevocation(r)
 	s.mu.Lock()
 	c := s.find(srv, req.credentials)
 	s.countersOf(c).Revocations++
@@ -18,6 +18,24 @@ func (s *Sandbox) serveRevocation(srv *server, w http.ResponseWriter, r *http.Re
 		defer s.mu.Unlock()
 		return s.revoke(srv, c, req)
 	})
+}
+
+// readRevocation reads a request as RFC 7009 says, with the server's fixed headers.
+func (srv *server) readRevocation(r *http.Request) tokenRequest {
+	if srv.entry == nil {
+		return readTokenRequest(r)
+	}
+	plain := *r
+	at := *r.URL
+	if at.RawQuery == srv.revokeAt.query {
+		at.RawQuery = ""
+	}
+	plain.URL = &at
+	req := readTokenRequest(&plain)
+	if bad := srv.checkHeaders(r.Header); req.refusal == nil {
+		req.refusal = bad
+	}
+	return req
 }
 
 // revoke revokes the token in the request. An unknown one counts as revoked
@@ -53,6 +71,7 @@ func (s *Sandbox) revokeToken(c *client, token string) *refusal {
 			return foreign
 		}
 		s.end(rt.grant)
+		s.endAll(c, rt.grant)
 		return nil
 	}
 	if i, ok := s.tokens.active[token]; ok {
@@ -60,6 +79,7 @@ func (s *Sandbox) revokeToken(c *client, token string) *refusal {
 			return foreign
 		}
 		delete(s.tokens.active, token)
+		s.endAll(c, i.grant)
 	}
 	return nil
 }

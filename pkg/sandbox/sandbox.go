@@ -7,8 +7,9 @@
 // Each has a token endpoint and a resource that refuses invalid tokens, so that
 // tests can check whether a token works. Creative Force and the plain server also
 // support users: they have pages for signing in and for consent, and a revocation
-// endpoint. Where the documentation is silent, RFC 6749, 6750 and 7009 apply,
-// strictly.
+// endpoint. [Sandbox.Play] adds a server for any entry of the provider catalogue, made
+// from what the entry declares: it refuses a client that does not follow the entry.
+// Where the documentation is silent, RFC 6749, 6750 and 7009 apply, strictly.
 //
 // Faults are injected on demand: secrets rotate, tokens are revoked, responses are
 // late, broken or missing. Each such control exists twice under one name, as a
@@ -114,12 +115,7 @@ func New(c Config) *Sandbox {
 func (s *Sandbox) mountServers() {
 	cf, an, cq := creativeForce(), agileNow(), cliquify()
 	for _, srv := range []*server{cf, an, cq, s.generic} {
-		s.routes[srv.prefix+srv.tokenPath] = func(w http.ResponseWriter, r *http.Request) { s.serveToken(srv, w, r) }
-		s.routes[srv.prefix+resourcePath] = func(w http.ResponseWriter, r *http.Request) { s.serveResource(srv, w, r) }
-		if d := srv.delegation; d != nil {
-			s.routes[srv.prefix+d.authorizePath] = func(w http.ResponseWriter, r *http.Request) { s.serveAuthorize(srv, w, r) }
-			s.routes[srv.prefix+d.revocationPath] = func(w http.ResponseWriter, r *http.Request) { s.serveRevocation(srv, w, r) }
-		}
+		s.mount(srv)
 	}
 	s.addClient(cf, client{connection: "creative-force", grantTypes: []string{clientCredentials}, user: "integration@studio.example"})
 	s.addClient(cf, client{
@@ -128,6 +124,23 @@ func (s *Sandbox) mountServers() {
 	})
 	s.addClient(an, client{connection: "agile-now", grantTypes: []string{clientCredentials}, scopes: agileNowScopes()})
 	s.addClient(cq, client{connection: "cliquify", grantTypes: []string{clientCredentials}})
+}
+
+// mount adds the routes of a server.
+func (s *Sandbox) mount(srv *server) {
+	s.routes[srv.prefix+srv.tokenPath] = func(w http.ResponseWriter, r *http.Request) { s.serveToken(srv, w, r) }
+	s.routes[srv.prefix+resourcePath] = func(w http.ResponseWriter, r *http.Request) { s.serveResource(srv, w, r) }
+	if srv.entry != nil {
+		s.routes[srv.prefix+srv.refreshAt.path] = s.routes[srv.prefix+srv.tokenPath]
+	}
+	d := srv.delegation
+	if d == nil {
+		return
+	}
+	s.routes[srv.prefix+d.authorizePath] = func(w http.ResponseWriter, r *http.Request) { s.serveAuthorize(srv, w, r) }
+	if d.revocationPath != "" {
+		s.routes[srv.prefix+d.revocationPath] = func(w http.ResponseWriter, r *http.Request) { s.serveRevocation(srv, w, r) }
+	}
 }
 
 // SetBaseURL sets the scheme and host of the sandbox. Connection files and the

@@ -52,6 +52,13 @@ type server struct {
 	// delegation is its support for users; nil for none.
 	delegation *delegation
 
+	// entry is what the catalogue declares; nil for the servers that are written by hand.
+	// habit is what it does not say.
+	entry *provider.Provider
+	habit habit
+	// The endpoints of an entry. revokeAt is empty if it has none.
+	token, refreshAt, authorizeAt, revokeAt endpointAt
+
 	// newClient makes an id and a secret in the format of the provider.
 	newClient func(e entropy) (id, secret string)
 	// declare adds the addresses of this server to a client's connection file.
@@ -66,7 +73,10 @@ type server struct {
 // issue is a new token that is sent to a client.
 type issue struct {
 	accessToken, scope string
-	expiresIn          int64 // seconds
+	// user is on whose behalf it was minted; empty for none.
+	user      string
+	expiresAt time.Time
+	expiresIn int64 // seconds
 	// refreshToken is the JSON of the member, because a server may also send null or
 	// an empty string; nil omits it.
 	refreshToken json.RawMessage

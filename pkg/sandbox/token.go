@@ -59,7 +59,7 @@ func (t *tokens) remove(match func(text string, i issued) bool) int {
 // serveToken is the token endpoint of one server. It counts the request, then
 // responds normally or with the next fault of the connection.
 func (s *Sandbox) serveToken(srv *server, w http.ResponseWriter, r *http.Request) {
-	req := readTokenRequest(r)
+	req := srv.readRequest(r)
 	c, fault := s.receive(srv, &req)
 	s.respondWith(w, r, fault, c, func() response {
 		s.mu.Lock()
@@ -114,6 +114,12 @@ func (s *Sandbox) issueToken(srv *server, c *client, req tokenRequest) (issue, *
 		return s.redeem(c, req.form)
 	case refreshToken:
 		return s.refresh(c, req)
+	case jwtBearer:
+		return s.redeemAssertion(c, req.form)
+	case passwordGrant:
+		if req.form.Get("username") != c.username || !equal(c.password, req.form.Get("password")) {
+			return issue{}, unusable("password")
+		}
 	}
 	scope, bad := srv.scope(c, req.form.Get("scope"))
 	if bad != nil {
@@ -149,7 +155,10 @@ func (s *Sandbox) checkRequest(srv *server, c *client, req tokenRequest) *refusa
 // mint makes an access token with the scope, user and grant of allowed. s.mu is held.
 func (s *Sandbox) mint(c *client, allowed issued) issue {
 	now, life := s.clock(), c.lifetime()
-	i := issue{scope: allowed.scope, expiresIn: int64(life / time.Second)}
+	if c.server.revokesOld() {
+		s.tokens.remove(func(_ string, old issued) bool { return old.client == c && old.grant == allowed.grant })
+	}
+	i := issue{scope: allowed.scope, user: allowed.user, expiresIn: int64(life / time.Second), expiresAt: now.Add(life)}
 	if c.server.jwt {
 		i.accessToken = s.jwtLookalike(c, allowed.scope, now, now.Add(life))
 	} else {

@@ -93,8 +93,12 @@ func newVisit(client *http.Client, authorizationURL, user string, allow bool) (*
 	return &visit{&browser, at.Scheme + "://" + at.Host, at.Query().Get("redirect_uri"), user, press}, nil
 }
 
-// isRedirectURI reports whether the address is the redirect URI with parameters.
+// isRedirectURI reports whether the address is the redirect URI with parameters. If the
+// request has a name for it, it is any address at another server.
 func (v *visit) isRedirectURI(address string) bool {
+	if v.redirectURI != "" && !strings.Contains(v.redirectURI, "://") {
+		return strings.Contains(address, "://") && !strings.HasPrefix(address, v.origin+"/")
+	}
 	rest, ok := strings.CutPrefix(address, v.redirectURI)
 	return ok && v.redirectURI != "" && strings.ContainsAny(rest[:min(1, len(rest))], "?&")
 }

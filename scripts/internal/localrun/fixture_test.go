@@ -33,6 +33,12 @@ type clock struct{ ahead atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
+// wait lets the time pass at once.
+func (c *clock) wait(ctx context.Context, d time.Duration) error {
+	c.advance(d)
+	return ctx.Err()
+}
+
 // running is a local run that has started.
 type running struct {
 	t        *testing.T
@@ -54,14 +60,20 @@ func start(t *testing.T, connections string) *running {
 // startWith starts a run on free ports and waits for the renewer's first tick.
 func startWith(t *testing.T, s localrun.Settings) *running {
 	t.Helper()
+	return startAt(t, s, new(clock), nil)
+}
+
+// startAt is startWith with a clock that something else has too, and a wait.
+func startAt(t *testing.T, s localrun.Settings, clock *clock, wait func(context.Context, time.Duration) error) *running {
+	t.Helper()
 	s.Addr, s.SandboxAddr = "127.0.0.1:0", "127.0.0.1:0"
-	r := &running{t: t, clock: new(clock), ticks: make(chan time.Time), log: &journal{changed: make(chan struct{})}}
+	r := &running{t: t, clock: clock, ticks: make(chan time.Time), log: &journal{changed: make(chan struct{})}}
 	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
 		err := localrun.Run(ctx, s,
-			localrun.Env{Program: "tokenvend", Out: writer, Log: r.log, Now: r.clock.now, Ticks: r.ticks})
+			localrun.Env{Program: "tokenvend", Out: writer, Log: r.log, Now: r.clock.now, Wait: wait, Ticks: r.ticks})
 		_ = writer.CloseWithError(io.EOF)
 		ended <- err
 		close(ended)

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
@@ -22,7 +23,12 @@ type foreign struct {
 }
 
 func newForeign(t *testing.T) foreign {
-	f := foreign{Sandbox: sandbox.New(sandbox.Config{})}
+	return newForeignAt(t, time.Now)
+}
+
+// newForeignAt is newForeign with a clock.
+func newForeignAt(t *testing.T, now func() time.Time) foreign {
+	f := foreign{Sandbox: sandbox.New(sandbox.Config{Now: now, LocalRedirects: true})}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	f.url = server.URL

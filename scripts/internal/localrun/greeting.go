@@ -13,9 +13,6 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
-// delegated is the sandbox's connection that needs a user's consent.
-const delegated = "creative-force-user"
-
 // Help explains a local run: its variables, its callers, and the control endpoints
 // of its sandbox. program is how the command is called.
 func Help(program string) string {
@@ -29,6 +26,10 @@ Environment variables
   ` + sandboxAddrVariable + `  address of the sandbox providers, on loopback (default ` + defaultSandboxAddr + `)
   ` + consoleAddrVariable + `  address of the console, on loopback (default ` + defaultConsoleAddr + `)
   ` + connectionsVariable + `   folder of connection files, NAME.json each (default: the sandbox's own)
+  ` + providersVariable + `
+                          entries of the provider catalogue, separated by commas, that the sandbox
+                          plays too, as in shopify,salesforce. The connections are called as the
+                          entry, and ENTRY-user for those that need a consent (default: none)
   ` + renewEveryVariable + `   interval of the renewer, 1s or more (default ` + shortly(defaultRenewEvery) + `): it notices changed,
                           added and deleted files, and renews tokens that are due. Tokens become
                           due by the minute, whatever the interval
@@ -58,6 +59,8 @@ type addresses struct {
 	connections     string
 	// console is what the greeting says of the console; empty without one.
 	console string
+	// providers are entries of the catalogue that the sandbox plays.
+	providers []string
 	// ownFolder says that the folder is the run's own, which is removed at the end.
 	ownFolder bool
 	// noticedWithin is the longest time until an edited file is noticed.
@@ -165,7 +168,7 @@ func (a addresses) urlFlag() string {
 
 func (a addresses) registration() string {
 	if a.ownFolder {
-		return "(registered; the sandbox allows loopback, Creative Force does not)"
+		return "(registered; not every provider allows loopback)"
 	}
 	return "(register it with the provider, unless the file has another)"
 }

@@ -33,6 +33,8 @@ type Env struct {
 	// Now is the wall clock of everything in the run, the sandbox included; nil
 	// means time.Now.
 	Now func() time.Time
+	// Wait pauses between two looks at the store; nil waits for real.
+	Wait func(ctx context.Context, d time.Duration) error
 	// Ticks start the renewer; nil means every Settings.RenewEvery.
 	Ticks <-chan time.Time
 }
@@ -66,7 +68,7 @@ func Run(ctx context.Context, s Settings, e Env) error {
 		url:         "http://" + api.Addr().String() + "/" + stage,
 		sandboxURL:  "http://" + providers.Addr().String(),
 		console:     console.greeting(),
-		connections: connections, ownFolder: s.Connections == "", noticedWithin: s.renewEvery(),
+		connections: connections, ownFolder: s.Connections == "", providers: s.SandboxProviders, noticedWithin: s.renewEvery(),
 	}, e)
 }
 
@@ -149,8 +151,15 @@ func openSandbox(a addresses, now func() time.Time) (*sandbox.Sandbox, error) {
 		c.Folder = a.connections
 	}
 	s := sandbox.New(c)
-	if err := s.SetRedirectURIs(delegated, a.callback(delegated)); err != nil {
-		return nil, err
+	for _, name := range a.providers {
+		if err := s.Play(name); err != nil {
+			return nil, fmt.Errorf("%s: %w", providersVariable, err)
+		}
+	}
+	for _, connection := range s.Delegated() {
+		if err := s.SetRedirectURIs(connection, a.callback(connection)); err != nil {
+			return nil, err
+		}
 	}
 	if !a.ownFolder {
 		return s, nil

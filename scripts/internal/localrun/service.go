@@ -46,7 +46,7 @@ func compose(a addresses, e Env) (composed, error) {
 	parts := assembly.Service{
 		Store: store, Sessions: store, Secrets: source, References: folder.NewReferences(folder.Config{Path: a.connections}), Parser: connection.Parser{Egress: loopback},
 		Sealer: newSealer(), FrontSealer: newSealer(), PublicBaseURL: a.url,
-		Audit: audit.NewWriter(audit.Config{Output: e.Log, Now: e.Now}), Now: e.Now,
+		Audit: audit.NewWriter(audit.Config{Output: e.Log, Now: e.Now}), Now: e.Now, Wait: e.Wait,
 	}
 	core := parts.Core()
 	api, err := localgateway.New(localgateway.Config{

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/tokenvend/tokenvend/pkg/sandbox"
 )
 
 // The variables of a local run.
@@ -18,6 +20,7 @@ const (
 	consoleAddrVariable = "TOKENVEND_CONSOLE_ADDR"
 	connectionsVariable = "TOKENVEND_CONNECTIONS"
 	renewEveryVariable  = "TOKENVEND_RENEW_EVERY"
+	providersVariable   = "TOKENVEND_SANDBOX_PROVIDERS"
 
 	hostsVariable        = "TOKENVEND_HOSTS"
 	sandboxHostsVariable = "TOKENVEND_SANDBOX_HOSTS"
@@ -42,6 +45,9 @@ type Settings struct {
 	// Connections is an existing folder of connection files; empty means the sandbox's
 	// connections, in a folder that is removed when the run ends.
 	Connections string
+	// SandboxProviders are entries of the provider catalogue that the sandbox plays
+	// besides its own, with connections for each. They need the sandbox's connections.
+	SandboxProviders []string
 	// RenewEvery is the renewer's interval; zero means a minute. A shorter interval
 	// notices changed files sooner and renews nothing earlier: tokens become due by the
 	// minute.
@@ -60,15 +66,16 @@ func ReadSettings(lookup func(string) (string, bool)) (Settings, error) {
 	sandboxAddr, errSandbox := readAddr(lookup, sandboxAddrVariable, defaultSandboxAddr)
 	consoleAddr, errConsole := readAddr(lookup, consoleAddrVariable, defaultConsoleAddr)
 	connections, errConnections := readFolder(lookup)
+	providers, errProviders := readProviders(lookup, connections)
 	renewEvery, errRenew := readRenewEvery(lookup)
 	hosts, errHosts := readHosts(lookup, hostsVariable)
 	sandboxHosts, errSandboxHosts := readHosts(lookup, sandboxHostsVariable)
-	if err := errors.Join(errAddr, errSandbox, errConsole, errConnections, errRenew, errHosts, errSandboxHosts); err != nil {
+	if err := errors.Join(errAddr, errSandbox, errConsole, errConnections, errProviders, errRenew, errHosts, errSandboxHosts); err != nil {
 		return Settings{}, err
 	}
 	return Settings{
 		Addr: addr, SandboxAddr: sandboxAddr, ConsoleAddr: consoleAddr, Connections: connections, RenewEvery: renewEvery,
-		Hosts: hosts, SandboxHosts: sandboxHosts,
+		Hosts: hosts, SandboxHosts: sandboxHosts, SandboxProviders: providers,
 	}, nil
 }
 
@@ -105,6 +112,25 @@ func readFolder(lookup func(string) (string, bool)) (string, error) {
 		return "", fmt.Errorf("%s is %q, which is not a folder; name the folder that holds the connection files", connectionsVariable, folder)
 	}
 	return strings.TrimSuffix(folder, "/"), nil
+}
+
+// readProviders reads names of the provider catalogue, separated by commas.
+func readProviders(lookup func(string) (string, bool), connections string) (names []string, err error) {
+	text, _ := lookup(providersVariable)
+	if text == "" {
+		return nil, nil
+	}
+	if connections != "" {
+		return nil, fmt.Errorf("%s is set beside %s; unset one: the sandbox writes no connections into a folder of yours", providersVariable, connectionsVariable)
+	}
+	for name := range strings.SplitSeq(text, ",") {
+		name = strings.TrimSpace(name)
+		if err := sandbox.CanPlay(name); err != nil {
+			return nil, fmt.Errorf("%s is %q: %w; name entries of pkg/provider/catalogue, separated by commas", providersVariable, text, err)
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 func readRenewEvery(lookup func(string) (string, bool)) (time.Duration, error) {

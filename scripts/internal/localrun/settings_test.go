@@ -34,6 +34,10 @@ func TestReadSettings(t *testing.T) {
 		{"hosts", map[string]string{"TOKENVEND_HOSTS": "Dev.Example, 192.168.1.2\tfd00::1", "TOKENVEND_SANDBOX_HOSTS": "host.docker.internal"},
 			localrun.Settings{Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090", ConsoleAddr: "127.0.0.1:8091", RenewEvery: time.Minute,
 				Hosts: []string{"dev.example", "192.168.1.2", "fd00::1"}, SandboxHosts: []string{"host.docker.internal"}}},
+		{"providers", map[string]string{"TOKENVEND_SANDBOX_PROVIDERS": "shopify, salesforce"}, localrun.Settings{
+			Addr: "127.0.0.1:8080", SandboxAddr: "127.0.0.1:8090", ConsoleAddr: "127.0.0.1:8091", RenewEvery: time.Minute,
+			SandboxProviders: []string{"shopify", "salesforce"},
+		}},
 		{"localhost", map[string]string{"TOKENVEND_ADDR": "localhost:8081"}, localrun.Settings{Addr: "localhost:8081", SandboxAddr: "127.0.0.1:8090", ConsoleAddr: "127.0.0.1:8091", RenewEvery: time.Minute}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -75,6 +79,8 @@ func TestReadSettingsRefuses(t *testing.T) {
 		{"TOKENVEND_HOSTS", "http://dev.example", "without scheme and port"},
 		{"TOKENVEND_SANDBOX_HOSTS", "host.docker.internal:8090", "without scheme and port"},
 		{"TOKENVEND_SANDBOX_HOSTS", "a..b", "use host names"},
+		{"TOKENVEND_SANDBOX_PROVIDERS", "shopify,shopfy", `"shopfy" is not a name of the provider catalogue`},
+		{"TOKENVEND_SANDBOX_PROVIDERS", "adp", `"adp" offers no OAuth grant: ADP wants`},
 	} {
 		t.Run(c.variable+" "+c.value, func(t *testing.T) {
 			_, err := localrun.ReadSettings(in(map[string]string{c.variable: c.value}))
@@ -83,6 +89,12 @@ func TestReadSettingsRefuses(t *testing.T) {
 			}
 		})
 	}
+	t.Run("providers beside a folder", func(t *testing.T) {
+		_, err := localrun.ReadSettings(in(map[string]string{"TOKENVEND_SANDBOX_PROVIDERS": "shopify", "TOKENVEND_CONNECTIONS": t.TempDir()}))
+		if err == nil || !strings.Contains(err.Error(), "unset one") {
+			t.Errorf("error %v", err)
+		}
+	})
 	t.Run("every problem at once", func(t *testing.T) {
 		_, err := localrun.ReadSettings(in(map[string]string{"TOKENVEND_ADDR": "x", "TOKENVEND_CONNECTIONS": file, "TOKENVEND_RENEW_EVERY": "0"}))
 		if err == nil || strings.Count(err.Error(), "TOKENVEND_") != 3 {
