@@ -133,8 +133,8 @@ func (r Record) end(o Observation) Record {
 	if len(r.Detail) > maxDetail {
 		r.Detail = r.Detail[:maxDetail]
 	}
-	if o.Secret.VersionID != "" {
-		r.Version, r.CreatedAt = o.Secret.VersionID, millis(o.Secret.CreatedAt)
+	if r.Version = o.Secret.VersionID; r.Version != "" {
+		r.CreatedAt = millis(o.Secret.CreatedAt)
 	}
 	return r
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/digest"
 )
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -47,6 +48,12 @@ func lateRefresh(c *connection.Connection) { c.EarlyRefresh = false }
 
 func lost(err error, read int) declaration.Observation {
 	return declaration.Observation{Entry: connection.Entry{Name: "crm", Err: err}, At: at(read), MayEnd: true}
+}
+
+// ending is an observation of a version that has no valid declaration.
+func ending(o declaration.Observation, err error) declaration.Observation {
+	o.Entry, o.MayEnd = connection.Entry{Name: "crm", Err: err}, true
+	return o
 }
 
 func observed(t *testing.T, all ...declaration.Observation) declaration.Record {
@@ -90,11 +97,12 @@ func TestRecordNext_CR21_events(t *testing.T) {
 		"CR-37 an edit of inputs draws another":       {[]declaration.Observation{declared(1, 5)}, declared(2, 9, inputs("b")), true, "v2", "mint2", ""},
 		"CR-20 so does another client secret":         {[]declaration.Observation{declared(1, 5)}, declared(2, 9, proof("b")), true, "v2", "mint2", ""},
 		"CR-38 and a secret that was created again":   {[]declaration.Observation{declared(1, 5)}, declared(2, 9, func(c *connection.Connection) { c.SecretIncarnation = "arn2" }), true, "v2", "mint2", ""},
-		"CR-38 deleted":                                    {[]declaration.Observation{declared(1, 5)}, lost(clientsecret.ErrNotFound, 9), true, "v1", "mint1", declaration.Deleted},
-		"BI-41 no longer a member of its bundle":           {[]declaration.Observation{declared(1, 5)}, lost(connection.ErrNoConnection, 9), true, "v1", "mint1", declaration.Deleted},
-		"FI-35 without a text":                             {[]declaration.Observation{declared(1, 5)}, lost(binary, 9), true, "v1", "mint1", declaration.Misconfigured},
-		"BI-52 refused by the parser":                      {[]declaration.Observation{declared(1, 5)}, lost(invalid, 9), true, "v1", "mint1", declaration.Misconfigured},
-		"CR-38 gone twice writes once":                     {[]declaration.Observation{declared(1, 5), lost(binary, 7)}, lost(binary, 9), false, "v1", "mint1", declaration.Misconfigured},
+		"CR-38 deleted":                                    {[]declaration.Observation{declared(1, 5)}, lost(clientsecret.ErrNotFound, 9), true, "", "mint1", declaration.Deleted},
+		"BI-41 no longer a member of its bundle":           {[]declaration.Observation{declared(1, 5)}, lost(connection.ErrNoConnection, 9), true, "", "mint1", declaration.Deleted},
+		"FI-35 without a text":                             {[]declaration.Observation{declared(1, 5)}, lost(binary, 9), true, "", "mint1", declaration.Misconfigured},
+		"BI-52 refused by the parser":                      {[]declaration.Observation{declared(1, 5)}, lost(invalid, 9), true, "", "mint1", declaration.Misconfigured},
+		"BI-52 the version that the parser refuses":        {[]declaration.Observation{declared(1, 5)}, ending(declared(2, 9), invalid), true, "v2", "mint1", declaration.Misconfigured},
+		"CR-38 gone twice writes once":                     {[]declaration.Observation{declared(1, 5), lost(binary, 7)}, lost(binary, 9), false, "", "mint1", declaration.Misconfigured},
 		"BI-09 what never was declared does not end":       {nil, lost(clientsecret.ErrNotFound, 9), false, "", "", ""},
 		"BI-09 one caller ends nothing":                    {[]declaration.Observation{declared(1, 5)}, read(lost(clientsecret.ErrNotFound, 9)), false, "v1", "mint1", ""},
 		"CR-38 restored as it was":                         {[]declaration.Observation{declared(1, 5), lost(clientsecret.ErrNotFound, 7)}, declared(1, 9), true, "v1", "mint1", ""},
@@ -113,6 +121,42 @@ func TestRecordNext_CR21_events(t *testing.T) {
 			r, write := observed(t, c.before...).Next(c.then)
 			if write != c.write || r.Version != c.version || r.MintID != c.mint || r.Gone != c.gone {
 				t.Errorf("write %v, version %q, mint id %q, gone %q", write, r.Version, r.MintID, r.Gone)
+			}
+		})
+	}
+}
+
+func TestRecordMatches_CR21(t *testing.T) {
+	listed := func(version string) clientsecret.Version {
+		return clientsecret.Version{Name: "crm", ARN: "arn:crm", VersionID: version}
+	}
+	first := declared(1, 5, func(c *connection.Connection) { c.SecretIncarnation = digest.Short("arn:crm") })
+	binary, invalid := fmt.Errorf("x: %w", clientsecret.ErrNoText), errors.New("member scope is a number")
+	for name, c := range map[string]struct {
+		record []declaration.Observation
+		listed clientsecret.Version
+		want   bool
+	}{
+		"the recorded version":                      {[]declaration.Observation{first}, listed("v1"), true},
+		"another version":                           {[]declaration.Observation{first}, listed("v2"), false},
+		"another secret of that name":               {[]declaration.Observation{first}, clientsecret.Version{Name: "crm", ARN: "arn:other", VersionID: "v1"}, false},
+		"no version":                                {[]declaration.Observation{first}, listed(""), false},
+		"no secret":                                 {[]declaration.Observation{first}, clientsecret.Version{}, false},
+		"deleted, and there is none":                {[]declaration.Observation{first, lost(clientsecret.ErrNotFound, 7)}, clientsecret.Version{}, true},
+		"deleted, and it is back":                   {[]declaration.Observation{first, lost(clientsecret.ErrNotFound, 7)}, listed("v1"), false},
+		"scheduled for deletion, and still is":      {[]declaration.Observation{first, lost(binary, 7)}, listed(""), true},
+		"scheduled for deletion, and restored":      {[]declaration.Observation{first, lost(binary, 7)}, listed("v1"), false},
+		"scheduled for deletion, and deleted since": {[]declaration.Observation{first, lost(binary, 7)}, clientsecret.Version{}, false},
+		"refused at that version":                   {[]declaration.Observation{first, ending(declared(2, 9), invalid)}, listed("v2"), true},
+		"refused, and replaced since":               {[]declaration.Observation{first, ending(declared(2, 9), invalid)}, listed("v3"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := observed(t, c.record...)
+			if got := r.Matches(c.listed); got != c.want || r.Empty() {
+				t.Errorf("matches %v, empty %v", got, r.Empty())
+			}
+			if r.Release--; r.Matches(c.listed) {
+				t.Error("a record of an older release matches")
 			}
 		})
 	}

@@ -124,6 +124,21 @@ func (r Record) Names(conn connection.Connection) bool {
 	return r.Gone == "" && r.Version == conn.SecretVersion && r.Incarnation == conn.SecretIncarnation
 }
 
+// Empty reports whether the connection has no record.
+func (r Record) Empty() bool { return r.MintID == "" && r.Gone == "" }
+
+// Matches reports whether the record is that of a secret's version as it is listed.
+// The zero Version is a secret that does not exist.
+func (r Record) Matches(v clientsecret.Version) bool {
+	switch {
+	case r.Version != v.VersionID, r.Release < release:
+		return false
+	case r.Gone == "":
+		return r.Incarnation == digest.Short(v.ARN)
+	}
+	return v.ARN != "" || r.Gone == Deleted
+}
+
 // Issued reports whether a token is one of the declaration in force.
 func (r Record) Issued(mintID, configHash, incarnation string) bool {
 	id := r.tokenID(mintID, configHash)

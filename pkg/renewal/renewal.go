@@ -22,7 +22,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending"
 )
 
-// Index finds the items of a slot. Errors are tokenstore.ErrUnavailable.
+// Index finds the items of a slot, and the declaration records. Errors are tokenstore.ErrUnavailable.
 type Index interface {
 	// Due returns one page of the keys of a slot, and the cursor of the next page,
 	// empty at the end.
@@ -30,6 +30,9 @@ type Index interface {
 	// Reslot moves an item from one slot to another. It changes nothing if the item
 	// is no longer in the first.
 	Reslot(ctx context.Context, key tokenstore.Key, from, to string) error
+	// DeclaredConnections returns one page of the connections of a shard that have a
+	// declaration record, and the cursor of the next page, empty at the end.
+	DeclaredConnections(ctx context.Context, shard int, next string) ([]string, string, error)
 }
 
 // Documents stores the small records of the renewer itself.
@@ -51,6 +54,9 @@ type Core interface {
 	RegularSlot(ctx context.Context, key tokenstore.Key) (string, error)
 	// Reconcile writes the declaration records of a changed secret.
 	Reconcile(ctx context.Context, c vending.Changed) (vending.Change, error)
+	// Declarations reads the declaration records of connections, eventually
+	// consistent and in their order. A missing record is empty.
+	Declarations(ctx context.Context, connections []string) ([]declaration.Record, error)
 }
 
 // Versions lists the current version of each secret.
@@ -76,7 +82,7 @@ type Renewer struct {
 	documents Documents
 	audit     *audit.Writer
 	now       func() time.Time
-	secrets   *secretIndex
+	sweep     *sweep
 }
 
 const (
@@ -100,8 +106,9 @@ func New(c Config) *Renewer {
 		c.Now = time.Now
 	}
 	now := func() time.Time { return c.Now().Round(0).UTC() }
-	return &Renewer{core: c.Core, index: c.Index, documents: c.Documents, audit: c.Audit, now: now,
-		secrets: newSecretIndex(c.Core, c.Documents, c.Versions)}
+	r := &Renewer{core: c.Core, index: c.Index, documents: c.Documents, audit: c.Audit, now: now}
+	r.sweep = newSweep(c.Core, c.Index, c.Versions, r.run)
+	return r
 }
 
 // Tick does the work of one minute, and of earlier minutes that were missed. It
@@ -114,7 +121,7 @@ func (r *Renewer) Tick(ctx context.Context) audit.Run {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.secrets.syncAll(ctx, run)
+		r.sweep.tick(ctx, run)
 	}()
 	r.renewDue(ctx, run)
 	<-done
@@ -128,7 +135,7 @@ func (r *Renewer) Tick(ctx context.Context) audit.Run {
 func (r *Renewer) SecretChanged(ctx context.Context, name string, event declaration.Event) audit.Run {
 	began := r.now()
 	run := newStats()
-	r.secrets.syncOne(ctx, name, event, run)
+	r.sweep.event(ctx, name, event, run)
 	summary := run.summary("change", r.now().Sub(began))
 	r.audit.WriteRun(summary)
 	return summary

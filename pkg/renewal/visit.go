@@ -104,23 +104,32 @@ func (r *Renewer) move(ctx context.Context, v visit, to string, run *stats) {
 	}
 }
 
-// renew runs one renewal and writes its audit line.
+// renew runs one renewal that a visit planned.
 func (r *Renewer) renew(ctx context.Context, p planned, run *stats) {
-	plan := p.plan
-	entry := r.audit.Begin()
-	renewed, err := recovered(func() (bool, error) { return plan.Run(audit.With(ctx, entry)) })
+	renewed, err := r.run(ctx, p.plan)
 	switch {
 	case err != nil:
 		run.failed(err)
 		r.retry(ctx, p.visit, err, run)
 	case renewed:
-		entry.Source = string(vending.FromProvider)
 		run.renewed()
 	default:
 		run.skipped()
-		return // another process renewed it and wrote the line
 	}
-	r.write(entry, plan.Key, err)
+}
+
+// run runs one renewal and writes its audit line. If another process renews the token,
+// that one writes the line.
+func (r *Renewer) run(ctx context.Context, plan vending.Renewal) (renewed bool, err error) {
+	entry := r.audit.Begin()
+	renewed, err = recovered(func() (bool, error) { return plan.Run(audit.With(ctx, entry)) })
+	if renewed {
+		entry.Source = string(vending.FromProvider)
+	}
+	if renewed || err != nil {
+		r.write(entry, plan.Key, err)
+	}
+	return renewed, err
 }
 
 // write writes the audit line of one token's renewal.

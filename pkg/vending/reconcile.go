@@ -19,15 +19,17 @@ type Changed struct {
 	Former []string
 	// Event is what reported the change; zero is none.
 	Event declaration.Event
+	// Reissue runs each reissue of a token, and may record its outcome; nil only runs it.
+	Reissue func(ctx context.Context, r Renewal) (renewed bool, err error)
 }
 
 // Change is the result of reconciling one secret.
 type Change struct {
-	// Connections are the names that the secret declares now.
-	Connections []string
 	// ARN and VersionID are those of the version that was read; empty when there is
-	// none. Without Connections too, the secret does not exist.
+	// none.
 	ARN, VersionID string
+	// Unrecorded are connections without a record: they never had a valid declaration.
+	Unrecorded []string
 	// Ignored: the event that reported the change came late. Another one reports the
 	// version that is current by now.
 	Ignored bool
@@ -50,15 +52,12 @@ func (c *Core) Reconcile(ctx context.Context, changed Changed) (Change, error) {
 		}
 	}
 	synced, err := c.declared.Sync(ctx, declared.Secret{Name: changed.Secret, Former: changed.Former, Event: changed.Event})
-	change := Change{ARN: synced.Secret.ARN, VersionID: synced.Secret.VersionID, Recorded: synced.Written}
-	for _, e := range synced.Entries {
-		change.Connections = append(change.Connections, e.Name)
-	}
+	change := Change{ARN: synced.Secret.ARN, VersionID: synced.Secret.VersionID, Unrecorded: synced.Unrecorded, Recorded: synced.Written}
 	if err != nil {
 		return change, problem.Of(rules.Unavailable(err))
 	}
 	for _, conn := range synced.InForce {
-		reissued, err := c.reissueAll(ctx, conn)
+		reissued, err := c.reissueAll(ctx, conn, changed)
 		if change.Reissued += reissued; err != nil {
 			return change, problem.Of(err)
 		}
@@ -66,10 +65,21 @@ func (c *Core) Reconcile(ctx context.Context, changed Changed) (Change, error) {
 	return change, nil
 }
 
+// Declarations reads the declaration records of connections, eventually consistent and
+// in their order. A missing record, and one that cannot be read, is empty. Every
+// error is a *problem.Error.
+func (c *Core) Declarations(ctx context.Context, connections []string) ([]declaration.Record, error) {
+	records, err := c.declared.Survey(ctx, connections)
+	if err != nil {
+		return nil, problem.Of(rules.Unavailable(err))
+	}
+	return records, nil
+}
+
 // reissueAll reissues the connection's own token and those of its scope variants that
 // are in use and were issued under another declaration. It stops when the provider
 // fails: their callers ask for them.
-func (c *Core) reissueAll(ctx context.Context, conn declared.InForce) (reissued int, err error) {
+func (c *Core) reissueAll(ctx context.Context, conn declared.InForce, changed Changed) (reissued int, err error) {
 	own := tokenstore.Key{Connection: string(conn.Name)}
 	rec, err := c.records.Get(ctx, own, true)
 	if problem.Is(err, problem.InternalError) {
@@ -87,7 +97,11 @@ func (c *Core) reissueAll(ctx context.Context, conn declared.InForce) (reissued 
 		all = append(all, variant)
 	}
 	for _, rec := range all {
-		done, err := c.reissue(ctx, conn, rec)
+		plan := c.reissue(conn, rec)
+		if !plan.Due() {
+			continue
+		}
+		done, err := changed.reissue(ctx, plan)
 		if done {
 			reissued++
 		}
@@ -98,12 +112,20 @@ func (c *Core) reissueAll(ctx context.Context, conn declared.InForce) (reissued 
 	return reissued, nil
 }
 
-// reissue replaces rec's token if it is in use and conn's record does not accept it.
-func (c *Core) reissue(ctx context.Context, conn declared.InForce, rec record.Record) (bool, error) {
+// reissue plans to replace rec's token if it is in use and conn's record does not accept
+// it.
+func (c *Core) reissue(conn declared.InForce, rec record.Record) Renewal {
 	now := c.clock.Now()
 	if !rec.Item.Used || !rec.Token.Valid(now) || rules.Accepted(conn.Record, "", rec.Token) ||
 		!rules.Renewable(rec.Item, conn.Connection, rec.WithoutToken().Token, now) {
-		return false, nil
+		return Renewal{}
 	}
-	return newRenewal(c.leases, conn, rec.Item.Key, rec.Token.AskedScope, "").Run(ctx)
+	return newRenewal(c.leases, conn, rec.Item.Key, rec.Token.AskedScope, "")
+}
+
+func (c Changed) reissue(ctx context.Context, r Renewal) (bool, error) {
+	if c.Reissue == nil {
+		return r.Run(ctx)
+	}
+	return c.Reissue(ctx, r)
 }

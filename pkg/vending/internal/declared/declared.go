@@ -140,6 +140,22 @@ func (d *Declarations) read(ctx context.Context, names ...string) ([]declaration
 	return records, nil
 }
 
+// Survey reads the records of connections, eventually consistent and in their order,
+// and remembers none of them.
+func (d *Declarations) Survey(ctx context.Context, names []string) ([]declaration.Record, error) {
+	stored, err := d.store.ReadDeclarations(ctx, names, false)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]declaration.Record, len(names))
+	for i := range stored {
+		if records[i], err = d.open(ctx, stored[i]); err != nil {
+			return nil, err
+		}
+	}
+	return records, nil
+}
+
 // write writes a record over the version that it was made from, and remembers it.
 func (d *Declarations) write(ctx context.Context, name string, r declaration.Record) (declaration.Record, error) {
 	text, err := r.Encode()

@@ -29,6 +29,8 @@ type Synced struct {
 	// Entries are what it declares. InForce are the valid ones with their records.
 	Entries []connection.Entry
 	InForce []InForce
+	// Unrecorded are connections without a record: they never had a valid declaration.
+	Unrecorded []string
 	// Written counts the records that were written.
 	Written int
 }
@@ -162,6 +164,8 @@ func (c *comparison) writeOne(ctx context.Context, name string) error {
 		c.synced.Written++
 	}
 	switch {
+	case next.Empty():
+		c.synced.Unrecorded = append(c.synced.Unrecorded, name)
 	case o.Entry.Err == nil && next.Names(o.Entry.Connection):
 		c.synced.InForce = append(c.synced.InForce, InForce{Connection: o.Entry.Connection, Record: next})
 	case next.NotedVersion != "":
