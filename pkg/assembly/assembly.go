@@ -144,7 +144,7 @@ func (s Service) Connections(grants Grants) *gateway.Handler {
 // Directory lists connections and their states.
 func (s Service) Directory() *directory.Directory {
 	return directory.New(directory.Config{
-		Store: s.Store, Secrets: s.Secrets, Lister: s.Secrets, Parser: s.parser(false), Now: s.Now,
+		Store: s.Store, Sealer: s.Sealer, Secrets: s.Secrets, Lister: s.Secrets, Parser: s.parser(false), Now: s.Now,
 	})
 }
 

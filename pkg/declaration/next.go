@@ -98,7 +98,7 @@ func (r Record) note(o Observation) (Record, bool) {
 // made again.
 func (r Record) same(before Record) bool {
 	return r.Version == before.Version && r.Incarnation == before.Incarnation && r.Gone == before.Gone && r.Detail == before.Detail &&
-		before.NotedVersion == "" && before.Release >= release && slices.Equal(r.Members, before.Members)
+		r.Present == before.Present && before.NotedVersion == "" && before.Release >= release && slices.Equal(r.Members, before.Members)
 }
 
 // Bundle is Next for the record of a bundle's own name, which lists its members.

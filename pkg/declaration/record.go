@@ -13,6 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/provider"
 )
 
 // Record is what all processes share of a connection's declaration: who may use its
@@ -61,6 +62,8 @@ type Record struct {
 	Host        string `json:"u,omitempty"`
 	Client      string `json:"b,omitempty"`
 	LateRefresh bool   `json:"e,omitempty"`
+	// Present is how a caller puts a token into a request.
+	Present provider.Present `json:"y,omitzero"`
 
 	// Gone is why there is no valid declaration; empty while there is one. Detail says
 	// more, for callers. The rest of a gone record is that of the last declaration.
@@ -116,6 +119,7 @@ func (r Record) describe(conn connection.Connection) Record {
 	r.Inputs, r.Proof = conn.InputsHash, conn.ProofHash
 	r.Callers, r.AllowedScopes, r.Scope = conn.Callers, conn.AllowedScopes, conn.Scope
 	r.Host, r.Client, r.LateRefresh = Host(conn.TokenURL), BoundClient(conn), !conn.EarlyRefresh
+	r.Present = conn.Present
 	return r
 }
 
@@ -191,6 +195,9 @@ func Decode(text []byte) (Record, error) {
 	}
 	return r, nil
 }
+
+// Identity binds a sealed record to its connection.
+func Identity(name string) []string { return []string{name, "", "", "declaration", ""} }
 
 // Host is the host of a URL, in lower case.
 func Host(rawURL string) string {

@@ -26,6 +26,14 @@ type Store interface {
 	// their names, those after a name; next is empty on the last page. An item
 	// that cannot be read has only its key.
 	Subjects(ctx context.Context, connection string, limit int, after string) (items []tokenstore.Item, next string, err error)
+	// ReadDeclarations reads the declaration records of connections, in their order. A
+	// missing one has Version 0.
+	ReadDeclarations(ctx context.Context, connections []string, consistent bool) ([]tokenstore.DeclarationRecord, error)
+}
+
+// Opener opens what is stored sealed; *seal.Sealer implements it.
+type Opener interface {
+	Open(ctx context.Context, sealed []byte, ad ...string) ([]byte, error)
 }
 
 // Lister lists secrets. Errors are those of clientsecret.
@@ -37,6 +45,7 @@ type Lister interface {
 // Config is what a Directory is made of.
 type Config struct {
 	Store   Store
+	Sealer  Opener
 	Secrets declaration.Secrets
 	Lister  Lister
 	Parser  connection.Parser
@@ -48,6 +57,7 @@ type Config struct {
 type Directory struct {
 	declarations declaration.Loader
 	store        Store
+	sealer       Opener
 	lister       Lister
 	now          func() time.Time
 }
@@ -60,7 +70,7 @@ func New(c Config) *Directory {
 	}
 	return &Directory{
 		declarations: declaration.Loader{Secrets: c.Secrets, Parser: c.Parser},
-		store:        c.Store, lister: c.Lister,
+		store:        c.Store, sealer: c.Sealer, lister: c.Lister,
 		now: func() time.Time { return now().Round(0).UTC() }, // no monotonic reading: it may stop while frozen
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
@@ -104,20 +105,24 @@ func (d *Directory) status(ctx context.Context, conn connection.Connection, p pa
 // that of its default subject. Without a consent of that one it is the state,
 // among the other subjects, that most needs a user's or operator's attention.
 func (d *Directory) delegatedStatus(ctx context.Context, conn connection.Connection, own tokenstore.Item, s Status, p page) (Status, error) {
+	by, err := d.record(ctx, conn)
+	if err != nil {
+		return Status{}, err
+	}
 	byDefault := consented(own) || s.State == Failing
 	var first []SubjectStatus
 	if byDefault && s.State != Failing {
-		own := d.subject(string(connection.DefaultSubject), own, conn)
+		own := d.subject(string(connection.DefaultSubject), own, conn, by)
 		s.State, s.LastError, s.NextAttemptAt, s.Problem = own.State, own.LastError, own.NextAttemptAt, own.Problem
 		first = []SubjectStatus{own}
 	}
 	if p.stateOnly {
-		return d.withState(ctx, conn, s, byDefault)
+		return d.withState(ctx, conn, by, s, byDefault)
 	}
 	if p.next == "" {
 		s.Subjects = first
 	}
-	subjects, next, err := d.subjects(ctx, conn, p.limit-len(s.Subjects), p.next)
+	subjects, next, err := d.subjects(ctx, conn, by, p.limit-len(s.Subjects), p.next)
 	if err != nil {
 		return Status{}, err
 	}
@@ -130,18 +135,18 @@ func (d *Directory) delegatedStatus(ctx context.Context, conn connection.Connect
 
 // withState completes a status without subjects. It reads them only if they decide
 // the state.
-func (d *Directory) withState(ctx context.Context, conn connection.Connection, s Status, byDefault bool) (Status, error) {
+func (d *Directory) withState(ctx context.Context, conn connection.Connection, by declaration.Record, s Status, byDefault bool) (Status, error) {
 	if byDefault {
 		return s, nil
 	}
-	subjects, _, err := d.subjects(ctx, conn, judgedSubjects, "")
+	subjects, _, err := d.subjects(ctx, conn, by, judgedSubjects, "")
 	s.State = worst(subjects)
 	return s, err
 }
 
 // subjects reads up to limit named subjects after a cursor, and the next cursor. A
 // limit of zero reads only whether there is another page.
-func (d *Directory) subjects(ctx context.Context, conn connection.Connection, limit int, cursor string) ([]SubjectStatus, string, error) {
+func (d *Directory) subjects(ctx context.Context, conn connection.Connection, by declaration.Record, limit int, cursor string) ([]SubjectStatus, string, error) {
 	after, err := decodeCursor(cursor)
 	if err != nil {
 		return nil, "", err
@@ -156,7 +161,7 @@ func (d *Directory) subjects(ctx context.Context, conn connection.Connection, li
 	var found []SubjectStatus
 	for _, item := range items {
 		if consented(item) || item.Version == 0 {
-			found = append(found, d.subject(item.Key.Subject, item, conn))
+			found = append(found, d.subject(item.Key.Subject, item, conn, by))
 		}
 	}
 	return found, encodeCursor(next), nil
@@ -182,15 +187,38 @@ func worst(subjects []SubjectStatus) State {
 	return state
 }
 
+// record is the declaration record that decides which tokens are served. Without one
+// that can be read, the declaration itself decides.
+func (d *Directory) record(ctx context.Context, conn connection.Connection) (declaration.Record, error) {
+	stored, err := d.store.ReadDeclarations(ctx, []string{string(conn.Name)}, true)
+	if err != nil {
+		return declaration.Record{}, unavailable(err)
+	}
+	if len(stored[0].Sealed) == 0 {
+		return declaration.Of(conn), nil
+	}
+	text, err := d.sealer.Open(ctx, stored[0].Sealed, declaration.Identity(string(conn.Name))...)
+	if errors.Is(err, seal.ErrUnavailable) {
+		return declaration.Record{}, &problem.Error{Code: problem.StoreUnavailable, Cause: err, RetryAfter: time.Second,
+			Detail: "the keyset of stored records cannot be read"}
+	}
+	r, decodeErr := declaration.Decode(text)
+	if err != nil || decodeErr != nil || r.MintID == "" {
+		return declaration.Of(conn), nil
+	}
+	return r, nil
+}
+
 // subject reports the state of one grant.
-func (d *Directory) subject(name string, item tokenstore.Item, conn connection.Connection) SubjectStatus {
+func (d *Directory) subject(name string, item tokenstore.Item, conn connection.Connection, by declaration.Record) SubjectStatus {
 	g, now := item.Grant, d.now()
 	s := SubjectStatus{Subject: name, State: Ready, ConsentedBy: g.ConsentedBy, ConsentedAt: g.ConsentedAt, RenewBy: g.ExpiresAt,
 		Warnings: item.Token.Departures, ExtraNames: item.Token.ExtraNames}
 	if g.Fingerprint == "" {
 		s.ConsentedAt, s.RenewBy = item.Token.MintedAt, item.Token.ExpiresAt
 	}
-	served := item.Token.ExpiresAt.After(now) && item.Token.ConfigHash == conn.ConfigHash
+	t := item.Token
+	served := t.ExpiresAt.After(now) && by.Accepts(item.Key.Subject, t.MintID, t.ConfigHash, item.SecretIncarnation)
 	over := !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(now) && !served
 	switch {
 	case item.Version == 0:

@@ -162,7 +162,7 @@ func (w *fixture) function(name string) interface {
 	case "connections":
 		return gateway.Connections(gateway.ConnectionsConfig{Audit: w.audit(), Now: w.clock, Grants: w.core(), BackChannel: w.backChannel("flow"),
 			Directory: directory.New(directory.Config{
-				Store: w.store, Secrets: w.source, Lister: w.source, Parser: w.parser, Now: w.clock})})
+				Store: w.store, Sealer: w.sealer, Secrets: w.source, Lister: w.source, Parser: w.parser, Now: w.clock})})
 	case "consent":
 		return w.consentFunction()
 	case "renew":

@@ -51,9 +51,6 @@ type Item struct {
 	// latest forced refreshes, oldest first.
 	RejectedID      string
 	ForcedRefreshes []ForcedRefresh
-	// RequiredSecretVersion is the secret version that the next refresh must use; a
-	// Drop sets it.
-	RequiredSecretVersion string
 	// Used reports that a caller was served the current token.
 	Used bool
 	// RenewSlot is the key in the sparse renewal index; an item with an empty slot
@@ -120,8 +117,9 @@ type SealedToken struct {
 	Sealed []byte
 	// MintedAt and ExpiresAt bound the token's lifetime, to the millisecond.
 	MintedAt, ExpiresAt time.Time
-	// ConfigHash is the hash of the declaration that the token was requested with.
-	ConfigHash string
+	// MintID is that of the declaration record under which the token was issued; empty
+	// where there was none. ConfigHash is the hash of the declaration.
+	MintID, ConfigHash string
 	// SecretVersion is the version of the secret that the token was requested with.
 	SecretVersion string
 	// Departures are the members of the provider's response that depart from RFC
@@ -271,9 +269,6 @@ type Reject struct {
 // Drop removes the token, the failure and the rejection.
 type Drop struct {
 	Key Key
-	// RequiredSecretVersion, if not empty, is the secret version that the next
-	// refresh must use.
-	RequiredSecretVersion string
 	// KeepFailure keeps the failure.
 	KeepFailure bool
 	// RenewSlot replaces the item's slot. A grant without a token has a slot too,

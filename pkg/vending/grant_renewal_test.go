@@ -144,5 +144,5 @@ func TestGrantExpiryWarnings(t *testing.T) {
 }
 
 func (d *delegation) directory() *directory.Directory {
-	return directory.New(directory.Config{Store: d.store, Secrets: d.secrets, Now: d.now})
+	return directory.New(directory.Config{Store: d.store, Sealer: d.sealer, Secrets: d.secrets, Now: d.now})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
@@ -87,6 +88,13 @@ type Vended struct {
 	// Stale: a refresh failed and this still-valid token is served instead.
 	Stale  bool
 	Source Source
+	// Present is how to put the token into a request.
+	Present provider.Present
+}
+
+// served is rec's token, as the record that decides about it says.
+func served(rec record.Record, by declaration.Record) Vended {
+	return Vended{Token: rec.Token, Source: rec.Source, Present: by.Present}
 }
 
 // key identifies the item of a request. The default subject of a delegated
@@ -131,5 +139,5 @@ func (r Request) deliver(ctx context.Context, rec record.Record, by declaration.
 	if err := r.check(ctx, rec.Token, by); err != nil {
 		return Vended{}, err
 	}
-	return Vended{Token: rec.Token, Source: rec.Source}, nil
+	return served(rec, by), nil
 }

@@ -67,23 +67,27 @@ func (c *Core) vendFrom(ctx context.Context, r Request, rec record.Record, by de
 	replace := rec.Token.Due(c.clock.Now()) || rec.Item.RejectedID == rec.Token.ID
 	if rec.Token.Usable(c.clock.Now(), r.MinTTL) && !replace {
 		c.records.MarkUsed(ctx, rec)
-		return Vended{Token: rec.Token, Source: rec.Source}, nil
+		return served(rec, by), nil
 	}
 	return c.refreshOrServe(ctx, r, rec, by)
 }
 
 // refreshOrServe refreshes and falls back to the valid token at hand.
-func (c *Core) refreshOrServe(ctx context.Context, r Request, rec record.Record, by declaration.Record) (Vended, error) {
+func (c *Core) refreshOrServe(ctx context.Context, r Request, rec record.Record, by declaration.Record) (v Vended, err error) {
 	usable := rec.Token.Usable(c.clock.Now(), r.MinTTL)
 	if usable && (c.leases.Busy(r.key()) || refreshBlocked(rec.Item, c.clock.Now())) {
-		return Vended{Token: rec.Token, Source: rec.Source, Stale: rec.Item.Failure.Count > 0}, nil
+		v = served(rec, by)
+		v.Stale = rec.Item.Failure.Count > 0
+		return v, nil
 	}
-	v, err := c.refresh(ctx, r, rec, by, false)
+	v, err = c.refresh(ctx, r, rec, by, false)
 	if err == nil || !mayServeStale(err) || !rec.Token.Valid(c.clock.Now()) {
 		return v, err
 	}
 	audit.From(ctx).SetCause(err)
-	return Vended{Token: rec.Token, Source: rec.Source, Stale: !problem.Is(err, problem.RefreshInProgress)}, nil
+	v = served(rec, by)
+	v.Stale = !problem.Is(err, problem.RefreshInProgress)
+	return v, nil
 }
 
 // refreshBlocked reports whether another holder is refreshing, or a remembered failure

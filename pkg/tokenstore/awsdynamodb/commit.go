@@ -127,6 +127,7 @@ func putToken(u *update, t tokenstore.SealedToken, incarnation string, version i
 	u.bytes(attrSealed, t.Sealed)
 	u.instant(attrMintedAt, t.MintedAt)
 	u.instant(attrExpiresAt, t.ExpiresAt)
+	u.text(attrMintID, t.MintID)
 	u.text(attrConfigHash, t.ConfigHash)
 	u.text(attrSecretVersion, t.SecretVersion)
 	u.texts(attrDepartures, t.Departures)

@@ -43,19 +43,18 @@ func decode(key tokenstore.Key, found attributes) (tokenstore.Item, []string) {
 	}
 	r := &reader{found: found}
 	item := tokenstore.Item{
-		Key:                   key,
-		Version:               r.number(attrVersion, maxCount),
-		SecretIncarnation:     r.text(attrSecretIncarnation),
-		Token:                 r.token(),
-		Lease:                 r.lease(),
-		Failure:               r.failure(),
-		RejectedID:            r.text(attrRejectedID),
-		ForcedRefreshes:       r.forcedRefreshes(),
-		RequiredSecretVersion: r.text(attrRequiredSecretVersion),
-		Used:                  r.flag(attrUsed),
-		RenewSlot:             r.text(attrRenewSlot),
-		Variants:              r.set(attrVariants),
-		Grant:                 r.grant(),
+		Key:               key,
+		Version:           r.number(attrVersion, maxCount),
+		SecretIncarnation: r.text(attrSecretIncarnation),
+		Token:             r.token(),
+		Lease:             r.lease(),
+		Failure:           r.failure(),
+		RejectedID:        r.text(attrRejectedID),
+		ForcedRefreshes:   r.forcedRefreshes(),
+		Used:              r.flag(attrUsed),
+		RenewSlot:         r.text(attrRenewSlot),
+		Variants:          r.set(attrVariants),
+		Grant:             r.grant(),
 	}
 	item.RefreshAttempt = r.refreshAttempt(item.Grant.Fingerprint)
 	if schema := r.number(attrSchema, maxCount); schema != schemaVersion {
@@ -104,6 +103,7 @@ func (r *reader) token() tokenstore.SealedToken {
 		Sealed:        r.bytes(attrSealed),
 		MintedAt:      r.instant(attrMintedAt),
 		ExpiresAt:     r.instant(attrExpiresAt),
+		MintID:        r.text(attrMintID),
 		ConfigHash:    r.text(attrConfigHash),
 		SecretVersion: r.text(attrSecretVersion),
 		Departures:    r.set(attrDepartures),

@@ -104,9 +104,6 @@ func dropUpdate(d tokenstore.Drop) *update {
 	if !d.KeepFailure {
 		u.unset(failureAttributes...)
 	}
-	if d.RequiredSecretVersion != "" {
-		u.assign(attrRequiredSecretVersion, text(d.RequiredSecretVersion))
-	}
 	return u
 }
 
@@ -128,11 +125,7 @@ func (u *update) removeCorrupt(d tokenstore.Drop, bad []string) {
 	if slices.ContainsFunc(leaseAttributes, func(name string) bool { return slices.Contains(bad, name) }) {
 		u.unset(leaseAttributes...)
 	}
-	kept := []string{attrLeaseSeq, attrForcedRefreshes, attrVariants}
-	if d.RequiredSecretVersion == "" {
-		kept = append(kept, attrRequiredSecretVersion)
-	}
-	for _, name := range kept {
+	for _, name := range []string{attrLeaseSeq, attrForcedRefreshes, attrVariants} {
 		if slices.Contains(bad, name) {
 			u.unset(name)
 		}

@@ -25,7 +25,7 @@ const (
 // Acquire takes the lease and returns the item as of the same write.
 //
 // A corrupt item is repaired under the lease: what is readable of Version,
-// Variants, RequiredSecretVersion and ForcedRefreshes is kept, and everything
+// Variants and ForcedRefreshes is kept, and everything
 // else is removed, so that the item reads as a miss which Commit fills. An item
 // that contains a grant is not changed and is tokenstore.ErrGrantCorrupt.
 // tokenstore.ErrHeld comes with the item, or with only its key and lease if the

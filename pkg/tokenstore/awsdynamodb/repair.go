@@ -88,7 +88,7 @@ func (u *update) removeContent(item *tokenstore.Item, bad []string) {
 		u.unset(failureAttributes...)
 		item.Token, item.Failure = tokenstore.SealedToken{}, tokenstore.Failure{}
 	}
-	for _, name := range []string{attrForcedRefreshes, attrRequiredSecretVersion, attrVariants} {
+	for _, name := range []string{attrForcedRefreshes, attrVariants} {
 		if slices.Contains(bad, name) {
 			u.unset(name)
 		}

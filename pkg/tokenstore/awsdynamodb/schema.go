@@ -29,6 +29,7 @@ const (
 	attrSealed        = "sealed"
 	attrMintedAt      = "minted_at"
 	attrExpiresAt     = "expires_at"
+	attrMintID        = "mint_id"
 	attrConfigHash    = "declaration"
 	attrSecretVersion = "secret_version"
 	attrDepartures    = "departures"
@@ -47,13 +48,16 @@ const (
 	attrFailedAt      = "failed_at"
 	attrNextAttemptAt = "next_attempt_at"
 
-	attrRejectedID            = "rejected_id"
-	attrForcedRefreshes       = "forced"
-	attrForcedBy              = "forced_by"
+	attrRejectedID      = "rejected_id"
+	attrForcedRefreshes = "forced"
+	attrForcedBy        = "forced_by"
+	attrUsed            = "used"
+	attrRenewSlot       = "renew_slot"
+	attrVariants        = "variants"
+
+	// attrRequiredSecretVersion is the secret version that the next refresh must use. The
+	// release before this one sets it and obeys it; here a new token removes it.
 	attrRequiredSecretVersion = "must_load"
-	attrUsed                  = "used"
-	attrRenewSlot             = "renew_slot"
-	attrVariants              = "variants"
 
 	attrGrant                  = "grant"
 	attrGrantFingerprint       = "grant_fp"
@@ -77,7 +81,7 @@ const (
 // Groups of attributes that are removed together.
 var (
 	tokenAttributes = []string{
-		attrSecretIncarnation, attrTokenID, attrSealed, attrMintedAt, attrExpiresAt, attrConfigHash,
+		attrSecretIncarnation, attrTokenID, attrSealed, attrMintedAt, attrExpiresAt, attrMintID, attrConfigHash,
 		attrSecretVersion, attrDepartures, attrExtraNames, attrUsed, attrRejectedID,
 	}
 	failureAttributes = []string{

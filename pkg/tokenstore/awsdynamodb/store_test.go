@@ -39,7 +39,7 @@ func TestDecode(t *testing.T) {
 		Key: crm, Version: 7, SecretIncarnation: "g1",
 		Token: tokenstore.SealedToken{
 			ID: "9f86d081884c7d65", Sealed: []byte("sealed"), MintedAt: at(1767323045678), ExpiresAt: at(1767326645678),
-			ConfigHash: "d1", SecretVersion: "s1", Departures: []string{"scope"}, ExtraNames: []string{"instance_url"},
+			MintID: "m1", ConfigHash: "d1", SecretVersion: "s1", Departures: []string{"scope"}, ExtraNames: []string{"instance_url"},
 		},
 		Lease: tokenstore.Lease{Seq: 3},
 		Failure: tokenstore.Failure{
@@ -47,7 +47,7 @@ func TestDecode(t *testing.T) {
 			FailedAt: at(1767323045000), NextAttemptAt: at(1767323047000), Cause: "c1",
 		},
 		RejectedID: "9f86d081884c7d65", ForcedRefreshes: []tokenstore.ForcedRefresh{{At: at(1767323040000)}, {At: at(1767323041000), By: "p1"}},
-		RequiredSecretVersion: "s2", Used: true, RenewSlot: "45m/07/3", Variants: []string{"v1", "v2"},
+		Used: true, RenewSlot: "45m/07/3", Variants: []string{"v1", "v2"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("item (-want +got):\n%s", d)

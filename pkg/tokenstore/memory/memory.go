@@ -108,7 +108,7 @@ func (s *Store) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Ite
 		item.Version++
 		item.SecretIncarnation, item.Token = c.SecretIncarnation, c.Token
 		item.Used, item.RenewSlot = c.Used, c.RenewSlot
-		item.Failure, item.RejectedID, item.RequiredSecretVersion = tokenstore.Failure{}, "", ""
+		item.Failure, item.RejectedID = tokenstore.Failure{}, ""
 	}
 	item.RefreshAttempt = cleared(item.RefreshAttempt, c.Owner)
 	item.Lease = released(item.Lease, c.Owner)
@@ -169,14 +169,11 @@ func (s *Store) Drop(ctx context.Context, d tokenstore.Drop) (tokenstore.Item, e
 	before := s.read(d.Key)
 	after := tokenstore.Item{
 		Key: d.Key, Version: before.Version + 1, Lease: before.Lease,
-		ForcedRefreshes: before.ForcedRefreshes, RequiredSecretVersion: before.RequiredSecretVersion, Variants: before.Variants,
+		ForcedRefreshes: before.ForcedRefreshes, Variants: before.Variants,
 		RenewSlot: d.RenewSlot,
 	}
 	if !d.Grant {
 		after.Grant, after.RefreshAttempt = before.Grant, before.RefreshAttempt
-	}
-	if d.RequiredSecretVersion != "" {
-		after.RequiredSecretVersion = d.RequiredSecretVersion
 	}
 	if d.KeepFailure {
 		after.Failure = before.Failure

@@ -23,7 +23,7 @@ func missingItem(t *testing.T, f *fixture) {
 func roundTrip(t *testing.T, f *fixture) {
 	k := key(t)
 	mustMint(t, f, k, "token_1")
-	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: "secret-2", Now: start}); err != nil {
+	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
 		t.Fatalf("Drop: %v", err)
 	}
 	if err := f.AddVariant(t.Context(), k, "0badcafe"); err != nil {
@@ -84,7 +84,7 @@ func commit(t *testing.T, f *fixture) {
 	f.run(t, "FI-33 a version larger than that of the item, which has expired, fences a commit", commitOverExpiredItem)
 	f.run(t, "FI-30 CR-36 a repeated commit succeeds and increments the version once", commitRepeated)
 	f.run(t, "CR-36 a repeated commit keeps the next owner's lease", commitRepeatedUnderNextLease)
-	f.run(t, "CR-18 removes failure, rejection and RequiredSecretVersion, and fields that the new token does not have", commitClears)
+	f.run(t, "CR-18 removes failure and rejection, and fields that the new token does not have", commitClears)
 }
 
 func commitAfterLostLease(t *testing.T, f *fixture) {

@@ -97,7 +97,7 @@ func drop(t *testing.T, f *fixture) {
 	f.run(t, "CR-21 removes what belongs to the token, keeps lease, limits and variants, returns the item as it was", dropClears)
 	f.run(t, "CR-18 keeps the failure with KeepFailure", dropKeepsFailure)
 	f.run(t, "FI-49 fences the commit of an item that did not exist", dropFencesCommit)
-	f.run(t, "CR-21 creates a missing item, and RequiredSecretVersion is kept until it is replaced", dropCreatesItem)
+	f.run(t, "CR-21 creates a missing item", dropCreatesItem)
 }
 
 func dropClears(t *testing.T, f *fixture) {
@@ -114,13 +114,13 @@ func dropClears(t *testing.T, f *fixture) {
 		t.Fatalf("Fail: %v", err)
 	}
 	was := mustAcquire(t, f, k, "holder", start)
-	got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: "secret-2", Now: start})
+	got, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start})
 	if err != nil {
 		t.Fatalf("Drop: %v", err)
 	}
 	diff(t, "returned", was, got)
 	want := tokenstore.Item{
-		Key: k, Version: 3, Lease: was.Lease, ForcedRefreshes: was.ForcedRefreshes, RequiredSecretVersion: "secret-2", Variants: was.Variants,
+		Key: k, Version: 3, Lease: was.Lease, ForcedRefreshes: was.ForcedRefreshes, Variants: was.Variants,
 	}
 	diff(t, "stored", want, get(t, f, k))
 }
@@ -153,11 +153,11 @@ func dropFencesCommit(t *testing.T, f *fixture) {
 
 func dropCreatesItem(t *testing.T, f *fixture) {
 	k := key(t)
-	for i, d := range []struct{ mustLoad, want string }{{"secret-1", "secret-1"}, {"", "secret-1"}, {"secret-2", "secret-2"}} {
-		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: d.mustLoad, Now: start}); err != nil {
+	for version := range int64(2) {
+		if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, Now: start}); err != nil {
 			t.Fatalf("Drop: %v", err)
 		}
-		diff(t, "stored", tokenstore.Item{Key: k, Version: int64(i + 1), RequiredSecretVersion: d.want}, get(t, f, k))
+		diff(t, "stored", tokenstore.Item{Key: k, Version: version + 1}, get(t, f, k))
 	}
 }
 

@@ -199,11 +199,11 @@ func itemWithEverything(t *testing.T, f *fixture, k tokenstore.Key) tokenstore.I
 	if err := f.Fail(t.Context(), failing); err != nil {
 		t.Fatalf("Fail: %v", err)
 	}
-	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, RequiredSecretVersion: "secret-2", KeepFailure: true, Now: start}); err != nil {
+	if _, err := f.Drop(t.Context(), tokenstore.Drop{Key: k, KeepFailure: true, Now: start}); err != nil {
 		t.Fatalf("Drop: %v", err)
 	}
 	was := mustAcquire(t, f, k, "consenter", start)
-	if was.Failure.Count == 0 || was.RequiredSecretVersion == "" || was.RefreshAttempt.Fingerprint == "" || len(was.ForcedRefreshes) == 0 || was.Grant.Fingerprint == "" {
+	if was.Failure.Count == 0 || was.RefreshAttempt.Fingerprint == "" || len(was.ForcedRefreshes) == 0 || was.Grant.Fingerprint == "" {
 		t.Fatalf("the item does not have everything: %+v", was)
 	}
 	return was

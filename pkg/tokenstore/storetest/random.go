@@ -52,7 +52,7 @@ func randomOperation(rt *rapid.T, k tokenstore.Key, current tokenstore.Item, now
 			return s.Reject(ctx, tokenstore.Reject{Key: k, Version: version, TokenID: id, Read: current.ForcedRefreshes, ForcedRefreshes: forcedAt(now)})
 		}},
 		{"drop", true, func(ctx context.Context, s Store) (tokenstore.Item, error) {
-			return s.Drop(ctx, tokenstore.Drop{Key: k, RequiredSecretVersion: owner, RenewSlot: id, Now: now})
+			return s.Drop(ctx, tokenstore.Drop{Key: k, RenewSlot: id, Now: now})
 		}},
 		{"mark used", false, func(ctx context.Context, s Store) (tokenstore.Item, error) {
 			return tokenstore.Item{}, s.MarkUsed(ctx, k, version)

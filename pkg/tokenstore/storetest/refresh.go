@@ -32,7 +32,7 @@ func commitRefresh(t *testing.T, f *fixture) {
 		})
 	}
 	f.run(t, "CR-07 after a lost lease and a changed version the refresh token is stored", refreshAfterLostLeaseAndDrop)
-	f.run(t, "CR-18 removes failure, rejection and RequiredSecretVersion", refreshClears)
+	f.run(t, "CR-18 removes failure and rejection", refreshClears)
 	superseded(t, f)
 	f.run(t, "CR-16 a commit without a refresh token keeps the grant and another owner's mark", commitKeepsGrant)
 }
@@ -144,7 +144,7 @@ func refreshClears(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatalf("Commit: %v", err)
 	}
-	if got.Failure.Count != 0 || got.RejectedID != "" || got.RequiredSecretVersion != "" {
+	if got.Failure.Count != 0 || got.RejectedID != "" {
 		t.Errorf("item %+v", got)
 	}
 	diff(t, "another attempt's mark", was.RefreshAttempt, got.RefreshAttempt)

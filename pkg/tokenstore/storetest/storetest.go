@@ -134,7 +134,7 @@ func committed(k tokenstore.Key, owner string, version int64, id string) tokenst
 		Token: tokenstore.SealedToken{
 			ID: id, Sealed: []byte("\x00\xffsealed-" + id),
 			MintedAt: start.Add(-time.Second), ExpiresAt: start.Add(time.Hour + 123456*time.Nanosecond),
-			ConfigHash: "declaration-" + id, SecretVersion: "secret-" + id,
+			MintID: "mint-" + id, ConfigHash: "declaration-" + id, SecretVersion: "secret-" + id,
 			Departures: []string{"scope", "token_type-" + id}, ExtraNames: []string{"extra-" + id},
 		},
 		Used: true, RenewSlot: "45m/07/3", Now: start,

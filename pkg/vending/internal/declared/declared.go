@@ -84,9 +84,6 @@ func Unrecorded(conn connection.Connection) InForce {
 	return InForce{Connection: conn, Record: declaration.Of(conn)}
 }
 
-// identity binds a sealed record to its connection.
-func identity(name string) []string { return []string{name, "", "", "declaration", ""} }
-
 // Take opens a stored record that was read at an instant, and remembers it. A
 // record that cannot be opened counts as missing, so that it is written again.
 func (d *Declarations) Take(ctx context.Context, stored tokenstore.DeclarationRecord, readAt time.Time) (declaration.Record, error) {
@@ -102,7 +99,7 @@ func (d *Declarations) open(ctx context.Context, stored tokenstore.DeclarationRe
 		return declaration.Record{StoredVersion: stored.Version}, nil
 	}
 	var r declaration.Record
-	text, err := d.sealer.Open(ctx, stored.Sealed, identity(stored.Connection)...)
+	text, err := d.sealer.Open(ctx, stored.Sealed, declaration.Identity(stored.Connection)...)
 	if err == nil {
 		r, err = declaration.Decode(text)
 	} else if !errors.Is(err, seal.ErrCorrupt) {
@@ -162,7 +159,7 @@ func (d *Declarations) write(ctx context.Context, name string, r declaration.Rec
 	if err != nil {
 		return r, err
 	}
-	sealed, err := d.sealer.Seal(ctx, text, identity(name)...)
+	sealed, err := d.sealer.Seal(ctx, text, declaration.Identity(name)...)
 	if err != nil {
 		return r, rules.KeysetUnavailable(err)
 	}

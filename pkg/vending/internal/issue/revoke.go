@@ -5,6 +5,7 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/oauth"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
@@ -24,8 +25,13 @@ func (i *Issuer) RevokeAccessToken(ctx context.Context, conn connection.Connecti
 
 // EndGrant revokes a refresh token, and with it the grant (RFC 7009 §2.1). While
 // the provider cannot be reached it returns a *problem.Error, so that the caller
-// tries again. A provider that refuses is only warned of.
+// tries again. A provider that refuses is only warned of, and one that revokes at
+// another host than the grant is bound to.
 func (i *Issuer) EndGrant(ctx context.Context, conn connection.Connection, refreshToken redact.Secret) error {
+	if !mayGetRefreshToken(conn) {
+		audit.From(ctx).Warn(audit.NotRevoked)
+		return nil
+	}
 	if err := requireTime(ctx, conn); err != nil {
 		return err
 	}
@@ -45,7 +51,11 @@ func (i *Issuer) EndGrant(ctx context.Context, conn connection.Connection, refre
 // stay valid without being known. A failure is only warned of, also that there is
 // no time: the caller still waits for its answer.
 func (i *Issuer) RevokeOrphan(ctx context.Context, conn connection.Connection, refreshToken redact.Secret) {
-	if refreshToken.IsZero() {
+	switch {
+	case refreshToken.IsZero():
+		return
+	case !mayGetRefreshToken(conn):
+		audit.From(ctx).Warn(audit.NotRevoked)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(orphanBudget, rules.Remaining(ctx)-answerBudget))
@@ -53,6 +63,14 @@ func (i *Issuer) RevokeOrphan(ctx context.Context, conn connection.Connection, r
 	if ctx.Err() != nil || i.revoke(ctx, conn, refreshToken, "refresh_token") != nil {
 		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 	}
+}
+
+// mayGetRefreshToken reports whether the provider's revocation endpoint, if there is
+// one, is at a host that refresh tokens are sent to. Who edits the declaration could
+// otherwise have them sent elsewhere.
+func mayGetRefreshToken(conn connection.Connection) bool {
+	host := declaration.Host(conn.RevocationURL)
+	return host == "" || host == declaration.Host(conn.TokenURL) || host == declaration.Host(conn.RefreshURL)
 }
 
 // revoke does nothing where the provider has no endpoint for it.

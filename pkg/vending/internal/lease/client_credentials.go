@@ -28,7 +28,7 @@ func (clientCredentials) request(r Refresh) issue.Request {
 // store does not end with the caller's context: a token that was issued is kept.
 func (c clientCredentials) store(ctx context.Context, h *Holder, t token.Issued) (record.Record, error) {
 	l := h.leases
-	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token)
+	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token, tokenstore.SealedGrant{})
 	if err != nil {
 		return c.keepUnstored(ctx, h, t.Token, err)
 	}

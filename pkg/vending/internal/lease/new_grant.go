@@ -128,7 +128,7 @@ func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.I
 	if err != nil {
 		return err
 	}
-	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token)
+	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token, g)
 	if err != nil {
 		return err
 	}

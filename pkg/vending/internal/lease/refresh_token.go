@@ -53,7 +53,7 @@ func (s *refreshToken) store(ctx context.Context, h *Holder, t token.Issued) (re
 	if err != nil {
 		return record.Record{}, err // the keyset was there a moment ago; the mark stays
 	}
-	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token)
+	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token, next)
 	if err != nil {
 		return record.Record{}, err
 	}

@@ -32,7 +32,11 @@ func (s *authorizationCode) storeTokenOnly(ctx context.Context, h *Holder, t tok
 		return problem.New(problem.AuthorizationRequired, "the provider returned no refresh token; request offline access, which some providers grant for a scope and "+
 			"others for a parameter in authorization_params, and start again with POST …/authorization; nothing was stored")
 	}
-	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token)
+	var kept tokenstore.SealedGrant
+	if keep {
+		kept = former.Grant
+	}
+	sealed, err := l.records.SealToken(ctx, h.req.Key, t.Token, kept)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (r *Records) storeLate(ctx context.Context, rec Record, version int64) Reco
 	if rec.Token.MintID == "" { // issued while there was no record to copy it from
 		rec.Token.MintID = current.Record.MintID
 	}
-	stored, err := r.SealToken(ctx, rec.Item.Key, rec.Token)
+	stored, err := r.SealToken(ctx, rec.Item.Key, rec.Token, tokenstore.SealedGrant{})
 	if err != nil {
 		return rec
 	}

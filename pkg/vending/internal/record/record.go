@@ -10,7 +10,6 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/extra"
-	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
@@ -77,10 +76,19 @@ type sealedToken struct {
 	NoEarly     bool   `json:"n,omitempty"`
 	// Callers are read by the release before this one; here the record decides.
 	Callers connection.Callers `json:"c,omitempty"`
-	MintID  string             `json:"d,omitempty"`
 	Extra   extra.Values       `json:"x,omitempty"`
-	Header  string             `json:"h,omitempty"` // of Present, as Prefix
-	Prefix  string             `json:"p,omitempty"`
+	// MintID must equal the item's attribute, and Bound and ConsentedAt (epoch
+	// milliseconds) those of its grant. The release before this one does not seal them.
+	MintID      string `json:"d,omitempty"`
+	Bound       string `json:"b,omitempty"`
+	ConsentedAt int64  `json:"o,omitempty"`
+}
+
+// matches reports whether the attributes beside s are those that it was sealed with.
+func (s sealedToken) matches(item tokenstore.Item) bool {
+	g := item.Grant
+	return (s.MintID == "" || s.MintID == item.Token.MintID) && (s.Bound == "" || s.Bound == g.Bound) &&
+		(s.ConsentedAt == 0 || g.Fingerprint != "" && s.ConsentedAt == g.ConsentedAt.UnixMilli())
 }
 
 // Open opens the token of an item and remembers nothing. A token that is damaged
@@ -112,23 +120,31 @@ func decodeToken(plain []byte, item tokenstore.Item) (token.Token, error) {
 	if err := json.Unmarshal(plain, &s); err != nil || s.AccessToken == "" {
 		return token.Token{}, fmt.Errorf("decode sealed token of %s", item.Key.Connection)
 	}
+	if !s.matches(item) {
+		return token.Token{}, fmt.Errorf("the attributes of %s are not those that its token was sealed with", item.Key.Connection)
+	}
 	return token.Token{
 		AccessToken: redact.New(s.AccessToken), ID: item.Token.ID, Scope: s.Scope, AskedScope: s.AskedScope,
 		MintedAt: time.UnixMilli(s.MintedAt).UTC(), ExpiresAt: time.UnixMilli(s.ExpiresAt).UTC(),
 		ExpiresInAssumed: s.Assumed, EarlyRefresh: !s.NoEarly, Callers: s.Callers,
 		MintID: s.MintID, ConfigHash: item.Token.ConfigHash, SecretVersion: item.Token.SecretVersion, SecretIncarnation: item.SecretIncarnation,
-		Departures: item.Token.Departures, Extra: s.Extra, Present: provider.Present{Header: s.Header, Prefix: s.Prefix},
+		Departures: item.Token.Departures, Extra: s.Extra,
 	}, nil
 }
 
-// SealToken turns a token into its stored form.
-func (r *Records) SealToken(ctx context.Context, key tokenstore.Key, t token.Token) (tokenstore.SealedToken, error) {
-	plain, err := json.Marshal(sealedToken{
+// SealToken turns a token into its stored form. g is the grant that is stored with it;
+// zero is none.
+func (r *Records) SealToken(ctx context.Context, key tokenstore.Key, t token.Token, g tokenstore.SealedGrant) (tokenstore.SealedToken, error) {
+	s := sealedToken{
 		AccessToken: t.AccessToken.Reveal(), Scope: t.Scope, AskedScope: t.AskedScope,
 		MintedAt: t.MintedAt.UnixMilli(), ExpiresAt: t.ExpiresAt.UnixMilli(),
 		Assumed: t.ExpiresInAssumed, NoEarly: !t.EarlyRefresh, Callers: t.Callers, MintID: t.MintID,
-		Extra: t.Extra, Header: t.Present.Header, Prefix: t.Present.Prefix,
-	})
+		Extra: t.Extra, Bound: g.Bound,
+	}
+	if g.Fingerprint != "" {
+		s.ConsentedAt = g.ConsentedAt.UnixMilli()
+	}
+	plain, err := json.Marshal(s)
 	if err != nil {
 		return tokenstore.SealedToken{}, fmt.Errorf("encode token of %s: %w", key.Connection, err)
 	}
@@ -136,6 +152,6 @@ func (r *Records) SealToken(ctx context.Context, key tokenstore.Key, t token.Tok
 	if err != nil {
 		return tokenstore.SealedToken{}, fmt.Errorf("seal token of %s: %w", key.Connection, err)
 	}
-	return tokenstore.SealedToken{ID: t.ID, Sealed: sealed, MintedAt: t.MintedAt, ExpiresAt: t.ExpiresAt,
+	return tokenstore.SealedToken{ID: t.ID, Sealed: sealed, MintedAt: t.MintedAt, ExpiresAt: t.ExpiresAt, MintID: t.MintID,
 		ConfigHash: t.ConfigHash, SecretVersion: t.SecretVersion, Departures: t.Departures, ExtraNames: t.Extra.Names()}, nil
 }

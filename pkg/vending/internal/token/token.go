@@ -8,7 +8,6 @@ import (
 
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/extra"
-	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
@@ -53,9 +52,8 @@ type Token struct {
 	// Departures are the members of the provider's response that depart from RFC
 	// 6749, sorted.
 	Departures []string
-	// Extra is what callers get besides the token, and Present how they present it.
-	Extra   extra.Values
-	Present provider.Present
+	// Extra is what callers get besides the token.
+	Extra extra.Values
 }
 
 // Source is where a served token came from.

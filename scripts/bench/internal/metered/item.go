@@ -91,6 +91,7 @@ func (a attributes) token(t tokenstore.SealedToken) {
 	a.bytes("sealed", t.Sealed)
 	a.instant("minted_at", t.MintedAt)
 	a.instant("expires_at", t.ExpiresAt)
+	a.text("mint_id", t.MintID)
 	a.text("declaration", t.ConfigHash)
 	a.text("secret_version", t.SecretVersion)
 }
