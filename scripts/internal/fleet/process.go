@@ -34,15 +34,21 @@ type Process struct {
 // Process returns the execution environment of a function with that number. It
 // starts cold at its first invocation. A new one gets the extra variables.
 func (f *Fleet) Process(function string, number int, environment ...string) *Process {
-	return f.process(function, number, timeout(function), environment)
+	return f.process(f.config.Bootstraps, function, number, timeout(function), environment)
+}
+
+// Other is like Process, of other bootstraps: those that Build put into a folder from
+// another release. The fleet has one process of a function and number.
+func (f *Fleet) Other(bootstraps, function string, number int) *Process {
+	return f.process(bootstraps, function, number, timeout(function), nil)
 }
 
 // Brief is like Process, with another timeout.
 func (f *Fleet) Brief(function string, number int, timeout time.Duration) *Process {
-	return f.process(function, number, timeout, nil)
+	return f.process(f.config.Bootstraps, function, number, timeout, nil)
 }
 
-func (f *Fleet) process(function string, number int, timeout time.Duration, environment []string) *Process {
+func (f *Fleet) process(bootstraps, function string, number int, timeout time.Duration, environment []string) *Process {
 	name := fmt.Sprintf("%s-%02d", function, number)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -51,7 +57,7 @@ func (f *Fleet) process(function string, number int, timeout time.Duration, envi
 	}
 	p := &Process{Name: name, function: function, fleet: f}
 	p.host = lambdahost.New(lambdahost.Config{
-		Bootstrap: bootstrap(f.config.Bootstraps, function), Name: function, Timeout: timeout,
+		Bootstrap: bootstrap(bootstraps, function), Name: function, Timeout: timeout,
 		Env:    append(f.Environment(name), environment...),
 		Output: f.leaks.stream(name, f.config.Output),
 	})
