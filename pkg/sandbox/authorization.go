@@ -105,6 +105,8 @@ func (a *authorization) readChallenge(params url.Values) *refusal {
 	switch {
 	case a.challenge == "" && a.client.requirePKCE:
 		return malformed("The code_challenge is missing: this client must use PKCE.")
+	case a.challenge != "" && a.client.server.entry != nil && a.client.server.entry.NoPKCE:
+		return malformed("PKCE is not supported.")
 	case a.challenge == "" && method != "":
 		return malformed("The code_challenge is missing.")
 	case a.challenge == "":
