@@ -22,7 +22,7 @@ import (
 // version is unchanged. tokenstore.ErrSuperseded, with the item, means that the
 // item has another refresh token or none, and that nothing was written.
 func (t *Table) Commit(ctx context.Context, c tokenstore.Commit) (tokenstore.Item, error) {
-	write := commitWrite{token: true, lease: c.Owner != "", clearAttempt: true, expires: c.Consumed == "" && mayExpire(c.Key)}
+	write := commitWrite{token: true, lease: c.Owner != "", clearAttempt: true, expires: c.Consumed == ""}
 	for range writeTries {
 		found, applied, err := t.apply(ctx, write.update(c))
 		if err != nil {
@@ -63,7 +63,7 @@ func commitWriteFor(c tokenstore.Commit, item tokenstore.Item, found attributes,
 		token:        item.Version == c.Version && !slices.Contains(bad, attrVersion),
 		lease:        c.Owner != "" && textOf(found[attrLeaseOwner]) == c.Owner,
 		clearAttempt: found[attrAttemptOwner] == nil || textOf(found[attrAttemptOwner]) == c.Owner,
-		expires:      c.Consumed == "" && mayExpire(c.Key) && !mayHoldGrant(c.Key, found),
+		expires:      c.Consumed == "" && !hasGrant(found),
 	}
 	if !w.lease {
 		w.leaseEnd = item.Lease.Until
@@ -87,7 +87,7 @@ func (w commitWrite) update(c tokenstore.Commit) *update {
 	}
 	if w.expires {
 		u.require(noGrant)
-		u.expireIfAllowed(ttlAfter(c.Token.ExpiresAt, c.Now, w.leaseEnd))
+		u.expire(ttlAfter(c.Token.ExpiresAt, c.Now, w.leaseEnd))
 	}
 	return u
 }

@@ -88,18 +88,16 @@ func (t *Table) RemoveVariant(ctx context.Context, key tokenstore.Key, variant s
 	return err
 }
 
-// AddVariant adds a variant to the list of the connection's own item, which then
+// AddVariant adds a variant to the list of the item without a variant, which then
 // never expires. tokenstore.ErrCorrupt when its schema or its variants are
 // corrupt.
 func (t *Table) AddVariant(ctx context.Context, key tokenstore.Key, variant string) error {
 	key.Variant = ""
 	u := addVariantUpdate(key, variant)
-	if mayExpire(key) {
-		u.assign(attrTTL, number(noExpiry))
-		u.require(noGrant)
-	}
+	u.assign(attrTTL, number(noExpiry))
+	u.require(noGrant)
 	_, applied, err := t.apply(ctx, u)
-	if err == nil && !applied && mayExpire(key) {
+	if err == nil && !applied {
 		// An item with a grant has no ttl.
 		_, applied, err = t.apply(ctx, addVariantUpdate(key, variant))
 	}
@@ -118,8 +116,6 @@ func addVariantUpdate(key tokenstore.Key, variant string) *update {
 	u.value(":set", text("SS"))
 	u.add = append(u.add, "#variants :variant")
 	u.value(":variant", &types.AttributeValueMemberSS{Value: []string{variant}})
-	if mayExpire(key) {
-		u.assign(attrTTLPin, number(noExpiry))
-	}
+	u.assign(attrTTLPin, number(noExpiry))
 	return u
 }

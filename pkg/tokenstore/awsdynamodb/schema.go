@@ -140,10 +140,12 @@ func mayExpire(key tokenstore.Key) bool { return key.Subject == "" }
 // mayHoldGrant reports whether the stored item contains a refresh token or may
 // have contained one. Any attribute of a grant counts.
 func mayHoldGrant(key tokenstore.Key, found attributes) bool {
-	if len(found) == 0 {
-		return false
-	}
-	return key.Subject != "" || slices.ContainsFunc(grantAttributes, func(name string) bool { return found[name] != nil })
+	return len(found) > 0 && (key.Subject != "" || hasGrant(found))
+}
+
+// hasGrant reports whether the stored item has any attribute of a grant.
+func hasGrant(found attributes) bool {
+	return slices.ContainsFunc(grantAttributes, func(name string) bool { return found[name] != nil })
 }
 
 // ttlAfter returns the ttl of an item that is useful until the latest of the

@@ -243,13 +243,15 @@ func TestEngineTTL(t *testing.T) {
 				_, err := store.Acquire(ctx, a)
 				return err
 			}, time.Time{}},
-		{"CR-16 a subject's item has none", "default", nil, func(k tokenstore.Key) error {
-			_, err := store.Drop(ctx, tokenstore.Drop{Key: k, Now: now})
-			late := commit("b", 1)
-			late.Key = k
-			_, err2 := store.Commit(ctx, late)
-			return errors.Join(err, take(k, "a"), fail(k, "a", now), store.AddVariant(ctx, k, "v1"), err2)
+		{"CR-16 a subject's token without a grant", "joe", nil, func(k tokenstore.Key) error {
+			return errors.Join(take(k, "a"), save(k, "a"))
+		}, expiry.Add(day)},
+		{"CR-16 a subject's token beside a grant", "joe", nil, func(k tokenstore.Key) error {
+			return errors.Join(storeGrant(k, "a", 0), take(k, "b"), saveAt(k, "b", 1))
 		}, time.Time{}},
+		{"CR-16 a subject's item that lists variants does not expire", "joe", nil, func(k tokenstore.Key) error {
+			return errors.Join(store.AddVariant(ctx, k, "v1"), take(k, "a"), save(k, "a"))
+		}, time.Unix(253402300799, 0)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k := tokenstore.Key{Connection: fmt.Sprint("ttl-", i), Subject: tc.subject}

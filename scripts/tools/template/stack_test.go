@@ -70,12 +70,12 @@ func renewProblems(f Function) (found []string) {
 	started := map[string]Event{}
 	for _, e := range f.Events {
 		started[e.Type] = e
-		if !bounded(e.Properties.RetryPolicy) || e.Properties.DeadLetterConfig.IsZero() {
+		if !repeatedOnce(e.Properties.RetryPolicy, 60) || e.Properties.DeadLetterConfig.IsZero() {
 			found = append(found, "CR-26 an event is repeated for longer than a minute, or has no dead-letter queue")
 		}
 	}
-	if !bounded(f.EventInvokeConfig) || f.DeadLetterQueue.IsZero() {
-		found = append(found, "CR-26 Lambda repeats an event for longer than a minute, or has no dead-letter queue")
+	if !repeatedOnce(f.EventInvokeConfig, 120) || f.DeadLetterQueue.IsZero() {
+		found = append(found, "CR-26 Lambda does not repeat an event once, a minute later, or has no dead-letter queue")
 	}
 	if started["Schedule"].Properties.Schedule != "rate(1 minute)" {
 		found = append(found, "schedule the renewer has no tick every minute")
@@ -87,8 +87,8 @@ func renewProblems(f Function) (found []string) {
 	return found
 }
 
-func bounded(r Retry) bool {
-	return r.MaximumRetryAttempts != nil && *r.MaximumRetryAttempts <= 1 && r.MaximumEventAgeInSeconds == 60
+func repeatedOnce(r Retry, maxAge int) bool {
+	return r.MaximumRetryAttempts != nil && *r.MaximumRetryAttempts == 1 && r.MaximumEventAgeInSeconds == maxAge
 }
 
 // kept are the deletion policies of what a deleted stack leaves behind. Only the table
