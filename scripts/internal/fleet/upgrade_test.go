@@ -269,4 +269,3 @@ func TestUpgradeAndRollback_FI48(t *testing.T) {
 		t.Error(v)
 	}
 }
-
