@@ -212,8 +212,12 @@ func TestUpgradeAndRollback_FI48(t *testing.T) {
 				this.consent(joe) // the former release refreshes it
 			}
 			old := r.deployFormer()
+			calls := r.calls("app") + r.calls("user")
 			for path := range before {
 				old.token(path, "200")
+			}
+			if got := r.calls("app") + r.calls("user"); got != calls {
+				t.Errorf("a rollback causes %d calls to the provider", got-calls)
 			}
 			for _, path := range []string{app, user, joe} {
 				old.refreshed(path)
