@@ -203,8 +203,12 @@ func TestDeclarationRecord_CR21_rules(t *testing.T) {
 			c.Event.Version, c.Event.At = version, f.clock.Now()
 			return f.process().Reconcile(t.Context(), c)
 		}
+		began := f.clock.Now()
 		_, err := changed("v2")
 		wantCode(t, err, problem.RefreshInProgress)
+		if waited := f.clock.Now().Sub(began); waited != 7*time.Second {
+			t.Errorf("waited %s, want 7 s", waited)
+		}
 		f.declare("crm", scoped("new"))
 		if c, err := changed("v2"); err != nil || c.Recorded != 1 {
 			t.Errorf("%+v, %v", c, err)

@@ -80,7 +80,7 @@ func Attributes(item tokenstore.Item) map[string]Attribute {
 	a.token(item.Token)
 	a.grant(item.Grant)
 	a.attempt(item.RefreshAttempt)
-	if item.Key.Subject == "" && item.Grant.Fingerprint == "" {
+	if item.Grant.Fingerprint == "" {
 		a.number("ttl", item.Token.ExpiresAt.Add(24*time.Hour).Unix())
 	}
 	return a
