@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,11 +24,27 @@ type Reference struct {
 	// Pointer is a JSON Pointer (RFC 6901) to the value in the secret's JSON; empty is
 	// the secret's whole text.
 	Pointer string
-	// Version, CreatedAt and Incarnation are those of the secret, as SecretVersion and
-	// its neighbours in [Connection]. They are empty if it could not be read.
+	// ARN is that of the secret; Version, CreatedAt and Incarnation are as SecretVersion
+	// and its neighbours in [Connection]. They are empty if it could not be read.
+	ARN         string
 	Version     string
 	CreatedAt   time.Time
 	Incarnation string
+}
+
+// Youngest returns the secrets whose current version is the youngest: by name or ARN
+// those that c refers to, and empty for its own.
+func (c Connection) Youngest() []string {
+	createdAt, youngest := c.SecretCreatedAt, []string{""}
+	for _, ref := range c.References {
+		switch order := ref.CreatedAt.Compare(createdAt); {
+		case order > 0:
+			createdAt, youngest = ref.CreatedAt, []string{ref.Secret}
+		case order == 0 && !slices.Contains(youngest, ref.Secret):
+			youngest = append(youngest, ref.Secret)
+		}
+	}
+	return youngest
 }
 
 // orReference is a text, or a reference to it.
@@ -136,7 +153,7 @@ func (p Parser) resolve(ref *Reference) (text, problem string, err error) {
 		return "", "refers to another secret, which the stack's parameter SecretReferences does not allow; allow it there, or state the value", nil
 	}
 	found, err := p.others.secret(ref.Secret)
-	ref.Version, ref.CreatedAt, ref.Incarnation = found.VersionID, found.CreatedAt, incarnation(found)
+	ref.ARN, ref.Version, ref.CreatedAt, ref.Incarnation = found.ARN, found.VersionID, found.CreatedAt, incarnation(found)
 	switch {
 	case errors.Is(err, clientsecret.ErrNotAllowed), errors.Is(err, clientsecret.ErrNotFound), errors.Is(err, clientsecret.ErrNoText):
 		return "", "refers to another secret: " + err.Error(), nil

@@ -57,7 +57,7 @@ func TestReferences_BI53(t *testing.T) {
 	}
 	t.Run("BI-53 the whole text", func(t *testing.T) {
 		c, err := read(with(t, generic, "client_secret", `{"secret":"whole"}`))
-		want := []connection.Reference{{Member: "client_secret", Secret: "whole", Version: "1", Incarnation: digest.Short("arn:whole")}}
+		want := []connection.Reference{{Member: "client_secret", Secret: "whole", ARN: "arn:whole", Version: "1", Incarnation: digest.Short("arn:whole")}}
 		if err != nil || c.ClientSecret.Reveal() != "c4n4ry-whole" || !cmp.Equal(c.References, want) {
 			t.Errorf("references %v, %v", c.References, err)
 		}

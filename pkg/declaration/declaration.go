@@ -95,10 +95,14 @@ func invalid(name connection.Name, err error) *problem.Error {
 		return notFound(name, err)
 	}
 	if errors.As(err, new(connection.Unread)) {
-		return secretProblem(name, err)
+		return Unread(name, err)
 	}
 	return &problem.Error{Code: problem.ConnectionMisconfigured, Cause: gone{err}, Detail: err.Error()}
 }
+
+// Unread is the problem of a declaration whose referenced secret cannot be read now:
+// of a connection.Unread.
+func Unread(name connection.Name, err error) *problem.Error { return secretProblem(name, err) }
 
 func notFound(name connection.Name, err error) *problem.Error {
 	return &problem.Error{Code: problem.ConnectionNotFound, Cause: gone{err},

@@ -2,7 +2,9 @@ package declaration
 
 import (
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
@@ -16,7 +18,8 @@ const confirmAfter = 30 * time.Second
 // maxDetail bounds the text of a gone record, in bytes.
 const maxDetail = 512
 
-// Event reports that a label was moved to a version of a secret.
+// Event reports that a label was moved to a version of a secret, or of one that it
+// refers to.
 type Event struct {
 	// Version is the secret's, and At when the label was moved.
 	Version string
@@ -49,6 +52,9 @@ type Observation struct {
 // record.
 func (r Record) Next(o Observation) (next Record, write bool) {
 	o.At = millis(o.At)
+	if errors.As(o.Entry.Err, new(connection.Unread)) {
+		return r, false // nothing is known of the declaration
+	}
 	if o.Entry.Err != nil && (!o.MayEnd || r.MintID == "") {
 		return r, false // nothing that was declared before
 	}
@@ -65,39 +71,61 @@ func (r Record) Next(o Observation) (next Record, write bool) {
 		return r, false
 	}
 	next.At, next.Release = o.At, release
-	if o.Event.Version == o.Secret.VersionID && !o.Event.At.IsZero() {
+	if o.names(o.Event.Version) && !o.Event.At.IsZero() {
 		next.At = millis(o.Event.At)
 	}
 	return next, true
 }
 
+// names reports whether a version was read: of the secret, or of one that it refers to.
+func (o Observation) names(version string) bool {
+	return version == o.Secret.VersionID || slices.ContainsFunc(o.Entry.Connection.References, func(ref connection.Reference) bool {
+		return ref.Version == version
+	})
+}
+
 // believes reports whether o is newer than the record, or confirmed.
 func (r Record) believes(o Observation) bool {
-	version := o.Secret.VersionID
-	older := version != "" && version != r.Version && !r.CreatedAt.IsZero() &&
-		!o.Secret.CreatedAt.IsZero() && millis(o.Secret.CreatedAt).Before(r.CreatedAt)
-	switch {
-	case !older:
+	switch version := r.olderVersion(o); {
+	case version == "":
 		return true
 	case o.Event.Version == version && o.Event.At.After(r.At):
 		return true
+	default:
+		return r.NotedVersion == version && o.At.Sub(r.NotedAt) >= confirmAfter
 	}
-	return r.NotedVersion == version && o.At.Sub(r.NotedAt) >= confirmAfter
+}
+
+// olderVersion names the versions in o that are older than the recorded ones.
+func (r Record) olderVersion(o Observation) string {
+	var versions []string
+	add := func(was Referenced, version string, createdAt time.Time) {
+		known := version != "" && !createdAt.IsZero() && !was.CreatedAt.IsZero()
+		if known && version != was.Version && millis(createdAt).Before(was.CreatedAt) && !slices.Contains(versions, version) {
+			versions = append(versions, version)
+		}
+	}
+	add(Referenced{Version: r.Version, CreatedAt: r.CreatedAt}, o.Secret.VersionID, o.Secret.CreatedAt)
+	for _, ref := range o.Entry.Connection.References {
+		add(r.References[ref.Secret], ref.Version, ref.CreatedAt)
+	}
+	return strings.Join(versions, "+")
 }
 
 // note records that an older version was read.
 func (r Record) note(o Observation) (Record, bool) {
-	if r.NotedVersion == o.Secret.VersionID && !r.NotedAt.After(o.At) {
+	version := r.olderVersion(o)
+	if r.NotedVersion == version && !r.NotedAt.After(o.At) {
 		return r, false
 	}
-	r.NotedVersion, r.NotedAt = o.Secret.VersionID, o.At
+	r.NotedVersion, r.NotedAt = version, o.At
 	return r, true
 }
 
 // same reports whether r says what was recorded before. A record of an older release is
 // made again.
 func (r Record) same(before Record) bool {
-	return r.Version == before.Version && r.Incarnation == before.Incarnation && r.Gone == before.Gone && r.Detail == before.Detail &&
+	return r.Version == before.Version && maps.Equal(r.References, before.References) && r.Incarnation == before.Incarnation && r.Gone == before.Gone && r.Detail == before.Detail &&
 		r.Present == before.Present && before.NotedVersion == "" && before.Release >= release && slices.Equal(r.Members, before.Members)
 }
 

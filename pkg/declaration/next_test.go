@@ -162,6 +162,48 @@ func TestRecordMatches_CR21(t *testing.T) {
 	}
 }
 
+// refers is a change of a connection to one that refers to a version of another secret.
+func refers(version int) func(*connection.Connection) {
+	return func(c *connection.Connection) {
+		v := fmt.Sprintf("w%d", version)
+		c.References = []connection.Reference{{Member: "client_secret", Secret: "other", Version: v, CreatedAt: at(version), Incarnation: "arn"}}
+		c.ProofHash, c.ConfigHash = v, v
+	}
+}
+
+func TestRecordNext_CR21_references(t *testing.T) {
+	rotated := declared(1, 9, refers(2))
+	rotated.MintID = "mint2"
+	unread := lost(connection.Unread{}, 9)
+	for name, c := range map[string]struct {
+		before  []declaration.Observation
+		then    declaration.Observation
+		write   bool
+		version string
+		mint    string
+	}{
+		"CR-21 the same version again writes nothing":                    {[]declaration.Observation{declared(1, 5, refers(1))}, declared(1, 9, refers(1)), false, "w1", "mint1"},
+		"CR-20 a rotation is another proof":                              {[]declaration.Observation{declared(1, 5, refers(1))}, rotated, true, "w2", "mint2"},
+		"CR-21 an older version is noted":                                {[]declaration.Observation{rotated}, declared(1, 12, refers(1)), true, "w2", "mint2"},
+		"CR-21 and counts when it is confirmed":                          {[]declaration.Observation{rotated, declared(1, 12, refers(1))}, declared(1, 42, refers(1)), true, "w1", "mint1"},
+		"FI-34 one that cannot be read now says nothing":                 {[]declaration.Observation{declared(1, 5, refers(1))}, unread, false, "w1", "mint1"},
+		"BI-53 a missing one ends the connection, and keeps the mint id": {[]declaration.Observation{declared(1, 5, refers(1))}, lost(errors.New("missing"), 9), true, "w1", "mint1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, write := observed(t, c.before...).Next(c.then)
+			if write != c.write || r.References["other"].Version != c.version || r.MintID != c.mint {
+				t.Errorf("write %v, version %q, mint id %q", write, r.References["other"].Version, r.MintID)
+			}
+		})
+	}
+	t.Run("CR-22 a record names the versions that it was made of", func(t *testing.T) {
+		r := observed(t, rotated)
+		if !r.Names(rotated.Entry.Connection) || r.Names(declared(1, 9, refers(1)).Entry.Connection) {
+			t.Error("it names others")
+		}
+	})
+}
+
 func TestRecordAccepts_CR21_CR37(t *testing.T) {
 	first := declared(1, 5)
 	type token struct{ subject, mint, config string }

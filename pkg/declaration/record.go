@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -32,6 +33,8 @@ type Record struct {
 	Version     string    `json:"v"`
 	CreatedAt   time.Time `json:"c,omitzero"`
 	Incarnation string    `json:"i"`
+	// References are the secrets that the declaration refers to, by name or ARN.
+	References map[string]Referenced `json:"z,omitempty"`
 	// At is the time of the event, or of the read, for which the record was written,
 	// and Release the release that wrote it.
 	At      time.Time `json:"t"`
@@ -73,10 +76,29 @@ type Record struct {
 	// Members are the connections that a bundle declares.
 	Members []string `json:"o,omitempty"`
 
-	// NotedVersion is a version of the secret that is older than Version and was read
-	// at NotedAt: perhaps from a lagging replica, perhaps because the label was moved back.
+	// NotedVersion is a version of the secret, or of one that it refers to, that is older
+	// than the recorded one and was read at NotedAt: perhaps from a lagging replica, perhaps because the label was moved back.
 	NotedVersion string    `json:"w,omitempty"`
 	NotedAt      time.Time `json:"x,omitzero"`
+}
+
+// Referenced is the version of another secret that a declaration refers to, as Version
+// and its neighbours in [Record].
+type Referenced struct {
+	Version     string    `json:"v"`
+	CreatedAt   time.Time `json:"c,omitzero"`
+	Incarnation string    `json:"i"`
+}
+
+func referenced(conn connection.Connection) map[string]Referenced {
+	if len(conn.References) == 0 {
+		return nil
+	}
+	all := make(map[string]Referenced, len(conn.References))
+	for _, ref := range conn.References {
+		all[ref.Secret] = Referenced{Version: ref.Version, CreatedAt: millis(ref.CreatedAt), Incarnation: ref.Incarnation}
+	}
+	return all
 }
 
 // Reason is why a connection has no valid declaration.
@@ -116,6 +138,7 @@ func Of(conn connection.Connection) Record {
 // describe copies what a record says of conn.
 func (r Record) describe(conn connection.Connection) Record {
 	r.Secret, r.Version, r.CreatedAt, r.Incarnation = conn.Name.Secret(), conn.SecretVersion, millis(conn.SecretCreatedAt), conn.SecretIncarnation
+	r.References = referenced(conn)
 	r.Inputs, r.Proof = conn.InputsHash, conn.ProofHash
 	r.Callers, r.AllowedScopes, r.Scope = conn.Callers, conn.AllowedScopes, conn.Scope
 	r.Host, r.Client, r.LateRefresh = Host(conn.TokenURL), BoundClient(conn), !conn.EarlyRefresh
@@ -123,9 +146,11 @@ func (r Record) describe(conn connection.Connection) Record {
 	return r
 }
 
-// Names reports whether the record is that of conn's version of the secret.
+// Names reports whether the record is that of conn's versions of the secret and of
+// those that it refers to.
 func (r Record) Names(conn connection.Connection) bool {
-	return r.Gone == "" && r.Version == conn.SecretVersion && r.Incarnation == conn.SecretIncarnation
+	return r.Gone == "" && r.Version == conn.SecretVersion && r.Incarnation == conn.SecretIncarnation &&
+		maps.Equal(r.References, referenced(conn))
 }
 
 // Empty reports whether the connection has no record.

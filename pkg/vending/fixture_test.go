@@ -59,7 +59,7 @@ func newFleet(t *testing.T) *fleet {
 // process returns a new cold process of the fleet.
 func (f *fleet) process() *vending.Core {
 	return vending.New(vending.Config{
-		Store: f.store, Secrets: f.secrets, Minter: f.server, Revoker: f.server, Sealer: f.sealer,
+		Store: f.store, Secrets: f.secrets, Parser: connection.Parser{References: f.secrets}, Minter: f.server, Revoker: f.server, Sealer: f.sealer,
 		Now: f.now, Wait: f.wait, Rand: f.random,
 	})
 }
@@ -187,6 +187,7 @@ type secretSource struct {
 	mu       sync.Mutex
 	versions map[string][]clientsecret.Secret
 	fail     error
+	failing  map[string]error // by name
 	loads    int
 	// stale, when set, is returned to readers that accept a cached copy.
 	stale map[string]clientsecret.Secret
@@ -214,6 +215,9 @@ func (s *secretSource) Load(_ context.Context, name string, scheduler clientsecr
 	back := 1
 	if scheduler == clientsecret.Previous {
 		back = 2
+	}
+	if err := s.failing[name]; err != nil {
+		return clientsecret.Secret{}, err
 	}
 	versions := s.versions[name]
 	if len(versions) < back {

@@ -59,8 +59,10 @@ type comparison struct {
 	synced Synced
 
 	observed declaration.Observation
-	records  map[string]declaration.Record
-	entries  map[string]connection.Entry
+	// unread is why a declaration's referenced secret cannot be read now.
+	unread  error
+	records map[string]declaration.Record
+	entries map[string]connection.Entry
 }
 
 // readsMost bounds reading a bundle again because it names other members by then.
@@ -138,7 +140,10 @@ func (c *comparison) write(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.writeOne(ctx, c.secret.Name)
+	if err := c.writeOne(ctx, c.secret.Name); err != nil {
+		return err
+	}
+	return c.unread
 }
 
 func (c *comparison) writeOne(ctx context.Context, name string) error {
@@ -168,6 +173,8 @@ func (c *comparison) writeOne(ctx context.Context, name string) error {
 		c.synced.Unrecorded = append(c.synced.Unrecorded, name)
 	case o.Entry.Err == nil && next.Names(o.Entry.Connection):
 		c.synced.InForce = append(c.synced.InForce, InForce{Connection: o.Entry.Connection, Record: next})
+	case errors.As(o.Entry.Err, new(connection.Unread)):
+		c.unread = declaration.Unread(connection.Name(name), o.Entry.Err)
 	case next.NotedVersion != "":
 		return rules.InProgress("an older version of the secret was read, which a later read has to confirm")
 	}

@@ -2,6 +2,8 @@ package issue
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"reflect"
 	"sync"
 	"time"
@@ -45,7 +47,7 @@ func (f *secretFallback) known(conn connection.Connection, now time.Time) bool {
 }
 
 func fallbackKey(conn connection.Connection) string {
-	return string(conn.Name) + "\x00" + conn.SecretVersion
+	return string(conn.Name) + "\x00" + conn.SecretVersion + "\x00" + conn.ConfigHash
 }
 
 // knownFallback returns the previous version if the provider is known to accept it.
@@ -56,28 +58,46 @@ func (i *Issuer) knownFallback(ctx context.Context, conn connection.Connection) 
 	return i.previous(ctx, conn)
 }
 
-// previous reads the version before the current one. It is of use only if
-// nothing but the client differs in it.
+// previous reads the declaration with the version before the current one of the secret
+// whose current version is the youngest: the connection's own, or one that it refers
+// to. It is of use only if nothing but the client differs in it.
 func (i *Issuer) previous(ctx context.Context, current connection.Connection) (connection.Connection, bool) {
-	s, err := i.loader.Secrets.Load(ctx, current.Name.Secret(), clientsecret.Previous, true)
+	for _, referenced := range current.Youngest() {
+		previous, err := i.previousOf(ctx, current, referenced)
+		if err == nil && !sameClient(previous, current) &&
+			(referenced != "" || reflect.DeepEqual(withoutClient(previous), withoutClient(current))) {
+			return previous, true
+		}
+	}
+	return connection.Connection{}, false
+}
+
+// previousOf reads the declaration with the previous version of one referenced secret,
+// or, if that is empty, of the connection's own.
+func (i *Issuer) previousOf(ctx context.Context, current connection.Connection, referenced string) (connection.Connection, error) {
+	stage, parser := clientsecret.Previous, i.loader.Parser.Reading(ctx, true)
+	if referenced != "" {
+		stage, parser = clientsecret.Current, i.loader.Parser.ReadingPrevious(ctx, referenced)
+	}
+	s, err := i.loader.Secrets.Load(ctx, current.Name.Secret(), stage, true)
 	if err != nil {
-		return connection.Connection{}, false
+		return connection.Connection{}, err
 	}
-	previous, err := i.loader.Parser.Parse(current.Name, s)
-	if err != nil || sameClient(previous, current) {
-		return connection.Connection{}, false
+	if referenced != "" && s.VersionID != current.SecretVersion {
+		return connection.Connection{}, errors.New("the connection's own secret has changed too")
 	}
-	return previous, reflect.DeepEqual(withoutClient(previous), withoutClient(current))
+	return parser.Parse(current.Name, s)
 }
 
 func withoutClient(conn connection.Connection) connection.Connection {
 	conn.ClientID, conn.ClientSecret, conn.PrivateKey, conn.KeyID = "", redact.Secret{}, nil, ""
 	conn.ConfigHash, conn.InputsHash, conn.ProofHash = "", "", ""
-	conn.SecretVersion, conn.SecretCreatedAt = "", time.Time{}
+	conn.SecretVersion, conn.SecretCreatedAt, conn.References = "", time.Time{}, nil
 	return conn
 }
 
 func sameClient(a, b connection.Connection) bool {
 	return a.ClientID == b.ClientID && a.ClientSecret == b.ClientSecret && a.KeyID == b.KeyID &&
-		reflect.DeepEqual(a.PrivateKey, b.PrivateKey)
+		reflect.DeepEqual(a.PrivateKey, b.PrivateKey) && reflect.DeepEqual(a.Certificate, b.Certificate) &&
+		a.Password == b.Password && maps.Equal(a.Headers, b.Headers)
 }
