@@ -42,6 +42,7 @@ type Secrets interface {
 // folder each have one.
 type References interface {
 	clientsecret.Loader
+	renewal.References
 }
 
 // Provider is the client of authorization servers.
@@ -174,6 +175,6 @@ func (s Service) FrontChannel() *consent.FrontChannel {
 // changed secrets.
 func (s Service) Renewer(core renewal.Core) *renewal.Renewer {
 	return renewal.New(renewal.Config{
-		Core: core, Index: s.Store, Documents: s.Store, Versions: s.Secrets, Audit: s.Audit, Now: s.Now,
+		Core: core, Index: s.Store, Documents: s.Store, Versions: s.Secrets, References: s.References, Audit: s.Audit, Now: s.Now,
 	})
 }

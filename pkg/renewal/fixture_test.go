@@ -28,6 +28,7 @@ type fixture struct {
 	store   *memory.Store
 	secrets *secretSource
 	server  *server
+	sealer  *seal.Sealer
 	core    *vending.Core
 	renewer *renewal.Renewer
 	audit   *audit.Writer
@@ -37,10 +38,10 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{t: t, store: memory.New(), secrets: &secretSource{texts: map[string]text{}}, log: new(bytes.Buffer),
 		server: &server{lifetime: time.Hour, calls: map[string]int{}}}
-	sealer := seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
+	f.sealer = seal.New(seal.Config{Keyset: func(context.Context) (redact.Secret, error) {
 		return redact.New(`{"primary":"k1","k1":"0123456789abcdef0123456789abcdef"}`), nil
 	}})
-	f.core = vending.New(vending.Config{Store: f.store, Secrets: f.secrets, Minter: f.server, Revoker: f.server, Sealer: sealer})
+	f.core = vending.New(vending.Config{Store: f.store, Secrets: f.secrets, Minter: f.server, Revoker: f.server, Sealer: f.sealer})
 	f.audit = audit.NewWriter(audit.Config{Output: f.log})
 	f.renewer = f.process()
 	return f

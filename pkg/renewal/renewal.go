@@ -64,13 +64,22 @@ type Versions interface {
 	Versions(ctx context.Context, limit int, next string) ([]clientsecret.Version, string, error)
 }
 
+// References tells the versions of secrets that connections refer to.
+type References interface {
+	// Version returns the current version of a secret by its name or ARN. It has no
+	// VersionID if there is none.
+	Version(ctx context.Context, id string) (clientsecret.Version, error)
+}
+
 // Config configures a Renewer.
 type Config struct {
 	Core      Core
 	Index     Index
 	Documents Documents
 	Versions  Versions
-	Audit     *audit.Writer
+	// References is nil where connections may refer to no other secret.
+	References References
+	Audit      *audit.Writer
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -107,7 +116,7 @@ func New(c Config) *Renewer {
 	}
 	now := func() time.Time { return c.Now().Round(0).UTC() }
 	r := &Renewer{core: c.Core, index: c.Index, documents: c.Documents, audit: c.Audit, now: now}
-	r.sweep = newSweep(c.Core, c.Index, c.Versions, r.run)
+	r.sweep = newSweep(c.Core, c.Index, c.Versions, c.References, r.run)
 	return r
 }
 

@@ -33,6 +33,8 @@ type sweep struct {
 	core     Core
 	index    Index
 	versions Versions
+	// references may be nil.
+	references References
 	// reissue replaces a token whose declaration has changed.
 	reissue func(context.Context, vending.Renewal) (bool, error)
 
@@ -48,13 +50,15 @@ type sweep struct {
 	// unrecorded has the version of the secret for which a connection has no record:
 	// it never had a valid declaration.
 	unrecorded map[string]string
+	// unread is why the version of a referenced secret is not known.
+	unread error
 	// again are the secrets that could not be reconciled, with their connections. Their
 	// records may have been written, and their tokens not replaced.
 	again map[string][]string
 }
 
-func newSweep(core Core, index Index, versions Versions, reissue func(context.Context, vending.Renewal) (bool, error)) *sweep {
-	return &sweep{core: core, index: index, versions: versions, reissue: reissue,
+func newSweep(core Core, index Index, versions Versions, references References, reissue func(context.Context, vending.Renewal) (bool, error)) *sweep {
+	return &sweep{core: core, index: index, versions: versions, references: references, reissue: reissue,
 		unrecorded: map[string]string{}, again: map[string][]string{}}
 }
 
@@ -66,6 +70,10 @@ func (x *sweep) tick(ctx context.Context, run *stats) {
 	changed, err := x.compare(ctx)
 	if err != nil {
 		run.failed(err)
+	}
+	if x.unread != nil {
+		run.failed(x.unread)
+		x.unread = nil
 	}
 	for _, c := range changed {
 		x.again[c.Secret] = append(x.again[c.Secret], c.Former...)
@@ -152,7 +160,7 @@ func (x *sweep) compareListed(ctx context.Context, found []clientsecret.Version)
 	}
 	maps.Copy(records, own)
 	maps.Copy(x.listed, versions)
-	return x.differing(records), nil
+	return x.differing(ctx, records), nil
 }
 
 // compareRest compares the records that no listed secret names: those of secrets that
@@ -162,7 +170,7 @@ func (x *sweep) compareRest(ctx context.Context) ([]vending.Changed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x.differing(records), nil
+	return x.differing(ctx, records), nil
 }
 
 // read reads the records of connections.
@@ -178,16 +186,18 @@ func (x *sweep) read(ctx context.Context, names []string) (map[string]declaratio
 	return found, nil
 }
 
-// differing returns the secrets of records that are not those of the listed version,
-// each with its connections among the records.
-func (x *sweep) differing(records map[string]declaration.Record) []vending.Changed {
+// differing returns the secrets of records that are not those of the listed version, or
+// of the current versions of the secrets that they refer to, each with its connections
+// among the records.
+func (x *sweep) differing(ctx context.Context, records map[string]declaration.Record) []vending.Changed {
+	rotated := x.rotated(ctx, records)
 	former, differs := map[string][]string{}, map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(records)) {
 		delete(x.recorded, name)
 		secret := connection.Name(name).Secret()
 		former[secret] = append(former[secret], name)
 		v, r := x.listed[secret], records[name]
-		if r.Empty() && x.unrecorded[name] != versionDigest(v.ARN, v.VersionID) || !r.Empty() && !r.Matches(v) {
+		if r.Empty() && x.unrecorded[name] != versionDigest(v.ARN, v.VersionID) || !r.Empty() && !r.Matches(v) || rotated[name] {
 			differs[secret] = true
 		}
 	}
@@ -196,6 +206,28 @@ func (x *sweep) differing(records map[string]declaration.Record) []vending.Chang
 		changed = append(changed, vending.Changed{Secret: secret, Former: former[secret]})
 	}
 	return changed
+}
+
+// rotated returns the connections whose record names another version of a referenced
+// secret than the current one. Each secret is asked for once. One whose version is not
+// known counts as unchanged.
+func (x *sweep) rotated(ctx context.Context, records map[string]declaration.Record) map[string]bool {
+	found, versions := map[string]bool{}, map[string]clientsecret.Version{}
+	for name, r := range records {
+		for id, recorded := range r.References {
+			v, known := versions[id]
+			if !known && x.references != nil {
+				var err error
+				if v, err = x.references.Version(ctx, id); err != nil {
+					x.unread = listProblem(err)
+					continue
+				}
+				versions[id] = v
+			}
+			found[name] = found[name] || recorded.Version != v.VersionID
+		}
+	}
+	return found
 }
 
 // versionDigest identifies a version of a secret, or that there is none.

@@ -73,7 +73,7 @@ func permissions() map[string][]string {
 			"dynamodb:BatchGetItem" + onTable, "dynamodb:GetItem" + onTable, "dynamodb:Query" + onIndex, "dynamodb:Query" + onTable, "dynamodb:UpdateItem" + onTable,
 			"secretsmanager:GetSecretValue" + onKeyset, "secretsmanager:GetSecretValue" + onConnections,
 			"secretsmanager:GetSecretValue" + onReferences, decryptOthers, noOtherKeyset,
-			"secretsmanager:ListSecrets on *", "sqs:SendMessage on !GetAtt RenewFailures.Arn",
+			"secretsmanager:DescribeSecret" + onReferences, "secretsmanager:ListSecrets on *", "sqs:SendMessage on !GetAtt RenewFailures.Arn",
 		},
 		"functions/connections/": {
 			"dynamodb:BatchGetItem" + onTable, "dynamodb:GetItem" + onTable, "dynamodb:Query" + onTable, "dynamodb:UpdateItem" + onTable,
