@@ -47,6 +47,15 @@ func Lookup(name string) (Provider, bool) {
 	return p, true
 }
 
+// Entry returns the JSON of the provider of that name, which the catalogue has.
+func Entry(name string) ([]byte, bool) {
+	if _, known := Lookup(name); !known {
+		return nil, false
+	}
+	text, err := files.ReadFile(folder + name + ".json")
+	return text, err == nil
+}
+
 // Names returns the names of all providers, sorted.
 func Names() []string {
 	found, err := files.ReadDir(strings.TrimSuffix(folder, "/"))

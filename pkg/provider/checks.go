@@ -8,8 +8,13 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/strictjson/object"
 )
 
-// password is the grant type that only an entry of the catalogue may offer.
-const password = "password"
+// The grant types. Only an entry of the catalogue may offer password.
+const (
+	clientCredentials = "client_credentials"
+	authorizationCode = "authorization_code"
+	jwtBearer         = "jwt_bearer"
+	password          = "password"
+)
 
 var exceptPassword = object.Except{
 	Texts: []string{password}, Why: "may be offered by an entry of the catalogue only, for a server that has nothing else (RFC 9700 §2.4); remove it",
@@ -17,7 +22,7 @@ var exceptPassword = object.Except{
 
 // grantTypes are the grants of a declaration; grantValues are those of requests.
 var (
-	grantTypes  = []string{"client_credentials", "authorization_code", "jwt_bearer", password}
+	grantTypes  = []string{clientCredentials, authorizationCode, jwtBearer, password}
 	grantValues = append(slices.Clone(grantTypes), "refresh_token")
 )
 

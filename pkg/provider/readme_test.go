@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +26,7 @@ A connection names the entry in ` + "`provider`" + `, and gives what the table s
 {"provider": "shopify", "variables": {"shop": "acme"}, "client_id": "…", "client_secret": "…"}
 ` + "```" + `
 
-A server that is not here is declared in the connection, in the same format; see [the connection's members](../../functions/README.md). Table: ` + "`go generate ./pkg/provider`" + `.
+A server that is not here is declared in the connection, in the same format; see [the connection's members](../../functions/README.md). ` + "`tokenvend providers new`" + ` asks what it is like, tries it, and prints the object. Table: ` + "`go generate ./pkg/provider`" + `.
 
 | provider | name | grants | a connection also gives | verified |
 |---|---|---|---|---|
@@ -47,7 +45,7 @@ func TestReadmeIsGenerated(t *testing.T) {
 			verified++
 		}
 		fmt.Fprintf(&rows, "| [%s](catalogue/%s.json) | [%s](%s) | %s | %s | %s |\n",
-			name, name, p.Title, p.Documentation[0], strings.Join(grantsOf(p), ", "), givenTo(p), date)
+			name, name, p.Title, p.Documentation[0], cmp.Or(strings.Join(p.Grants(), ", "), "none"), givenTo(p), date)
 	}
 	want := fmt.Sprintf(readmeHead, len(provider.Names()), verified) + rows.String()
 	const file = "README.md"
@@ -61,42 +59,31 @@ func TestReadmeIsGenerated(t *testing.T) {
 	}
 }
 
-func grantsOf(p provider.Provider) []string {
-	switch {
-	case p.GrantTypes == nil:
-		return []string{"client_credentials", "authorization_code"}
-	case len(p.GrantTypes) == 0:
-		return []string{"none"}
-	}
-	return p.GrantTypes
-}
-
 // givenTo is what an operator states for an entry.
 func givenTo(p provider.Provider) string {
-	grants := grantsOf(p)
-	if grants[0] == "none" {
+	if len(p.Grants()) == 0 {
 		return p.Note
 	}
 	var required, optional []string
-	for _, name := range slices.Sorted(maps.Keys(p.Variables)) {
-		if p.Variables[name].Default == "" {
-			required = append(required, "`"+name+"`")
-		} else {
+	secret := false
+	for _, g := range p.Given() {
+		name, isVariable := strings.CutPrefix(g.Member, "variables/")
+		switch {
+		case isVariable && g.Default != "":
 			optional = append(optional, "`"+name+"`")
+		case isVariable:
+			required = append(required, "`"+name+"`")
+		case g.Member == "client_secret":
+			secret = true
+		case g.Grant != "":
+			required = append(required, "member `"+g.Member+"` for "+g.Grant)
+		default:
+			required = append(required, "member `"+g.Member+"`")
 		}
 	}
-	add := func(when bool, text string) {
-		if when {
-			required = append(required, text)
-		}
+	if !secret {
+		required = append(required, "no secret")
 	}
-	add(p.TokenPath != "", "member `base_url`")
-	add(p.TokenPath == "" && p.TokenURL == "", "member `token_url`")
-	add(p.AuthorizationURL == "" && slices.Contains(grants, "authorization_code"), "member `authorization_url` for authorization_code")
-	add(slices.Contains(grants, "password"), "members `username`, `password`")
-	add(p.ClientAuth == provider.PrivateKeyJWT, "member `private_key`, no secret")
-	add(p.ClientAuth != provider.PrivateKeyJWT && slices.Contains(grants, "jwt_bearer"), "member `private_key` for jwt_bearer")
-	add(p.ClientAuth == provider.NoClientAuth, "no secret")
 	given := strings.Join(required, ", ")
 	if len(optional) > 0 {
 		given = strings.TrimPrefix(given+"; if it differs: "+strings.Join(optional, ", "), "; ")
