@@ -5,11 +5,14 @@
 package prompt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/tokenvend/tokenvend/pkg/redact"
 )
 
 // Prompt asks on Out and reads one line per answer.
@@ -74,4 +77,33 @@ func (p *Prompt) Ask(ctx context.Context, name string) (string, error) {
 			return line, nil
 		}
 	}
+}
+
+// Value asks for a value. An empty line is the fallback, which the question shows.
+// Errors are those of [Prompt.Ask].
+func (p *Prompt) Value(ctx context.Context, name, fallback string) (string, error) {
+	fmt.Fprint(p.out, name)
+	if fallback != "" {
+		fmt.Fprintf(p.out, " [%s]", fallback)
+	}
+	return p.answer(ctx, name, fallback, p.in.next)
+}
+
+// Secret asks for a secret. A terminal does not show what is typed, and the answer is
+// never printed. It is empty where nothing is typed. Errors are those of [Prompt.Ask].
+func (p *Prompt) Secret(ctx context.Context, name string) (redact.Secret, error) {
+	fmt.Fprint(p.out, name)
+	text, err := p.answer(ctx, name, "", p.in.hidden)
+	fmt.Fprintln(p.out) // the line break was not shown either
+	return redact.New(text), err
+}
+
+func (p *Prompt) answer(ctx context.Context, name, fallback string, next func(context.Context) (string, error)) (string, error) {
+	fmt.Fprint(p.out, ": ")
+	line, err := next(ctx)
+	if err != nil {
+		fmt.Fprintln(p.out)
+		return "", fmt.Errorf("the answer to %s is missing: %w", name, err)
+	}
+	return cmp.Or(line, fallback), nil
 }
