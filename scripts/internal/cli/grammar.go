@@ -37,6 +37,11 @@ type grammar struct {
 		Import     importCommand     `cmd:"" globals:"url,stack,profile,region" interrupted:"the refresh token may have been imported" help:"Import a refresh token that was obtained elsewhere."`
 		Disconnect disconnectCommand `cmd:"" globals:"url,stack,profile,region" interrupted:"the grant may have been revoked" help:"Revoke a grant at the provider and delete it."`
 	} `cmd:"" help:"Manage users' consent to delegated connections."`
+	Providers struct {
+		List listProvidersCommand `cmd:"" name:"ls" globals:"output" help:"List the providers of the catalogue."`
+		Get  getProviderCommand   `cmd:"" globals:"output" help:"Show a provider of the catalogue, and what a connection with it gives."`
+		New  newProviderCommand   `cmd:"" globals:"" help:"Ask what another provider is like, try it, and print it as a connection declares it."`
+	} `cmd:"" help:"Show the catalogue of providers, and describe one that is not in it."`
 	Keyset struct {
 		Status keysetStatusCommand `cmd:"" globals:"stack,profile,region,output" help:"Show the keys, and how many stored items each seals."`
 		Rotate keysetRotateCommand `cmd:"" globals:"stack,profile,region,yes" interrupted:"run it again to continue" help:"Do the next step of a rotation: add a key, or make the added key primary."`

@@ -15,7 +15,8 @@ var commands = map[string]string{
 	"token": "--min-ttl --scope --header --subject --url --stack --output", "exec": "--env --file <command> 128", "call": "--method --data <address> 401",
 	"reject": "<token-id> --subject", "forget": "--revoke --subject", "doctor": "[<name>] --subject --stack --output", "completion": "bash zsh fish",
 	"connections ls": "--output --stack", "connections get": "--subject --output", "connections rm": "--dir --stack --yes",
-	"agent":   "--addr --connection --allow --token-file X-Tokenvend-Token TOKENVEND_AGENT_TOKEN TOKENVEND_AGENT_TOKEN_FILE TOKENVEND_AGENT_ADDR TOKENVEND_AGENT_CONNECTIONS TOKENVEND_AGENT_ALLOW AWS_LAMBDA_RUNTIME_API",
+	"agent":        "--addr --connection --allow --token-file X-Tokenvend-Token TOKENVEND_AGENT_TOKEN TOKENVEND_AGENT_TOKEN_FILE TOKENVEND_AGENT_ADDR TOKENVEND_AGENT_CONNECTIONS TOKENVEND_AGENT_ALLOW AWS_LAMBDA_RUNTIME_API",
+	"providers ls": "[<filter>] --output", "providers get": "<name> --output", "providers new": "--no-try PROVIDER_ALLOW_CIDRS 8414",
 	"console": "--addr --url --stack --profile",
 	"version": "--help",
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
 	"github.com/tokenvend/tokenvend/pkg/connection"
@@ -28,7 +29,7 @@ const attempted = "attempt"
 
 // Attempt vends one token with the service's own core and an empty store in
 // memory, so a draft that works here works in the service. The token is not
-// stored. Errors include the provider's answer.
+// stored. Errors include the provider's answer, and wrap the client's.
 func (d Draft) Attempt(ctx context.Context, p connection.Parser, provider vending.Minter) (vending.Vended, error) {
 	text, err := d.withoutCallers()
 	if err != nil {
@@ -73,12 +74,22 @@ func describe(err error) error {
 	p := problem.Of(err)
 	text := cmp.Or(p.Detail, string(p.Code))
 	if p.Provider != nil && p.Provider.Status != 0 {
-		text += fmt.Sprintf("\nthe provider answered %d %s", p.Provider.Status, p.Provider.Error)
+		text += strings.TrimRight(fmt.Sprintf("\nthe provider answered %d %s", p.Provider.Status, p.Provider.Error), " ")
 	}
 	var answer *oauth.Error
 	if errors.As(err, &answer) && answer.Description != "" {
 		quoted, _ := json.Marshal(answer.Description)
 		text += "\nerror_description: " + string(quoted)
 	}
-	return errors.New(text)
+	return described{text, err}
 }
+
+// described is an error with another text.
+type described struct {
+	text  string
+	cause error
+}
+
+func (d described) Error() string { return d.text }
+
+func (d described) Unwrap() error { return d.cause }
