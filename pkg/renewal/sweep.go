@@ -76,7 +76,9 @@ func (x *sweep) tick(ctx context.Context, run *stats) {
 		x.unread = nil
 	}
 	for _, c := range changed {
-		x.again[c.Secret] = append(x.again[c.Secret], c.Former...)
+		former := append(x.again[c.Secret], c.Former...)
+		slices.Sort(former)
+		x.again[c.Secret] = slices.Compact(former) // it may fail in each tick
 	}
 	changed = changed[:0]
 	for _, secret := range slices.Sorted(maps.Keys(x.again)) {

@@ -278,3 +278,30 @@ func (f *failing) Reconcile(ctx context.Context, c vending.Changed) (vending.Cha
 	}
 	return change, err
 }
+
+// noting is a core that notes the connections of each reconciled secret.
+type noting struct {
+	*vending.Core
+	former []string
+}
+
+func (n *noting) Reconcile(ctx context.Context, c vending.Changed) (vending.Change, error) {
+	n.former = c.Former
+	return n.Core.Reconcile(ctx, c)
+}
+
+// A secret that cannot be read for hours takes no more memory with each tick.
+func TestSweepOfASecretThatStaysUnreadable_FI34(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.secrets.put("bundle", `{"connections":{"a":`+declaration("a")+`,"b":`+declaration("b")+`}}`)
+		f.ticks(1)
+		f.secrets.edit("bundle", func(x *text) { x.denied, x.version = true, x.version+1 })
+		core := noting{Core: f.core}
+		f.renewer = renewal.New(renewal.Config{Core: &core, Index: f.store, Documents: f.store, Versions: f.secrets, Audit: f.audit})
+		f.ticks(5)
+		if diff := cmp.Diff([]string{"bundle", "bundle.a", "bundle.b"}, core.former); diff != "" {
+			t.Errorf("connections to reconcile (-want +got):\n%s", diff)
+		}
+	})
+}
