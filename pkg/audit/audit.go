@@ -17,7 +17,7 @@ import (
 // the caller that started it.
 type Entry struct {
 	RequestID string
-	// Action is the operation: vend, reject, forget, renew, list, status,
+	// Action is the operation: vend, reject, clear_report, forget, renew, list, status,
 	// authorize, complete, import, disconnect, consent_page, consent_continue or callback.
 	Action string
 	// Outcome is "ok" or the error code of the response; Status is its HTTP status.

@@ -37,6 +37,7 @@ const (
 	RefreshTokenNotRevoked Warning = "refresh_token_not_revoked"
 	NotRevoked             Warning = "not_revoked"
 	NoRefreshToken         Warning = "no_refresh_token"
+	ReportedDead           Warning = "reported_dead"
 )
 
 // Warnings about consents.
@@ -105,8 +106,9 @@ var warnings = []WarningInfo{
 		Meaning: "a new refresh token could not be stored and is only in this process's memory"},
 	{Warning: RefreshTokenSavedLate, Meaning: "a refresh token that was only in memory is now stored"},
 	{Warning: RefreshTokenNotRevoked, Meaning: "a refresh token that is no longer used could not be revoked at the provider"},
-	{Warning: NotRevoked, Meaning: "a refresh token was forgotten and not revoked at the provider: revoking it might have ended another grant of its user, or the connection's declaration is missing or names another client"},
+	{Warning: NotRevoked, Meaning: "a refresh token was forgotten and not revoked at the provider: revoking it might have ended another grant of its user, or the connection's declaration is missing, names another client, or has revocation_url at another host than token_url and refresh_url"},
 	{Warning: NoRefreshToken, Meaning: "a consent returned no refresh token; where it was accepted and no former grant of its user remains, a new consent is required when the access token expires"},
+	{Warning: ReportedDead, Meaning: "a caller reported that an access token without end is refused; it has no refresh token, so one report ends it for its caller, and another one for all until a new consent"},
 
 	{Warning: ConsentRefused, Meaning: "the user or the provider refused the consent"},
 	{Warning: PKCEOff, Meaning: "a consent was started without PKCE, as the connection's declaration says"},

@@ -32,10 +32,11 @@ func InBackoff(item tokenstore.Item, conn connection.Connection, now time.Time) 
 	return FailureApplies(item, conn) && item.Failure.NextAttemptAt.After(now)
 }
 
-// GrantEnded reports whether the provider has reported item's grant as invalid.
-// That holds until a user consents again or the client changes.
+// GrantEnded reports whether the provider has reported item's grant as invalid, or
+// callers have reported a grant that is an access token. That holds until a user
+// consents again or the client changes.
 func GrantEnded(item tokenstore.Item, conn connection.Connection, now time.Time) bool {
-	return item.Failure.Code == string(problem.AuthorizationRequired) && InBackoff(item, conn, now)
+	return ReportsOf(item).Dead() || item.Failure.Code == string(problem.AuthorizationRequired) && InBackoff(item, conn, now)
 }
 
 // GrantUsable reports whether g exists and was given to the client of conn. A grant

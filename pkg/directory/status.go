@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
@@ -57,7 +58,9 @@ type SubjectStatus struct {
 	// consent without a refresh token. A user has to consent again by then. Zero is
 	// unknown.
 	RenewBy time.Time
-	// Problem, Warnings and ExtraNames are as in Status.
+	// Problem, Warnings and ExtraNames are as in Status. A warning is also
+	// no_refresh_token, of a token that is served to its end, and reported_dead, of one
+	// without end that a caller has reported.
 	Problem              string
 	Warnings, ExtraNames []string
 	// LastError and NextAttemptAt describe a failing one.
@@ -216,6 +219,10 @@ func (d *Directory) subject(name string, item tokenstore.Item, conn connection.C
 		Warnings: item.Token.Departures, ExtraNames: item.Token.ExtraNames}
 	if g.Fingerprint == "" {
 		s.ConsentedAt, s.RenewBy = item.Token.MintedAt, item.Token.ExpiresAt
+		s.warn(audit.NoRefreshToken)
+	}
+	if len(declaration.ReportsOf(item)) > 0 {
+		s.warn(audit.ReportedDead)
 	}
 	t := item.Token
 	served := t.ExpiresAt.After(now) && by.Accepts(item.Key.Subject, t.MintID, t.ConfigHash, item.SecretIncarnation)
@@ -230,6 +237,12 @@ func (d *Directory) subject(name string, item tokenstore.Item, conn connection.C
 		s.Problem = item.Failure.Detail
 	}
 	return s
+}
+
+// warn adds a warning to those of the provider's response.
+func (s *SubjectStatus) warn(w audit.Warning) {
+	s.Warnings = append(slices.Clone(s.Warnings), string(w))
+	slices.Sort(s.Warnings)
 }
 
 func unavailable(err error) error {

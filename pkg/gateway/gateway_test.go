@@ -42,6 +42,21 @@ func TestVendResponse(t *testing.T) {
 	})
 }
 
+// A token without end has neither a lifetime nor an end.
+func TestVendWithoutEnd(t *testing.T) {
+	e := newVend(t)
+	e.core.vended.ExpiresAt = time.Time{}
+	got := e.invoke(restEvent()).object(t)
+	if _, stated := got["expires_in"]; stated || got["expires_at"] != nil || got["refresh_in"] != 3600.0 {
+		t.Errorf("CR-40 body %v", got)
+	}
+	for _, body := range []string{`{"clear_report":false}`, `{"clear_report":"true"}`, `{"clear_report":true,"rejected_token_id":"9f86d081884c7d65"}`} {
+		if got := newVend(t).invoke(restEvent(post(body, "application/json"))); got.StatusCode != 400 {
+			t.Errorf("CR-41 %s: status %d", body, got.StatusCode)
+		}
+	}
+}
+
 // TestVendLastSecond: in its last second a token has no expires_in but 0, which a
 // client takes for an expired one.
 func TestVendLastSecond(t *testing.T) {
@@ -215,6 +230,7 @@ func TestGoodInput(t *testing.T) {
 			with(func(r *vending.Request) {
 				r.MinTTL, r.Scope, r.RejectedTokenID = time.Minute, "read", "9f86d081884c7d65"
 			})},
+		{"CR-41 POST that clears reports", restEvent(post(`{"clear_report":true}`, "application/json")), with(func(r *vending.Request) { r.ClearReport = true })},
 		{"POST in base64", restEvent(post(base64.StdEncoding.EncodeToString([]byte(`{"min_ttl":1}`))), set("isBase64Encoded", true)),
 			with(func(r *vending.Request) { r.MinTTL = time.Second })},
 		{"a bundle's member", restEvent(named("bundle.member", "bundle.member")), with(func(r *vending.Request) { r.Connection = "bundle.member" })},

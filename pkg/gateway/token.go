@@ -62,9 +62,9 @@ type tokenRoutes struct {
 type tokenResponse struct {
 	AccessToken      string    `json:"access_token"`
 	TokenType        string    `json:"token_type"`
-	ExpiresIn        int64     `json:"expires_in"`
+	ExpiresIn        int64     `json:"expires_in,omitempty"` // absent, as ExpiresAt, for a token without end
 	Scope            string    `json:"scope,omitempty"`
-	ExpiresAt        time.Time `json:"expires_at"`
+	ExpiresAt        time.Time `json:"expires_at,omitzero"`
 	RefreshIn        int64     `json:"refresh_in"`
 	TokenID          string    `json:"token_id"`
 	Connection       string    `json:"connection"`
@@ -111,8 +111,13 @@ func (t tokenRoutes) post(ctx context.Context, r *request) (response, error) {
 			return response{}, err
 		}
 	}
-	if want.RejectedTokenID != "" {
+	switch {
+	case want.RejectedTokenID != "" && want.ClearReport:
+		return response{}, problem.New(problem.InvalidRequest, "rejected_token_id reports a token and clear_report forgets reports; send one of them")
+	case want.RejectedTokenID != "":
 		audit.From(ctx).Action = "reject"
+	case want.ClearReport:
+		audit.From(ctx).Action = "clear_report"
 	}
 	return t.vend(ctx, want)
 }
@@ -122,6 +127,10 @@ func readMember(want *vending.Request, name string, value any) (err error) {
 	text, isText := value.(string)
 	number, isNumber := value.(json.Number)
 	switch {
+	case name == "clear_report" && value == true:
+		want.ClearReport = true
+	case name == "clear_report":
+		err = problem.New(problem.InvalidRequest, "body member clear_report must be true, or omitted")
 	case name == "min_ttl" && isNumber:
 		want.MinTTL, err = parseMinTTL(number.String())
 	case name == "scope" && isText:
@@ -132,7 +141,7 @@ func readMember(want *vending.Request, name string, value any) (err error) {
 		err = problem.New(problem.InvalidRequest, "body member "+name+" has the wrong type; min_ttl must be a number, the others must be strings")
 	default:
 		err = problem.New(problem.InvalidRequest, "unknown body member "+quoteName(name)+
-			"; this request takes the members min_ttl, scope, rejected_token_id")
+			"; this request takes the members min_ttl, scope, rejected_token_id, clear_report")
 	}
 	return err
 }
@@ -144,7 +153,9 @@ func (t tokenRoutes) vend(ctx context.Context, want vending.Request) (response, 
 	}
 	now := t.now()
 	left := v.ExpiresAt.Sub(now)
-	if left < time.Second { // its last second began after the core had judged it
+	if v.NoEnd() {
+		left = 0
+	} else if left < time.Second { // its last second began after the core had judged it
 		return response{}, &problem.Error{Code: problem.RefreshInProgress, RetryAfter: time.Second,
 			Detail: "the token expired before it could be served"}
 	}

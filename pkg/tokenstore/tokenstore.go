@@ -85,11 +85,17 @@ type SealedGrant struct {
 	// ConsentedAt is the time of the consent and distinguishes it from the next.
 	ConsentedBy string
 	ConsentedAt time.Time
-	// RefreshedAt is the time at which the refresh token was last used, or first stored.
+	// RefreshedAt is the time at which the refresh token was last used, or first
+	// stored. It is zero for an access token without end; see IsAccessToken.
 	RefreshedAt time.Time
 	// ExpiresAt is the expiry of the refresh token; zero means unknown.
 	ExpiresAt time.Time
 }
+
+// IsAccessToken reports whether the grant is an access token without end, whose
+// consent returned no refresh token: Sealed has that access token then, and
+// Fingerprint is its id. It is never refreshed.
+func (g SealedGrant) IsAccessToken() bool { return g.Fingerprint != "" && g.RefreshedAt.IsZero() }
 
 // RefreshAttempt marks a refresh token as being sent to the provider. The mark is
 // written with the lease, before anything is sent. After a crash, the next holder
@@ -115,7 +121,8 @@ type SealedToken struct {
 	ID string
 	// Sealed is everything that is needed to serve the token, sealed.
 	Sealed []byte
-	// MintedAt and ExpiresAt bound the token's lifetime, to the millisecond.
+	// MintedAt and ExpiresAt bound the token's lifetime, to the millisecond. A token
+	// without end has NoEnd.
 	MintedAt, ExpiresAt time.Time
 	// MintID is that of the declaration record under which the token was issued; empty
 	// where there was none. ConfigHash is the hash of the declaration.
@@ -128,7 +135,11 @@ type SealedToken struct {
 	Departures, ExtraNames []string
 }
 
-// ForcedRefresh is a refresh that a caller forced by a rejection.
+// NoEnd is the expiry of a token that has none.
+var NoEnd = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// ForcedRefresh is a refresh that a caller forced by a rejection. Of a grant that is
+// an access token it is a report that the token is refused, and forces nothing.
 type ForcedRefresh struct {
 	At time.Time
 	// By identifies the caller's principal; empty where that is unknown.

@@ -133,6 +133,8 @@ type authorizationServer struct {
 	during func()
 	// grants, when set, is the scope of every response.
 	grants string
+	// endless: tokens have no end.
+	endless bool
 	// departures are those of every response.
 	departures []string
 }
@@ -151,10 +153,14 @@ func (s *authorizationServer) Token(_ context.Context, r oauth.Request) (oauth.T
 			return oauth.Token{}, err
 		}
 	}
-	return oauth.Token{
+	t := oauth.Token{
 		AccessToken: redact.New(fmt.Sprintf("token_%d", n)), TokenType: "Bearer", Scope: scope,
 		Departures: s.departures, RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200},
-	}, nil
+	}
+	if s.endless {
+		t.ExpiresAt = time.Time{}
+	}
+	return t, nil
 }
 
 func (s *authorizationServer) Revoke(_ context.Context, r oauth.Revocation) error {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tokenvend/tokenvend/pkg/connection"
-	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
@@ -74,7 +72,7 @@ func (c *Core) unforce(ctx context.Context, r Request, key tokenstore.Key, at ti
 }
 
 func (r Request) forcedRefresh(at time.Time) tokenstore.ForcedRefresh {
-	return tokenstore.ForcedRefresh{At: at, By: digest.Short(connection.PrincipalID(r.CallerID))}
+	return tokenstore.ForcedRefresh{At: at, By: r.principal()}
 }
 
 // checkForced refuses one more forced refresh by a principal when the principal or

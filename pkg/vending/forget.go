@@ -6,6 +6,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/audit"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
+	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/lease"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
@@ -66,6 +67,10 @@ func (c *Core) forgetAll(ctx context.Context, r Request, revoke bool) error {
 	own, err := c.stored(ctx, r.key())
 	if err != nil {
 		return err
+	}
+	if grant := own.Item.Grant; revoke && !d.gone && (d.conn.Delegated() && d.conn.RevocationEndsGrant || grant.IsAccessToken()) {
+		return problem.New(problem.InvalidRequest, "to revoke a token of connection "+string(r.Connection)+
+			" ends its grant; use DELETE …/authorization, or omit revoke")
 	}
 	all := make([]record.Record, 0, 1+len(own.Item.Variants))
 	for _, v := range own.Item.Variants {

@@ -56,6 +56,8 @@ type consentServer struct {
 	user string
 	// noRefreshToken: a code is answered with an access token only.
 	noRefreshToken bool
+	// endless: access tokens have no end.
+	endless bool
 	// onePerUser: the server keeps one grant per user and client, so revoking one
 	// refresh token ends all of that user. owner is whose each is; a user who is not
 	// named in an id_token is one user nevertheless.
@@ -95,6 +97,9 @@ func (s *consentServer) answer(r oauth.Request, at time.Time) (oauth.Token, *oau
 	t := oauth.Token{TokenType: "Bearer", Scope: r.Scope, RequestedAt: at, ExpiresAt: at.Add(s.lifetime), Trace: oauth.Trace{Calls: 1, Status: 200}}
 	if s.grants != nil {
 		t.Scope = s.grants(r)
+	}
+	if s.endless {
+		t.ExpiresAt = time.Time{}
 	}
 	switch {
 	case s.unavailable:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/clientsecret"
@@ -37,6 +38,8 @@ type grantSetting struct {
 	seed     uint64
 	// onePerUser: the server keeps one grant per user and client.
 	onePerUser bool
+	// declared: the connection declares what the server does with a used refresh token.
+	declared bool
 }
 
 // subjects of the connection; almost all happens to the default one.
@@ -51,6 +54,7 @@ func newGrantEnv(seed uint64, p policy, broken func(*grantEnv) vending.Store) *g
 			lifetime: pick(r, 2*time.Minute, 10*time.Minute, 10*time.Minute, time.Hour)},
 	}
 	w.limit = pick(r, 0, 28*time.Second)
+	w.declared = r.IntN(2) > 0
 	w.idp = newFamilyServer(w, p, w.lifetime)
 	w.grantOracle = newGrantOracle(w)
 	w.observer, w.oldest = w.grantOracle, 10*believableFor
@@ -76,7 +80,11 @@ func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 // edit gives the connection another client secret.
 func (w *grantEnv) edit() {
-	w.secrets.put("user", fmt.Sprintf(userConnection, "hush"))
+	text := fmt.Sprintf(userConnection, "hush")
+	if w.declared {
+		text = strings.Replace(text, `"oauth2"`, `{"refresh_token":`+rotations[w.policy]+`}`, 1)
+	}
+	w.secrets.put("user", text)
 	w.editedAt = w.time()
 	w.note("the secret has another version")
 }

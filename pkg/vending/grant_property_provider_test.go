@@ -31,6 +31,10 @@ var policyNames = [policies]string{"static", "static, repeated", "grace until th
 // grace is the time that briefly allows.
 const grace = 10 * time.Second
 
+// rotations are the declarations of the policies.
+var rotations = [policies]string{`{"rotation":"kept"}`, `{"rotation":"kept"}`, `{"rotation":"until_used"}`, `{"rotation":"grace","grace":10}`,
+	`{"rotation":"strict"}`, `{"rotation":"strict"}`}
+
 // harmless: a refresh token that was sent without a response is still valid.
 func (p policy) harmless() bool { return p <= forgiving }
 

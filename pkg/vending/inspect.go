@@ -63,7 +63,9 @@ func (c *Core) Inspect(ctx context.Context, key tokenstore.Key, next time.Time) 
 	if declaration.InBackoff(rec.Item, conn.Connection, now) || !rules.Renewable(rec.Item, conn.Connection, rec.Token, now) {
 		return Renewal{}, nil
 	}
-	return newRenewal(c.leases, conn, key, found.Token.AskedScope, rec.Token.ID), nil
+	renewal := newRenewal(c.leases, conn, key, found.Token.AskedScope, rec.Token.ID)
+	renewal.refresh.Attempted = rec.Item.RefreshAttempt
+	return renewal, nil
 }
 
 // RegularSlot returns the slot to which the token of key returns after a retry;

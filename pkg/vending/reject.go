@@ -34,10 +34,21 @@ func (c *Core) vendRejected(ctx context.Context, r Request) (Vended, error) {
 		if err != nil {
 			return Vended{}, err
 		}
+		isGrant := rec.Item.Grant.IsAccessToken() && rec.Item.Grant.Fingerprint == r.RejectedTokenID
+		if isGrant && !rec.Token.Valid(c.clock.Now()) {
+			if _, err := c.refresh(ctx, r.unrejected(), rec, by, false); err != nil {
+				return Vended{}, err
+			}
+			continue // with the token that was stored again
+		}
 		if !rec.Token.Valid(c.clock.Now()) || rec.Token.ID != r.RejectedTokenID {
 			return c.vendFrom(ctx, r, rec, by)
 		}
-		v, err := c.replaceRejected(ctx, r, rec, by)
+		replace := c.replaceRejected
+		if isGrant {
+			replace = c.report
+		}
+		v, err := replace(ctx, r, rec, by)
 		if !errors.Is(err, tokenstore.ErrSuperseded) {
 			return v, err
 		}

@@ -36,6 +36,9 @@ type Request struct {
 	Scope string
 	// RejectedTokenID, when set, is the token that the resource server refused.
 	RejectedTokenID string
+	// ClearReport forgets that callers reported the token of a grant that has no
+	// refresh token.
+	ClearReport bool
 }
 
 // Authorization is the result of a user's consent (RFC 6749 §4.1.3).
@@ -139,5 +142,11 @@ func (r Request) deliver(ctx context.Context, rec record.Record, by declaration.
 	if err := r.check(ctx, rec.Token, by); err != nil {
 		return Vended{}, err
 	}
+	if err := rules.RequireUnreported(rec.Item, r.principal()); err != nil {
+		return Vended{}, err
+	}
 	return served(rec, by), nil
 }
+
+// principal identifies the caller's principal among those that report tokens.
+func (r Request) principal() string { return digest.Short(connection.PrincipalID(r.CallerID)) }

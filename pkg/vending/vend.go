@@ -20,9 +20,12 @@ func (c *Core) Vend(ctx context.Context, r Request) (Vended, error) {
 	c.FlushPending(ctx)
 	var v Vended
 	var err error
-	if r.RejectedTokenID != "" {
+	switch {
+	case r.RejectedTokenID != "":
 		v, err = c.vendRejected(ctx, r)
-	} else {
+	case r.ClearReport:
+		v, err = c.clearReport(ctx, r)
+	default:
 		v, err = c.vend(ctx, r)
 	}
 	if err == nil && !v.Valid(c.clock.Now()) {
@@ -62,9 +65,13 @@ func (c *Core) vendFrom(ctx context.Context, r Request, rec record.Record, by de
 	if err := r.check(ctx, rec.Token, by); err != nil {
 		return Vended{}, err
 	}
+	if err := rules.RequireUnreported(rec.Item, r.principal()); err != nil {
+		return Vended{}, err
+	}
 	// One caller replaces a token that is late in its life, or was rejected, while
 	// the others are served with it.
-	replace := rec.Token.Due(c.clock.Now()) || rec.Item.RejectedID == rec.Token.ID
+	rejected := rec.Item.RejectedID == rec.Token.ID && !rec.Item.Grant.IsAccessToken()
+	replace := rec.Token.Due(c.clock.Now()) || rejected
 	if rec.Token.Usable(c.clock.Now(), r.MinTTL) && !replace {
 		c.records.MarkUsed(ctx, rec)
 		return served(rec, by), nil
@@ -125,6 +132,7 @@ func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, by dec
 	usable := rec.Token.Usable(c.clock.Now(), r.MinTTL)
 	refresh := r.refresh(conn)
 	refresh.Rejected, refresh.RetryDeadGrant, refresh.NoWait = rejected, retryDeadGrant, usable && !rejected
+	refresh.Attempted = rec.Item.RefreshAttempt
 	if rejected || usable {
 		refresh.Want.Not[0] = rec.Token.ID
 	}
@@ -133,6 +141,9 @@ func (c *Core) refresh(ctx context.Context, r Request, rec record.Record, by dec
 	}
 	if refresh.SatisfiedBy(rec.Token, c.clock.Now()) {
 		return r.deliver(ctx, rec, refresh.Conn.Record)
+	}
+	if rec.Item.Grant.IsAccessToken() {
+		return c.share(ctx, r, refresh) // without the provider
 	}
 	if err := c.reconsider(ctx, &refresh, rec.Item); err != nil {
 		return Vended{}, err

@@ -10,7 +10,8 @@ import (
 	"net/http"
 )
 
-// testCommand vends one token through the API, as a caller does.
+// testCommand vends one token through the API, as a caller does. It also clears the
+// reports of a token that never ends.
 type testCommand struct {
 	Name    connectionName `arg:"" help:"The connection's name."`
 	Subject subjectName    `placeholder:"NAME" help:"One of many users of a delegated connection; the default subject otherwise."`
@@ -22,8 +23,8 @@ type vended struct {
 	Connection string `json:"connection"`
 	TokenID    string `json:"token_id"`
 	TokenType  string `json:"token_type"`
-	ExpiresIn  int64  `json:"expires_in"`
-	ExpiresAt  string `json:"expires_at"`
+	ExpiresIn  int64  `json:"expires_in,omitempty"` // absent, as ExpiresAt, for a token that never ends
+	ExpiresAt  string `json:"expires_at,omitempty"`
 	RefreshIn  int64  `json:"refresh_in"`
 	Scope      string `json:"scope,omitempty"`
 	Assumed    bool   `json:"expires_in_assumed,omitempty"`
@@ -37,7 +38,8 @@ func (c testCommand) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	var got vended
-	if err := api.Call(ctx, http.MethodGet, path(c.Name, c.Subject)+"/token", nil, &got); err != nil {
+	clear := map[string]bool{"clear_report": true}
+	if err := api.Call(ctx, http.MethodPost, path(c.Name, c.Subject)+"/token", clear, &got); err != nil {
 		return err
 	}
 	return s.describe(c.Name, got)
@@ -57,8 +59,12 @@ func (s *session) describe(name connectionName, got vended) error {
 }
 
 func (v vended) print(out io.Writer) {
-	fmt.Fprintf(out, "%s vends\n  token id    %s\n  type        %s\n  expires in  %d s, at %s\n  refresh in  %d s\n  scope       %s\n",
-		v.Connection, v.TokenID, v.TokenType, v.ExpiresIn, v.ExpiresAt, v.RefreshIn, cmp.Or(v.Scope, "not stated"))
+	end := "never"
+	if v.ExpiresAt != "" {
+		end = fmt.Sprintf("%d s, at %s", v.ExpiresIn, v.ExpiresAt)
+	}
+	fmt.Fprintf(out, "%s vends\n  token id    %s\n  type        %s\n  expires in  %s\n  refresh in  %d s\n  scope       %s\n",
+		v.Connection, v.TokenID, v.TokenType, end, v.RefreshIn, cmp.Or(v.Scope, "not stated"))
 	if v.Assumed {
 		fmt.Fprintln(out, "The provider does not state a lifetime; this one is default_expires_in.")
 	}

@@ -148,7 +148,7 @@ func (i *Issuer) ask(ctx context.Context, with connection.Connection, conn decla
 		Token: token.Token{
 			AccessToken: t.AccessToken, ID: t.ID(), Scope: cmp.Or(t.Scope, r.Granted, scope), AskedScope: scope,
 			MintedAt: t.RequestedAt, ExpiresAt: t.ExpiresAt, ExpiresInAssumed: t.ExpiresInAssumed,
-			EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers, Departures: t.Departures,
+			EarlyRefresh: conn.EarlyRefresh && !conn.NewTokenRevokesOld, RevokedByNext: conn.NewTokenRevokesOld, Callers: conn.Callers, Departures: t.Departures,
 			Extra:  known(r.Extra, request).Over(t.Extra),
 			MintID: conn.Record.MintID, ConfigHash: conn.ConfigHash, SecretVersion: conn.SecretVersion, SecretIncarnation: conn.SecretIncarnation,
 		},

@@ -11,23 +11,33 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
+// Credential is a token of a grant, and what kind of token it is (RFC 7009 §2.1).
+type Credential struct {
+	Token redact.Secret
+	Hint  string
+}
+
+// AccessTokenOf is an access token, and RefreshTokenOf is a refresh token.
+func AccessTokenOf(text redact.Secret) Credential  { return Credential{text, "access_token"} }
+func RefreshTokenOf(text redact.Secret) Credential { return Credential{text, "refresh_token"} }
+
 // RevokeAccessToken revokes an access token (RFC 7009), where the provider has an
 // endpoint for that. Every error is a *problem.Error.
 func (i *Issuer) RevokeAccessToken(ctx context.Context, conn connection.Connection, accessToken redact.Secret) error {
 	if err := requireTime(ctx, conn); err != nil {
 		return err
 	}
-	if err := i.revoke(ctx, conn, accessToken, "access_token"); err != nil {
+	if err := i.revoke(ctx, conn, AccessTokenOf(accessToken)); err != nil {
 		return refused(ctx, err)
 	}
 	return nil
 }
 
-// EndGrant revokes a refresh token, and with it the grant (RFC 7009 §2.1). While
+// EndGrant revokes the token of a grant, and with it the grant (RFC 7009 §2.1). While
 // the provider cannot be reached it returns a *problem.Error, so that the caller
 // tries again. A provider that refuses is only warned of, and one that revokes at
 // another host than the grant is bound to.
-func (i *Issuer) EndGrant(ctx context.Context, conn connection.Connection, refreshToken redact.Secret) error {
+func (i *Issuer) EndGrant(ctx context.Context, conn connection.Connection, of Credential) error {
 	if !mayGetRefreshToken(conn) {
 		audit.From(ctx).Warn(audit.NotRevoked)
 		return nil
@@ -35,7 +45,7 @@ func (i *Issuer) EndGrant(ctx context.Context, conn connection.Connection, refre
 	if err := requireTime(ctx, conn); err != nil {
 		return err
 	}
-	err := i.revoke(ctx, conn, refreshToken, "refresh_token")
+	err := i.revoke(ctx, conn, of)
 	if err == nil {
 		return nil
 	}
@@ -47,12 +57,12 @@ func (i *Issuer) EndGrant(ctx context.Context, conn connection.Connection, refre
 	return nil
 }
 
-// RevokeOrphan revokes a refresh token that cannot be stored, so that it does not
+// RevokeOrphan revokes the token of a grant that cannot be stored, so that it does not
 // stay valid without being known. A failure is only warned of, also that there is
 // no time: the caller still waits for its answer.
-func (i *Issuer) RevokeOrphan(ctx context.Context, conn connection.Connection, refreshToken redact.Secret) {
+func (i *Issuer) RevokeOrphan(ctx context.Context, conn connection.Connection, of Credential) {
 	switch {
-	case refreshToken.IsZero():
+	case of.Token.IsZero():
 		return
 	case !mayGetRefreshToken(conn):
 		audit.From(ctx).Warn(audit.NotRevoked)
@@ -60,7 +70,7 @@ func (i *Issuer) RevokeOrphan(ctx context.Context, conn connection.Connection, r
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(orphanBudget, rules.Remaining(ctx)-answerBudget))
 	defer cancel()
-	if ctx.Err() != nil || i.revoke(ctx, conn, refreshToken, "refresh_token") != nil {
+	if ctx.Err() != nil || i.revoke(ctx, conn, of) != nil {
 		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 	}
 }
@@ -74,12 +84,12 @@ func mayGetRefreshToken(conn connection.Connection) bool {
 }
 
 // revoke does nothing where the provider has no endpoint for it.
-func (i *Issuer) revoke(ctx context.Context, conn connection.Connection, text redact.Secret, hint string) error {
+func (i *Issuer) revoke(ctx context.Context, conn connection.Connection, of Credential) error {
 	if conn.RevocationURL == "" {
 		return nil
 	}
 	return i.revoker.Revoke(ctx, oauth.Revocation{RevocationURL: conn.RevocationURL,
-		Authentication: authentication(conn), Token: text, TokenTypeHint: hint, RequestHeaders: conn.Request.Headers})
+		Authentication: authentication(conn), Token: of.Token, TokenTypeHint: of.Hint, RequestHeaders: conn.Request.Headers})
 }
 
 // requireTime refuses a revocation after which there may be no time to forget what

@@ -47,6 +47,7 @@ func (l *Leases) Hold(ctx context.Context, r *Refresh, w Wait) (holder *Holder, 
 		case !errors.Is(err, tokenstore.ErrHeld):
 			return nil, found, fmt.Errorf("%w: %w", errNoLease, err)
 		}
+		r.Attempted = item.RefreshAttempt
 		if found, err = l.await(ctx, r, w, item); !errors.Is(err, errLeaseEnded) {
 			return nil, found, err
 		}

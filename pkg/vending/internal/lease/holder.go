@@ -43,6 +43,9 @@ func (h *Holder) refresh(ctx context.Context) (record.Record, error) {
 	if h.req.Conn.GrantType != grantType {
 		return record.Record{}, tokenstore.ErrSuperseded // the lease was taken for another grant type
 	}
+	if h.rec.Item.Grant.IsAccessToken() && h.req.Conn.Delegated() {
+		return h.restore(ctx)
+	}
 	if err := h.req.backoff(h.rec.Item, now); err != nil {
 		return record.Record{}, err
 	}
@@ -63,7 +66,7 @@ func (h *Holder) exchange(ctx context.Context, s source) (record.Record, error) 
 	// From here on the write of the outcome ends the lease. To release it, even
 	// after a panic, would remove the mark of a refresh token that was sent.
 	h.ended = true
-	issued, conn, err := h.leases.issuer.Issue(ctx, h.req.Conn, s.request(*h.req))
+	issued, conn, err := h.ask(ctx, s)
 	h.req.Conn = conn
 	defer h.noteOutage(ctx, err) // after the outcome of the request is stored
 	if err != nil {

@@ -102,7 +102,7 @@ func (s *authorizationCode) failed(ctx context.Context, h *Holder, err error) er
 	refusal := rules.ProviderError(err)
 	if !s.imported() {
 		h.release(ctx)
-		h.leases.revokeOrphan(ctx, h.req.Conn.Connection, refusal.RefreshToken, false)
+		h.leases.revokeOrphan(ctx, h.req.Conn.Connection, issue.RefreshTokenOf(refusal.RefreshToken), false)
 		return rules.ProviderProblem(err)
 	}
 	if item := h.rec.Item; rules.IsInvalidGrant(refusal) && item.Grant.Fingerprint == "" && item.Token.ID == "" {
@@ -114,7 +114,7 @@ func (s *authorizationCode) failed(ctx context.Context, h *Holder, err error) er
 }
 
 func (s *authorizationCode) store(ctx context.Context, h *Holder, t token.Issued) (record.Record, error) {
-	if t.RefreshToken.IsZero() && !s.imported() {
+	if t.RefreshToken.IsZero() && !s.imported() && !(t.NoEnd() && s.replaces(h, t)) {
 		return record.Record{}, rules.Problem(s.storeTokenOnly(ctx, h, t))
 	}
 	return record.Record{}, rules.Problem(s.storeGrant(ctx, h, t))
@@ -124,7 +124,8 @@ func (s *authorizationCode) store(ctx context.Context, h *Holder, t token.Issued
 // revoked if that is another user's.
 func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.Issued) error {
 	l, conn := h.leases, h.req.Conn.Connection
-	g, err := l.records.SealGrant(ctx, h.req.Key, s.grant(conn, t, l.clock.Now()))
+	opened := s.grant(conn, t, l.clock.Now())
+	g, err := l.records.SealGrant(ctx, h.req.Key, opened)
 	if err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.I
 	case errors.Is(err, tokenstore.ErrSuperseded):
 		if !s.imported() {
 			disconnected := h.rec.Item.Grant.Fingerprint != "" && rules.Disconnected(item, h.owner)
-			l.revokeOrphan(ctx, conn, t.RefreshToken, disconnected || rules.OtherUsers(g, item.Grant))
+			l.revokeOrphan(ctx, conn, credential(opened), disconnected || rules.MayRevoke(conn, g, item.Grant))
 		}
 		return rules.InProgress("the grant was changed by others while it was being stored; consent again")
 	case err != nil:
@@ -156,14 +157,26 @@ func (s *authorizationCode) storeGrant(ctx context.Context, h *Holder, t token.I
 	return nil
 }
 
-// grant is the grant that t was issued with. Only the importer knows how old an
-// imported refresh token is.
+// replaces reports whether an access token without end is the new grant: not where its
+// user has a refresh token from a former consent.
+func (s *authorizationCode) replaces(h *Holder, t token.Issued) bool {
+	former := h.rec.Item
+	return former.Grant.IsAccessToken() || !rules.GrantValid(former, h.req.Conn.Connection, h.leases.clock.Now()) ||
+		!rules.SameUser(former.Grant, tokenstore.SealedGrant{ConsentedBy: t.ConsentedBy})
+}
+
+// grant is the grant that t was issued with: its access token if that has no end and
+// came without a refresh token. Only the importer knows how old an imported refresh
+// token is.
 func (s *authorizationCode) grant(conn connection.Connection, t token.Issued, now time.Time) record.Grant {
 	g := newGrant(conn, t.ConsentedBy, now)
 	g.Scope, g.Granted, g.Extra = s.Request.Scope, t.Scope, t.Extra
-	if t.RefreshToken.IsZero() || t.RefreshToken == s.Request.RefreshToken {
+	switch {
+	case t.RefreshToken.IsZero() && !s.imported():
+		g.AccessToken, g.Departures, g.RefreshedAt = t.AccessToken, t.Departures, time.Time{}
+	case t.RefreshToken.IsZero() || t.RefreshToken == s.Request.RefreshToken:
 		g.RefreshToken, g.ExpiresAt = s.Request.RefreshToken, cmp.Or(t.RefreshExpiresAt, s.ExpiresAt)
-	} else {
+	default:
 		g.RefreshToken, g.ExpiresAt = t.RefreshToken, rules.RefreshTokenExpiry(conn, t)
 	}
 	return g

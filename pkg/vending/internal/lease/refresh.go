@@ -49,6 +49,8 @@ type Refresh struct {
 	// After is the failure of the attempt before, as the caller read it; zero is
 	// none.
 	After tokenstore.Failure
+	// Attempted is the use of the refresh token before, as this caller read it.
+	Attempted tokenstore.RefreshAttempt
 	// Probe: the provider did not answer, so that one caller at a time asks it.
 	Probe bool
 	// StoreDown: the table did not answer a moment ago.

@@ -24,7 +24,7 @@ var errOutcomeUnknown = errors.New("the outcome of an earlier refresh is unknown
 // refreshToken obtains a token with the stored grant (RFC 6749 §6). A refresh
 // token may be used up by the first request that contains it, so an attempt
 // whose outcome is unknown is never repeated while callers have a valid token
-// (CR-14).
+// (CR-14), unless the server is declared to accept it again (CR-42).
 type refreshToken struct{ grant record.Grant }
 
 // ready opens the grant. After an attempt without a known outcome the old access
@@ -34,7 +34,7 @@ func (s *refreshToken) ready(ctx context.Context, h *Holder) (err error) {
 	if err := rules.RequireConsent(item, h.req.Conn.Connection, l.clock.Now()); err != nil && !h.req.MayRetry(item) {
 		return err
 	}
-	if rules.OutcomeUnknown(item) && h.req.canServeStale(h.rec, l.clock.Now()) {
+	if rules.OutcomeUnknown(item) && !h.repeatable() && h.req.canServeStale(h.rec, l.clock.Now()) {
 		return h.deferRefresh(ctx)
 	}
 	s.grant, err = l.records.OpenGrant(ctx, item)
@@ -84,9 +84,34 @@ func (s *refreshToken) store(ctx context.Context, h *Holder, t token.Issued) (re
 func (s *refreshToken) discard(ctx context.Context, h *Holder, current tokenstore.Item, refreshToken redact.Secret) {
 	audit.From(ctx).Warn(audit.RefreshSuperseded)
 	if !rules.SameConsent(current.Grant, s.grant.SealedGrant) {
-		safe := rules.Disconnected(current, h.owner) || rules.OtherUsers(s.grant.SealedGrant, current.Grant)
-		h.leases.revokeOrphan(ctx, h.req.Conn.Connection, refreshToken, safe)
+		safe := rules.Disconnected(current, h.owner) || rules.MayRevoke(h.req.Conn.Connection, s.grant.SealedGrant, current.Grant)
+		h.leases.revokeOrphan(ctx, h.req.Conn.Connection, issue.RefreshTokenOf(refreshToken), safe)
 	}
+}
+
+// repeatable reports whether the server accepts the refresh token once more that was
+// sent without an answer: under this lease, or before.
+func (h *Holder) repeatable() bool {
+	now, mark := h.leases.clock.Now(), h.rec.Item.RefreshAttempt
+	if !rules.OutcomeUnknown(h.rec.Item) {
+		return rules.Repeatable(h.req.Conn.Connection, mark.StartedAt, now, true)
+	}
+	if h.req.Attempted.Fingerprint != mark.Fingerprint {
+		return rules.Repeatable(h.req.Conn.Connection, time.Time{}, now, false)
+	}
+	return rules.Repeatable(h.req.Conn.Connection, h.req.Attempted.StartedAt, now, false)
+}
+
+// lost reports whether a refresh had no answer, and its refresh token can be sent again
+// at once.
+func (s *refreshToken) lost(h *Holder, err error) bool {
+	p := (*problem.Error)(nil)
+	if err == nil || errors.As(err, &p) {
+		return false
+	}
+	refusal := rules.ProviderError(err)
+	return refusal.Ambiguous && refusal.RefreshToken.IsZero() && h.repeatable() &&
+		h.requireTime(issue.RefreshBudget(h.req.Conn.Connection)) == nil
 }
 
 // deferRefresh does not use the refresh token until the access token expires. The
@@ -97,7 +122,7 @@ func (h *Holder) deferRefresh(ctx context.Context) error {
 	now, item := h.leases.clock.Now(), h.rec.Item
 	failure := tokenstore.Failure{
 		Count: item.Failure.Count + 1, Code: string(problem.ProviderTimeout),
-		FailedAt: now, NextAttemptAt: h.rec.Token.ExpiresAt, Cause: declaration.FailureCause(item, h.req.Conn.Connection),
+		FailedAt: now, NextAttemptAt: h.rec.Token.End(), Cause: declaration.FailureCause(item, h.req.Conn.Connection),
 	}
 	if item.RejectedID == h.rec.Token.ID {
 		failure.NextAttemptAt = earlier(failure.NextAttemptAt, now.Add(rules.BackoffUnserved))
@@ -127,8 +152,8 @@ func (s *refreshToken) failed(ctx context.Context, h *Holder, err error) error {
 		audit.From(ctx).Warn(audit.RefreshAmbiguous)
 	}
 	unknown := refusal.Ambiguous || rules.OutcomeUnknown(h.rec.Item)
-	if unknown && served {
-		failure.NextAttemptAt = later(failure.NextAttemptAt, h.rec.Token.ExpiresAt)
+	if unknown && served && !h.repeatable() {
+		failure.NextAttemptAt = later(failure.NextAttemptAt, h.rec.Token.End())
 	}
 	return h.fail(ctx, tokenstore.Fail{Failure: failure, OutcomeUnknown: unknown,
 		RenewSlot: rules.SlotAfterFailure(h.rec.Item, h.rec.Token, failure)}, refusal)

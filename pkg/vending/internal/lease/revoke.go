@@ -7,8 +7,9 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
-	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/issue"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 )
 
@@ -16,12 +17,8 @@ import (
 // late is revoked when that cannot end the one that is stored instead.
 func (l *Leases) FlushPending(ctx context.Context) {
 	for _, s := range l.records.FlushPending(ctx) {
-		if !s.Disconnected && !rules.OtherUsers(s.Grant, s.Current) {
-			audit.From(ctx).Warn(audit.NotRevoked)
-			continue
-		}
 		conn, err := l.loader.Load(ctx, connection.Name(s.Key.Connection), false)
-		if err != nil {
+		if err != nil || !s.Disconnected && !rules.MayRevoke(conn, s.Grant, s.Current) {
 			audit.From(ctx).Warn(audit.NotRevoked)
 			continue
 		}
@@ -35,22 +32,22 @@ func (l *Leases) revokeReplaced(ctx context.Context, conn connection.Connection,
 	g := former.Grant
 	switch {
 	case g.Fingerprint == "" || g.Fingerprint == current.Fingerprint || conn.RevocationURL == "":
-	case !rules.OtherUsers(g, current):
+	case !rules.MayRevoke(conn, g, current):
 		audit.From(ctx).Warn(audit.NotRevoked)
 	default:
 		l.RevokeFormer(ctx, conn, former, current)
 	}
 }
 
-// revokeOrphan revokes a refresh token that could not be stored. Unless safe is
+// revokeOrphan revokes the token of a grant that could not be stored. Unless safe is
 // set, that might end a stored grant, and only a warning is written.
-func (l *Leases) revokeOrphan(ctx context.Context, conn connection.Connection, refreshToken redact.Secret, safe bool) {
+func (l *Leases) revokeOrphan(ctx context.Context, conn connection.Connection, of issue.Credential, safe bool) {
 	switch {
-	case refreshToken.IsZero() || conn.RevocationURL == "":
+	case of.Token.IsZero() || conn.RevocationURL == "":
 	case !safe:
 		audit.From(ctx).Warn(audit.NotRevoked)
 	default:
-		l.issuer.RevokeOrphan(ctx, conn, refreshToken)
+		l.issuer.RevokeOrphan(ctx, conn, of)
 	}
 }
 
@@ -70,7 +67,7 @@ func (l *Leases) RevokeFormer(ctx context.Context, conn connection.Connection, f
 		audit.From(ctx).Warn(audit.RefreshTokenNotRevoked)
 		return
 	}
-	l.issuer.RevokeOrphan(ctx, conn, old.RefreshToken)
+	l.issuer.RevokeOrphan(ctx, conn, credential(old))
 }
 
 // RevokeAtProvider revokes the grant of item, if it has one that can be read and
@@ -92,5 +89,13 @@ func (l *Leases) RevokeAtProvider(ctx context.Context, conn connection.Connectio
 	if err != nil {
 		return err
 	}
-	return l.issuer.EndGrant(ctx, conn, g.RefreshToken)
+	return l.issuer.EndGrant(ctx, conn, credential(g))
+}
+
+// credential is the token by which a grant is revoked.
+func credential(g record.Grant) issue.Credential {
+	if !g.AccessToken.IsZero() {
+		return issue.AccessTokenOf(g.AccessToken)
+	}
+	return issue.RefreshTokenOf(g.RefreshToken)
 }

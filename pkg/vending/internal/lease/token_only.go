@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenvend/tokenvend/pkg/audit"
+	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/record"
@@ -25,12 +26,16 @@ const tokenOnlyLifetime = 24 * time.Hour
 func (s *authorizationCode) storeTokenOnly(ctx context.Context, h *Holder, t token.Issued) error {
 	l, conn, former := h.leases, h.req.Conn.Connection, h.rec.Item
 	audit.From(ctx).Warn(audit.NoRefreshToken)
-	lives := rules.GrantValid(former, conn, l.clock.Now())
+	lives := rules.GrantValid(former, conn, l.clock.Now()) && len(declaration.ReportsOf(former)) == 0
 	keep := lives && rules.SameUser(former.Grant, tokenstore.SealedGrant{ConsentedBy: t.ConsentedBy})
 	if !keep && (lives || t.Lifetime() < tokenOnlyLifetime) {
 		h.release(ctx)
 		return problem.New(problem.AuthorizationRequired, "the provider returned no refresh token; request offline access, which some providers grant for a scope and "+
 			"others for a parameter in authorization_params, and start again with POST …/authorization; nothing was stored")
+	}
+	if keep && former.Grant.IsAccessToken() {
+		h.release(ctx)
+		return nil // it has no end, unlike this one
 	}
 	var kept tokenstore.SealedGrant
 	if keep {

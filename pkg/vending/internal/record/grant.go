@@ -13,6 +13,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/seal"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
+	"github.com/tokenvend/tokenvend/pkg/vending/internal/declared"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/rules"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
 )
@@ -20,7 +21,10 @@ import (
 // Grant is a stored grant, opened.
 type Grant struct {
 	tokenstore.SealedGrant
-	RefreshToken redact.Secret
+	// RefreshToken is empty where AccessToken, which has no end, is the grant.
+	RefreshToken, AccessToken redact.Secret
+	// Departures are those of the response with AccessToken.
+	Departures []string
 	// Scope is the scope that was consented to, and Granted the one that the
 	// provider stated last: it holds for a refresh that states none.
 	Scope, Granted string
@@ -32,9 +36,11 @@ type Grant struct {
 // sealedGrant is the sealed part of a grant.
 type sealedGrant struct {
 	RefreshToken string       `json:"r"`
+	AccessToken  string       `json:"t,omitempty"`
 	Scope        string       `json:"s,omitempty"`
 	Granted      string       `json:"g,omitempty"` // where it differs from Scope
 	Extra        extra.Values `json:"x,omitempty"`
+	Departures   []string     `json:"d,omitempty"`
 	// Bound and ConsentedAt (epoch milliseconds) must equal the item's attributes. The
 	// release before this one does not seal them.
 	Bound       string `json:"b,omitempty"`
@@ -51,7 +57,15 @@ func grantIdentity(key tokenstore.Key, incarnation string) []string {
 	return []string{key.Connection, key.Subject, key.Variant, "grant", incarnation}
 }
 
-// OpenGrant opens the refresh token of an item. A damaged one is left as it is:
+// credential is what the grant consists of.
+func (g Grant) credential() redact.Secret {
+	if !g.AccessToken.IsZero() {
+		return g.AccessToken
+	}
+	return g.RefreshToken
+}
+
+// OpenGrant opens the grant of an item. A damaged one is left as it is:
 // only a new consent replaces it (BI-72).
 func (r *Records) OpenGrant(ctx context.Context, item tokenstore.Item) (Grant, error) {
 	plain, err := r.sealer.Open(ctx, item.Grant.Sealed, grantIdentity(item.Key, item.Grant.SecretIncarnation)...)
@@ -62,9 +76,10 @@ func (r *Records) OpenGrant(ctx context.Context, item tokenstore.Item) (Grant, e
 	if err == nil {
 		err = json.Unmarshal(plain, &s)
 	}
-	g := Grant{SealedGrant: item.Grant, RefreshToken: redact.New(s.RefreshToken), Scope: s.Scope, Granted: cmp.Or(s.Granted, s.Scope), Extra: s.Extra}
-	if err == nil && rules.Fingerprint(g.RefreshToken) != item.Grant.Fingerprint {
-		err = fmt.Errorf("the sealed refresh token does not match its fingerprint")
+	g := Grant{SealedGrant: item.Grant, RefreshToken: redact.New(s.RefreshToken), AccessToken: redact.New(s.AccessToken),
+		Scope: s.Scope, Granted: cmp.Or(s.Granted, s.Scope), Extra: s.Extra, Departures: s.Departures}
+	if err == nil && (rules.Fingerprint(g.credential()) != item.Grant.Fingerprint || g.AccessToken.IsZero() == item.Grant.IsAccessToken()) {
+		err = fmt.Errorf("the sealed grant does not match its fingerprint")
 	}
 	if err == nil && !s.matches(item.Grant) {
 		err = fmt.Errorf("the grant's attributes are not those that it was sealed with")
@@ -75,10 +90,11 @@ func (r *Records) OpenGrant(ctx context.Context, item tokenstore.Item) (Grant, e
 	return g, nil
 }
 
-// SealGrant makes the stored form of g: its refresh token and scope are sealed,
+// SealGrant makes the stored form of g: its token and scope are sealed,
 // the fingerprint follows, the rest stays as it is.
 func (r *Records) SealGrant(ctx context.Context, key tokenstore.Key, g Grant) (tokenstore.SealedGrant, error) {
-	s := sealedGrant{RefreshToken: g.RefreshToken.Reveal(), Scope: g.Scope, Extra: g.Extra, Bound: g.Bound, ConsentedAt: g.ConsentedAt.UnixMilli()}
+	s := sealedGrant{RefreshToken: g.RefreshToken.Reveal(), AccessToken: g.AccessToken.Reveal(), Scope: g.Scope, Extra: g.Extra,
+		Departures: g.Departures, Bound: g.Bound, ConsentedAt: g.ConsentedAt.UnixMilli()}
 	if g.Granted != g.Scope {
 		s.Granted = g.Granted
 	}
@@ -87,11 +103,21 @@ func (r *Records) SealGrant(ctx context.Context, key tokenstore.Key, g Grant) (t
 		return tokenstore.SealedGrant{}, fmt.Errorf("encode grant of %s: %w", key.Connection, err)
 	}
 	sealed := g.SealedGrant
-	sealed.Fingerprint = rules.Fingerprint(g.RefreshToken)
+	sealed.Fingerprint = rules.Fingerprint(g.credential())
 	if sealed.Sealed, err = r.sealer.Seal(ctx, plain, grantIdentity(key, sealed.SecretIncarnation)...); err != nil {
 		return tokenstore.SealedGrant{}, fmt.Errorf("seal grant of %s: %w", key.Connection, err)
 	}
 	return sealed, nil
+}
+
+// Token is the access token of a grant that is one, under the declaration in force. A
+// changed declaration ends no such grant, so its token copies the current mint id.
+func (g Grant) Token(conn declared.InForce) token.Token {
+	return token.Token{
+		AccessToken: g.AccessToken, ID: g.Fingerprint, Scope: g.Granted, AskedScope: g.Scope, MintedAt: g.ConsentedAt,
+		EarlyRefresh: conn.EarlyRefresh, Callers: conn.Callers, Departures: g.Departures, Extra: g.Extra,
+		MintID: conn.Record.MintID, ConfigHash: conn.ConfigHash, SecretVersion: conn.SecretVersion, SecretIncarnation: conn.SecretIncarnation,
+	}
 }
 
 // Refreshed is g after a refresh issued t. A server that sends no refresh token

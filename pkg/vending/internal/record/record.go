@@ -51,10 +51,10 @@ func (r Record) WithoutToken() Record {
 }
 
 // fresh is false for a record from the future: a clock that was set back makes
-// no record younger.
+// no record younger. A token that its successor revokes is read each time.
 func (r Record) fresh(now time.Time) bool {
 	age := now.Sub(r.readAt)
-	return age >= 0 && age < cacheAge
+	return age >= 0 && age < cacheAge && !r.Token.RevokedByNext
 }
 
 // newerThan reports whether a token that the table has not accepted is still the
@@ -71,9 +71,10 @@ type sealedToken struct {
 	Scope       string `json:"s,omitempty"`
 	AskedScope  string `json:"q,omitempty"`
 	MintedAt    int64  `json:"m"` // epoch milliseconds, as ExpiresAt
-	ExpiresAt   int64  `json:"e"`
+	ExpiresAt   int64  `json:"e"` // tokenstore.NoEnd without an end
 	Assumed     bool   `json:"a,omitempty"`
 	NoEarly     bool   `json:"n,omitempty"`
+	Revoked     bool   `json:"v,omitempty"` // RevokedByNext
 	// Callers are read by the release before this one; here the record decides.
 	Callers connection.Callers `json:"c,omitempty"`
 	Extra   extra.Values       `json:"x,omitempty"`
@@ -123,10 +124,14 @@ func decodeToken(plain []byte, item tokenstore.Item) (token.Token, error) {
 	if !s.matches(item) {
 		return token.Token{}, fmt.Errorf("the attributes of %s are not those that its token was sealed with", item.Key.Connection)
 	}
+	expiresAt := time.UnixMilli(s.ExpiresAt).UTC()
+	if expiresAt.Equal(tokenstore.NoEnd) {
+		expiresAt = time.Time{}
+	}
 	return token.Token{
 		AccessToken: redact.New(s.AccessToken), ID: item.Token.ID, Scope: s.Scope, AskedScope: s.AskedScope,
-		MintedAt: time.UnixMilli(s.MintedAt).UTC(), ExpiresAt: time.UnixMilli(s.ExpiresAt).UTC(),
-		ExpiresInAssumed: s.Assumed, EarlyRefresh: !s.NoEarly, Callers: s.Callers,
+		MintedAt: time.UnixMilli(s.MintedAt).UTC(), ExpiresAt: expiresAt,
+		ExpiresInAssumed: s.Assumed, EarlyRefresh: !s.NoEarly, RevokedByNext: s.Revoked, Callers: s.Callers,
 		MintID: s.MintID, ConfigHash: item.Token.ConfigHash, SecretVersion: item.Token.SecretVersion, SecretIncarnation: item.SecretIncarnation,
 		Departures: item.Token.Departures, Extra: s.Extra,
 	}, nil
@@ -137,8 +142,8 @@ func decodeToken(plain []byte, item tokenstore.Item) (token.Token, error) {
 func (r *Records) SealToken(ctx context.Context, key tokenstore.Key, t token.Token, g tokenstore.SealedGrant) (tokenstore.SealedToken, error) {
 	s := sealedToken{
 		AccessToken: t.AccessToken.Reveal(), Scope: t.Scope, AskedScope: t.AskedScope,
-		MintedAt: t.MintedAt.UnixMilli(), ExpiresAt: t.ExpiresAt.UnixMilli(),
-		Assumed: t.ExpiresInAssumed, NoEarly: !t.EarlyRefresh, Callers: t.Callers, MintID: t.MintID,
+		MintedAt: t.MintedAt.UnixMilli(), ExpiresAt: t.End().UnixMilli(),
+		Assumed: t.ExpiresInAssumed, NoEarly: !t.EarlyRefresh, Revoked: t.RevokedByNext, Callers: t.Callers, MintID: t.MintID,
 		Extra: t.Extra, Bound: g.Bound,
 	}
 	if g.Fingerprint != "" {
@@ -152,6 +157,6 @@ func (r *Records) SealToken(ctx context.Context, key tokenstore.Key, t token.Tok
 	if err != nil {
 		return tokenstore.SealedToken{}, fmt.Errorf("seal token of %s: %w", key.Connection, err)
 	}
-	return tokenstore.SealedToken{ID: t.ID, Sealed: sealed, MintedAt: t.MintedAt, ExpiresAt: t.ExpiresAt, MintID: t.MintID,
+	return tokenstore.SealedToken{ID: t.ID, Sealed: sealed, MintedAt: t.MintedAt, ExpiresAt: t.End(), MintID: t.MintID,
 		ConfigHash: t.ConfigHash, SecretVersion: t.SecretVersion, Departures: t.Departures, ExtraNames: t.Extra.Names()}, nil
 }

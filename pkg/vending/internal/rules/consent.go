@@ -15,10 +15,7 @@ const startConsent = "; start with POST …/authorization"
 // RequireConsent refuses a connection whose user has to consent, or consent again.
 // Its detail says what happened and when, as far as the item records it.
 func RequireConsent(item tokenstore.Item, conn connection.Connection, now time.Time) error {
-	name := "connection " + string(conn.Name)
-	if item.Key.Subject != "" {
-		name += " for subject " + item.Key.Subject
-	}
+	name := nameOf(item.Key)
 	switch {
 	case item.Grant.Fingerprint == "":
 		return problem.New(problem.AuthorizationRequired, whyNoGrant(item, name, now)+startConsent)
@@ -26,10 +23,38 @@ func RequireConsent(item tokenstore.Item, conn connection.Connection, now time.T
 		return problem.New(problem.AuthorizationRequired, "the consent of "+instant(item.Grant.ConsentedAt)+" to "+name+
 			" was given to another client: client_id or the host of token_url or refresh_url have changed since, or the secret was deleted and created again; "+
 			"consent again, starting with POST …/authorization")
+	case declaration.ReportsOf(item).Dead():
+		return reportedDead(item, name, item.ForcedRefreshes[len(item.ForcedRefreshes)-1].At)
 	case declaration.GrantEnded(item, conn, now):
 		return Remembered(item.Failure, now)
 	}
 	return nil
+}
+
+func nameOf(key tokenstore.Key) string {
+	name := "connection " + key.Connection
+	if key.Subject != "" {
+		name += " for subject " + key.Subject
+	}
+	return name
+}
+
+// RequireUnreported refuses a grant that is an access token to a principal for whom it
+// has ended; see declaration.Reports.
+func RequireUnreported(item tokenstore.Item, principal string) error {
+	if at, ended := declaration.ReportsOf(item).EndedFor(principal); ended {
+		return reportedDead(item, nameOf(item.Key), at)
+	}
+	return nil
+}
+
+func reportedDead(item tokenstore.Item, name string, at time.Time) error {
+	served := ""
+	if !declaration.ReportsOf(item).Dead() {
+		served = " by you; others are still served"
+	}
+	return problem.New(problem.AuthorizationRequired, "the access token of "+name+" was reported dead at "+instant(at)+served+
+		". It has no refresh token, so a user has to consent again"+startConsent+". If the report was wrong, clear it with POST …/token and clear_report")
 }
 
 // whyNoGrant says why an item has no grant. An item without any trace may have been

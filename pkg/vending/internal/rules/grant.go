@@ -9,6 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/declaration"
 	"github.com/tokenvend/tokenvend/pkg/digest"
 	"github.com/tokenvend/tokenvend/pkg/problem"
+	"github.com/tokenvend/tokenvend/pkg/provider"
 	"github.com/tokenvend/tokenvend/pkg/redact"
 	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 	"github.com/tokenvend/tokenvend/pkg/vending/internal/token"
@@ -23,6 +24,12 @@ func Fingerprint(refreshToken redact.Secret) string { return digest.Short(refres
 // known.
 func OtherUsers(a, b tokenstore.SealedGrant) bool {
 	return a.ConsentedBy != "" && b.ConsentedBy != "" && a.ConsentedBy != b.ConsentedBy
+}
+
+// MayRevoke reports whether the grant a may be revoked without a request while b is
+// stored: not where revoking one token ends all of a client, whoever consented.
+func MayRevoke(conn connection.Connection, a, b tokenstore.SealedGrant) bool {
+	return !conn.RevocationEndsGrant && OtherUsers(a, b)
 }
 
 // Disconnected reports whether nothing is left in an item that had a grant. Its
@@ -60,6 +67,27 @@ func CorruptGrant(ctx context.Context, key tokenstore.Key, cause error) error {
 // and its result was never recorded.
 func OutcomeUnknown(item tokenstore.Item) bool {
 	return item.RefreshAttempt.Before != "" && item.RefreshAttempt.Before == item.Grant.Fingerprint
+}
+
+// mayBeOff is how far the clocks of two processes may be apart, and atOnce how long a
+// request takes to reach the server.
+const mayBeOff, atOnce = 10 * time.Second, time.Second
+
+// Repeatable reports whether the server of conn accepts a refresh token once more that
+// was sent without an answer: by this process under its lease, or by another one. first
+// is when it was sent first; zero is unknown.
+func Repeatable(conn connection.Connection, first, now time.Time, own bool) bool {
+	latency := atOnce
+	if !own {
+		latency += mayBeOff
+	}
+	switch r := conn.RefreshToken; r.Rotation {
+	case provider.RotationKept, provider.RotationUntilUsed:
+		return true
+	case provider.RotationGrace:
+		return !first.IsZero() && now.Add(latency).Before(first.Add(r.Grace))
+	}
+	return false
 }
 
 // SameConsent reports whether two grants come from one consent, however often

@@ -12,8 +12,8 @@ import (
 )
 
 // RenewSlot is the slot of a client_credentials token. It is empty where the
-// provider refuses an early refresh, and where a new token revokes the one that
-// callers have.
+// provider refuses an early refresh, where a new token revokes the one that callers
+// have, and for a token without end.
 func RenewSlot(key tokenstore.Key, conn connection.Connection, t token.Token) string {
 	if !conn.EarlyRefresh || conn.NewTokenRevokesOld {
 		return ""
@@ -32,9 +32,9 @@ func GrantSlot(key tokenstore.Key, conn connection.Connection, t token.Token, g 
 }
 
 // KeepAliveSlot is the slot of a grant that has no token. It is empty without a
-// grant.
+// refresh token.
 func KeepAliveSlot(key tokenstore.Key, g tokenstore.SealedGrant) string {
-	if g.Fingerprint == "" {
+	if !refreshable(g) {
 		return ""
 	}
 	return wheel.Slot(slotKey(key), keepAliveFor(g))
@@ -47,7 +47,7 @@ func RegularSlot(item tokenstore.Item, t token.Token) string {
 		return ""
 	}
 	own, g := tokenSlot(item.Key, t), item.Grant
-	if g.Fingerprint != "" && (own == "" || t.Lifetime() > keepAliveFor(g)) {
+	if refreshable(g) && (own == "" || t.Lifetime() > keepAliveFor(g)) {
 		return KeepAliveSlot(item.Key, g)
 	}
 	return own
@@ -69,7 +69,13 @@ func SlotAfterFailure(item tokenstore.Item, t token.Token, f tokenstore.Failure)
 // RetrySlot is where the item of key waits for an attempt at an instant.
 func RetrySlot(key tokenstore.Key, at time.Time) string { return wheel.RetrySlot(slotKey(key), at) }
 
+// refreshable reports whether g has a refresh token.
+func refreshable(g tokenstore.SealedGrant) bool { return g.Fingerprint != "" && !g.IsAccessToken() }
+
 func tokenSlot(key tokenstore.Key, t token.Token) string {
+	if t.NoEnd() {
+		return ""
+	}
 	return wheel.Slot(slotKey(key), t.Lifetime())
 }
 
@@ -80,7 +86,7 @@ func slotKey(key tokenstore.Key) string {
 // NeedsRenewal reports whether item needs a refresh now: its token is in use and
 // expires before next, or its refresh token must be used before then. next is the next visit; zero means that there is none.
 func NeedsRenewal(item tokenstore.Item, t token.Token, now, next time.Time) bool {
-	if item.Grant.Fingerprint != "" && !staysAlive(item.Grant, next) {
+	if refreshable(item.Grant) && !staysAlive(item.Grant, next) {
 		return true
 	}
 	return item.Used && t.Valid(now) && !lasts(t, next)
@@ -93,7 +99,7 @@ func staysAlive(g tokenstore.SealedGrant, next time.Time) bool {
 
 // lasts reports whether t stays usable until its next visit, even a late one.
 func lasts(t token.Token, next time.Time) bool {
-	return !next.IsZero() && t.Usable(next.Add(wheel.Slack), 0)
+	return t.NoEnd() || !next.IsZero() && t.Usable(next.Add(wheel.Slack), 0)
 }
 
 // OwnKey is the key of the item that lists the scope variants of key's connection.
@@ -107,6 +113,6 @@ func Renewable(item tokenstore.Item, conn connection.Connection, t token.Token, 
 	if !conn.Delegated() {
 		return true
 	}
-	early := conn.EarlyRefresh && !conn.NewTokenRevokesOld
+	early := conn.EarlyRefresh && !conn.NewTokenRevokesOld || item.Grant.IsAccessToken()
 	return declaration.GrantUsable(item.Grant, conn) && (early || !t.Valid(now))
 }

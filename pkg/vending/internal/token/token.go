@@ -9,6 +9,7 @@ import (
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/extra"
 	"github.com/tokenvend/tokenvend/pkg/redact"
+	"github.com/tokenvend/tokenvend/pkg/tokenstore"
 )
 
 const (
@@ -25,6 +26,9 @@ const (
 	// processes, five seconds each. The expiry of a token that was minted further
 	// in the future is not trusted either.
 	clockSkew = 10 * time.Second
+	// askAgain is the time after which another request for a token without end is
+	// useful: it may have been replaced.
+	askAgain = time.Hour
 )
 
 // Token is an access token with the part of its declaration that is needed to serve
@@ -36,11 +40,15 @@ type Token struct {
 	ID string
 	// Scope is the granted scope: what the provider stated, or else the requested one.
 	Scope string
-	// MintedAt is the instant before the token request was sent.
+	// MintedAt is the instant before the token request was sent. ExpiresAt is zero for a
+	// token without end.
 	MintedAt, ExpiresAt time.Time
 	ExpiresInAssumed    bool
-	// EarlyRefresh false: the provider refuses to replace it before it expires.
+	// EarlyRefresh false: the provider refuses to replace it before it expires, or its
+	// successor revokes it.
 	EarlyRefresh bool
+	// RevokedByNext: its successor revokes it, so that a copy of it may be of no use.
+	RevokedByNext bool
 	// Callers are the principals that may use it, and AskedScope is the requested
 	// scope. Callers are checked against the requested and the granted scope.
 	Callers    connection.Callers
@@ -77,14 +85,27 @@ type Issued struct {
 	ConsentedBy string
 }
 
-// Lifetime is the total lifetime that the provider stated.
-func (t Token) Lifetime() time.Duration { return t.ExpiresAt.Sub(t.MintedAt) }
+// NoEnd reports whether the token has no end. It is served until a caller reports that
+// it is refused.
+func (t Token) NoEnd() bool { return t.ID != "" && t.ExpiresAt.IsZero() }
+
+// End is the instant at which the token ends: tokenstore.NoEnd if it has no end.
+func (t Token) End() time.Time {
+	if t.NoEnd() {
+		return tokenstore.NoEnd
+	}
+	return t.ExpiresAt
+}
+
+// Lifetime is the total lifetime that the provider stated. That of a token without
+// end is longer than any other.
+func (t Token) Lifetime() time.Duration { return t.End().Sub(t.MintedAt) }
 
 // Valid reports whether a second of it is left and its instants are plausible. A
 // token minted in the future comes from a process whose clock is ahead, which
 // computed the expiry by that clock.
 func (t Token) Valid(now time.Time) bool {
-	return t.ID != "" && t.ExpiresAt.Sub(now) >= leastLeft && !t.MintedAt.After(now.Add(clockSkew))
+	return t.ID != "" && t.End().Sub(now) >= leastLeft && !t.MintedAt.After(now.Add(clockSkew))
 }
 
 // Usable is the rule that decides whether a token may be served to a caller
@@ -96,7 +117,7 @@ func (t Token) Usable(now time.Time, minTTL time.Duration) bool {
 	if !t.EarlyRefresh {
 		return true // the provider issues no newer one: minTTL is best effort
 	}
-	return t.ExpiresAt.Sub(now) >= max(minTTL, min(serveMargin, t.Lifetime()/10))
+	return t.End().Sub(now) >= max(minTTL, min(serveMargin, t.Lifetime()/10))
 }
 
 // MaxMinTTL is the largest minTTL that a caller may ask for: half the lifetime.
@@ -105,15 +126,17 @@ func (t Token) MaxMinTTL() time.Duration { return (t.Lifetime() / 2).Truncate(ti
 
 // Due reports whether the vend path replaces it although it is usable.
 func (t Token) Due(now time.Time) bool {
-	return t.EarlyRefresh && !now.Before(t.at(refreshAt))
+	return t.EarlyRefresh && !t.NoEnd() && !now.Before(t.at(refreshAt))
 }
 
 // RefreshIn is the time after which another request is useful: the time until the
 // point of renewal, or after that until the point where the vend path refreshes. It
-// is never less than a second.
+// is never less than a second, and an hour for a token without end.
 func (t Token) RefreshIn(now time.Time) time.Duration {
 	next := t.ExpiresAt
 	switch {
+	case t.NoEnd():
+		return askAgain
 	case !t.EarlyRefresh:
 	case now.Before(t.at(renewAt)):
 		next = t.at(renewAt)
