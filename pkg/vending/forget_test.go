@@ -172,6 +172,17 @@ func TestForgetWhatIsNotThere(t *testing.T) {
 			})
 		}
 	}
+	t.Run("OC-14 BI-22 a subject that a caller of jwt_bearer makes up writes nothing", func(t *testing.T) {
+		f := newFleet(t)
+		f.declare("crm", bearer(t, `"{subject}@example.com"`))
+		if err := f.process().Forget(t.Context(), ask("ghost"), false); err != nil {
+			t.Fatal(err)
+		}
+		item, err := f.store.Get(t.Context(), tokenstore.Key{Connection: "crm", Subject: "ghost"}, true)
+		if err != nil || item.Version != 0 {
+			t.Errorf("there is an item of version %d, %v", item.Version, err)
+		}
+	})
 	t.Run("CR-16 but a mint that is running is fenced", func(t *testing.T) {
 		f := newFleet(t)
 		other := f.process()
