@@ -11,7 +11,7 @@ import (
 )
 
 // scriptsPerBug is how many scripts may pass before a broken guarantee is detected.
-const scriptsPerBug = 4000
+const scriptsPerBug = 12_000
 
 // TestPropertyDetectsBrokenStores breaks one guarantee of the store at a time. The
 // property test is useful only while it detects each of them, by the invariant
