@@ -2,7 +2,6 @@ package child_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -86,13 +85,16 @@ func (f *failing) Token(ctx context.Context, connection string, o ...tokenvend.O
 func TestFailureIsReportedOnce(t *testing.T) {
 	ticks := make(chan time.Time)
 	reader, writer := io.Pipe()
-	var printed bytes.Buffer
+	printed, err := os.Create(filepath.Join(t.TempDir(), "stderr")) // a file, as the program shares it
+	if err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
 	path := filepath.Join(t.TempDir(), "token")
 	go func() {
 		ended <- child.Program{
 			Tokens: &failing{Client: tokenvendtest.New(t).Client()}, Files: []child.Grant{{To: path, Connection: "crm"}},
-			Command: shell("read -r go; exit 7"), Environment: []string{"PATH=/bin:/usr/bin"}, In: reader, Out: io.Discard, Err: &printed, Ticks: ticks,
+			Command: shell("read -r go; exit 7"), Environment: []string{"PATH=/bin:/usr/bin"}, In: reader, Out: io.Discard, Err: printed, Ticks: ticks,
 		}.Run(t.Context())
 	}()
 	for range 3 {
@@ -105,8 +107,12 @@ func TestFailureIsReportedOnce(t *testing.T) {
 	if err := <-ended; !errors.Is(err, child.Exit(7)) {
 		t.Errorf("error %v", err)
 	}
-	if got := strings.Count(printed.String(), "keeps the former token: no answer"); got != 1 {
-		t.Errorf("reported %d times: %s", got, &printed)
+	text, err := os.ReadFile(printed.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(string(text), "keeps the former token: no answer"); got != 1 {
+		t.Errorf("reported %d times: %s", got, text)
 	}
 }
 
