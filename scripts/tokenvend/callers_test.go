@@ -78,13 +78,12 @@ func TestExec(t *testing.T) {
 func TestInterruptedToken(t *testing.T) {
 	asked := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		close(asked)
+		asked <- struct{}{}
 		<-r.Context().Done()
 	}))
 	t.Cleanup(server.Close)
 	for _, args := range [][]string{{"token", "crm"}, {"exec", "--env", "A=crm", "--", "true"}} {
 		t.Run(args[0], func(t *testing.T) {
-			asked = make(chan struct{})
 			term := start(t, []string{"TOKENVEND_URL=" + server.URL}, args...)
 			<-asked
 			if err := term.command.Process.Signal(os.Interrupt); err != nil {
