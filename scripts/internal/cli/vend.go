@@ -38,8 +38,8 @@ func (c testCommand) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	var got vended
-	clear := map[string]bool{"clear_report": true}
-	if err := api.Call(ctx, http.MethodPost, path(c.Name, c.Subject)+"/token", clear, &got); err != nil {
+	body := map[string]bool{"clear_report": true}
+	if err := api.Call(ctx, http.MethodPost, path(c.Name, c.Subject)+"/token", body, &got); err != nil {
 		return err
 	}
 	return s.describe(c.Name, got)

@@ -17,8 +17,10 @@ type Credential struct {
 	Hint  string
 }
 
-// AccessTokenOf is an access token, and RefreshTokenOf is a refresh token.
-func AccessTokenOf(text redact.Secret) Credential  { return Credential{text, "access_token"} }
+// AccessTokenOf is an access token.
+func AccessTokenOf(text redact.Secret) Credential { return Credential{text, "access_token"} }
+
+// RefreshTokenOf is a refresh token.
 func RefreshTokenOf(text redact.Secret) Credential { return Credential{text, "refresh_token"} }
 
 // RevokeAccessToken revokes an access token (RFC 7009), where the provider has an

@@ -19,8 +19,8 @@ const (
 	// earlyPause is the time between two of them.
 	earlyTries = 3
 	earlyPause = time.Second
-	// lastSeconds is how far the server's clock may be off when a token ends.
-	lastSeconds = 5 * time.Second
+	// nearEnd is how far the server's clock may be off when a token ends.
+	nearEnd = 5 * time.Second
 )
 
 // ask requests a token, and repeats the request where the server is declared to allow
@@ -54,7 +54,7 @@ func (h *Holder) tooEarly(conn connection.Connection, err error) bool {
 		return false
 	}
 	left := before.ExpiresAt.Sub(h.leases.clock.Now())
-	return left > -lastSeconds && left < lastSeconds
+	return left > -nearEnd && left < nearEnd
 }
 
 // refused reports whether the server refused a request for another reason than that the

@@ -86,6 +86,7 @@ func Repeatable(conn connection.Connection, first, now time.Time, own bool) bool
 		return true
 	case provider.RotationGrace:
 		return !first.IsZero() && now.Add(latency).Before(first.Add(r.Grace))
+	case provider.RotationStrict:
 	}
 	return false
 }
