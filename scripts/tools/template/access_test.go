@@ -53,8 +53,8 @@ const (
 	formerly = "kms:Decrypt on !Ref FormerKmsKeyArn" + viaServices + " when HasFormerKey"
 	// referenced secrets are read where the parameter allows any, the keyset of the
 	// public pages never.
-	onReferences  = " on !Ref SecretReferences when HasReferences"
-	decryptOthers = "kms:Decrypt on !Ref SecretReferencesKeyArns if {StringEquals: {kms:ViaService: !Sub secretsmanager.${AWS::Region}.amazonaws.com}} when HasReferencesKeys"
+	onReferences  = " on !Split [,, !Ref SecretReferences] when HasReferences"
+	decryptOthers = "kms:Decrypt on !Split [,, !Ref SecretReferencesKeyArns] if {StringEquals: {kms:ViaService: !Sub secretsmanager.${AWS::Region}.amazonaws.com}} when HasReferencesKeys"
 	noOtherKeyset = "Deny secretsmanager:GetSecretValue on !Ref ConsentKeyset"
 	viaServices   = " if {StringEquals: {kms:ViaService: " +
 		"[!Sub dynamodb.${AWS::Region}.amazonaws.com, !Sub secretsmanager.${AWS::Region}.amazonaws.com]}}"
@@ -70,7 +70,7 @@ func permissions() map[string][]string {
 			"secretsmanager:GetSecretValue" + onReferences, decryptOthers, noOtherKeyset,
 		},
 		"functions/renew/": {
-			"dynamodb:BatchGetItem" + onTable, "dynamodb:GetItem" + onTable, "dynamodb:Query" + onIndex, "dynamodb:Query" + onTable, "dynamodb:UpdateItem" + onTable,
+			"dynamodb:BatchGetItem" + onTable, "dynamodb:GetItem" + onTable, "dynamodb:Query" + onIndex, "dynamodb:UpdateItem" + onTable,
 			"secretsmanager:GetSecretValue" + onKeyset, "secretsmanager:GetSecretValue" + onConnections,
 			"secretsmanager:GetSecretValue" + onReferences, decryptOthers, noOtherKeyset,
 			"secretsmanager:DescribeSecret" + onReferences, "secretsmanager:ListSecrets on *", "sqs:SendMessage on !GetAtt RenewFailures.Arn",

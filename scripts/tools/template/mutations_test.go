@@ -8,7 +8,7 @@ func mutations() []mutation {
 		{"AZ-50 one more action", "[dynamodb:GetItem, dynamodb:UpdateItem]", "[dynamodb:GetItem, dynamodb:UpdateItem, dynamodb:Scan]"},
 		{"AZ-50 one action less", "[dynamodb:GetItem, dynamodb:UpdateItem]", "dynamodb:GetItem"},
 		{"AZ-50 all actions", "Action: secretsmanager:ListSecrets", "Action: secretsmanager:*"},
-		{"AZ-50 a wider resource", `!Sub "${Tokens.Arn}/index/renew"]`, `"*"]`},
+		{"AZ-50 a wider resource", `!Sub "${Tokens.Arn}/index/renew"`, `"*"`},
 		{"AZ-50 all secrets", "secret:${SecretPrefix}*", "secret:*"},
 		{"AZ-50 sessions and tokens", `["session/*"]`, `["*"]`},
 		{"AZ-50 no key named", "                  \"Null\": { dynamodb:LeadingKeys: \"false\" }\n", ""},

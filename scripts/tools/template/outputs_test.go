@@ -11,7 +11,7 @@ func outputProblems(parsed Template) (found []string) {
 	for name, want := range map[string]struct{ condition, value string }{
 		"TableName":          {"", "!Ref Tokens"},
 		"SecretPrefix":       {"", "!Ref SecretPrefix"},
-		"SecretReferences":   {"HasReferences", "!Join [,, !Ref SecretReferences]"},
+		"SecretReferences":   {"HasReferences", "!Ref SecretReferences"},
 		"ProviderAllowCidrs": {"AllowsPrivateProviders", "!Ref ProviderAllowCidrs"},
 		"SealingKeyset":      {"", "!Ref SealingKeyset"},
 		"ConsentKeyset":      {"", "!Ref ConsentKeyset"},

@@ -32,13 +32,12 @@ func typeProblems(parsed Template) (found []string) {
 // conditionProblems: an inverted condition would remove what depends on it.
 func conditionProblems(parsed Template) (found []string) {
 	given := func(parameter string) string { return `!Not [!Equals [!Ref ` + parameter + `, ]]` }
-	listed := func(parameter string) string { return `!Not [!Equals [!Join [, !Ref ` + parameter + `], ]]` }
 	want := map[string]string{
 		"ReservesRenewer": "!Equals [!Ref ReserveRenewer, yes]", "ReservesConsent": "!Not [!Equals [!Ref ConsentConcurrency, 0]]", "CreatesLogRole": "!Equals [!Ref GatewayLogRole, create]",
 		"IsPrivate": given("VpcEndpointId"), "HasDomain": given("DomainName"),
 		"HasZone": "!And [!Condition HasDomain, " + given("HostedZoneId") + "]", "HasKey": given("KmsKeyArn"), "HasFormerKey": given("FormerKmsKeyArn"),
 		"Monitors": "!Not [!Equals [!Ref Monitoring, none]]", "MonitorsFully": "!Equals [!Ref Monitoring, full]",
-		"HasAlarmTopic": given("AlarmTopicArn"), "AllowsPrivateProviders": given("ProviderAllowCidrs"), "HasReferences": listed("SecretReferences"), "HasReferencesKeys": listed("SecretReferencesKeyArns"), "HasFirewall": "!Not [!Equals [!Ref PublicRequestsPerAddress, 0]]",
+		"HasAlarmTopic": given("AlarmTopicArn"), "AllowsPrivateProviders": given("ProviderAllowCidrs"), "HasReferences": given("SecretReferences"), "HasReferencesKeys": given("SecretReferencesKeyArns"), "HasFirewall": "!Not [!Equals [!Ref PublicRequestsPerAddress, 0]]",
 	}
 	got := map[string]string{}
 	for name, n := range parsed.Conditions {
@@ -54,7 +53,7 @@ func conditionProblems(parsed Template) (found []string) {
 func valueProblems(functions map[string]Function) (found []string) {
 	want := map[string]string{
 		"TOKEN_TABLE": "!Ref Tokens", "LOG_LEVEL": "!Ref LogLevel", "METRICS_NAMESPACE": "!Sub " + namespace, "MONITORING": "!Ref Monitoring", "SECRET_PREFIX": "!Ref SecretPrefix", "SEALING_SECRET_ID": "!Ref SealingKeyset",
-		"PROVIDER_ALLOW_CIDRS": "!Ref ProviderAllowCidrs", "SECRET_REFERENCES": "!Join [,, !Ref SecretReferences]", "PUBLIC_BASE_URL": "!If [HasDomain, !Sub https://${DomainName}, ]",
+		"PROVIDER_ALLOW_CIDRS": "!Ref ProviderAllowCidrs", "SECRET_REFERENCES": "!Ref SecretReferences", "PUBLIC_BASE_URL": "!If [HasDomain, !Sub https://${DomainName}, ]",
 	}
 	for uri, f := range functions {
 		for name, value := range f.Environment.Variables {

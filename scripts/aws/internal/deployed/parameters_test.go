@@ -37,6 +37,8 @@ var sets = []struct {
 		with: []string{"Domain", "DomainMapping"}, without: []string{"DomainRecord"}},
 	{name: "zone", parameters: map[string]string{"DomainName": "vend.example.com", "CertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/1", "HostedZoneId": "ZONE"},
 		with: []string{"Domain", "DomainRecord"}},
+	{name: "references", parameters: map[string]string{"SecretReferencesKeyArns": "KEY",
+		"SecretReferences": "arn:aws:secretsmanager:us-east-1:000000000000:secret:shared/crm-*,arn:aws:secretsmanager:us-east-1:000000000000:secret:erp-??????"}},
 	{name: "key", parameters: map[string]string{"KmsKeyArn": "KEY"}},
 	{name: "keys", parameters: map[string]string{"KmsKeyArn": "KEY", "FormerKmsKeyArn": "KEY"}},
 }
