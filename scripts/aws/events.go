@@ -74,7 +74,9 @@ var withoutHistory = map[string]int{
 	"consent-callback-other-browser": http.StatusGone, "consent-callback-other-connection": http.StatusGone,
 	"consent-callback-provider-error": http.StatusGone, "consent-callback-two-cookie-headers": http.StatusGone,
 	"consent-callback-wrong-issuer": http.StatusGone, "consent-callback": http.StatusGone, "consent-page-foreign-redirect-uri": http.StatusGone,
-	"consent-page": http.StatusGone,
+	"consent-page": http.StatusGone, "consent-callback-code-and-error": http.StatusGone, "consent-callback-line-end": http.StatusGone,
+	"consent-callback-long-code": http.StatusGone, "consent-callback-neither": http.StatusGone, "consent-callback-nul": http.StatusGone,
+	"consent-callback-script-error": http.StatusGone, "consent-callback-two-codes": http.StatusGone,
 	// The form's token has expired.
 	"consent-continue-script": http.StatusBadRequest, "consent-continue": http.StatusBadRequest,
 	// The date in the event has passed.
