@@ -125,8 +125,9 @@ func (r Record) note(o Observation) (Record, bool) {
 // same reports whether r says what was recorded before. A record of an older release is
 // made again.
 func (r Record) same(before Record) bool {
-	return r.Version == before.Version && maps.Equal(r.References, before.References) && r.Incarnation == before.Incarnation && r.Gone == before.Gone && r.Detail == before.Detail &&
-		r.Present == before.Present && before.NotedVersion == "" && before.Release >= release && slices.Equal(r.Members, before.Members)
+	return r.Version == before.Version && maps.Equal(r.References, before.References) && r.Incarnation == before.Incarnation &&
+		r.Gone == before.Gone && r.Detail == before.Detail && r.Present == before.Present &&
+		before.NotedVersion == "" && before.Release >= release && slices.Equal(r.Members, before.Members)
 }
 
 // Bundle is Next for the record of a bundle's own name, which lists its members.

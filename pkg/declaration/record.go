@@ -77,7 +77,8 @@ type Record struct {
 	Members []string `json:"o,omitempty"`
 
 	// NotedVersion is a version of the secret, or of one that it refers to, that is older
-	// than the recorded one and was read at NotedAt: perhaps from a lagging replica, perhaps because the label was moved back.
+	// than the recorded one and was read at NotedAt: perhaps from a lagging replica,
+	// perhaps because the label was moved back.
 	NotedVersion string    `json:"w,omitempty"`
 	NotedAt      time.Time `json:"x,omitzero"`
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/tokenvend/tokenvend/pkg/client/apihost"
 	"github.com/tokenvend/tokenvend/pkg/flight"
 )
 
@@ -91,8 +92,8 @@ func New(c Config) (*Client, error) {
 	}
 	client := &Client{
 		url:      strings.TrimRight(c.URL, "/"),
-		region:   cmp.Or(regionOf(base.Hostname()), c.Region),
-		chain:    chain{given: c.Credentials, loopback: isLoopback(base.Hostname())},
+		region:   cmp.Or(apihost.Region(base.Hostname()), c.Region),
+		chain:    chain{given: c.Credentials, loopback: apihost.IsLoopback(base.Hostname())},
 		http:     withoutRedirects(c.HTTP),
 		rejected: c.Rejected,
 		clock:    c.Now,

@@ -7,16 +7,16 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
+
+	"github.com/tokenvend/tokenvend/pkg/client/apihost"
 )
 
 // chain resolves credentials at each request.
@@ -72,26 +72,10 @@ func (c *Client) sign(ctx context.Context, request *http.Request, body []byte) e
 	return v4.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(hash[:]), "execute-api", region, c.now())
 }
 
-var apiHost = regexp.MustCompile(`\.execute-api\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)$`)
-
-// regionOf returns the region in the host name of an API; empty for other hosts.
-func regionOf(host string) string {
-	if found := apiHost.FindStringSubmatch(host); found != nil {
-		return found[1]
-	}
-	return ""
-}
-
 // secure reports whether what is sent to the URL is protected in transit: https, or http to
 // this machine.
 func secure(u *url.URL) bool {
-	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
-}
-
-// isLoopback reports whether the host is this machine.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && apihost.IsLoopback(u.Hostname())
 }
 
 // withoutRedirects copies the client: a redirect would carry a signed request, which

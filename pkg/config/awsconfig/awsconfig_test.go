@@ -133,7 +133,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
-func TestCredentialsAreReadAnew(t *testing.T) {
+func TestCredentialsAreReadAgain(t *testing.T) {
 	values := complete(map[string]string{"AWS_SESSION_TOKEN": "first"})
 	c := mustLoad(t, values)
 	for _, want := range []string{"first", "second"} {

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/localhttp"
+	"github.com/tokenvend/tokenvend/pkg/client/apihost"
 )
 
 // listenLocally listens on the address of the flag --addr, which must be on loopback.
 func listenLocally(ctx context.Context, addr, standard string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
-	if err != nil || !localhttp.IsLoopback(strings.ToLower(host)) {
+	if err != nil || !apihost.IsLoopback(strings.ToLower(host)) {
 		return nil, usage("--addr: %s is not an address on loopback, such as %s", addr, standard)
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/netip"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/tokenvend/tokenvend/pkg/client/apihost"
 )
 
 // Account is where the credentials of requests come from.
@@ -40,7 +40,7 @@ func New(ctx context.Context, address string, account Account) (*Client, error) 
 		return nil, err
 	}
 	c := &Client{URL: strings.TrimSuffix(address, "/")}
-	local := isLoopback(u.Hostname())
+	local := apihost.IsLoopback(u.Hostname())
 	if local && !account.Chosen {
 		c.Region = localRegion
 		c.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -52,7 +52,7 @@ func New(ctx context.Context, address string, account Account) (*Client, error) 
 	if err != nil {
 		return nil, err
 	}
-	c.Credentials, c.Region = config.Credentials, cmp.Or(regionOf(u.Hostname()), config.Region)
+	c.Credentials, c.Region = config.Credentials, cmp.Or(apihost.Region(u.Hostname()), config.Region)
 	if local {
 		c.Hint = "the request was signed with your AWS credentials; the local run accepts its own key, which signs when no --profile is given and AWS_ACCESS_KEY_ID is not set"
 	}
@@ -65,24 +65,8 @@ func parse(address string) (*url.URL, error) {
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, ErrURL
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !apihost.IsLoopback(u.Hostname())) {
 		return nil, ErrURL
 	}
 	return u, nil
-}
-
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-// gatewayHost is the host name that API Gateway assigns to an API.
-var gatewayHost = regexp.MustCompile(`^[^.]+\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
-
-func regionOf(host string) string {
-	found := gatewayHost.FindStringSubmatch(host)
-	if found == nil {
-		return ""
-	}
-	return found[1]
 }

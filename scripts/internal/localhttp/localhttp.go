@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -25,12 +24,6 @@ func Host(header string) string {
 		host = strings.TrimSuffix(strings.TrimPrefix(header, "["), "]") // without a port
 	}
 	return strings.ToLower(host)
-}
-
-// IsLoopback reports whether a host names this machine's loopback interface.
-func IsLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // Problem is an error response (RFC 9457) with the members of RFC 6749 §5.2.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/client/apihost"
 	"github.com/tokenvend/tokenvend/scripts/internal/localhttp"
 )
 
@@ -13,7 +14,7 @@ func TestHost(t *testing.T) {
 		"127.0.0.1:8080": true, "127.1.2.3": true, "LocalHost:1": true, "[::1]:8080": true, "[::1]": true, "::1": true,
 		"": false, "localhost.evil.example": false, "10.0.0.1": false, "evil.example:127": false, "[::2]:1": false,
 	} {
-		if got := localhttp.IsLoopback(localhttp.Host(header)); got != want {
+		if got := apihost.IsLoopback(localhttp.Host(header)); got != want {
 			t.Errorf("%q: %t", header, got)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/tokenvend/tokenvend/pkg/client/apihost"
 	"github.com/tokenvend/tokenvend/scripts/internal/localhttp"
 )
 
@@ -20,7 +21,7 @@ type hosts []string
 // serves reports whether a request with this Host header is answered.
 func (h hosts) serves(header string) bool {
 	host := localhttp.Host(header)
-	return localhttp.IsLoopback(host) || slices.Contains(h, host)
+	return apihost.IsLoopback(host) || slices.Contains(h, host)
 }
 
 // guard answers 403 instead of next for a host that is not served. It does not repeat

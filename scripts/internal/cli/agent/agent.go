@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenvend/tokenvend/pkg/client/apihost"
 	"github.com/tokenvend/tokenvend/pkg/client/tokenvend"
 	"github.com/tokenvend/tokenvend/pkg/connection"
 	"github.com/tokenvend/tokenvend/pkg/problem"
@@ -79,7 +80,7 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *Agent) refuse(r *http.Request) *localhttp.Problem {
 	given := r.Header.Values(SecretHeader)
 	switch {
-	case !localhttp.IsLoopback(localhttp.Host(r.Host)):
+	case !apihost.IsLoopback(localhttp.Host(r.Host)):
 		return localhttp.Denied("the Host header does not name loopback; use 127.0.0.1")
 	case r.Header.Get("Origin") != "":
 		return localhttp.Denied("web pages may not use the agent")

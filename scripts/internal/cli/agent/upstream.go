@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/tokenvend/tokenvend/scripts/internal/localhttp"
+	"github.com/tokenvend/tokenvend/pkg/client/apihost"
 )
 
 // Upstream is where requests with one connection's token may go: an origin and a prefix
@@ -23,7 +23,7 @@ func ParseUpstream(text string) (Upstream, error) {
 	if err != nil || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
 		return Upstream{}, errors.New("the upstream must be a URL without user, query and fragment, such as https://crm.example/api")
 	}
-	if base.Scheme != "https" && (base.Scheme != "http" || !localhttp.IsLoopback(base.Hostname())) {
+	if base.Scheme != "https" && (base.Scheme != "http" || !apihost.IsLoopback(base.Hostname())) {
 		return Upstream{}, errors.New("the upstream must use https, unless it is on loopback")
 	}
 	cleaned, err := clean(base.EscapedPath())

@@ -19,6 +19,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/tokenvend/tokenvend/pkg/client/apihost"
 	"github.com/tokenvend/tokenvend/pkg/problem"
 	"github.com/tokenvend/tokenvend/scripts/internal/client"
 	"github.com/tokenvend/tokenvend/scripts/internal/localhttp"
@@ -86,7 +87,7 @@ func (s *server) refuse(r *http.Request) *localhttp.Problem {
 	given, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	origin := r.Header.Get("Origin")
 	switch {
-	case !localhttp.IsLoopback(localhttp.Host(r.Host)):
+	case !apihost.IsLoopback(localhttp.Host(r.Host)):
 		return localhttp.Denied("the console serves loopback hosts only; open the address that it printed")
 	case subtle.ConstantTimeCompare([]byte(given), []byte(s.Secret)) != 1:
 		return localhttp.Denied("the path is not the console's; open the address that it printed")
