@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,11 +132,11 @@ func TestListEndsBySize(t *testing.T) {
 // counting counts the reads of subjects.
 type counting struct {
 	directory.Store
-	subjects int
+	subjects atomic.Int64
 }
 
 func (c *counting) Subjects(ctx context.Context, name string, limit int, after string) ([]tokenstore.Item, string, error) {
-	c.subjects++
+	c.subjects.Add(1)
 	return c.Store.Subjects(ctx, name, limit, after)
 }
 
@@ -166,9 +167,9 @@ func TestListHasNoSubjects(t *testing.T) {
 			t.Errorf("BI-56 %s is %s by itself (%v) and %s in the list", s.Connection, alone.State, err, s.State)
 		}
 	}
-	store.subjects = 0
-	if _, _, err := e.List(t.Context(), 100, ""); err != nil || store.subjects != 2 {
-		t.Errorf("BI-56 subjects were read %d times (%v), want only where they decide the state", store.subjects, err)
+	store.subjects.Store(0)
+	if _, _, err := e.List(t.Context(), 100, ""); err != nil || store.subjects.Load() != 2 {
+		t.Errorf("BI-56 subjects were read %d times (%v), want only where they decide the state", store.subjects.Load(), err)
 	}
 }
 
